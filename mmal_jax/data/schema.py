@@ -1,0 +1,67 @@
+"""The one shape in which every dataset reaches the rest of the package."""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+# What a modality's items may be: encoded pixels, strings, or feature rows.
+Images = np.ndarray
+Texts = Sequence[str] | np.ndarray
+
+
+class Pairs(NamedTuple):
+  """n image-text pairs, row by row.
+
+  Attributes:
+    images: `[n, h, w, 3]` uint8 pixels, or `[n, d]` float32 features.
+    texts: n strings, or `[n, d]` float32 features.
+    groups: `[n]` int32. The rows that share a number are one Winoground group:
+      captions of the same words, told apart only by their images. -1: none.
+  """
+
+  images: Images
+  texts: Texts
+  groups: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """The splits of one dataset.
+
+  Attributes:
+    name: the registry's name for it.
+    pool: the pairs to be hidden; the learner sees them as two loose pools.
+    test: held-out pairs, for evaluation only.
+    pretrain: pairs that cost nothing (a stand-in for web pre-training), or
+      None where there are none: the warm start is then a fresh model.
+  """
+
+  name: str
+  pool: Pairs
+  test: Pairs
+  pretrain: Pairs | None = None
+
+
+def item_ids(items: Texts | Images) -> np.ndarray:
+  """Numbers items so that two have the same number iff they are the same.
+
+  Args:
+    items: n strings, or an array `[n, ...]` whose rows are compared by bytes.
+
+  Returns:
+    `[n]` int32 in order of first appearance.
+  """
+  seen: dict[str | bytes, int] = {}
+  keys = (x if isinstance(x, str) else np.ascontiguousarray(x).tobytes()
+          for x in items)
+  return np.array([seen.setdefault(key, len(seen)) for key in keys], np.int32)
+
+
+def no_groups(n: int) -> np.ndarray:
+  """Group numbers of n pairs that belong to no group: `[n]` int32 of -1."""
+  return np.full(n, -1, np.int32)
