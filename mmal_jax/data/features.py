@@ -1,0 +1,116 @@
+"""Precomputed features of frozen unimodal encoders: one array a modality."""
+
+import os
+import pathlib
+
+from absl import logging
+import numpy as np
+
+from mmal_jax.data import schema
+from mmal_jax.data import splits as splits_lib
+
+
+def load(
+    images: str | os.PathLike[str],
+    texts: str | os.PathLike[str],
+    split: str | os.PathLike[str] | None = None,
+    pool_split: str = 'train',
+    test_split: str = 'test',
+    test_fraction: float = 0.2,
+    seed: int = 0,
+) -> schema.Dataset:
+  """Reads one feature array a modality; row i of both is pair i.
+
+  Args:
+    images: `.npy` or `.npz` with an array `[n, d_image]` of floats. An `.npz`
+      holds one array, or has one named `image`.
+    texts: the same with `[n, d_text]`; in an `.npz`, named `text`.
+    split: `.npy` or `.npz` with `[n]` strings that name each row's split.
+    pool_split: the string that stands for the pool.
+    test_split: the string that stands for the test set. Rows with any other
+      are left out, and their number is logged.
+    test_fraction: share of rows held out where no `split` is given. Rows with
+      the same image features stay together.
+    seed: of that division.
+
+  Returns:
+    The dataset; it has no groups and no `pretrain`.
+
+  Raises:
+    ValueError: if a file cannot be read or shapes do not fit, or for a NaN or
+      an infinity, naming the first bad row.
+    TypeError: if an array does not hold floats.
+  """
+  image_rows = _features(images, 'images', 'image')
+  text_rows = _features(texts, 'texts', 'text')
+  n = len(image_rows)
+  if n != len(text_rows):
+    raise ValueError(
+        f'images has {n} rows and texts has {len(text_rows)}: row i of both '
+        'must be pair i.')
+  if split is None:
+    ids = schema.item_ids(image_rows)
+    is_test = splits_lib.hold_out(
+        [(i,) for i in ids.tolist()], test_fraction, seed)
+    is_pool = ~is_test
+  else:
+    names = _array(split, 'split', 'split')
+    if names.shape != (n,):
+      raise ValueError(
+          f'split has shape {names.shape}; the features need ({n},).')
+    is_pool, is_test = names == pool_split, names == test_split
+    for label, mask in ((pool_split, is_pool), (test_split, is_test)):
+      if not np.any(mask):
+        raise ValueError(
+            f'split never says {label!r}; it says '
+            f'{np.unique(names).tolist()[:10]}.')
+    unused = n - np.count_nonzero(is_pool | is_test)
+    if unused:
+      logging.warning(
+          '%d of %d feature rows are neither %r nor %r and are left out.',
+          unused, n, pool_split, test_split)
+  pool, test = (
+      schema.Pairs(image_rows[mask], text_rows[mask],
+                   schema.no_groups(np.count_nonzero(mask)))
+      for mask in (is_pool, is_test))
+  return schema.Dataset('features', pool, test)
+
+
+def _features(path, argument: str, key: str) -> np.ndarray:
+  """Reads and checks `[n, d]` floats, as float32."""
+  array = _array(path, argument, key)
+  if not np.issubdtype(array.dtype, np.floating):
+    raise TypeError(f'{argument}={str(path)!r} holds {array.dtype}; floats are '
+                    'needed.')
+  if array.ndim != 2 or 0 in array.shape:
+    raise ValueError(f'{argument}={str(path)!r} has shape {array.shape}; '
+                     '(rows, dimensions), neither of them 0, is needed.')
+  array = np.asarray(array, np.float32)
+  bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+  if bad.size:
+    raise ValueError(
+        f'{argument}={str(path)!r} holds NaN or infinity in {bad.size} row(s), '
+        f'the first is row {bad[0]}.')
+  return array
+
+
+def _array(path, argument: str, key: str) -> np.ndarray:
+  path = pathlib.Path(path)
+  if path.suffix not in ('.npy', '.npz'):
+    raise ValueError(f'{argument}={str(path)!r} must end in .npy or .npz.')
+  try:
+    # Pickled arrays can run code of whoever made the file: never.
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+      return loaded
+    with loaded as archive:
+      if len(archive.files) == 1:
+        return archive[archive.files[0]]
+      if key in archive.files:
+        return archive[key]
+      names = archive.files
+  except Exception as e:  # zipfile and numpy raise a dozen kinds
+    raise ValueError(f'{argument}={str(path)!r} cannot be read: {e}') from e
+  raise ValueError(
+      f'{argument}={str(path)!r} holds the arrays {names}; one alone, or one '
+      f'named {key!r}, is needed.')
