@@ -27,7 +27,7 @@ class ColorswapConfig(tfds.core.BuilderConfig):
 
   Attributes:
     seed: fixes every byte of every split.
-    pretrain: number of examples (two unrelated simple scenes each).
+    pretrain: number of examples (two unrelated scenes each).
     pool: number of examples (two pairs each), long-tailed.
     test: number of examples, balanced over objects and colours.
     image_size: height and width in pixels.
@@ -39,12 +39,12 @@ class ColorswapConfig(tfds.core.BuilderConfig):
 
   name: str = ''
   seed: int = 0
-  pretrain: int = 2000
+  pretrain: int = 3000
   pool: int = 1500
   test: int = 300
   image_size: int = 32
-  colours: tuple[str, ...] = tuple(scenes.COLOURS)
-  objects: tuple[str, ...] = tuple(scenes.OBJECTS)
+  colours: tuple[str, ...] = tuple(scenes.COLOURS)[:6]
+  objects: tuple[str, ...] = tuple(scenes.OBJECTS)[:6]
   skew: float = 1.0
 
   def __post_init__(self):
@@ -123,19 +123,17 @@ def generate(
   """
   stream = ('pretrain', 'pool', 'test').index(split)
   rng = np.random.default_rng([config.seed, stream])
+  words, size = (config.colours, config.objects), config.image_size
   for i in range(getattr(config, split)):
     if split == 'pretrain':
-      example = {}
-      for half in (0, 1):
-        example[f'caption_{half}'], example[f'image_{half}'] = (
-            scenes.simple_scene(
-                rng, config.colours, config.objects, config.image_size))
-      yield example
+      scenes_drawn = [scenes.web_scene(rng, *words, size) for _ in range(2)]
+      yield {f'{column}_{half}': value
+             for half, scene in enumerate(scenes_drawn)
+             for column, value in zip(('caption', 'image'), scene)}
     else:
-      things = (
-          scenes.draw_two(rng, config.colours, config.objects, config.skew)
-          if split == 'pool' else _balanced(rng, config, i))
-      yield scenes.swapped_example(rng, things, config.image_size)
+      things = (scenes.draw_two(rng, *words, config.skew) if split == 'pool'
+                else _balanced(rng, config, i))
+      yield scenes.swapped_example(rng, things, size)
 
 
 def _balanced(rng, config, i):

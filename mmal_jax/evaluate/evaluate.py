@@ -1,0 +1,40 @@
+"""All scores of a model on held-out pairs."""
+
+from flax import nnx
+import numpy as np
+
+from mmal_jax import embed as embed_lib
+from mmal_jax.data import encode
+from mmal_jax.evaluate import retrieval as retrieval_lib
+from mmal_jax.evaluate import winoground as winoground_lib
+
+
+def evaluate(
+    graphdef: nnx.GraphDef, params: nnx.State, pairs: encode.EncodedPairs
+) -> dict[str, float]:
+  """Embeds the pairs and scores them.
+
+  Args:
+    graphdef: of a `DualEncoder`.
+    params: its parameters.
+    pairs: the test split.
+
+  Returns:
+    Percentages: those of `winoground`, where pairs have groups, and those of
+    `retrieval`.
+  """
+  images, texts = (
+      np.asarray(embed_lib.embed(graphdef, params, items.values, modality))
+      for modality, items in (('image', pairs.images), ('text', pairs.texts)))
+  return (
+      winoground_lib.winoground(images, texts, pairs.groups)
+      | retrieval_lib.retrieval(
+          images, texts, pairs.images.ids, pairs.texts.ids))
+
+
+def metric_names(pairs: encode.EncodedPairs) -> tuple[str, ...]:
+  """Names of the scores that `evaluate` will give for these pairs."""
+  groups = winoground_lib.METRICS if np.any(pairs.groups >= 0) else ()
+  recalls = tuple(
+      f'{d}_r{k}' for d in ('i2t', 't2i') for k in retrieval_lib.KS)
+  return groups + recalls + ('mean_r10',)
