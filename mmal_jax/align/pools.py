@@ -43,4 +43,4 @@ def _renumber(items: encode.Items) -> encode.Items:
       items.ids, return_index=True, return_inverse=True)
   # Rank of each number by its first appearance.
   ranks = np.argsort(np.argsort(first))
-  return items._replace(ids=ranks[inverse].astype(np.int32))
+  return encode.Items(items.values, ranks[inverse].astype(np.int32))

@@ -1,7 +1,9 @@
 """From datasets to the arrays that towers read."""
 
+import dataclasses
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import tokenizers
 
@@ -9,7 +11,9 @@ from mmal_jax.data import schema
 from mmal_jax.data import tokenizer as tokenizer_lib
 
 
-class Items(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Items:
   """n items of one modality.
 
   Attributes:
@@ -29,7 +33,8 @@ class Items(NamedTuple):
     return Items(self.values[rows], self.ids[rows])
 
 
-class EncodedPairs(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class EncodedPairs:
   """n image-text pairs, row by row; `groups` as in `schema.Pairs`."""
 
   images: Items

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +10,8 @@ Images = np.ndarray
 Texts = Sequence[str] | np.ndarray
 
 
-class Pairs(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Pairs:
   """n image-text pairs, row by row.
 
   Attributes:

@@ -6,11 +6,13 @@ with the same words and swapped colours, and an image for each.
 """
 
 from collections.abc import Iterator
+import contextlib
 import dataclasses
 import hashlib
 import io
 import os
 
+from absl import logging
 import numpy as np
 import tensorflow_datasets as tfds
 
@@ -160,12 +162,13 @@ def load(data_dir: str | os.PathLike[str], **config) -> schema.Dataset:
   Raises:
     ValueError: for a config value out of range.
   """
-  builder = SyntheticColorswap(
-      data_dir=data_dir,
-      config=ColorswapConfig(**config),
-      file_format='array_record',
-  )
-  builder.download_and_prepare()
+  with _quiet_tfds():
+    builder = SyntheticColorswap(
+        data_dir=data_dir,
+        config=ColorswapConfig(**config),
+        file_format='array_record',
+    )
+    builder.download_and_prepare()
   # Undecoded: TFDS's own decoding would make the arrays one by one.
   decoders = {name: tfds.decode.SkipDecoding() for name in _COLUMNS[:2]}
   splits = {
@@ -173,6 +176,20 @@ def load(data_dir: str | os.PathLike[str], **config) -> schema.Dataset:
       for split, source in builder.as_data_source(decoders=decoders).items()
   }
   return schema.Dataset(name='synthetic_colorswap', **splits)
+
+
+@contextlib.contextmanager
+def _quiet_tfds():
+  """TFDS warns of every config it has not seen, and of what it renders."""
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)
+  tfds.disable_progress_bar()
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      yield
+  finally:
+    logging.set_verbosity(verbosity)
+    tfds.enable_progress_bar()
 
 
 def _pairs(source, grouped: bool) -> schema.Pairs:

@@ -38,3 +38,8 @@ def metric_names(pairs: encode.EncodedPairs) -> tuple[str, ...]:
   recalls = tuple(
       f'{d}_r{k}' for d in ('i2t', 't2i') for k in retrieval_lib.KS)
   return groups + recalls + ('mean_r10',)
+
+
+def headline(metrics: tuple[str, ...]) -> str:
+  """The one score to compare strategies by: `group`, or `mean_r10` without."""
+  return 'group' if 'group' in metrics else 'mean_r10'

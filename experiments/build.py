@@ -1,0 +1,118 @@
+"""From a config to the values that a run is made of."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from absl import logging
+from flax import nnx
+import ml_collections
+
+from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.align import registry as oracles_lib
+from mmal_jax.data import encode
+from mmal_jax.data import registry as datasets_lib
+from mmal_jax.data import tokenizer as tokenizer_lib
+from mmal_jax.models import registry as models_lib
+from mmal_jax.train import optimizer as optimizer_lib
+from mmal_jax.train import step as step_lib
+from mmal_jax.train import warm_start as warm_start_lib
+
+
+class Experiment(NamedTuple):
+  """What is shared by every strategy and seed."""
+
+  config: ml_collections.ConfigDict
+  data: encode.EncodedDataset
+  learner: step_lib.Learner
+  warm: nnx.State | None  # None: every seed starts fresh
+
+
+def lookup(registry: Mapping[str, Any], kind: str, name: str) -> Any:
+  """An entry of a registry, or an error that lists its names."""
+  if name not in registry:
+    raise ValueError(f'{kind}={name!r} is unknown; known are '
+                     f'{", ".join(sorted(registry))}.')
+  return registry[name]
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+  """Refuses what can be refused before any data is read.
+
+  Raises:
+    ValueError: naming the value and what is allowed.
+  """
+  for name in config.strategies:
+    lookup(strategies_lib.STRATEGIES, 'strategies', name)
+  for kind in ('strategies', 'seeds'):
+    values = config[kind]
+    if not values or len(set(values)) < len(values):
+      raise ValueError(f'{kind}={list(values)!r}: at least one is needed, and '
+                       'none twice.')
+  if min(config.seeds) < 0:
+    raise ValueError(f'seeds={list(config.seeds)!r} must not be negative.')
+  lookup(oracles_lib.ORACLES, 'oracle', config.oracle)
+  lookup(datasets_lib.DATASETS, 'dataset.name', config.dataset.name)
+  lookup(models_lib.MODELS, 'model.name', config.model.name)
+  at_least_one = [(key, config[key]) for key in ('rounds', 'batch')]
+  at_least_one += [(f'train.{key}', config.train[key])
+                   for key in ('steps_per_round', 'batch_size')]
+  for key, value in at_least_one:
+    if value < 1:
+      raise ValueError(f'{key}={value!r} must be at least 1.')
+
+
+def _arguments(section: ml_collections.ConfigDict) -> dict[str, Any]:
+  return {k: v for k, v in section.to_dict().items() if k != 'name'}
+
+
+def load_data(
+    config: ml_collections.ConfigDict, cache_dir: str
+) -> encode.EncodedDataset:
+  """Reads (or renders) the dataset and encodes it."""
+  load = datasets_lib.DATASETS[config.dataset.name]
+  arguments = _arguments(config.dataset)
+  if config.dataset.name == 'synthetic_colorswap':
+    arguments['data_dir'] = f'{cache_dir}/datasets'
+  return encode.encode(load(**arguments), **config.text)
+
+
+def init_params(
+    config: ml_collections.ConfigDict, data: encode.EncodedDataset, seed: int
+) -> tuple[nnx.GraphDef, nnx.State]:
+  """A model's structure and its initial parameters of one seed."""
+  num_tokens = (0 if data.tokenizer is None
+                else tokenizer_lib.num_tokens(data.tokenizer))
+  model = models_lib.MODELS[config.model.name](
+      data.pool, num_tokens, rngs=nnx.Rngs(seed), **_arguments(config.model))
+  return nnx.split(model, nnx.Param)
+
+
+def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
+  """Loads the data and trains, or finds, the warm start.
+
+  Raises:
+    ValueError: for a budget beyond the pool, and all that the dataset, the
+      model and the warm start refuse.
+  """
+  data = load_data(config, cache_dir)
+  budget = config.rounds * config.batch
+  if budget > len(data.pool):
+    raise ValueError(
+        f'a budget of rounds * batch = {config.rounds} * {config.batch} = '
+        f'{budget} annotations is beyond the pool of {len(data.pool)} pairs.')
+  warm_config = dict(config.get('warm_start', {}))
+  seed = warm_config.pop('seed', 0)
+  graphdef, params = init_params(config, data, seed)
+  train = config.train
+  learner = step_lib.Learner(
+      graphdef,
+      optimizer_lib.make_optimizer(
+          train.peak_lr, train.steps_per_round, train.weight_decay),
+      train.batch_size, train.shift)
+  if data.pretrain is None:
+    logging.info('No pretrain split: every seed starts from a fresh model.')
+    return Experiment(config, data, learner, None)
+  warm = warm_start_lib.warm_start(
+      graphdef, params, data.pretrain, seed, **warm_config,
+      cache_dir=f'{cache_dir}/warm_starts')
+  return Experiment(config, data, learner, warm)

@@ -1,0 +1,28 @@
+"""The default: synthetic ColorSwap, a tiny ViT and a tiny text transformer."""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  return ml_collections.ConfigDict({
+      # Fields of `synthetic_colorswap.ColorswapConfig` may be added here.
+      'dataset': {
+          'name': 'synthetic_colorswap', 'seed': 0, 'pretrain': 3000,
+          'pool': 1500, 'test': 300, 'image_size': 32, 'skew': 1.0},
+      'text': {'vocab_size': 512, 'max_tokens': 64},
+      'model': {
+          'name': 'transformers', 'width': 64, 'depth': 2, 'heads': 4,
+          'patch': 8, 'embed_dim': 64},
+      # One warm start for all seeds, as one would start from one checkpoint.
+      'warm_start': {
+          'seed': 0, 'steps': 600, 'batch_size': 128, 'peak_lr': 1e-3,
+          'weight_decay': 1e-4, 'shift': 2},
+      'train': {
+          'steps_per_round': 60, 'batch_size': 256, 'peak_lr': 5e-4,
+          'weight_decay': 1e-4, 'shift': 2},
+      'oracle': 'exact',
+      'strategies': ('mmal', 'random'),
+      'seeds': (0, 1),
+      'rounds': 6,
+      'batch': 150,
+  })

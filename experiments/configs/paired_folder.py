@@ -1,0 +1,33 @@
+"""Your own images and texts: a folder with a `pairs.jsonl` or a CSV.
+
+Give `--config.dataset.folder=DIR`.
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def get_config() -> ml_collections.ConfigDict:
+  return ml_collections.ConfigDict({
+      'dataset': {
+          'name': 'paired_folder',
+          'folder': config_dict.required_placeholder(str),
+          'pairs': 'pairs.jsonl', 'image_size': 32, 'test_fraction': 0.2,
+          'seed': 0},
+      'text': {'vocab_size': 1024, 'max_tokens': 32},
+      'model': {
+          'name': 'transformers', 'width': 64, 'depth': 2, 'heads': 4,
+          'patch': 8, 'embed_dim': 64},
+      # Takes effect if rows of the table name `pretrain` as their split.
+      'warm_start': {
+          'seed': 0, 'steps': 600, 'batch_size': 128, 'peak_lr': 1e-3,
+          'weight_decay': 1e-4, 'shift': 2},
+      'train': {
+          'steps_per_round': 100, 'batch_size': 256, 'peak_lr': 5e-4,
+          'weight_decay': 1e-4, 'shift': 2},
+      'oracle': 'exact',
+      'strategies': ('mmal', 'random'),
+      'seeds': (0, 1),
+      'rounds': 6,
+      'batch': 100,
+  })

@@ -1,0 +1,191 @@
+"""Active alignment, end to end: strategies side by side over several seeds.
+
+Example:
+
+  python -m experiments.run --workdir=/tmp/colorswap
+
+Every strategy gets the same warm start, first batch and training budget.
+"""
+
+from collections.abc import Sequence
+import os
+import pathlib
+import sys
+import time
+from typing import Any
+
+from absl import app
+from absl import flags
+from absl import logging
+from ml_collections import config_flags
+import numpy as np
+import tqdm
+
+from experiments import build as build_lib
+from experiments import compilations
+from experiments import plot
+from experiments import report
+from experiments import workdir as workdir_lib
+from mmal_jax import checkpoint
+from mmal_jax import loop
+from mmal_jax import state as state_lib
+from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.acquire import views
+from mmal_jax.align import pools as pools_lib
+from mmal_jax.align import registry as oracles_lib
+from mmal_jax.evaluate import evaluate
+
+_CONFIG = config_flags.DEFINE_config_file(
+    'config', os.path.join(os.path.dirname(__file__), 'configs/colorswap.py'),
+    'What to run: a Python file with get_config(). Any of its values is a flag,'
+    ' too: --config.train.peak_lr=1e-4.')
+_STRATEGIES = flags.DEFINE_list(
+    'strategies', None,
+    'Strategies to compare, with commas between them, out of: '
+    f'{", ".join(sorted(strategies_lib.STRATEGIES))}. Default: the config\'s.')
+_SEEDS = flags.DEFINE_list(
+    'seeds', None, 'Seeds, with commas between them. Default: the config\'s.')
+_ROUNDS = flags.DEFINE_integer(
+    'rounds', None, 'Rounds of queries. Default: the config\'s.', lower_bound=1)
+_BATCH = flags.DEFINE_integer(
+    'batch', None, 'Queries a round. Default: the config\'s.', lower_bound=1)
+_BUDGET = flags.DEFINE_integer(
+    'budget', None, 'Annotations in all: a multiple of --batch, in place of '
+    '--rounds.', lower_bound=1)
+_WORKDIR = flags.DEFINE_string(
+    'workdir', None, 'Folder for metrics, queries, models, summary and curves.',
+    required=True)
+_OVERWRITE = flags.DEFINE_bool(
+    'overwrite', False, 'Replace the experiment that lies in --workdir.')
+_RESUME = flags.DEFINE_bool(
+    'resume', False, 'Take up an unfinished experiment (not there yet).')
+_CACHE_DIR = flags.DEFINE_string(
+    'cache_dir',
+    os.path.join(os.environ.get('XDG_CACHE_HOME') or
+                 os.path.expanduser('~/.cache'), 'mmal_jax'),
+    'Folder that keeps rendered datasets and warm starts between runs.')
+
+
+def configure() -> Any:
+  """The config with the flags applied.
+
+  Raises:
+    ValueError: if flags contradict one another, or a value is refused.
+  """
+  config = _CONFIG.value
+  with config.unlocked():
+    if _STRATEGIES.value is not None:
+      config.strategies = tuple(_STRATEGIES.value)
+    if _SEEDS.value is not None:
+      if not all(seed.strip().isdecimal() for seed in _SEEDS.value):
+        raise ValueError(f'seeds={",".join(_SEEDS.value)!r} must be integers '
+                         'from 0 on, with commas between them.')
+      config.seeds = tuple(map(int, _SEEDS.value))
+    if _BATCH.value is not None:
+      config.batch = _BATCH.value
+    if _ROUNDS.value is not None:
+      config.rounds = _ROUNDS.value
+    if _BUDGET.value is not None:
+      rounds, rest = divmod(_BUDGET.value, config.batch)
+      if rest or _ROUNDS.value not in (None, rounds):
+        asked = '' if _ROUNDS.value is None else f'rounds={_ROUNDS.value} of '
+        raise ValueError(f'budget={_BUDGET.value} is not {asked}batch='
+                         f'{config.batch}: give a multiple of the batch.')
+      config.rounds = rounds
+  build_lib.check(config)
+  return config
+
+
+def run_one(
+    experiment: build_lib.Experiment,
+    strategy: str,
+    seed: int,
+    folder: pathlib.Path,
+    bar: tqdm.tqdm,
+    counter: compilations.CompilationCounter,
+) -> dict[str, np.ndarray]:
+  """Runs one strategy with one seed; returns its curves by metric."""
+  config, data, learner, warm = experiment
+  params = warm
+  if params is None:
+    _, params = build_lib.init_params(config, data, seed)
+  pools, pairing = pools_lib.hide_pairing(data.pool, seed)
+  state = state_lib.initial_state(
+      params, learner.optimizer.init(params), pools,
+      evaluate.metric_names(data.test), config.rounds, config.batch, seed)
+  headline = evaluate.headline(tuple(state.scores))
+  run = {'strategy': strategy, 'seed': seed}
+  compiled, started = counter.count, time.perf_counter()
+  for state in loop.run_rounds(
+      state, learner, strategies_lib.STRATEGIES[strategy],
+      oracles_lib.ORACLES[config.oracle](pairing), pools, data.test,
+      config.train.steps_per_round):
+    t, annotations = int(state.round), int(state.num_aligned)
+    scores = {name: float(curve[t]) for name, curve in state.scores.items()}
+    record = run | {'round': t, 'annotations': annotations, 'scores': scores}
+    if t:
+      workdir_lib.append(folder / workdir_lib.QUERIES, run | {
+          'round': t, 'modality': views.MODALITIES[state.modalities[t - 1]],
+          'pairs': state.aligned[annotations - config.batch:annotations]})
+      record['loss'] = state.losses[t - 1]
+      bar.update()
+    workdir_lib.append(folder / workdir_lib.METRICS, record | {
+        'seconds': time.perf_counter() - started,
+        'compilations': counter.count - compiled})
+    bar.set_postfix_str(
+        f'{strategy}, seed {seed}, round {t}, {annotations} annotations, '
+        f'{headline} {scores[headline]:.1f} %')
+    compiled, started = counter.count, time.perf_counter()
+  checkpoint.save(
+      folder / workdir_lib.STATES / f'{strategy}-seed{seed}', state)
+  return state.scores
+
+
+def run(config: Any) -> str:
+  """Runs the whole experiment; returns the closing table."""
+  started = time.perf_counter()
+  folder = workdir_lib.claim(
+      _WORKDIR.value, overwrite=_OVERWRITE.value, resume=_RESUME.value)
+  workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
+  counter = compilations.CompilationCounter()
+  print('Preparing data and warm start ...', file=sys.stderr, flush=True)
+  experiment = build_lib.build(config, _CACHE_DIR.value)
+  if experiment.data.tokenizer is not None:
+    experiment.data.tokenizer.save(str(folder / workdir_lib.TOKENIZER))
+  curves = {strategy: [] for strategy in config.strategies}
+  total = len(config.seeds) * len(curves) * config.rounds
+  with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True) as bar:
+    for seed in config.seeds:
+      for strategy, of_seeds in curves.items():
+        of_seeds.append(
+            run_one(experiment, strategy, seed, folder, bar, counter))
+  scores = {
+      strategy: {m: np.stack([c[m] for c in of_seeds]) for m in of_seeds[0]}
+      for strategy, of_seeds in curves.items()}
+  headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
+  summary = report.summarise(
+      np.arange(config.rounds + 1) * config.batch, scores, headline)
+  summary['seconds'] = time.perf_counter() - started
+  workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
+  plot.curves(summary, folder / workdir_lib.CURVES)
+  return report.table(summary)
+
+
+def main(argv: Sequence[str]) -> None:
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file.
+  try:
+    if len(argv) > 1:
+      raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
+    table = run(configure())
+  except (ValueError, TypeError, OSError) as e:
+    # Mostly the user's input: its cause, not our stack, is of use. The stack
+    # is there with --verbosity=1.
+    logging.debug('Stack of the error:', exc_info=True)
+    sys.exit(f'error: {e}')
+  print(table)
+  print(f'Written to {_WORKDIR.value}.')
+
+
+if __name__ == '__main__':
+  app.run(main)

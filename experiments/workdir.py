@@ -1,0 +1,77 @@
+"""The folder of one experiment: what lies there, and who may write to it."""
+
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+import numpy as np
+
+# All that an experiment writes, and so all that `--overwrite` may remove.
+CONFIG = 'config.json'
+TOKENIZER = 'tokenizer.json'
+METRICS = 'metrics.jsonl'
+QUERIES = 'queries.jsonl'
+SUMMARY = 'summary.json'
+CURVES = 'curves.png'
+STATES = 'states'
+_OURS = (CONFIG, TOKENIZER, METRICS, QUERIES, SUMMARY, CURVES, STATES)
+
+
+def claim(
+    path: str | os.PathLike[str], *, overwrite: bool, resume: bool
+) -> pathlib.Path:
+  """Makes the folder, or clears it of an earlier experiment.
+
+  Raises:
+    ValueError: if it is in use and `overwrite` is not given; or for `resume`.
+  """
+  if resume:
+    raise ValueError(
+        '--resume is not there yet: the state of every finished run is saved, '
+        'but an unfinished experiment cannot be taken up again. Start anew with'
+        ' --overwrite, or with another --workdir.')
+  path = pathlib.Path(path)
+  if path.exists() and not path.is_dir():
+    raise ValueError(f'workdir={str(path)!r} is a file.')
+  present = sorted(p.name for p in path.iterdir()) if path.exists() else []
+  foreign = [name for name in present if name not in _OURS]
+  if present and (foreign or not overwrite):
+    way_out = (
+        f'it holds {foreign[:3]}, which no experiment wrote; choose another'
+        if foreign else
+        'give --overwrite to replace the experiment there, or choose another')
+    raise ValueError(f'workdir={str(path)!r} is not empty: {way_out}.')
+  for name in present:
+    entry = path / name
+    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+  path.mkdir(parents=True, exist_ok=True)
+  return path
+
+
+def append(path: pathlib.Path, record: dict[str, Any]) -> None:
+  """Adds a line to a JSON-lines file."""
+  with open(path, 'a', encoding='utf-8') as file:
+    file.write(json.dumps(_plain(record), allow_nan=False) + '\n')
+
+
+def write(path: pathlib.Path, value: dict[str, Any]) -> None:
+  """Writes a JSON file, whole or not at all."""
+  draft = path.with_name(path.name + '.draft')
+  draft.write_text(
+      json.dumps(_plain(value), indent=2, allow_nan=False) + '\n', 'utf-8')
+  os.replace(draft, path)
+
+
+def _plain(value):
+  """NumPy to JSON; NaN, which JSON lacks, to null."""
+  if isinstance(value, dict):
+    return {str(k): _plain(v) for k, v in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [_plain(v) for v in value]
+  if isinstance(value, np.ndarray):
+    return _plain(value.tolist())
+  if isinstance(value, np.generic):
+    return _plain(value.item())
+  return None if isinstance(value, float) and value != value else value

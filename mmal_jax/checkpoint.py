@@ -1,0 +1,67 @@
+"""Writes and reads pytrees of arrays; the only module that knows Orbax."""
+
+import os
+import pathlib
+from typing import TypeVar
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+Tree = TypeVar('Tree')
+
+
+def save(path: str | os.PathLike[str], tree: Tree) -> None:
+  """Writes a pytree of arrays and typed random keys to a new folder.
+
+  Args:
+    path: of a folder that does not exist; it appears once it is complete.
+    tree: the value.
+  """
+  ocp.save_pytree(
+      pathlib.Path(path).resolve(), jax.tree.map(_storable, _named(tree)))
+
+
+def load(path: str | os.PathLike[str], like: Tree) -> Tree:
+  """Reads a pytree that `save` wrote.
+
+  Args:
+    path: the folder.
+    like: a pytree of the same structure, shapes and dtypes; its arrays say
+      where the read ones are placed.
+
+  Returns:
+    A tree like `like`.
+
+  Raises:
+    FileNotFoundError: if there is no such folder.
+    ValueError: if what lies there has another structure.
+  """
+  path = pathlib.Path(path).resolve()
+  if not path.is_dir():
+    raise FileNotFoundError(f'no checkpoint at {path}.')
+  template = jax.tree.map(_storable, _named(like))
+  loaded = ocp.load_pytree(path, template)
+  leaves = [_restored(loaded[name], old) for name, old in _named(like).items()]
+  return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _named(tree) -> dict[str, jax.Array]:
+  """Flat, by path: independent of the Python types of the tree's nodes."""
+  return {jax.tree_util.keystr(path): leaf
+          for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _is_key(x) -> bool:
+  return (isinstance(x, jax.Array)
+          and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key))
+
+
+def _storable(x):
+  return jax.random.key_data(x) if _is_key(x) else x
+
+
+def _restored(value, old):
+  if _is_key(old):
+    return jax.random.wrap_key_data(value, impl=jax.random.key_impl(old))
+  return np.asarray(value) if isinstance(old, np.ndarray) else value

@@ -1,0 +1,102 @@
+"""The loop: acquire, align, train, evaluate, T times over."""
+
+from collections.abc import Iterator
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mmal_jax import embed as embed_lib
+from mmal_jax import state as state_lib
+from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire.strategies import random
+from mmal_jax.align import exact
+from mmal_jax.align import pools as pools_lib
+from mmal_jax.data import encode
+from mmal_jax.evaluate import evaluate as evaluate_lib
+from mmal_jax.train import step as step_lib
+
+
+def run_rounds(
+    state: state_lib.RunState,
+    learner: step_lib.Learner,
+    strategy: views_lib.Strategy,
+    oracle: exact.Oracle,
+    pools: pools_lib.Pools,
+    test: encode.EncodedPairs,
+    steps_per_round: int,
+) -> Iterator[state_lib.RunState]:
+  """Runs all rounds that `state` has still to come.
+
+  Args:
+    state: from `initial_state`, or any state that was yielded before.
+    learner: model structure, optimizer and batch size.
+    strategy: chooses the queries of every round but the first, which is a
+      random batch, the same for every strategy of a seed.
+    oracle: answers them; the only holder of the pairing.
+    pools: the learner's pools.
+    test: held-out pairs.
+    steps_per_round: training steps after each round's answers.
+
+  Yields:
+    The state with its zero-shot scores, if it is a fresh one; then the state
+    after every round.
+
+  Raises:
+    ValueError: if training diverges, or a strategy or an oracle names an item
+      that cannot be aligned.
+  """
+  if state.round == 0:
+    state = _evaluated(state, learner, test)
+    yield state
+  on_device = jax.tree.map(jnp.asarray, pools)
+  while state.round < len(state.modalities):
+    key_acquire, key_train = jax.random.split(
+        jax.random.fold_in(state.key, int(state.round)))
+    choose = random.random if state.round == 0 else strategy
+    query = choose(
+        make_views(state, learner, pools), state.queries.shape[1], key_acquire)
+    asked = np.asarray(query.indices)
+    answers = np.full_like(asked, -1)
+    answers[asked >= 0] = oracle(query.modality, asked[asked >= 0])
+    state = state_lib.record_answers(state, query, answers)
+    state = _trained(state, learner, on_device, key_train, steps_per_round)
+    state = _evaluated(state, learner, test)
+    yield state
+
+
+def make_views(
+    state: state_lib.RunState,
+    learner: step_lib.Learner,
+    pools: pools_lib.Pools,
+) -> dict[str, views_lib.View]:
+  """Embeds both pools with the present model: all that strategies see."""
+  views = {}
+  filled = np.arange(len(state.aligned)) < state.num_aligned
+  for column, (modality, items) in enumerate(
+      zip(views_lib.MODALITIES, pools)):
+    embeddings = embed_lib.embed(
+        learner.graphdef, state.params, items.values, modality)
+    views[modality] = views_lib.View(
+        pool=embeddings,
+        remaining=jnp.asarray(state.remaining[modality]),
+        aligned=embeddings[jnp.asarray(state.aligned[:, column])],
+        aligned_mask=jnp.asarray(filled))
+  return views
+
+
+def _trained(state, learner, pools, key, steps) -> state_lib.RunState:
+  params, opt_state, loss = step_lib.fit(
+      learner, state.params, state.opt_state, key, pools.images, pools.texts,
+      jnp.asarray(state.aligned), jnp.asarray(state.num_aligned), steps)
+  losses = state.losses.copy()
+  losses[state.round] = loss
+  return dataclasses.replace(
+      state, params=params, opt_state=opt_state, losses=losses,
+      round=np.asarray(state.round + 1, np.int32))
+
+
+def _evaluated(state, learner, test) -> state_lib.RunState:
+  return state_lib.record_scores(
+      state, evaluate_lib.evaluate(learner.graphdef, state.params, test))

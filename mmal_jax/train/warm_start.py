@@ -1,0 +1,102 @@
+"""The warm start: a model trained on the pairs that cost nothing."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import tempfile
+
+from absl import logging
+from flax import nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mmal_jax import checkpoint
+from mmal_jax.data import encode
+from mmal_jax.train import optimizer as optimizer_lib
+from mmal_jax.train import step as step_lib
+
+
+def warm_start(
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    pairs: encode.EncodedPairs,
+    seed: int = 0,
+    *,
+    steps: int = 600,
+    batch_size: int = 128,
+    peak_lr: float = 1e-3,
+    weight_decay: float = 1e-4,
+    shift: int = 0,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> nnx.State:
+  """Trains a fresh model on `pretrain`, once a cache folder.
+
+  Args:
+    graphdef: of a `DualEncoder`.
+    params: its initial parameters.
+    pairs: the pretrain split.
+    seed: of the minibatches.
+    steps: number of training steps.
+    batch_size: rows of a minibatch.
+    peak_lr: highest learning rate.
+    weight_decay: AdamW's.
+    shift: augmentation, in pixels.
+    cache_dir: keeps results by a digest of all that goes in; None keeps none.
+
+  Returns:
+    Trained parameters.
+
+  Raises:
+    ValueError: if `steps` or `batch_size` is below 1.
+  """
+  for name, value in (('steps', steps), ('batch_size', batch_size)):
+    if value < 1:
+      raise ValueError(f'warm start: {name}={value!r} must be at least 1.')
+  recipe = (seed, steps, batch_size, peak_lr, weight_decay, shift)
+  path = None
+  if cache_dir is not None:
+    path = pathlib.Path(cache_dir) / _digest(params, pairs, recipe)
+    try:
+      return checkpoint.load(path, params)
+    except FileNotFoundError:
+      pass
+  learner = step_lib.Learner(
+      graphdef,
+      optimizer_lib.make_optimizer(peak_lr, steps, weight_decay),
+      batch_size, shift)
+  images, texts = jax.tree.map(jnp.asarray, (pairs.images, pairs.texts))
+  rows = jnp.arange(len(pairs), dtype=jnp.int32)
+  params, _, loss = step_lib.fit(
+      learner, params, learner.optimizer.init(params), jax.random.key(seed),
+      images, texts, jnp.stack([rows, rows], axis=1), jnp.int32(len(pairs)),
+      steps)
+  logging.info('Warm start: mean loss %.3f over %d steps.', loss, steps)
+  if path is not None:
+    _publish(path, params)
+  return params
+
+
+def _digest(params, pairs, recipe) -> str:
+  """Of everything that the result depends on, down to the library's version."""
+  digest = hashlib.sha256(repr((jax.__version__, recipe)).encode())
+  for leaf in jax.tree.leaves((params, pairs.images, pairs.texts)):
+    digest.update(repr((leaf.shape, str(leaf.dtype))).encode())
+    digest.update(np.ascontiguousarray(leaf).data)
+  return digest.hexdigest()[:24]
+
+
+def _publish(path: pathlib.Path, params: nnx.State) -> None:
+  """Saves under a name of its own first: several runs may share a cache."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  private = pathlib.Path(tempfile.mkdtemp(dir=path.parent))
+  try:
+    checkpoint.save(private / 'params', params)
+    os.rename(private / 'params', path)
+  except OSError:
+    # Somebody else was quicker, with the same result: theirs will do.
+    if not path.is_dir():
+      raise
+  finally:
+    shutil.rmtree(private, ignore_errors=True)
