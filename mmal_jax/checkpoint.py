@@ -17,9 +17,14 @@ def save(path: str | os.PathLike[str], tree: Tree) -> None:
   Args:
     path: of a folder that does not exist; it appears once it is complete.
     tree: the value.
+
+  Raises:
+    ValueError: if there is something at `path` already.
   """
-  ocp.save_pytree(
-      pathlib.Path(path).resolve(), jax.tree.map(_storable, _named(tree)))
+  path = pathlib.Path(path).resolve()
+  if path.exists():
+    raise ValueError(f'there is a checkpoint, or something else, at {path}.')
+  ocp.save(path, jax.tree.map(_storable, _named(tree)))
 
 
 def load(path: str | os.PathLike[str], like: Tree) -> Tree:
@@ -41,7 +46,7 @@ def load(path: str | os.PathLike[str], like: Tree) -> Tree:
   if not path.is_dir():
     raise FileNotFoundError(f'no checkpoint at {path}.')
   template = jax.tree.map(_storable, _named(like))
-  loaded = ocp.load_pytree(path, template)
+  loaded = ocp.load(path, template)
   leaves = [_restored(loaded[name], old) for name, old in _named(like).items()]
   return jax.tree.unflatten(jax.tree.structure(like), leaves)
 

@@ -15,7 +15,7 @@ def hold_out(
   they parted, the test would hold what the pool has shown.
 
   >>> hold_out([('a.png',), ('b.png',), ('a.png',)], 0.5, seed=0)
-  array([False,  True, False])
+  array([ True, False,  True])
 
   Args:
     keys: for each of n rows, the keys it has.

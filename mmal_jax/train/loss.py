@@ -25,8 +25,9 @@ def sigmoid_loss(
 
   >>> x = jnp.eye(2)
   >>> ids = jnp.arange(2)
-  >>> sigmoid_loss(x, x, 0., 0., ids, ids, jnp.array([True, True]))
-  Array(1.0064088, dtype=float32)
+  >>> loss = sigmoid_loss(x, x, 0., 0., ids, ids, jnp.array([True, True]))
+  >>> print(f'{loss:.4f}')
+  1.0064
 
   Args:
     image_embeddings: `[b, d]` rows of norm 1.

@@ -1,0 +1,70 @@
+"""The house rules that a machine can check."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+
+import mmal_jax
+
+_ROOT = pathlib.Path(mmal_jax.__file__).parent
+# Each may import those before it.
+_FLOW = ['checkpoint', 'data', 'models', 'embed', 'acquire', 'align', 'train',
+         'evaluate', 'state', 'loop']
+
+
+def _imports(path):
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+@pytest.mark.parametrize(
+    'path', sorted(_ROOT.rglob('*.py')),
+    ids=lambda path: str(path.relative_to(_ROOT)))
+def test_imports_never_run_back_up(path):
+  room = path.relative_to(_ROOT).parts[0].removesuffix('.py')
+  if room == '__init__':
+    return
+  for name in _imports(path):
+    assert not name.startswith('experiments')
+    assert name not in ('absl.flags', 'absl.app')
+    if name.startswith('mmal_jax.'):
+      imported = name.split('.')[1]
+      assert _FLOW.index(imported) <= _FLOW.index(room), name
+
+
+def test_files_stay_short():
+  for path in _ROOT.parent.rglob('*.py'):
+    if not set(path.parts) & {'.venv', 'venv', 'build'}:
+      assert len(path.read_text().splitlines()) <= 400, path
+
+
+def test_import_is_light_and_starts_no_accelerator():
+  code = ('import sys, time; start = time.perf_counter(); import mmal_jax;'
+          'print(time.perf_counter() - start);'
+          'heavy = {"tensorflow", "matplotlib", "tensorflow_datasets"};'
+          'assert not heavy & set(sys.modules);'
+          'from jax._src import xla_bridge;'
+          'assert not xla_bridge._backends')
+  out = subprocess.run(
+      [sys.executable, '-c', code], check=True, capture_output=True, text=True)
+  assert float(out.stdout) < 2
+
+
+def test_importing_every_module_starts_no_accelerator():
+  names = [
+      '.'.join(p.relative_to(_ROOT.parent).with_suffix('').parts)
+      for p in _ROOT.rglob('*.py') if p.name != '__init__.py']
+  code = (f'import importlib\nfor n in {names!r}: importlib.import_module(n)\n'
+          'from jax._src import xla_bridge\nassert not xla_bridge._backends')
+  subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_eight_devices():
+  assert jax.device_count() == 8

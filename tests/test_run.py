@@ -1,0 +1,165 @@
+"""The program: what it writes, what it prints, what it refuses."""
+
+import json
+import os
+import sys
+from unittest import mock
+
+from absl import flags
+from absl.testing import flagsaver
+import numpy as np
+import pytest
+
+from experiments import report
+from experiments import run
+from experiments import workdir
+from mmal_jax.acquire import registry
+from mmal_jax.acquire import views
+from tests import tiny
+
+_CONFIGS = os.path.join(os.path.dirname(run.__file__), 'configs')
+_SMALL = [
+    '--config.dataset.pretrain=8', '--config.dataset.pool=12',
+    '--config.dataset.test=8', '--config.dataset.image_size=16',
+    '--config.model.width=16', '--config.model.heads=2',
+    '--config.warm_start.steps=2', '--config.train.steps_per_round=2',
+    '--rounds=2', '--batch=4']
+
+
+def _main(tmp_path, *arguments):
+  """Runs the program in this process; its own flags come last, and win."""
+  argv = ['run', f'--config={_CONFIGS}/colorswap.py',
+          f'--workdir={tmp_path / "w"}', f'--cache_dir={tmp_path / "c"}',
+          *arguments]
+  # The config's own values are read from sys.argv.
+  with flagsaver.flagsaver(), mock.patch.object(sys, 'argv', argv):
+    flags.FLAGS.unparse_flags()
+    run.main(flags.FLAGS(argv))
+
+
+def _error(tmp_path, *arguments):
+  with pytest.raises(SystemExit) as e:
+    _main(tmp_path, *arguments)
+  message = str(e.value)
+  assert message.startswith('error: ') and '\n' not in message
+  return message
+
+
+def _lines(path):
+  return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_end_to_end(tmp_path, capsys):
+  _main(tmp_path, *_SMALL, '--strategies=mmal,random', '--seeds=0,7')
+  out = capsys.readouterr().out
+  for word in ('zero-shot', 'mmal', 'random', 'saving', '±', 'group'):
+    assert word in out
+  folder = tmp_path / 'w'
+  metrics = _lines(folder / workdir.METRICS)
+  assert len(metrics) == 2 * 2 * 3
+  assert [m['annotations'] for m in metrics[:3]] == [0, 4, 8]
+  assert {'group', 'text', 'image', 'i2t_r1', 't2i_r10'} <= set(
+      metrics[0]['scores'])
+  queries = _lines(folder / workdir.QUERIES)
+  assert len(queries) == 2 * 2 * 2 and len(queries[0]['pairs']) == 4
+  firsts = {(q['seed'], q['strategy']): q['pairs']
+            for q in queries if q['round'] == 1}
+  assert firsts[0, 'mmal'] == firsts[0, 'random'] != firsts[7, 'mmal']
+  summary = json.loads((folder / workdir.SUMMARY).read_text())
+  curve = summary['strategies']['mmal']['curves']['group']
+  assert np.shape(curve) == (2, 3)
+  last = [m for m in metrics if m['seed'] == 7 and m['strategy'] == 'mmal'][-1]
+  assert last['scores']['group'] == curve[1][2]
+  assert json.loads((folder / workdir.CONFIG).read_text())['rounds'] == 2
+  assert (folder / workdir.CURVES).read_bytes().startswith(b'\x89PNG')
+  assert (folder / workdir.TOKENIZER).exists()
+  assert (folder / workdir.STATES / 'mmal-seed7').is_dir()
+
+  # The same again, elsewhere, is the same.
+  _main(tmp_path, *_SMALL, '--strategies=mmal', '--seeds=7',
+        f'--workdir={tmp_path / "w2"}')
+  again = _lines(tmp_path / 'w2' / workdir.METRICS)[-1]
+  assert again['scores'] == last['scores']
+  assert _lines(tmp_path / 'w2' / workdir.QUERIES) == [
+      q for q in queries if q['seed'] == 7 and q['strategy'] == 'mmal']
+
+  # A used folder is safe.
+  assert 'is not empty: give --overwrite' in _error(tmp_path, *_SMALL)
+  assert '--resume is not there yet' in _error(tmp_path, '--resume')
+  (folder / 'thesis.tex').write_text('years of work')
+  assert 'thesis.tex' in _error(tmp_path, *_SMALL, '--overwrite')
+  assert (folder / workdir.SUMMARY).exists()
+  (folder / 'thesis.tex').unlink()
+  _main(tmp_path, *_SMALL, '--strategies=coreset', '--seeds=1', '--overwrite')
+  assert len(_lines(folder / workdir.METRICS)) == 3
+  assert 'no random run' in capsys.readouterr().out
+
+
+def test_features_end_to_end(tmp_path, capsys):
+  pairs = tiny.feature_pairs(60, 0)
+  np.save(tmp_path / 'x.npy', pairs.images)
+  np.save(tmp_path / 'y.npy', pairs.texts)
+  arguments = [
+      f'--config={_CONFIGS}/features.py',
+      f'--config.dataset.images={tmp_path / "x.npy"}',
+      f'--config.dataset.texts={tmp_path / "y.npy"}',
+      '--config.train.steps_per_round=2', '--batch=8', '--seeds=0,1']
+  _main(tmp_path, *arguments, '--budget=16')
+  assert "random's final mean_r10" in capsys.readouterr().out
+  assert 'beyond the pool of 48 pairs' in _error(
+      tmp_path, *arguments, '--budget=56', '--overwrite')
+
+
+@pytest.mark.parametrize('arguments,what', [
+    (['--strategies=mmal,oracle'], "strategies='oracle' is unknown; known are"),
+    (['--strategies='], 'at least one is needed'),
+    (['--strategies=mmal,mmal'], 'none twice'),
+    (['--seeds=0,x'], "seeds='0,x' must be integers"),
+    (['--seeds=1,1'], 'none twice'),
+    (['--config.dataset.name=imagenet'], "dataset.name='imagenet' is unknown"),
+    (['--config.model.name=clip'], "model.name='clip' is unknown"),
+    (['--config.oracle=delphi'], "oracle='delphi' is unknown"),
+    (['--config.batch=0'], 'batch=0 must be at least 1'),
+    (['--config.train.steps_per_round=0'], 'train.steps_per_round=0'),
+    (['--budget=10'], 'budget=10 is not batch=4'),
+    (['--budget=16', '--rounds=3'], 'budget=16 is not rounds=3 of batch=4'),
+    (['--batch=13'], 'rounds * batch = 2 * 13 = 26 annotations is beyond the '
+                     'pool of 24 pairs'),
+    (['--config.model.patch=5'], 'patch=5 must divide the image size 16x16'),
+    (['--config.model.name=mlp', '--config.dataset.skew=-1.0'], 'skew=-1.0'),
+    (['stray'], "unknown arguments ['stray']"),
+])
+def test_bad_flags_are_one_line(tmp_path, arguments, what):
+  assert what in _error(tmp_path, *_SMALL, *arguments)
+
+
+@pytest.mark.parametrize('flag', ['--batch=0', '--rounds=-1', '--budget=0'])
+def test_values_that_absl_refuses(tmp_path, flag):
+  with pytest.raises(flags.IllegalFlagValueError, match=flag[2:5]):
+    _main(tmp_path, flag)
+
+
+def test_nan_from_training_is_one_line(tmp_path):
+  message = _error(tmp_path, *_SMALL, '--config.warm_start.peak_lr=1e30')
+  assert 'embeddings are NaN or infinite' in message
+
+
+def test_config_is_kept_and_a_misspelt_value_refused(tmp_path):
+  with pytest.raises((AttributeError, SystemExit, flags.Error)):
+    _main(tmp_path, '--config.train.peak_rl=1')
+
+
+def test_help_lists_all_strategies():
+  text = flags.FLAGS.get_help()
+  for name in registry.STRATEGIES:
+    assert name in text
+  assert len(views.MODALITIES) == 2
+
+
+def test_table_of_one_seed_has_no_spread():
+  scores = {'random': {'group': np.array([[1., 2., 3.]])},
+            'mmal': {'group': np.array([[1., 1., 2.]])}}
+  summary = report.summarise(np.array([0, 10, 20]), scores, 'group')
+  table = report.table(summary)
+  assert '±' not in table and 'not reached' in table
+  assert '0 of 1 seeds' in table

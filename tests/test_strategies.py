@@ -1,0 +1,90 @@
+"""Every strategy of the registry keeps the contract of a query."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mmal_jax.acquire import registry
+from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire.strategies import mmal
+from tests import reference
+
+
+def _views(seed=0, n=40, left=30):
+  rng = np.random.default_rng(seed)
+  views = {}
+  for modality in views_lib.MODALITIES:
+    pool = rng.normal(size=(n, 8)).astype(np.float32)
+    pool /= np.linalg.norm(pool, axis=1, keepdims=True)
+    remaining = np.arange(n) < left
+    views[modality] = views_lib.View(
+        jnp.asarray(pool), jnp.asarray(remaining), jnp.asarray(pool[left:]),
+        jnp.ones(n - left, bool))
+  return views
+
+
+@pytest.mark.parametrize('name', sorted(registry.STRATEGIES))
+@pytest.mark.parametrize('left,batch', [(30, 8), (3, 8), (1, 1)])
+def test_queries_are_distinct_and_remaining(name, left, batch):
+  views = _views(left=left)
+  query = registry.STRATEGIES[name](views, batch, jax.random.key(0))
+  indices = np.asarray(query.indices)
+  expected = min(left, batch)
+  assert indices.shape == (batch,) and indices.dtype == np.int32
+  assert (indices[expected:] == -1).all()
+  assert len(set(indices[:expected].tolist())) == expected
+  assert np.asarray(views[query.modality].remaining)[indices[:expected]].all()
+
+
+@pytest.mark.parametrize('name', sorted(registry.STRATEGIES))
+def test_same_key_same_query(name):
+  first, second = (
+      registry.STRATEGIES[name](_views(), 8, jax.random.key(3))
+      for _ in range(2))
+  assert first.modality == second.modality
+  np.testing.assert_array_equal(first.indices, second.indices)
+
+
+@pytest.mark.parametrize('name', ['random', 'coreset', 'margin'])
+def test_both_modalities_come_up(name):
+  modalities = {registry.STRATEGIES[name](_views(), 2, jax.random.key(i))[0]
+                for i in range(20)}
+  assert modalities == set(views_lib.MODALITIES)
+
+
+@pytest.mark.parametrize('name', ['coreset', 'margin', 'mmal'])
+@pytest.mark.parametrize('modality', views_lib.MODALITIES)
+def test_fixed_modality(name, modality):
+  strategy = registry.STRATEGIES[f'{name}_{modality}']
+  for i in range(5):
+    assert strategy(_views(i), 2, jax.random.key(i)).modality == modality
+
+
+def test_random_is_uniform():
+  counts = np.zeros(40)
+  for i in range(400):
+    query = registry.STRATEGIES['random'](_views(), 6, jax.random.key(i))
+    counts[np.asarray(query.indices)] += 1
+  # 2,400 draws over 30 items: 80 each, standard deviation 8.
+  assert (counts[30:] == 0).all()
+  assert 45 < counts[:30].min() and counts[:30].max() < 115
+
+
+def test_mmal_is_the_three_stages():
+  views = _views(5)
+  plain = {m: [np.asarray(x) for x in v[:3]] for m, v in views.items()}
+  gaps = {m: reference.coverage_gap(*v) for m, v in plain.items()}
+  modality = max(gaps, key=gaps.get)
+  pool, remaining, aligned = plain[modality]
+  candidates = reference.coreset(pool, remaining, aligned, 12)
+  other = plain[views_lib.other(modality)]
+  query = mmal.mmal(views, 4, jax.random.key(0), coreset_ratio=3.0)
+  assert query.modality == modality
+  assert query.indices.tolist() == reference.uncertain(
+      np.array(candidates), pool, *other[:2], 4)
+
+
+def test_mmal_refuses_fewer_candidates_than_queries():
+  with pytest.raises(ValueError, match=r'coreset_ratio=0\.5'):
+    mmal.mmal(_views(), 4, jax.random.key(0), coreset_ratio=0.5)

@@ -1,0 +1,62 @@
+"""A run in miniature: features, MLP heads, four rounds of four."""
+
+from typing import NamedTuple
+
+from flax import nnx
+import numpy as np
+
+from mmal_jax import loop
+from mmal_jax import state as state_lib
+from mmal_jax.acquire import registry as strategies
+from mmal_jax.align import exact
+from mmal_jax.align import pools as pools_lib
+from mmal_jax.data import encode
+from mmal_jax.data import schema
+from mmal_jax.evaluate import evaluate
+from mmal_jax.models import registry as models
+from mmal_jax.train import optimizer
+from mmal_jax.train import step
+
+ROUNDS, BATCH, STEPS = 4, 4, 3
+
+
+def feature_pairs(n: int, seed: int) -> schema.Pairs:
+  """Pairs whose two sides are linear views of the same hidden vector."""
+  rng = np.random.default_rng(seed)
+  hidden = rng.normal(size=(n, 5))
+  views = np.random.default_rng(0).normal(size=(2, 5, 7))
+  images, texts = (
+      (hidden @ view + 0.1 * rng.normal(size=(n, 7))).astype(np.float32)
+      for view in views)
+  return schema.Pairs(images, texts, schema.no_groups(n))
+
+
+class Run(NamedTuple):
+  data: encode.EncodedDataset
+  learner: step.Learner
+  params: nnx.State
+  pools: pools_lib.Pools
+  pairing: np.ndarray
+
+  def start(self, seed: int = 0) -> state_lib.RunState:
+    return state_lib.initial_state(
+        self.params, self.learner.optimizer.init(self.params), self.pools,
+        evaluate.metric_names(self.data.test), ROUNDS, BATCH, seed)
+
+  def rounds(self, strategy='mmal', state=None, pairing=None, seed=0):
+    """The generator of states."""
+    return loop.run_rounds(
+        self.start(seed) if state is None else state, self.learner,
+        strategies.STRATEGIES[strategy],
+        exact.exact(self.pairing if pairing is None else pairing),
+        self.pools, self.data.test, STEPS)
+
+
+def make_run() -> Run:
+  data = encode.encode(
+      schema.Dataset('tiny', feature_pairs(40, 1), feature_pairs(20, 2)))
+  model = models.MODELS['mlp'](
+      data.pool, 0, rngs=nnx.Rngs(0), width=16, embed_dim=8)
+  graphdef, params = nnx.split(model, nnx.Param)
+  learner = step.Learner(graphdef, optimizer.make_optimizer(1e-2, STEPS), 8)
+  return Run(data, learner, params, *pools_lib.hide_pairing(data.pool, 0))
