@@ -1,6 +1,7 @@
 """From a config to the values that a run is made of."""
 
 from collections.abc import Mapping
+import inspect
 from typing import Any, NamedTuple
 
 from absl import logging
@@ -51,7 +52,13 @@ def check(config: ml_collections.ConfigDict) -> None:
   if min(config.seeds) < 0:
     raise ValueError(f'seeds={list(config.seeds)!r} must not be negative.')
   lookup(oracles_lib.ORACLES, 'oracle', config.oracle)
-  lookup(datasets_lib.DATASETS, 'dataset.name', config.dataset.name)
+  load = lookup(datasets_lib.DATASETS, 'dataset.name', config.dataset.name)
+  for name, parameter in inspect.signature(load).parameters.items():
+    # Configs leave the user's own paths open: a None there was never filled.
+    if parameter.default is parameter.empty and config.dataset.get(
+        name, '') is None:
+      raise ValueError(f'dataset.{name} is not given: '
+                       f'add --config.dataset.{name}=PATH.')
   lookup(models_lib.MODELS, 'model.name', config.model.name)
   at_least_one = [(key, config[key]) for key in ('rounds', 'batch')]
   at_least_one += [(f'train.{key}', config.train[key])

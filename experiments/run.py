@@ -119,7 +119,7 @@ def run_one(
   for state in loop.run_rounds(
       state, learner, strategies_lib.STRATEGIES[strategy],
       oracles_lib.ORACLES[config.oracle](pairing), pools, data.test,
-      config.train.steps_per_round):
+      config.train.steps_per_round, params if config.train.restart else None):
     t, annotations = int(state.round), int(state.num_aligned)
     scores = {name: float(curve[t]) for name, curve in state.scores.items()}
     record = run | {'round': t, 'annotations': annotations, 'scores': scores}

@@ -7,6 +7,9 @@ from unittest import mock
 
 from absl import flags
 from absl.testing import flagsaver
+# It defines flags when it is imported, as TFDS does at its first read: were
+# that inside `flagsaver`, they would be gone afterwards.
+from array_record.python import array_record_data_source  # noqa: F401
 import numpy as np
 import pytest
 
@@ -23,12 +26,12 @@ _SMALL = [
     '--config.dataset.test=8', '--config.dataset.image_size=16',
     '--config.model.width=16', '--config.model.heads=2',
     '--config.warm_start.steps=2', '--config.train.steps_per_round=2',
-    '--rounds=2', '--batch=4']
+    '--config.rounds=2', '--config.batch=4']
 
 
-def _main(tmp_path, *arguments):
+def _main(tmp_path, *arguments, config='colorswap'):
   """Runs the program in this process; its own flags come last, and win."""
-  argv = ['run', f'--config={_CONFIGS}/colorswap.py',
+  argv = ['run', f'--config={_CONFIGS}/{config}.py',
           f'--workdir={tmp_path / "w"}', f'--cache_dir={tmp_path / "c"}',
           *arguments]
   # The config's own values are read from sys.argv.
@@ -37,9 +40,9 @@ def _main(tmp_path, *arguments):
     run.main(flags.FLAGS(argv))
 
 
-def _error(tmp_path, *arguments):
+def _error(tmp_path, *arguments, config='colorswap'):
   with pytest.raises(SystemExit) as e:
-    _main(tmp_path, *arguments)
+    _main(tmp_path, *arguments, config=config)
   message = str(e.value)
   assert message.startswith('error: ') and '\n' not in message
   return message
@@ -100,14 +103,20 @@ def test_features_end_to_end(tmp_path, capsys):
   np.save(tmp_path / 'x.npy', pairs.images)
   np.save(tmp_path / 'y.npy', pairs.texts)
   arguments = [
-      f'--config={_CONFIGS}/features.py',
       f'--config.dataset.images={tmp_path / "x.npy"}',
       f'--config.dataset.texts={tmp_path / "y.npy"}',
       '--config.train.steps_per_round=2', '--batch=8', '--seeds=0,1']
-  _main(tmp_path, *arguments, '--budget=16')
+  _main(tmp_path, *arguments, '--budget=16', config='features')
   assert "random's final mean_r10" in capsys.readouterr().out
   assert 'beyond the pool of 48 pairs' in _error(
-      tmp_path, *arguments, '--budget=56', '--overwrite')
+      tmp_path, *arguments, '--budget=56', '--overwrite', config='features')
+
+
+def test_paths_left_open_are_asked_for(tmp_path):
+  assert 'dataset.images is not given: add --config.dataset.images=' in _error(
+      tmp_path, config='features')
+  assert 'dataset.folder is not given' in _error(
+      tmp_path, config='paired_folder')
 
 
 @pytest.mark.parametrize('arguments,what', [

@@ -11,7 +11,7 @@ def get_config() -> ml_collections.ConfigDict:
   return ml_collections.ConfigDict({
       'dataset': {
           'name': 'paired_folder',
-          'folder': config_dict.required_placeholder(str),
+          'folder': config_dict.placeholder(str),
           'pairs': 'pairs.jsonl', 'image_size': 32, 'test_fraction': 0.2,
           'seed': 0},
       'text': {'vocab_size': 1024, 'max_tokens': 32},
@@ -23,8 +23,8 @@ def get_config() -> ml_collections.ConfigDict:
           'seed': 0, 'steps': 600, 'batch_size': 128, 'peak_lr': 1e-3,
           'weight_decay': 1e-4, 'shift': 2},
       'train': {
-          'steps_per_round': 100, 'batch_size': 256, 'peak_lr': 5e-4,
-          'weight_decay': 1e-4, 'shift': 2},
+          'steps_per_round': 300, 'batch_size': 64, 'peak_lr': 3e-3,
+          'weight_decay': 0.5, 'shift': 2, 'restart': True},
       'oracle': 'exact',
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1),
