@@ -26,6 +26,6 @@ def get_config() -> ml_collections.ConfigDict:
       'oracle': 'exact',
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1),
-      'rounds': 6,
-      'batch': 250,
+      'rounds': 5,
+      'batch': 200,
   })
