@@ -8,11 +8,14 @@ from absl import logging
 from flax import nnx
 import ml_collections
 
+from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.align import pools as pools_lib
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.data import encode
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.data import tokenizer as tokenizer_lib
+from mmal_jax.evaluate import evaluate
 from mmal_jax.models import registry as models_lib
 from mmal_jax.train import optimizer as optimizer_lib
 from mmal_jax.train import step as step_lib
@@ -25,7 +28,7 @@ class Experiment(NamedTuple):
   config: ml_collections.ConfigDict
   data: encode.EncodedDataset
   learner: step_lib.Learner
-  warm: nnx.State | None  # None: every seed starts fresh
+  warm: nnx.State | None  # None: every seed starts from a fresh model
 
 
 def lookup(registry: Mapping[str, Any], kind: str, name: str) -> Any:
@@ -123,3 +126,15 @@ def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
       graphdef, params, data.pretrain, seed, **warm_config,
       cache_dir=f'{cache_dir}/warm_starts')
   return Experiment(config, data, learner, warm)
+
+
+def start(
+    experiment: Experiment, pools: pools_lib.Pools, seed: int
+) -> state_lib.RunState:
+  """The state of a run of one seed before anything was asked."""
+  config, data, learner, params = experiment
+  if params is None:
+    _, params = init_params(config, data, seed)
+  return state_lib.initial_state(
+      params, learner.optimizer.init(params), pools,
+      evaluate.metric_names(data.test), config.rounds, config.batch, seed)

@@ -1,5 +1,6 @@
 """The closing table, and the numbers behind it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from mmal_jax.evaluate import savings as savings_lib
 
 BASELINE = 'random'
+_WITH_GROUPS = ('group', 'text', 'image', 'mean_r10')
 
 
 def summarise(
@@ -36,36 +38,53 @@ def summarise(
   return summary
 
 
-def _mean_std(values: np.ndarray) -> dict[str, float]:
-  spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
-  return {'mean': np.mean(values), 'std': spread}
-
-
 def table(summary: dict[str, Any]) -> str:
-  """The summary as a Markdown table."""
+  """Final scores, and annotations saved, as a Markdown table."""
   headline = summary['headline']
   strategies = summary['strategies']
   metrics = list(next(iter(strategies.values()))['final'])
-  shown = [m for m in ('group', 'text', 'image', 'mean_r10') if m in metrics]
+  shown = [m for m in _WITH_GROUPS if m in metrics]
+  if headline not in shown[:1]:
+    shown = metrics
   header = (['strategy'] + shown
             + [f'annotations to reach {BASELINE}\'s final {headline}',
                'saving', 'saving seed by seed'])
-  rows = [header, ['---'] * len(header)]
   first = next(iter(strategies.values()))['zero_shot']
-  rows.append(['zero-shot'] + [_pm(first[m]) for m in shown] + ['-'] * 3)
+  rows = [['zero-shot'] + [_pm(first[m]) for m in shown] + ['-'] * 3]
   for name, entry in strategies.items():
     rows.append([name] + [_pm(entry['final'][m]) for m in shown]
                 + _saving_cells(entry.get('saving')))
-  widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-  return '\n'.join(
-      '| ' + ' | '.join(
-          cell if cell != '---' else '-' * width
-          for cell, width in zip(_padded(row, widths), widths)) + ' |'
-      for row in rows)
+  return markdown([header] + rows)
 
 
-def _padded(row, widths):
-  return [c if c == '---' else c.ljust(w) for c, w in zip(row, widths)]
+def curve_table(summary: dict[str, Any]) -> str:
+  """The headline score at every number of annotations, as Markdown."""
+  headline = summary['headline']
+  rows = [[f'{headline} after'] + [str(a) for a in summary['annotations']]]
+  for name, entry in summary['strategies'].items():
+    curves = entry['curves'][headline]  # [seeds, t]
+    rows.append([name] + [mean_pm_std(scores) for scores in curves.T])
+  return markdown(rows)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+  """A Markdown table, padded to be read as it is; the first row is the header.
+  """
+  widths = [max(map(len, column)) for column in zip(*rows)]
+  lines = [' | '.join(cell.ljust(width) for cell, width in zip(row, widths))
+           for row in rows]
+  lines.insert(1, ' | '.join('-' * width for width in widths))
+  return '\n'.join(f'| {line} |' for line in lines)
+
+
+def mean_pm_std(values: Sequence[float]) -> str:
+  """`12.3 ± 0.4`; of a single value there is no spread."""
+  return _pm(_mean_std(np.asarray(values)))
+
+
+def _mean_std(values: np.ndarray) -> dict[str, float]:
+  spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
+  return {'mean': np.mean(values), 'std': spread}
 
 
 def _pm(cell: dict[str, float]) -> str:
@@ -84,5 +103,5 @@ def _saving_cells(saving: dict[str, Any] | None) -> list[str]:
   reached = per_seed[~np.isnan(per_seed)]
   of = f'{len(reached)} of {len(per_seed)} seeds'
   if len(reached):
-    of = _pm(_mean_std(reached)) + f' % ({of})'
+    of = mean_pm_std(reached) + f' % ({of})'
   return cells + [of]

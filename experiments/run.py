@@ -23,12 +23,12 @@ import tqdm
 
 from experiments import build as build_lib
 from experiments import compilations
+from experiments import folders
 from experiments import plot
 from experiments import report
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import loop
-from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import views
 from mmal_jax.align import pools as pools_lib
@@ -52,18 +52,10 @@ _BATCH = flags.DEFINE_integer(
 _BUDGET = flags.DEFINE_integer(
     'budget', None, 'Annotations in all: a multiple of --batch, in place of '
     '--rounds.', lower_bound=1)
-_WORKDIR = flags.DEFINE_string(
-    'workdir', None, 'Folder for metrics, queries, models, summary and curves.',
-    required=True)
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace the experiment that lies in --workdir.')
 _RESUME = flags.DEFINE_bool(
     'resume', False, 'Take up an unfinished experiment (not there yet).')
-_CACHE_DIR = flags.DEFINE_string(
-    'cache_dir',
-    os.path.join(os.environ.get('XDG_CACHE_HOME') or
-                 os.path.expanduser('~/.cache'), 'mmal_jax'),
-    'Folder that keeps rendered datasets and warm starts between runs.')
 
 
 def configure() -> Any:
@@ -105,21 +97,17 @@ def run_one(
     counter: compilations.CompilationCounter,
 ) -> dict[str, np.ndarray]:
   """Runs one strategy with one seed; returns its curves by metric."""
-  config, data, learner, warm = experiment
-  params = warm
-  if params is None:
-    _, params = build_lib.init_params(config, data, seed)
+  config, data = experiment.config, experiment.data
   pools, pairing = pools_lib.hide_pairing(data.pool, seed)
-  state = state_lib.initial_state(
-      params, learner.optimizer.init(params), pools,
-      evaluate.metric_names(data.test), config.rounds, config.batch, seed)
+  state = build_lib.start(experiment, pools, seed)
   headline = evaluate.headline(tuple(state.scores))
   run = {'strategy': strategy, 'seed': seed}
   compiled, started = counter.count, time.perf_counter()
   for state in loop.run_rounds(
-      state, learner, strategies_lib.STRATEGIES[strategy],
+      state, experiment.learner, strategies_lib.STRATEGIES[strategy],
       oracles_lib.ORACLES[config.oracle](pairing), pools, data.test,
-      config.train.steps_per_round, params if config.train.restart else None):
+      config.train.steps_per_round,
+      state.params if config.train.restart else None):
     t, annotations = int(state.round), int(state.num_aligned)
     scores = {name: float(curve[t]) for name, curve in state.scores.items()}
     record = run | {'round': t, 'annotations': annotations, 'scores': scores}
@@ -136,20 +124,21 @@ def run_one(
         f'{strategy}, seed {seed}, round {t}, {annotations} annotations, '
         f'{headline} {scores[headline]:.1f} %')
     compiled, started = counter.count, time.perf_counter()
-  checkpoint.save(
-      folder / workdir_lib.STATES / f'{strategy}-seed{seed}', state)
+  checkpoint.save(workdir_lib.state_path(folder, strategy, seed), state)
   return state.scores
 
 
 def run(config: Any) -> str:
-  """Runs the whole experiment; returns the closing table."""
+  """Runs the whole experiment; returns the closing tables."""
   started = time.perf_counter()
-  folder = workdir_lib.claim(
-      _WORKDIR.value, overwrite=_OVERWRITE.value, resume=_RESUME.value)
-  workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
+  workdir_lib.check(
+      folders.WORKDIR.value, overwrite=_OVERWRITE.value, resume=_RESUME.value)
   counter = compilations.CompilationCounter()
   print('Preparing data and warm start ...', file=sys.stderr, flush=True)
-  experiment = build_lib.build(config, _CACHE_DIR.value)
+  experiment = build_lib.build(config, folders.CACHE_DIR.value)
+  # Not before: what was refused up to here has cost no earlier result.
+  folder = workdir_lib.claim(folders.WORKDIR.value)
+  workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
   if experiment.data.tokenizer is not None:
     experiment.data.tokenizer.save(str(folder / workdir_lib.TOKENIZER))
   curves = {strategy: [] for strategy in config.strategies}
@@ -168,7 +157,7 @@ def run(config: Any) -> str:
   summary['seconds'] = time.perf_counter() - started
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   plot.curves(summary, folder / workdir_lib.CURVES)
-  return report.table(summary)
+  return f'{report.table(summary)}\n\n{report.curve_table(summary)}'
 
 
 def main(argv: Sequence[str]) -> None:
@@ -177,14 +166,14 @@ def main(argv: Sequence[str]) -> None:
   try:
     if len(argv) > 1:
       raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
-    table = run(configure())
+    tables = run(configure())
   except (ValueError, TypeError, OSError) as e:
     # Mostly the user's input: its cause, not our stack, is of use. The stack
     # is there with --verbosity=1.
     logging.debug('Stack of the error:', exc_info=True)
     sys.exit(f'error: {e}')
-  print(table)
-  print(f'Written to {_WORKDIR.value}.')
+  print(tables)
+  print(f'Written to {folders.WORKDIR.value}.')
 
 
 if __name__ == '__main__':

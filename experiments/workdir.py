@@ -19,10 +19,10 @@ STATES = 'states'
 _OURS = (CONFIG, TOKENIZER, METRICS, QUERIES, SUMMARY, CURVES, STATES)
 
 
-def claim(
+def check(
     path: str | os.PathLike[str], *, overwrite: bool, resume: bool
-) -> pathlib.Path:
-  """Makes the folder, or clears it of an earlier experiment.
+) -> None:
+  """Refuses a folder that holds anything to lose; touches nothing.
 
   Raises:
     ValueError: if it is in use and `overwrite` is not given; or for `resume`.
@@ -35,7 +35,7 @@ def claim(
   path = pathlib.Path(path)
   if path.exists() and not path.is_dir():
     raise ValueError(f'workdir={str(path)!r} is a file.')
-  present = sorted(p.name for p in path.iterdir()) if path.exists() else []
+  present = _present(path)
   foreign = [name for name in present if name not in _OURS]
   if present and (foreign or not overwrite):
     way_out = (
@@ -43,17 +43,39 @@ def claim(
         if foreign else
         'give --overwrite to replace the experiment there, or choose another')
     raise ValueError(f'workdir={str(path)!r} is not empty: {way_out}.')
-  for name in present:
-    entry = path / name
-    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def claim(path: str | os.PathLike[str]) -> pathlib.Path:
+  """Makes the folder that `check` has passed, or clears it."""
+  path = pathlib.Path(path)
+  for name in _present(path):
+    if name in _OURS:
+      entry = path / name
+      shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
   path.mkdir(parents=True, exist_ok=True)
   return path
+
+
+def _present(path: pathlib.Path) -> list[str]:
+  return sorted(p.name for p in path.iterdir()) if path.exists() else []
+
+
+def state_path(
+    folder: pathlib.Path, strategy: str, seed: int
+) -> pathlib.Path:
+  """Where the last state of a run is kept."""
+  return folder / STATES / f'{strategy}-seed{seed}'
 
 
 def append(path: pathlib.Path, record: dict[str, Any]) -> None:
   """Adds a line to a JSON-lines file."""
   with open(path, 'a', encoding='utf-8') as file:
     file.write(json.dumps(_plain(record), allow_nan=False) + '\n')
+
+
+def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
+  """The records of a JSON-lines file."""
+  return [json.loads(line) for line in path.read_text('utf-8').splitlines()]
 
 
 def write(path: pathlib.Path, value: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from array_record.python import array_record_data_source  # noqa: F401
 import numpy as np
 import pytest
 
+from experiments import diagnose
 from experiments import report
 from experiments import run
 from experiments import workdir
@@ -48,8 +49,7 @@ def _error(tmp_path, *arguments, config='colorswap'):
   return message
 
 
-def _lines(path):
-  return [json.loads(line) for line in path.read_text().splitlines()]
+_lines = workdir.read_lines
 
 
 def test_end_to_end(tmp_path, capsys):
@@ -78,6 +78,10 @@ def test_end_to_end(tmp_path, capsys):
   assert (folder / workdir.TOKENIZER).exists()
   assert (folder / workdir.STATES / 'mmal-seed7').is_dir()
 
+  table = diagnose.diagnose(folder, tmp_path / 'c')
+  assert [line.split()[1] for line in table.splitlines()[2:]] == [
+      'mmal', 'random']
+
   # The same again, elsewhere, is the same.
   _main(tmp_path, *_SMALL, '--strategies=mmal', '--seeds=7',
         f'--workdir={tmp_path / "w2"}')
@@ -86,7 +90,10 @@ def test_end_to_end(tmp_path, capsys):
   assert _lines(tmp_path / 'w2' / workdir.QUERIES) == [
       q for q in queries if q['seed'] == 7 and q['strategy'] == 'mmal']
 
-  # A used folder is safe.
+  # A used folder is safe, also from an --overwrite that is refused later.
+  assert 'beyond the pool' in _error(
+      tmp_path, *_SMALL, '--batch=13', '--overwrite')
+  assert (folder / workdir.SUMMARY).exists()
   assert 'is not empty: give --overwrite' in _error(tmp_path, *_SMALL)
   assert '--resume is not there yet' in _error(tmp_path, '--resume')
   (folder / 'thesis.tex').write_text('years of work')
@@ -96,6 +103,8 @@ def test_end_to_end(tmp_path, capsys):
   _main(tmp_path, *_SMALL, '--strategies=coreset', '--seeds=1', '--overwrite')
   assert len(_lines(folder / workdir.METRICS)) == 3
   assert 'no random run' in capsys.readouterr().out
+  with pytest.raises(ValueError, match='has no random run'):
+    diagnose.diagnose(folder, tmp_path / 'c')
 
 
 def test_features_end_to_end(tmp_path, capsys):
@@ -172,3 +181,5 @@ def test_table_of_one_seed_has_no_spread():
   table = report.table(summary)
   assert '±' not in table and 'not reached' in table
   assert '0 of 1 seeds' in table
+  assert report.curve_table(summary).splitlines()[3].split() == [
+      '|', 'mmal', '|', '1.0', '|', '1.0', '|', '2.0', '|']
