@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 from absl import app
+from absl import flags
 import ml_collections
 import numpy as np
 
@@ -28,6 +29,8 @@ from mmal_jax import embed
 from mmal_jax.acquire import views
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.evaluate import queries as queries_lib
+
+flags.adopt_module_key_flags(folders)  # --help tells of them.
 
 
 def judge(

@@ -56,6 +56,7 @@ _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace the experiment that lies in --workdir.')
 _RESUME = flags.DEFINE_bool(
     'resume', False, 'Take up an unfinished experiment (not there yet).')
+flags.adopt_module_key_flags(folders)  # --help tells of them, too.
 
 
 def configure() -> Any:

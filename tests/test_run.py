@@ -18,7 +18,6 @@ from experiments import report
 from experiments import run
 from experiments import workdir
 from mmal_jax.acquire import registry
-from mmal_jax.acquire import views
 from tests import tiny
 
 _CONFIGS = os.path.join(os.path.dirname(run.__file__), 'configs')
@@ -167,11 +166,12 @@ def test_config_is_kept_and_a_misspelt_value_refused(tmp_path):
     _main(tmp_path, '--config.train.peak_rl=1')
 
 
-def test_help_lists_all_strategies():
-  text = flags.FLAGS.get_help()
+def test_help_tells_of_all_flags_and_strategies():
+  text = flags.FLAGS.module_help(run.__name__)
   for name in registry.STRATEGIES:
     assert name in text
-  assert len(views.MODALITIES) == 2
+  for flag in ('config', 'workdir', 'cache_dir', 'overwrite'):
+    assert f'--{flag}:' in text or f'--[no]{flag}:' in text
 
 
 def test_table_of_one_seed_has_no_spread():
