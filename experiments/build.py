@@ -1,13 +1,15 @@
 """From a config to the values that a run is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 import inspect
 from typing import Any, NamedTuple
 
 from absl import logging
 from flax import nnx
 import ml_collections
+import numpy as np
 
+from mmal_jax import loop
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import pools as pools_lib
@@ -128,13 +130,21 @@ def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
   return Experiment(config, data, learner, warm)
 
 
-def start(
-    experiment: Experiment, pools: pools_lib.Pools, seed: int
-) -> state_lib.RunState:
-  """The state of a run of one seed before anything was asked."""
+def rounds(
+    experiment: Experiment,
+    strategy: str,
+    pools: pools_lib.Pools,
+    pairing: np.ndarray,
+    seed: int,
+) -> Iterator[state_lib.RunState]:
+  """Starts a run: its states, one a round, as `loop.run_rounds` yields them."""
   config, data, learner, params = experiment
   if params is None:
     _, params = init_params(config, data, seed)
-  return state_lib.initial_state(
+  state = state_lib.initial_state(
       params, learner.optimizer.init(params), pools,
       evaluate.metric_names(data.test), config.rounds, config.batch, seed)
+  return loop.run_rounds(
+      state, learner, strategies_lib.STRATEGIES[strategy],
+      oracles_lib.ORACLES[config.oracle](pairing), pools, data.test,
+      config.train.steps_per_round, params if config.train.restart else None)

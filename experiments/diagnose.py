@@ -4,19 +4,28 @@ Example:
 
   python -m experiments.diagnose --workdir=/tmp/colorswap
 
-Reads a finished experiment and judges, in every seed, all strategies by the
-same model: the one that the random baseline ended with. Round 1 is left out;
-there all strategies ask for the same random batch.
+Reads a finished experiment. In every seed one model judges all strategies: the
+one after round 1, which they share, since all ask for the same random batch
+there. It is trained once more, and has not seen what is asked from round 2 on.
+Columns, over the queries of these later rounds:
+
+  images   percentage of the queries that are images
+  density  mean percentile, among all items left after round 1, of an item's
+           mean similarity to its 10 nearest: low is rare, high is redundant
+  margin   mean percentile of the margin between an item's two best matches
+  twins    mean percentile of the similarity of these two with each other
+  found    percentage with the counterpart (or its equal) among the 10 best
+           matches: these the model knew already
 """
 
 from collections.abc import Sequence
 import json
 import pathlib
 import sys
-from typing import Any
 
 from absl import app
 from absl import flags
+from absl import logging
 import ml_collections
 import numpy as np
 
@@ -24,83 +33,88 @@ from experiments import build as build_lib
 from experiments import folders
 from experiments import report
 from experiments import workdir as workdir_lib
-from mmal_jax import checkpoint
-from mmal_jax import embed
-from mmal_jax.acquire import views
+from mmal_jax import loop
+from mmal_jax.acquire import views as views_lib
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.evaluate import queries as queries_lib
 
 flags.adopt_module_key_flags(folders)  # --help tells of them.
 
-
-def judge(
-    experiment: build_lib.Experiment, folder: pathlib.Path, seed: int
-) -> tuple[dict[str, np.ndarray], pools_lib.Pools, np.ndarray]:
-  """Embeds both pools of a seed with the random run's last model.
-
-  Returns:
-    Embeddings by modality, the pools, and the pairing.
-  """
-  pools, pairing = pools_lib.hide_pairing(experiment.data.pool, seed)
-  state = checkpoint.load(
-      workdir_lib.state_path(folder, report.BASELINE, seed),
-      build_lib.start(experiment, pools, seed))
-  return {
-      modality: np.asarray(embed.embed(
-          experiment.learner.graphdef, state.params, items.values, modality))
-      for modality, items in zip(views.MODALITIES, pools)
-  }, pools, pairing
+_COLUMNS = ('images', 'density', 'margin', 'twins', 'found')
 
 
 def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
   """The table of an experiment: means and spreads over seeds."""
   config = ml_collections.ConfigDict(
       json.loads((folder / workdir_lib.CONFIG).read_text()))
-  if report.BASELINE not in config.strategies:
-    raise ValueError(f'workdir={str(folder)!r} has no {report.BASELINE} run.')
   experiment = build_lib.build(config, cache_dir)
   records = workdir_lib.read_lines(folder / workdir_lib.QUERIES)
-  found: dict[str, list[dict[str, float]]] = {s: [] for s in config.strategies}
+  rows = {name: [] for name in ('all items', *config.strategies)}
   for seed in config.seeds:
-    embeddings, pools, pairing = judge(experiment, folder, seed)
-    for strategy, of_seeds in found.items():
-      chosen = [r for r in records if r['seed'] == seed
-                and r['strategy'] == strategy and r['round'] > 1]
-      of_seeds.append(_describe(chosen, embeddings, pools, pairing))
-  columns = ('image rounds (%)',) + queries_lib.METRICS
-  rows = [[strategy] + [
-      report.mean_pm_std([seen[c] for seen in of_seeds]) for c in columns]
-          for strategy, of_seeds in found.items()]
-  return report.markdown([['strategy', *columns]] + rows)
+    statistics, left = _judge(experiment, seed)
+    rows['all items'].append(_describe(statistics, left))
+    for strategy in config.strategies:
+      asked = {m: [] for m in views_lib.MODALITIES}
+      for record in records:
+        if (record['seed'], record['strategy']) == (seed, strategy) and (
+            record['round'] > 1):
+          side = views_lib.MODALITIES.index(record['modality'])
+          asked[record['modality']] += [p[side] for p in record['pairs']]
+      rows[strategy].append(_describe(statistics, {
+          m: np.array(indices, int) for m, indices in asked.items()}, left))
+  return report.markdown([['asked for by', *_COLUMNS]] + [
+      [name] + [report.mean_pm_std([seen[c] for seen in of_seeds])
+                for c in _COLUMNS] for name, of_seeds in rows.items()])
+
+
+def _judge(
+    experiment: build_lib.Experiment, seed: int
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
+  """Statistics by modality, and the pool indices `[n]` that they belong to."""
+  pools, pairing = pools_lib.hide_pairing(experiment.data.pool, seed)
+  rounds = build_lib.rounds(experiment, report.BASELINE, pools, pairing, seed)
+  next(rounds)  # zero-shot
+  views = loop.make_views(next(rounds), experiment.learner, pools)
+  left = {m: np.flatnonzero(view.remaining) for m, view in views.items()}
+  embeddings = {m: np.asarray(view.pool)[left[m]] for m, view in views.items()}
+  statistics = {}
+  for side, modality in enumerate(views_lib.MODALITIES):
+    other = views_lib.other(modality)
+    counterparts = (np.argsort(pairing) if side else pairing)[left[modality]]
+    statistics[modality] = queries_lib.item_statistics(
+        embeddings[modality], embeddings[other],
+        # What was asked in round 1 has left with its counterparts.
+        np.searchsorted(left[other], counterparts),
+        pools[1 - side].ids[left[other]])
+  return statistics, left
 
 
 def _describe(
-    records: Sequence[dict[str, Any]],
-    embeddings: dict[str, np.ndarray],
-    pools: pools_lib.Pools,
-    pairing: np.ndarray,
+    statistics: dict[str, dict[str, np.ndarray]],
+    asked: dict[str, np.ndarray],
+    left: dict[str, np.ndarray] | None = None,
 ) -> dict[str, float]:
-  """Averages over the modalities, each weighted by its rounds."""
-  sums = dict.fromkeys(queries_lib.METRICS, 0.0)
-  image_rounds = 0
-  for modality in views.MODALITIES:
-    mine = [r for r in records if r['modality'] == modality]
-    if not mine:
+  """A row of the table; each modality weighs as much as it was asked."""
+  left = asked if left is None else left
+  total = sum(map(len, asked.values()))
+  row = dict.fromkeys(_COLUMNS, 0.0)
+  row['images'] = 100 * len(asked['image']) / total
+  for modality, indices in asked.items():
+    if not len(indices):
       continue
-    side = views.MODALITIES.index(modality)
-    counterparts = np.argsort(pairing) if side else pairing
-    seen = queries_lib.describe(
-        embeddings[modality], embeddings[views.other(modality)], counterparts,
-        pools[1 - side].ids,
-        np.concatenate([np.array(r['pairs'])[:, side] for r in mine]))
-    for name, value in seen.items():
-      sums[name] += value * len(mine) / len(records)
-    image_rounds += (1 - side) * len(mine)
-  return sums | {'image rounds (%)': 100 * image_rounds / len(records)}
+    weight = len(indices) / total
+    places = np.searchsorted(left[modality], indices)
+    for name, values in statistics[modality].items():
+      row[name] += weight * (
+          100 * float(np.mean(values[places])) if name == 'found'
+          else queries_lib.percentile(values, places))
+  return row
 
 
 def main(argv: Sequence[str]) -> None:
   del argv
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)
   try:
     folder = pathlib.Path(folders.WORKDIR.value)
     print(diagnose(folder, folders.CACHE_DIR.value))

@@ -100,8 +100,8 @@ def _saving_cells(saving: dict[str, Any] | None) -> list[str]:
   else:
     cells = [f'{saving["needed"]:.0f}', f'{saving["percent"]:.0f} %']
   per_seed = saving['per_seed']
-  reached = per_seed[~np.isnan(per_seed)]
-  of = f'{len(reached)} of {len(per_seed)} seeds'
-  if len(reached):
-    of = mean_pm_std(reached) + f' % ({of})'
-  return cells + [of]
+  reached = np.count_nonzero(~np.isnan(per_seed))
+  # A mean over the seeds that got there alone would flatter.
+  return cells + [
+      mean_pm_std(per_seed) + ' %' if reached == len(per_seed)
+      else f'reached by {reached} of {len(per_seed)} seeds']

@@ -28,11 +28,9 @@ from experiments import plot
 from experiments import report
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
-from mmal_jax import loop
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import views
 from mmal_jax.align import pools as pools_lib
-from mmal_jax.align import registry as oracles_lib
 from mmal_jax.evaluate import evaluate
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -98,24 +96,19 @@ def run_one(
     counter: compilations.CompilationCounter,
 ) -> dict[str, np.ndarray]:
   """Runs one strategy with one seed; returns its curves by metric."""
-  config, data = experiment.config, experiment.data
-  pools, pairing = pools_lib.hide_pairing(data.pool, seed)
-  state = build_lib.start(experiment, pools, seed)
-  headline = evaluate.headline(tuple(state.scores))
+  pools, pairing = pools_lib.hide_pairing(experiment.data.pool, seed)
+  headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
+  batch = experiment.config.batch
   run = {'strategy': strategy, 'seed': seed}
   compiled, started = counter.count, time.perf_counter()
-  for state in loop.run_rounds(
-      state, experiment.learner, strategies_lib.STRATEGIES[strategy],
-      oracles_lib.ORACLES[config.oracle](pairing), pools, data.test,
-      config.train.steps_per_round,
-      state.params if config.train.restart else None):
+  for state in build_lib.rounds(experiment, strategy, pools, pairing, seed):
     t, annotations = int(state.round), int(state.num_aligned)
     scores = {name: float(curve[t]) for name, curve in state.scores.items()}
     record = run | {'round': t, 'annotations': annotations, 'scores': scores}
     if t:
       workdir_lib.append(folder / workdir_lib.QUERIES, run | {
           'round': t, 'modality': views.MODALITIES[state.modalities[t - 1]],
-          'pairs': state.aligned[annotations - config.batch:annotations]})
+          'pairs': state.aligned[annotations - batch:annotations]})
       record['loss'] = state.losses[t - 1]
       bar.update()
     workdir_lib.append(folder / workdir_lib.METRICS, record | {

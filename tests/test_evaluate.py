@@ -111,38 +111,23 @@ def test_saving_against_a_baseline_that_fell():
   assert got.needed == 50 and got.percent == 50
 
 
-def test_queries_tell_the_dense_the_confused_and_the_doubled():
-  # Items 0-11 lie close together, 12-23 far apart.
-  rng = np.random.default_rng(0)
-  pool = rng.normal(size=(24, 16))
-  pool[:12] = pool[0] + 0.01 * pool[:12]
-  pool /= np.linalg.norm(pool, axis=1, keepdims=True)
-  counterparts = rng.permutation(24)
-  other = np.empty_like(pool)
-  other[counterparts] = pool
-  ids = np.arange(24)
-  dense, rare = (queries.describe(pool, other, counterparts, ids, rows)
-                 for rows in (np.arange(12), np.arange(12, 24)))
-  assert dense['density'] == 25 + 50 and rare['density'] == 25
-  assert dense['margin'] == 25 and rare['margin'] == 75
-  assert dense['twins'] == 75 and rare['twins'] == 25
-  everything = queries.describe(pool, other, counterparts, ids, ids)
-  for name, value in everything.items():
-    assert value == pytest.approx(0 if name == 'found' else 50), name
-
-
-def test_found_counts_equal_items_and_is_relative_to_the_pool():
-  # The first half find their counterpart, or its double; the others do not.
-  n = 40
-  pool = np.eye(n)
-  other = np.concatenate([np.eye(n)[:20], -np.eye(n)[20:]])
-  doubled = np.roll(np.arange(n), 1)
-  ids = np.arange(n)
-  found = queries.describe(pool, other, ids, ids, np.arange(20))['found']
-  assert found == pytest.approx(50)
-  wrong = queries.describe(pool, other, doubled, ids, np.arange(2, 20))
-  alike = queries.describe(pool, other, doubled, ids // 20, np.arange(2, 20))
-  assert wrong['found'] < alike['found'] or wrong['found'] < found
+@pytest.mark.parametrize('n', [2, 7, 30])
+def test_item_statistics_reference(n):
+  images, texts = _random(n, n=n)
+  images, texts = (x / np.linalg.norm(x, axis=1, keepdims=True)
+                   for x in (images, texts))
+  rng = np.random.default_rng(n)
+  counterparts, ids = rng.permutation(n), rng.integers(n, size=n)
+  got = queries.item_statistics(images, texts, counterparts, ids)
+  for i in range(n):
+    others = np.delete(images, i, axis=0) @ images[i]
+    order = np.argsort(-(texts @ images[i]))
+    a, b = texts[order[0]], texts[order[1]]
+    assert got['density'][i] == pytest.approx(np.sort(others)[-10:].mean())
+    assert got['margin'][i] == pytest.approx((a - b) @ images[i])
+    assert got['twins'][i] == pytest.approx(a @ b)
+    assert got['found'][i] == (ids[counterparts[i]] in ids[order[:10]])
+  assert n < 30 or 0 < got['found'].mean() < 1
 
 
 @pytest.mark.parametrize('seed', range(3))
