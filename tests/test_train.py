@@ -39,17 +39,62 @@ def test_random_shift_moves_every_image_by_itself():
   assert len(seen) == 9
 
 
-def test_schedule_starts_anew_every_round():
-  opt = optimizer.make_optimizer(1.0, 10, weight_decay=0.0)
+def _step_sizes(steps, taken):
+  opt = optimizer.make_optimizer(1.0, steps, weight_decay=0.0)
   params = {'w': jnp.ones((1, 1))}
   state, sizes = opt.init(params), []
-  for _ in range(20):
+  for _ in range(taken):
     updates, state = opt.update({'w': jnp.full((1, 1), 0.5)}, state, params)
     sizes.append(-float(updates['w'][0, 0]))
   # Adam's step of a constant gradient is the learning rate itself.
-  np.testing.assert_allclose(sizes[:10], sizes[10:], rtol=1e-3)
-  assert np.argmax(sizes[:10]) == 0 and sizes[0] == pytest.approx(1, rel=1e-3)
-  assert sizes[9] == pytest.approx(0, abs=1e-3)
+  return np.array(sizes)
+
+
+def test_schedule_warms_up_decays_and_starts_anew_every_round():
+  sizes = _step_sizes(20, 40)
+  np.testing.assert_allclose(sizes[:20], sizes[20:], rtol=1e-3)
+  assert np.argmax(sizes[:20]) == 1 and sizes[1] == pytest.approx(1, rel=1e-3)
+  assert sizes[0] == pytest.approx(0.5, rel=1e-3)
+  assert 0 < sizes[19] < 0.02
+
+
+@pytest.mark.parametrize('steps', [1, 2, 3])
+def test_every_step_of_a_short_schedule_counts(steps):
+  assert (_step_sizes(steps, steps) > 0.1).all()
+
+
+def test_only_kernels_decay(tiny_run):
+  opt = optimizer.make_optimizer(1e-2, 5, weight_decay=0.5)
+  params = jax.tree.map(lambda p: p * 0 + 1, tiny_run.params)
+  updates, _ = opt.update(
+      jax.tree.map(jnp.zeros_like, params), opt.init(params), params)
+  moved = {jax.tree_util.keystr(path): bool((update != 0).all())
+           for path, update in jax.tree_util.tree_leaves_with_path(updates)}
+  assert any(moved.values())
+  for name, moves in moved.items():
+    assert moves == ('kernel' in name), name
+
+
+def test_a_huge_gradient_is_clipped():
+  # After one small gradient, Adam's second step depends on the next one's size.
+  opt = optimizer.make_optimizer(1.0, 5, weight_decay=0.0)
+  params = {'w': jnp.zeros(1)}
+
+  def second_step(size):
+    _, state = opt.update({'w': jnp.array([0.1])}, opt.init(params), params)
+    return float(opt.update({'w': jnp.array([size])}, state, params)[0]['w'][0])
+
+  assert second_step(1e6) == pytest.approx(second_step(1.0), rel=1e-3)
+  assert second_step(0.5) != pytest.approx(second_step(1.0), rel=1e-3)
+
+
+@pytest.mark.parametrize('name,value', [
+    ('peak_lr', -1.0), ('peak_lr', float('nan')), ('steps_per_round', 0),
+    ('weight_decay', float('inf'))])
+def test_optimizer_refuses_values_out_of_range(name, value):
+  arguments = {'peak_lr': 1e-3, 'steps_per_round': 5} | {name: value}
+  with pytest.raises(ValueError, match=f'{name}={value!r} must be finite'):
+    optimizer.make_optimizer(**arguments)
 
 
 def test_fitting_pairs_raises_their_retrieval(tiny_run):

@@ -1,7 +1,8 @@
 """AdamW under a warmup-cosine schedule that starts anew every round."""
 
+import math
+
 import jax
-import jax.numpy as jnp
 import optax
 
 
@@ -16,22 +17,38 @@ def make_optimizer(
   Args:
     peak_lr: learning rate at the end of the warm-up.
     steps_per_round: length of the schedule in steps.
-    weight_decay: AdamW's (Loshchilov and Hutter 2019), on matrices only.
+    weight_decay: AdamW's (Loshchilov and Hutter 2019), on the kernels of linear
+      maps only, not on biases, norms and embeddings.
     warmup_fraction: share of the steps that the rate takes to reach its peak.
 
   Returns:
     Gradient clipping to norm 1, then AdamW.
+
+  Raises:
+    ValueError: if a value is out of range, or not finite.
   """
+  for name, value, least in (
+      ('peak_lr', peak_lr, 0), ('steps_per_round', steps_per_round, 1),
+      ('weight_decay', weight_decay, 0)):
+    if not least <= value < math.inf:
+      raise ValueError(
+          f'{name}={value!r} must be finite and at least {least}.')
+  # Of n + 2 points the first and the last have rate 0 and would teach nothing:
+  # a round's n steps take those between.
   cosine = optax.warmup_cosine_decay_schedule(
-      0.0, peak_lr, round(warmup_fraction * steps_per_round), steps_per_round)
+      0.0, peak_lr, round(warmup_fraction * steps_per_round),
+      steps_per_round + 1)
 
   def schedule(count: jax.Array) -> jax.Array:
-    # A round's first step would have rate 0 and teach nothing: count from 1.
     return cosine(count % steps_per_round + 1)
-
-  def is_matrix(params):
-    return jax.tree.map(lambda p: jnp.ndim(p) > 1, params)
 
   return optax.chain(
       optax.clip_by_global_norm(1.0),
-      optax.adamw(schedule, weight_decay=weight_decay, mask=is_matrix))
+      optax.adamw(schedule, weight_decay=weight_decay, mask=_is_kernel))
+
+
+def _is_kernel(params):
+  # By name: the biases of attention heads have two axes as matrices have.
+  return jax.tree_util.tree_map_with_path(
+      lambda path, _: any(getattr(k, 'key', None) == 'kernel' for k in path),
+      params)
