@@ -1,7 +1,9 @@
 """From a config to the values that a run is made of."""
 
 from collections.abc import Iterator, Mapping
+import functools
 import inspect
+import math
 from typing import Any, NamedTuple
 
 from absl import logging
@@ -12,6 +14,7 @@ import numpy as np
 from mmal_jax import loop
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.acquire import views as views_lib
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.data import encode
@@ -41,12 +44,35 @@ def lookup(registry: Mapping[str, Any], kind: str, name: str) -> Any:
   return registry[name]
 
 
+# The least value of every number that a config must have.
+_LEAST = {
+    'rounds': 1, 'batch': 1, 'acquisition.coreset_ratio': 1,
+    'train.steps_per_round': 1, 'train.batch_size': 1, 'train.peak_lr': 0,
+    'train.weight_decay': 0, 'train.shift': 0, 'train.restart': 0,
+}
+# And of those that it may have.
+_LEAST_OPTIONAL = {
+    'text.vocab_size': 256, 'text.max_tokens': 1, 'warm_start.steps': 1,
+    'warm_start.batch_size': 1, 'warm_start.peak_lr': 0,
+    'warm_start.weight_decay': 0, 'warm_start.shift': 0,
+}
+
+
 def check(config: ml_collections.ConfigDict) -> None:
   """Refuses what can be refused before any data is read.
 
   Raises:
     ValueError: naming the value and what is allowed.
   """
+  for key in (*_LEAST, 'strategies', 'seeds', 'oracle', 'dataset.name',
+              'model.name'):
+    if _value(config, key) is None:
+      raise ValueError(f'the config lacks {key}.')
+  for key, least in (_LEAST | _LEAST_OPTIONAL).items():
+    value = _value(config, key)
+    if value is not None and not (
+        isinstance(value, (int, float)) and least <= value < math.inf):
+      raise ValueError(f'{key}={value!r} must be at least {least}, and finite.')
   for name in config.strategies:
     lookup(strategies_lib.STRATEGIES, 'strategies', name)
   for kind in ('strategies', 'seeds'):
@@ -54,8 +80,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     if not values or len(set(values)) < len(values):
       raise ValueError(f'{kind}={list(values)!r}: at least one is needed, and '
                        'none twice.')
-  if min(config.seeds) < 0:
-    raise ValueError(f'seeds={list(config.seeds)!r} must not be negative.')
+  for seed in config.seeds:
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+      raise ValueError(f'seeds={list(config.seeds)!r} must be integers within '
+                       '[0, 2**32).')
   lookup(oracles_lib.ORACLES, 'oracle', config.oracle)
   load = lookup(datasets_lib.DATASETS, 'dataset.name', config.dataset.name)
   for name, parameter in inspect.signature(load).parameters.items():
@@ -65,12 +93,13 @@ def check(config: ml_collections.ConfigDict) -> None:
       raise ValueError(f'dataset.{name} is not given: '
                        f'add --config.dataset.{name}=PATH.')
   lookup(models_lib.MODELS, 'model.name', config.model.name)
-  at_least_one = [(key, config[key]) for key in ('rounds', 'batch')]
-  at_least_one += [(f'train.{key}', config.train[key])
-                   for key in ('steps_per_round', 'batch_size')]
-  for key, value in at_least_one:
-    if value < 1:
-      raise ValueError(f'{key}={value!r} must be at least 1.')
+
+
+def _value(config, key: str) -> Any:
+  """The value at a dotted key, or None."""
+  for name in key.split('.'):
+    config = None if config is None else config.get(name)
+  return config
 
 
 def _arguments(section: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -85,7 +114,7 @@ def load_data(
   arguments = _arguments(config.dataset)
   if config.dataset.name == 'synthetic_colorswap':
     arguments['data_dir'] = f'{cache_dir}/datasets'
-  return encode.encode(load(**arguments), **config.text)
+  return encode.encode(load(**arguments), **config.get('text', {}))
 
 
 def init_params(
@@ -95,7 +124,8 @@ def init_params(
   num_tokens = (0 if data.tokenizer is None
                 else tokenizer_lib.num_tokens(data.tokenizer))
   model = models_lib.MODELS[config.model.name](
-      data.pool, num_tokens, rngs=nnx.Rngs(seed), **_arguments(config.model))
+      data.pool.images.values.shape[1:], data.pool.texts.values.shape[1:],
+      num_tokens, rngs=nnx.Rngs(seed), **_arguments(config.model))
   return nnx.split(model, nnx.Param)
 
 
@@ -107,11 +137,8 @@ def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
       model and the warm start refuse.
   """
   data = load_data(config, cache_dir)
-  budget = config.rounds * config.batch
-  if budget > len(data.pool):
-    raise ValueError(
-        f'a budget of rounds * batch = {config.rounds} * {config.batch} = '
-        f'{budget} annotations is beyond the pool of {len(data.pool)} pairs.')
+  state_lib.check_budget(
+      config.rounds, config.batch, len(data.pool), len(data.pool))
   warm_config = dict(config.get('warm_start', {}))
   seed = warm_config.pop('seed', 0)
   graphdef, params = init_params(config, data, seed)
@@ -143,8 +170,24 @@ def rounds(
     _, params = init_params(config, data, seed)
   state = state_lib.initial_state(
       params, learner.optimizer.init(params), pools,
-      evaluate.metric_names(data.test), config.rounds, config.batch, seed)
+      evaluate.metric_names(data.test), config.rounds, config.batch, seed,
+      config.train.restart)
   return loop.run_rounds(
-      state, learner, strategies_lib.STRATEGIES[strategy],
+      state, learner, configured_strategy(config, strategy),
       oracles_lib.ORACLES[config.oracle](pairing), pools, data.test,
-      config.train.steps_per_round, params if config.train.restart else None)
+      config.train.steps_per_round)
+
+
+def configured_strategy(
+    config: ml_collections.ConfigDict, name: str
+) -> views_lib.Strategy:
+  """A strategy with those values of `config.acquisition` that it takes.
+
+  What a registered variant fixes itself stays as it is.
+  """
+  strategy = strategies_lib.STRATEGIES[name]
+  fixed = getattr(strategy, 'keywords', {})
+  taken = inspect.signature(strategy).parameters
+  return functools.partial(strategy, **{
+      k: v for k, v in config.acquisition.items()
+      if k in taken and k not in fixed})

@@ -47,8 +47,13 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
   """The table of an experiment: means and spreads over seeds."""
   config = ml_collections.ConfigDict(
       json.loads((folder / workdir_lib.CONFIG).read_text()))
-  experiment = build_lib.build(config, cache_dir)
   records = workdir_lib.read_lines(folder / workdir_lib.QUERIES)
+  expected = config.rounds * len(config.strategies) * len(config.seeds)
+  if config.rounds < 2 or len(records) < expected:
+    raise ValueError(
+        f'workdir={str(folder)!r} holds {len(records)} of {expected} rounds; '
+        'a finished experiment of at least two rounds a run is needed.')
+  experiment = build_lib.build(config, cache_dir)
   rows = {name: [] for name in ('all items', *config.strategies)}
   for seed in config.seeds:
     statistics, left = _judge(experiment, seed)

@@ -95,13 +95,17 @@ def _pm(cell: dict[str, float]) -> str:
 def _saving_cells(saving: dict[str, Any] | None) -> list[str]:
   if saving is None:
     return [f'no {BASELINE} run'] + ['-'] * 2
+  per_seed, reached = saving['per_seed'], saving['reached']
   if np.isnan(saving['needed']):
     cells = ['not reached', '-']
+  elif np.isnan(saving['percent']):
+    cells = [f'{saving["needed"]:.0f}', f'undefined: {BASELINE} did not rise']
   else:
     cells = [f'{saving["needed"]:.0f}', f'{saving["percent"]:.0f} %']
-  per_seed = saving['per_seed']
-  reached = np.count_nonzero(~np.isnan(per_seed))
-  # A mean over the seeds that got there alone would flatter.
-  return cells + [
-      mean_pm_std(per_seed) + ' %' if reached == len(per_seed)
-      else f'reached by {reached} of {len(per_seed)} seeds']
+  if not reached.all():
+    # A mean over the seeds that got there alone would flatter.
+    of_seeds = f'reached by {reached.sum()} of {len(reached)} seeds'
+  else:
+    of_seeds = ('undefined' if np.isnan(per_seed).any()
+                else mean_pm_std(per_seed) + ' %')
+  return cells + [of_seeds]

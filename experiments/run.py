@@ -33,10 +33,13 @@ from mmal_jax.acquire import views
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.evaluate import evaluate
 
+_DEFAULT_CONFIG = os.path.join(
+    os.path.dirname(__file__), 'configs', 'colorswap.py')
 _CONFIG = config_flags.DEFINE_config_file(
-    'config', os.path.join(os.path.dirname(__file__), 'configs/colorswap.py'),
+    'config', None,
     'What to run: a Python file with get_config(). Any of its values is a flag,'
-    ' too: --config.train.peak_lr=1e-4.')
+    ' too: --config.train.peak_lr=1e-4. Default: experiments/configs/'
+    'colorswap.py.')
 _STRATEGIES = flags.DEFINE_list(
     'strategies', None,
     'Strategies to compare, with commas between them, out of: '
@@ -81,7 +84,7 @@ def configure() -> Any:
       if rest or _ROUNDS.value not in (None, rounds):
         asked = '' if _ROUNDS.value is None else f'rounds={_ROUNDS.value} of '
         raise ValueError(f'budget={_BUDGET.value} is not {asked}batch='
-                         f'{config.batch}: give a multiple of the batch.')
+                         f'{config.batch}: it must be a whole number of them.')
       config.rounds = rounds
   build_lib.check(config)
   return config
@@ -170,5 +173,20 @@ def main(argv: Sequence[str]) -> None:
   print(f'Written to {folders.WORKDIR.value}.')
 
 
+def parse_flags(argv: Sequence[str]) -> Sequence[str]:
+  """Parses them; makes one line of whatever a misspelt config value raises."""
+  # A default given to the flag would be read, and fail, on import.
+  if not any(a.lstrip('-').split('=')[0] == 'config' for a in argv[1:]):
+    argv = [argv[0], f'--config={_DEFAULT_CONFIG}', *argv[1:]]
+  try:
+    positional = flags.FLAGS(argv)
+    _CONFIG.value  # Reads the file, or says why it could not be read.
+    return positional
+  except (flags.Error, AttributeError, KeyError, TypeError, ValueError,
+          OSError) as e:
+    cause = ' '.join(str(e).split())
+    sys.exit(f'error: {cause} (--help tells of all flags)')
+
+
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=parse_flags)

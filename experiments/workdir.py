@@ -22,20 +22,29 @@ _OURS = (CONFIG, TOKENIZER, METRICS, QUERIES, SUMMARY, CURVES, STATES)
 def check(
     path: str | os.PathLike[str], *, overwrite: bool, resume: bool
 ) -> None:
-  """Refuses a folder that holds anything to lose; touches nothing.
+  """Makes sure of a folder that can be written and holds nothing to lose.
+
+  It is made if there is none; nothing in it is touched.
 
   Raises:
-    ValueError: if it is in use and `overwrite` is not given; or for `resume`.
+    ValueError: if it is in use and `overwrite` is not given, if it cannot be
+      made, or for `resume`.
   """
   if resume:
     raise ValueError(
         '--resume is not there yet: the state of every finished run is saved, '
         'but an unfinished experiment cannot be taken up again. Start anew with'
         ' --overwrite, or with another --workdir.')
+  if '://' in str(path):
+    raise ValueError(f'workdir={str(path)!r} must be a local folder.')
   path = pathlib.Path(path)
-  if path.exists() and not path.is_dir():
-    raise ValueError(f'workdir={str(path)!r} is a file.')
-  present = _present(path)
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+  except OSError as e:
+    raise ValueError(f'workdir={str(path)!r} cannot be made: {e}.') from e
+  if not os.access(path, os.W_OK):
+    raise ValueError(f'workdir={str(path)!r} cannot be written to.')
+  present = sorted(p.name for p in path.iterdir())
   foreign = [name for name in present if name not in _OURS]
   if present and (foreign or not overwrite):
     way_out = (
@@ -46,18 +55,15 @@ def check(
 
 
 def claim(path: str | os.PathLike[str]) -> pathlib.Path:
-  """Makes the folder that `check` has passed, or clears it."""
+  """Clears a folder that `check` has passed of an earlier experiment."""
   path = pathlib.Path(path)
-  for name in _present(path):
-    if name in _OURS:
-      entry = path / name
-      shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-  path.mkdir(parents=True, exist_ok=True)
+  for name in _OURS:
+    entry = path / name
+    if entry.is_dir():
+      shutil.rmtree(entry)
+    else:
+      entry.unlink(missing_ok=True)
   return path
-
-
-def _present(path: pathlib.Path) -> list[str]:
-  return sorted(p.name for p in path.iterdir()) if path.exists() else []
 
 
 def state_path(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 import dataclasses
 
-from flax import nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +26,6 @@ def run_rounds(
     pools: pools_lib.Pools,
     test: encode.EncodedPairs,
     steps_per_round: int,
-    restart_from: nnx.State | None = None,
 ) -> Iterator[state_lib.RunState]:
   """Runs all rounds that `state` has still to come.
 
@@ -40,11 +38,6 @@ def run_rounds(
     pools: the learner's pools.
     test: held-out pairs.
     steps_per_round: training steps after each round's answers.
-    restart_from: parameters, as of the warm start, from which every round
-      trains anew on all pairs aligned so far; None goes on from the round
-      before. Going on costs accuracy where the first rounds' few pairs are
-      learnt by heart (Ash and Adams, On Warm-Starting Neural Network Training,
-      2020).
 
   Yields:
     The state with its zero-shot scores, if it is a fresh one; then the state
@@ -64,14 +57,10 @@ def run_rounds(
     choose = random.random if state.round == 0 else strategy
     query = choose(
         make_views(state, learner, pools), state.queries.shape[1], key_acquire)
-    asked = np.asarray(query.indices)
+    asked = state_lib.check_query(state, query)
     answers = np.full_like(asked, -1)
     answers[asked >= 0] = oracle(query.modality, asked[asked >= 0])
     state = state_lib.record_answers(state, query, answers)
-    if restart_from is not None:
-      state = dataclasses.replace(
-          state, params=restart_from,
-          opt_state=learner.optimizer.init(restart_from))
     state = _trained(state, learner, on_device, key_train, steps_per_round)
     state = _evaluated(state, learner, test)
     yield state
@@ -98,8 +87,12 @@ def make_views(
 
 
 def _trained(state, learner, pools, key, steps) -> state_lib.RunState:
+  params, opt_state = state.params, state.opt_state
+  if state.start_params is not None:
+    params = state.start_params
+    opt_state = learner.optimizer.init(params)
   params, opt_state, loss = step_lib.fit(
-      learner, state.params, state.opt_state, key, pools.images, pools.texts,
+      learner, params, opt_state, key, pools.images, pools.texts,
       jnp.asarray(state.aligned), jnp.asarray(state.num_aligned), steps)
   losses = state.losses.copy()
   losses[state.round] = loss

@@ -99,8 +99,16 @@ def test_saving():
   got = savings.saving(annotations, strategy, baseline)
   assert got.target == 20 and got.needed == 200 and got.percent == 0
   np.testing.assert_allclose(got.per_seed, [50, np.nan])
+  assert got.reached.tolist() == [True, False]
   itself = savings.saving(annotations, baseline, baseline)
   assert itself.percent == 0 and not itself.per_seed.any()
+
+
+def test_saving_against_a_baseline_that_never_rose_is_undefined():
+  got = savings.saving(
+      np.array([0, 100, 200]), np.array([[5., 6, 7]]), np.array([[5., 6, 4]]))
+  assert got.needed == 0 and np.isnan(got.percent)
+  assert got.reached.all() and np.isnan(got.per_seed).all()
 
 
 def test_saving_against_a_baseline_that_fell():

@@ -12,6 +12,7 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.align import exact
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
+from mmal_jax.train import step
 from tests import tiny
 
 
@@ -129,13 +130,50 @@ def test_first_round_is_the_same_for_all_strategies(tiny_run):
     _assert_equal(state, first[0])
 
 
-def test_a_saved_state_goes_on_as_if_nothing_happened(tiny_run, tmp_path):
-  whole = _last(tiny_run.rounds())
-  half = _nth(tiny_run.rounds(), 2)
+@pytest.mark.parametrize('restart', [False, True])
+def test_a_saved_state_goes_on_as_if_nothing_happened(
+    tiny_run, tmp_path, restart):
+  start = tiny_run.start(restart=restart)
+  whole = _last(tiny_run.rounds(state=start))
+  half = _nth(tiny_run.rounds(state=start), 2)
   checkpoint.save(tmp_path / 'state', half)
-  loaded = checkpoint.load(tmp_path / 'state', tiny_run.start(seed=9))
+  loaded = checkpoint.load(
+      tmp_path / 'state', tiny_run.start(seed=9, restart=restart))
   _assert_equal(loaded, half)
   _assert_equal(_last(tiny_run.rounds(state=loaded)), whole)
+
+
+def test_restarting_trains_the_start_anew_on_all_pairs(tiny_run):
+  states = list(tiny_run.rounds(state=tiny_run.start(restart=True)))
+  learner, pool = tiny_run.learner, tiny_run.pools
+  for t, state in enumerate(states[1:]):
+    # What the loop does, by its parts.
+    _, key = jax.random.split(jax.random.fold_in(state.key, t))
+    params, _, loss = step.fit(
+        learner, tiny_run.params, learner.optimizer.init(tiny_run.params), key,
+        pool.images, pool.texts, state.aligned, state.num_aligned, tiny.STEPS)
+    _assert_close(state.params, params)
+    np.testing.assert_allclose(state.losses[t], loss, rtol=1e-5)
+    _assert_equal(state.start_params, tiny_run.params)
+  going_on = list(tiny_run.rounds())
+  _assert_close(going_on[1].params, states[1].params)
+  assert going_on[2].losses[1] != pytest.approx(states[2].losses[1], rel=1e-3)
+
+
+def _assert_close(a, b):
+  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
+
+
+def test_every_round_has_a_key_of_its_own(tiny_run):
+  keys = []
+
+  def spy(views, batch, key):
+    keys.append(tuple(np.asarray(jax.random.key_data(key)).tolist()))
+    return registry.STRATEGIES['random'](views, batch, key)
+
+  list(tiny_run.rounds(spy))
+  assert len(set(keys)) == tiny.ROUNDS - 1
 
 
 def test_checkpoint_that_is_missing_or_of_another_shape(tiny_run, tmp_path):
@@ -164,9 +202,9 @@ def test_rounds_do_not_recompile(tiny_run, strategy):
 
 
 def test_a_budget_beyond_the_pool_is_refused(tiny_run):
-  def start(rounds, batch):
+  def start(rounds, batch, seed=0):
     return state_lib.initial_state(
-        tiny_run.params, (), tiny_run.pools, ('x',), rounds, batch, 0)
+        tiny_run.params, (), tiny_run.pools, ('x',), rounds, batch, seed)
 
   start(10, 4)
   with pytest.raises(ValueError, match=r'11 \* 4 = 44 .* 40 images'):
@@ -175,6 +213,8 @@ def test_a_budget_beyond_the_pool_is_refused(tiny_run):
     start(1, 0)
   with pytest.raises(ValueError, match='rounds=-1 must be at least 1'):
     start(-1, 4)
+  with pytest.raises(ValueError, match='seed=4294967296 must lie within'):
+    start(1, 4, seed=2**32)
 
 
 def test_the_last_item_of_the_pool_can_be_asked_for(tiny_run):
@@ -188,14 +228,43 @@ def test_the_last_item_of_the_pool_can_be_asked_for(tiny_run):
 @pytest.mark.parametrize('indices,answers,what', [
     ([1, 1], [2, 3], 'image 1'),
     ([1, 40], [2, 3], 'image 40'),
+    ([1, -7], [2, 3], 'image -7'),
     ([1, 2], [3, 3], 'text 3'),
     ([1, 2], [3, -1], 'text -1'),
 ])
 def test_nothing_is_aligned_twice(tiny_run, indices, answers, what):
-  query = views_lib.Query('image', np.array(indices + [-1, -1], np.int32))
+  query = views_lib.Query('image', np.array(indices + [5, 6], np.int32))
   with pytest.raises(ValueError, match=f'{what} cannot be aligned in round 0'):
     state_lib.record_answers(
-        tiny_run.start(), query, np.array(answers + [-1, -1]))
+        tiny_run.start(), query, np.array(answers + [5, 6]))
+
+
+@pytest.mark.parametrize('modality,indices,what', [
+    ('image', [1], r'shape \(1,\)'),
+    ('image', [1, 2], r'shape \(2,\)'),
+    ('image', [[1, 2, 3, 4]], r'shape \(1, 4\)'),
+    ('image', [1., 2., 3., 4.], 'type float64'),
+    ('image', [1, 2, 3, -1], 'names 3 items; 4 are needed'),
+    ('image', [100, 2, 3, 4], 'image 100 cannot be aligned'),
+    ('sound', [1, 2, 3, 4], "modality='sound'"),
+])
+def test_a_strategy_that_answers_nonsense_is_stopped_before_the_oracle(
+    tiny_run, modality, indices, what):
+  state = _nth(tiny_run.rounds(), 1)
+  query = views_lib.Query(modality, np.array(indices))
+  if not what.startswith('image'):
+    left = np.flatnonzero(state.remaining['image'])
+    query = query._replace(indices=np.where(
+        query.indices > 0, left[query.indices.astype(int)], query.indices
+    ).astype(query.indices.dtype))
+  with pytest.raises(ValueError, match=what):
+    list(tiny_run.rounds(lambda *_: query, state=state, pairing=None))
+
+
+def test_answers_must_be_as_many_as_queries(tiny_run):
+  query = views_lib.Query('image', np.arange(4, dtype=np.int32))
+  with pytest.raises(ValueError, match=r'answers .* shape \(3,\)'):
+    state_lib.record_answers(tiny_run.start(), query, np.arange(3))
 
 
 def test_oracle():

@@ -27,10 +27,15 @@ def _pixels_and_tokens(n=6):
   return _pairs(images, texts)
 
 
+def _build(name, pairs, num_tokens, **config):
+  return registry.MODELS[name](
+      pairs.images.values.shape[1:], pairs.texts.values.shape[1:], num_tokens,
+      rngs=nnx.Rngs(0), **config)
+
+
 def _model(pairs, **config):
   config = dict(width=16, depth=2, heads=2, patch=8, embed_dim=4) | config
-  return registry.MODELS['transformers'](
-      pairs, 20, rngs=nnx.Rngs(0), **config)
+  return _build('transformers', pairs, 20, **config)
 
 
 def test_embeddings_are_unit_rows_and_all_is_parameter():
@@ -88,10 +93,13 @@ def test_wrong_inputs_are_named():
   with pytest.raises(ValueError, match='patch=5 must divide .* 16x16'):
     _model(pairs, patch=5)
   features = _pairs(np.ones((3, 4), np.float32), np.ones((3, 5), np.float32))
-  with pytest.raises(ValueError, match=r'transformers needs pixels.*\(3, 4\)'):
+  with pytest.raises(ValueError, match=r'transformers needs pixels.*\(4,\)'):
     _model(features)
   with pytest.raises(ValueError, match=r'mlp needs one row of features'):
-    registry.MODELS['mlp'](pairs, 20, rngs=nnx.Rngs(0))
+    _build('mlp', pairs, 20)
+  for size in ('width', 'depth', 'heads', 'patch', 'embed_dim'):
+    with pytest.raises(ValueError, match=f'model.{size}=0 must be at least 1'):
+      _model(pairs, **{size: 0})
 
 
 def test_embed_is_the_same_in_any_batch_size():
@@ -107,8 +115,8 @@ def test_embed_is_the_same_in_any_batch_size():
 def test_embed_names_the_row_of_a_nan():
   features = np.ones((5, 4), np.float32)
   pairs = _pairs(features, features)
-  graphdef, params = nnx.split(registry.MODELS['mlp'](
-      pairs, 0, rngs=nnx.Rngs(0), width=8, embed_dim=4), nnx.Param)
+  graphdef, params = nnx.split(
+      _build('mlp', pairs, 0, width=8, embed_dim=4), nnx.Param)
   features = features.copy()
   features[3, 1] = np.nan
   with pytest.raises(ValueError, match='1 of 5 text embeddings .* row 3'):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from unittest import mock
 
@@ -11,12 +12,15 @@ from absl.testing import flagsaver
 # that inside `flagsaver`, they would be gone afterwards.
 from array_record.python import array_record_data_source  # noqa: F401
 import numpy as np
+from PIL import Image
 import pytest
 
+from experiments import build
 from experiments import diagnose
 from experiments import report
 from experiments import run
 from experiments import workdir
+from experiments.configs import colorswap
 from mmal_jax.acquire import registry
 from tests import tiny
 
@@ -40,11 +44,12 @@ def _main(tmp_path, *arguments, config='colorswap'):
     run.main(flags.FLAGS(argv))
 
 
-def _error(tmp_path, *arguments, config='colorswap'):
+def _error(tmp_path, *arguments, config='colorswap', lines=1):
   with pytest.raises(SystemExit) as e:
     _main(tmp_path, *arguments, config=config)
   message = str(e.value)
-  assert message.startswith('error: ') and '\n' not in message
+  assert message.startswith('error: ')
+  assert len(message.splitlines()) == lines
   return message
 
 
@@ -83,6 +88,10 @@ def test_end_to_end(tmp_path, capsys):
       'all items', 'mmal', 'random']
   assert [cell.strip() for cell in rows[2][1:4]] == ['50.0 ± 0.0'] * 3
 
+  # One warm start for all seeds.
+  zero_shot = [m['scores'] for m in metrics if m['round'] == 0]
+  assert all(scores == zero_shot[0] for scores in zero_shot)
+
   # The same again, elsewhere, is the same.
   _main(tmp_path, *_SMALL, '--strategies=mmal', '--seeds=7',
         f'--workdir={tmp_path / "w2"}')
@@ -101,6 +110,10 @@ def test_end_to_end(tmp_path, capsys):
   assert 'thesis.tex' in _error(tmp_path, *_SMALL, '--overwrite')
   assert (folder / workdir.SUMMARY).exists()
   (folder / 'thesis.tex').unlink()
+  unfinished = folder / workdir.QUERIES
+  unfinished.write_text(''.join(unfinished.open().readlines()[:-1]))
+  with pytest.raises(ValueError, match='holds 7 of 8 rounds'):
+    diagnose.diagnose(folder, tmp_path / 'c')
   _main(tmp_path, *_SMALL, '--strategies=coreset', '--seeds=1', '--overwrite')
   assert len(_lines(folder / workdir.METRICS)) == 3
   assert 'no random run' in capsys.readouterr().out
@@ -116,8 +129,27 @@ def test_features_end_to_end(tmp_path, capsys):
       '--config.train.steps_per_round=2', '--batch=8', '--seeds=0,1']
   _main(tmp_path, *arguments, '--budget=16', config='features')
   assert "random's final mean_r10" in capsys.readouterr().out
-  assert 'beyond the pool of 48 pairs' in _error(
+  assert 'beyond the pools of 48 images' in _error(
       tmp_path, *arguments, '--budget=56', '--overwrite', config='features')
+
+
+def test_paired_folder_end_to_end(tmp_path, capsys):
+  rng = np.random.default_rng(0)
+  with open(tmp_path / 'pairs.jsonl', 'w', encoding='utf-8') as table:
+    for i in range(40):
+      pixels = rng.integers(256, size=(9 + i % 5, 12, 3)).astype(np.uint8)
+      Image.fromarray(pixels).save(tmp_path / f'{i}.png')
+      row = {'image': f'{i}.png', 'text': f'noise {i}'}
+      table.write(json.dumps(row) + '\n')
+  arguments = [
+      f'--config.dataset.folder={tmp_path}', '--config.model.width=16',
+      '--config.train.steps_per_round=2', '--rounds=2', '--batch=4']
+  _main(tmp_path, *arguments, config='paired_folder')
+  assert "random's final mean_r10" in capsys.readouterr().out
+  (tmp_path / '7.png').unlink()
+  message = _error(
+      tmp_path, *arguments, '--overwrite', config='paired_folder', lines=2)
+  assert "line 8: image '7.png' does not exist" in message
 
 
 def test_paths_left_open_are_asked_for(tmp_path):
@@ -138,10 +170,18 @@ def test_paths_left_open_are_asked_for(tmp_path):
     (['--config.oracle=delphi'], "oracle='delphi' is unknown"),
     (['--config.batch=0'], 'batch=0 must be at least 1'),
     (['--config.train.steps_per_round=0'], 'train.steps_per_round=0'),
+    (['--seeds=4294967296'], 'must be integers within [0, 2**32)'),
+    (["--config.seeds=('a',)"], 'must be integers within [0, 2**32)'),
+    (['--config.acquisition.coreset_ratio=0.5'], 'acquisition.coreset_ratio='),
+    (['--config.train.peak_lr=nan'], 'train.peak_lr=nan'),
+    (['--config.train.shift=-1'], 'train.shift=-1 must be at least 0'),
+    (['--config.train.shift=16'], 'shift=16 must be at least 0 and below'),
+    (['--config.text.max_tokens=0'], 'text.max_tokens=0 must be at least 1'),
+    (['--config.model.width=0'], 'model.width=0 must be at least 1'),
     (['--budget=10'], 'budget=10 is not batch=4'),
     (['--budget=16', '--rounds=3'], 'budget=16 is not rounds=3 of batch=4'),
     (['--batch=13'], 'rounds * batch = 2 * 13 = 26 annotations is beyond the '
-                     'pool of 24 pairs'),
+                     'pools of 24 images and 24 texts'),
     (['--config.model.patch=5'], 'patch=5 must divide the image size 16x16'),
     (['--config.model.name=mlp', '--config.dataset.skew=-1.0'], 'skew=-1.0'),
     (['stray'], "unknown arguments ['stray']"),
@@ -161,9 +201,46 @@ def test_nan_from_training_is_one_line(tmp_path):
   assert 'embeddings are NaN or infinite' in message
 
 
-def test_config_is_kept_and_a_misspelt_value_refused(tmp_path):
-  with pytest.raises((AttributeError, SystemExit, flags.Error)):
-    _main(tmp_path, '--config.train.peak_rl=1')
+@pytest.mark.parametrize('argument,what', [
+    ('--config.train.peak_rl=1', 'peak_rl'),
+    ('--config=none.py', 'none.py'),
+    ('--config.rounds=x', 'x'),
+])
+def test_a_bad_config_is_one_line(tmp_path, argument, what):
+  done = subprocess.run(
+      [sys.executable, '-m', 'experiments.run', f'--workdir={tmp_path / "w"}',
+       argument], capture_output=True, text=True)
+  assert done.returncode == 1 and not done.stdout
+  message, = done.stderr.strip().splitlines()
+  assert message.startswith('error: ') and what in message
+  assert not (tmp_path / 'w').exists()
+
+
+def test_a_config_that_lacks_a_value_is_told_which():
+  config = colorswap.get_config()
+  build.check(config)
+  del config.train.restart
+  with pytest.raises(ValueError, match='the config lacks train.restart'):
+    build.check(config)
+
+
+def test_the_config_sets_what_a_strategy_takes_and_a_variant_leaves_open():
+  config = colorswap.get_config()
+  config.acquisition.coreset_ratio = 7.0
+  for name, expected in (
+      ('mmal', {'coreset_ratio': 7.0}), ('random', {}), ('coreset', {}),
+      ('mmal_image', {'coreset_ratio': 7.0, 'modality': 'image'}),
+      ('mmal_no_uncertainty', {'coreset_ratio': 1.0})):
+    assert build.configured_strategy(config, name).keywords == expected
+
+
+def test_the_workdir_must_be_a_local_folder_that_can_be_made(tmp_path):
+  (tmp_path / 'file').write_text('x')
+  assert 'is a file' in _error(tmp_path, f'--workdir={tmp_path / "file"}') or (
+      'cannot be made' in _error(tmp_path, f'--workdir={tmp_path / "file"}'))
+  for path, what in ((tmp_path / 'file' / 'w', 'cannot be made'),
+                     ('gs://bucket/w', 'must be a local folder')):
+    assert what in _error(tmp_path, f'--workdir={path}')
 
 
 def test_help_tells_of_all_flags_and_strategies():

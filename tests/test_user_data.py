@@ -19,8 +19,8 @@ from mmal_jax.data import tokenizer
 _RED = (200, 30, 30)
 
 
-def _image(mode, size=(10, 14)):
-  red = Image.new('RGB', size, _RED)
+def _image(mode, size=(10, 14), colour=_RED):
+  red = Image.new('RGB', size, colour)
   if mode == 'RGBA':
     red.putalpha(Image.new('L', size, 255))
     return red
@@ -91,9 +91,8 @@ def _folder(tmp_path, rows, images_made=8, table='pairs.jsonl'):
   modes = ['RGB', 'L', 'P', 'RGBA', 'CMYK']
   for i in range(images_made):
     mode = modes[i % len(modes)]
-    suffix, fmt = ('jpg', 'JPEG') if mode == 'CMYK' else ('png', 'PNG')
-    del suffix
-    _image(mode, (8 + i, 20 - i)).save(tmp_path / f'{i}.img', fmt)
+    _image(mode, (8 + i, 20 - i), (200, 30, 30 + 25 * i)).save(
+        tmp_path / f'{i}.img', 'JPEG' if mode == 'CMYK' else 'PNG')
   lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
   (tmp_path / table).write_text('\n'.join(lines) + '\n')
   return tmp_path
@@ -148,9 +147,14 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path):
       {'image': '2.img', 'text': 7},                    # 15
       {'image': '2.img', 'text': 'z', 'split': 'dev'},  # 16
       '{"image": "2.img", "text": "\\ud800"}',          # 17
+      '{"image": "0.img", "image": "1.img", "text": ""}',  # 18
+      {'image': '2.img', 'text': 'g', 'group': True},   # 19
+      {'image': 300 * 'x', 'text': 'x'},                # 20
+      {'image': 'loop', 'text': 'x'},                   # 21
   ]
   folder = _folder(tmp_path, rows)
   (folder / 'bad.img').write_bytes(b'nonsense')
+  (folder / 'loop').symlink_to('loop')
   with pytest.raises(ValueError) as e:
     paired_folder.load(folder)
   message = str(e.value)
@@ -160,10 +164,12 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path):
       (8, "'bad.img' cannot be read"), (9, 'same image and text as line 2'),
       (10, 'bad JSON'), (11, 'is no object'), (12, 'outside the folder'),
       (13, "group 'g' must be two rows"), (14, "unknown field 'caption'"),
-      (15, "'text' is 7"), (16, "'split' is 'dev'"), (17, 'surrogate')]:
+      (15, "'text' is 7"), (16, "'split' is 'dev'"), (17, 'surrogate'),
+      (18, 'a field stands twice'), (19, "'group' is True"),
+      (20, 'File name too long'), (21, "image 'loop'")]:
     assert any(text.strip().startswith(f'line {line}:') and what in text
                for text in message.splitlines()), (line, what, message)
-  assert '14 problem(s)' in message
+  assert '18 problem(s)' in message
 
 
 @pytest.mark.parametrize('csv,what', [
@@ -172,6 +178,7 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path):
     ('image,text\n0.img\n', "line 2: 'text' is missing"),
     ('image,text\n0.img,\n', "line 2: 'text' is ''"),
     ('image,text\n0.img,"a\nb"\n1.img,\n', "line 4: 'text' is ''"),
+    ('image,text,text\n0.img,x,y\n', 'none may stand twice'),
     ('image,text\n', 'holds no rows'),
     ('image,text\n0.img,"x\n', 'bad CSV'),
 ])
@@ -192,6 +199,38 @@ def test_bad_csv(tmp_path, csv, what):
 def test_bad_arguments(tmp_path, arguments, what):
   with pytest.raises(ValueError, match=what):
     paired_folder.load(_folder(tmp_path, _rows()), **arguments)
+
+
+def test_csv_rows_end_at_newlines_alone(tmp_path):
+  folder = _folder(tmp_path, [])
+  rows = [f'{i}.img,before\u2028after \x0b\x85 {i}' for i in range(4)]
+  (folder / 'pairs.csv').write_text('\n'.join(['image,text', *rows]))
+  data = paired_folder.load(folder, 'pairs.csv')
+  assert set(data.pool.texts + data.test.texts) == {
+      row.split(',')[1] for row in rows}
+
+
+def test_no_image_lies_in_pool_and_test_not_even_as_a_copy(tmp_path):
+  rows = _rows(4)
+  for row, split in zip(rows, ('pool', 'pool', 'test', 'test')):
+    row['split'] = split
+  folder = _folder(tmp_path, rows)
+  (folder / '2.img').write_bytes((folder / '1.img').read_bytes())
+  with pytest.raises(ValueError, match=(
+      "line 2: image '1.img' of pool is in test, too, in line 3")):
+    paired_folder.load(folder)
+  # Where the division is ours, copies stay together.
+  rows = _rows(8)
+  folder = _folder(tmp_path, rows)
+  for i in range(4):
+    (folder / f'{2 * i}.img').write_bytes(
+        (folder / f'{2 * i + 1}.img').read_bytes())
+  for seed in range(5):
+    data = paired_folder.load(folder, test_fraction=0.3, seed=seed)
+    assert len(data.test) == 2
+    shown = {image.tobytes() for image in data.pool.images}
+    assert len(shown) == 3
+    assert not shown & {image.tobytes() for image in data.test.images}
 
 
 def test_splits_need_pool_and_test(tmp_path):
@@ -227,7 +266,7 @@ def _two(tmp_path, n=10):
           rng.normal(size=(n, 3)).astype(np.float64))
 
 
-def test_features(tmp_path):
+def test_features(tmp_path, caplog):
   x, y = _two(tmp_path)
   split = np.array(['train'] * 6 + ['test'] * 3 + ['dev'])
   np.savez(tmp_path / 'all.npz', image=x, text=y, split=split)
@@ -240,6 +279,10 @@ def test_features(tmp_path):
       _save(tmp_path, 'x.npy', x), _save(tmp_path, 'y.npy', y),
       test_fraction=0.3)
   assert len(ratio.pool) == 7 and len(ratio.test) == 3
+  assert 'have image features' not in caplog.text
+  np.savez(tmp_path / 'twice.npz', image=x[[0, 1, 2, 3, 4, 5, 0, 7, 8, 9]])
+  features.load(tmp_path / 'twice.npz', every, every)
+  assert '1 of 3 test rows have image features' in caplog.text
   renamed = features.load(every, every, every, pool_split='dev')
   np.testing.assert_array_equal(renamed.pool.images, x[9:])
 

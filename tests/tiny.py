@@ -38,16 +38,16 @@ class Run(NamedTuple):
   pools: pools_lib.Pools
   pairing: np.ndarray
 
-  def start(self, seed: int = 0) -> state_lib.RunState:
+  def start(self, seed: int = 0, restart=False) -> state_lib.RunState:
     return state_lib.initial_state(
         self.params, self.learner.optimizer.init(self.params), self.pools,
-        evaluate.metric_names(self.data.test), ROUNDS, BATCH, seed)
+        evaluate.metric_names(self.data.test), ROUNDS, BATCH, seed, restart)
 
   def rounds(self, strategy='mmal', state=None, pairing=None, seed=0):
-    """The generator of states."""
+    """The generator of states; `strategy` is a name or a function."""
     return loop.run_rounds(
         self.start(seed) if state is None else state, self.learner,
-        strategies.STRATEGIES[strategy],
+        strategies.STRATEGIES.get(strategy, strategy),
         exact.exact(self.pairing if pairing is None else pairing),
         self.pools, self.data.test, STEPS)
 
@@ -56,7 +56,7 @@ def make_run() -> Run:
   data = encode.encode(
       schema.Dataset('tiny', feature_pairs(40, 1), feature_pairs(20, 2)))
   model = models.MODELS['mlp'](
-      data.pool, 0, rngs=nnx.Rngs(0), width=16, embed_dim=8)
+      (7,), (7,), 0, rngs=nnx.Rngs(0), width=16, embed_dim=8)
   graphdef, params = nnx.split(model, nnx.Param)
   learner = step.Learner(graphdef, optimizer.make_optimizer(1e-2, STEPS), 8)
   return Run(data, learner, params, *pools_lib.hide_pairing(data.pool, 0))

@@ -23,6 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
           'weight_decay': 0.5, 'shift': 2,
           # Every round trains the warm start anew on all pairs aligned so far.
           'restart': True},
+      'acquisition': {'coreset_ratio': 2.0},  # B_c / B
       'oracle': 'exact',
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1),

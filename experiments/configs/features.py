@@ -16,11 +16,11 @@ def get_config() -> ml_collections.ConfigDict:
           'split': config_dict.placeholder(str),
           'pool_split': 'train', 'test_split': 'test',
           'test_fraction': 0.2, 'seed': 0},
-      'text': {'vocab_size': 512, 'max_tokens': 64},
       'model': {'name': 'mlp', 'width': 512, 'embed_dim': 256},
       'train': {
           'steps_per_round': 100, 'batch_size': 256, 'peak_lr': 1e-3,
           'weight_decay': 0.5, 'shift': 0, 'restart': True},
+      'acquisition': {'coreset_ratio': 2.0},  # B_c / B
       'oracle': 'exact',
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1, 2, 3, 4),

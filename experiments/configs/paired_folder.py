@@ -25,6 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
       'train': {
           'steps_per_round': 300, 'batch_size': 64, 'peak_lr': 3e-3,
           'weight_decay': 0.5, 'shift': 2, 'restart': True},
+      'acquisition': {'coreset_ratio': 2.0},  # B_c / B
       'oracle': 'exact',
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1),

@@ -48,8 +48,8 @@ def load(
     raise ValueError(
         f'images has {n} rows and texts has {len(text_rows)}: row i of both '
         'must be pair i.')
+  ids = schema.item_ids(image_rows)
   if split is None:
-    ids = schema.item_ids(image_rows)
     is_test = splits_lib.hold_out(
         [(i,) for i in ids.tolist()], test_fraction, seed)
     is_pool = ~is_test
@@ -69,6 +69,12 @@ def load(
       logging.warning(
           '%d of %d feature rows are neither %r nor %r and are left out.',
           unused, n, pool_split, test_split)
+    # Encoders map some different images to the same features: no error.
+    twice = np.isin(ids[is_test], ids[is_pool])
+    if twice.any():
+      logging.warning(
+          '%d of %d test rows have image features that a pool row has, too.',
+          np.count_nonzero(twice), len(twice))
   pool, test = (
       schema.Pairs(image_rows[mask], text_rows[mask],
                    schema.no_groups(np.count_nonzero(mask)))

@@ -6,6 +6,7 @@ The table is JSON lines, `{"image": path, "text": ..., "group": optional,
 
 from collections.abc import Iterator
 import csv
+import io
 import json
 import os
 import pathlib
@@ -47,7 +48,8 @@ def load(
     pairs: file name of the table, ending in `.jsonl` or `.csv`.
     image_size: every image is resized to this height and width in pixels.
     test_fraction: share of rows held out for evaluation, where rows name no
-      split of their own. Rows that share an image or a group stay together.
+      split of their own. Rows that share an image, be it under two names, or a
+      group stay together.
     seed: of that division.
 
   Returns:
@@ -71,6 +73,8 @@ def load(
       except ValueError as e:
         pixels[row.image] = None
         problems.append(f'line {row.line}: image {row.image.name!r} {e}')
+  numbers = _number(pixels)
+  problems += _overlaps(rows, numbers)
   if not rows and not problems:
     problems.append('it holds no rows.')
   if problems:
@@ -79,7 +83,7 @@ def load(
     raise ValueError('\n  '.join(
         [f'{folder / pairs} has {len(problems)} problem(s):']
         + problems[:_MAX_SHOWN] + more))
-  split = _split(rows, test_fraction, seed)
+  split = _split(rows, numbers, test_fraction, seed)
   return schema.Dataset('paired_folder', **{
       name: _pairs([row for row, s in zip(rows, split) if s == name], pixels)
       for name in SPLITS if name in split})
@@ -92,19 +96,20 @@ def _read(
   if path.suffix not in ('.jsonl', '.csv'):
     raise ValueError(f'pairs={path.name!r} must end in .jsonl or .csv.')
   try:
-    lines = path.read_bytes().decode('utf-8-sig')
+    table = path.read_bytes().decode('utf-8-sig')
   except OSError as e:
     raise ValueError(f'pairs={str(path)!r} cannot be read: {e}') from e
   except UnicodeDecodeError as e:
     raise ValueError(f'pairs={str(path)!r} is not UTF-8 text: {e}') from e
   if path.suffix == '.csv':
-    reader = csv.DictReader(lines.splitlines(keepends=True), strict=True)
+    reader = csv.DictReader(io.StringIO(table, newline=''), strict=True)
     try:
-      unknown = set(reader.fieldnames or ()) - set(_COLUMNS)
-      if unknown or not {'image', 'text'} <= set(reader.fieldnames or ()):
+      names = reader.fieldnames or []
+      if (set(names) - set(_COLUMNS) or len(set(names)) < len(names)
+          or not {'image', 'text'} <= set(names)):
         problems.append(
-            f'line 1: the columns are {reader.fieldnames}, but image and text '
-            f'are needed and only {_COLUMNS} are known.')
+            f'line 1: the columns are {names}, but image and text are needed, '
+            f'only {_COLUMNS} are known, and none may stand twice.')
         return
       for fields in reader:
         if None in fields:
@@ -117,10 +122,10 @@ def _read(
     except csv.Error as e:
       problems.append(f'line {reader.line_num}: bad CSV: {e}')
     return
-  for number, line in enumerate(lines.split('\n'), 1):
+  for number, line in enumerate(table.split('\n'), 1):
     if line.strip():
       try:
-        fields = json.loads(line)
+        fields = json.loads(line, object_pairs_hook=_once)
       except (ValueError, RecursionError) as e:
         problems.append(f'line {number}: bad JSON: {e}')
         continue
@@ -130,17 +135,28 @@ def _read(
         problems.append(f'line {number}: {line.strip()[:40]!r} is no object.')
 
 
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+  fields = dict(pairs)
+  if len(fields) < len(pairs):
+    raise ValueError(f'a field stands twice in {[k for k, _ in pairs]}')
+  return fields
+
+
 def _check(numbered, folder, problems: list[str]) -> list[Row]:
   """Keeps the sound rows and says what is wrong with the others."""
   rows, first_line, members = [], {}, {}
   for line, fields in numbered:
     wrong = _wrong_fields(fields)
     if not wrong:
-      path = (folder / fields['image']).resolve()
-      if not path.is_relative_to(folder.resolve()):
-        wrong.append(f'image {fields["image"]!r} lies outside the folder')
-      elif not path.is_file():
-        wrong.append(f'image {fields["image"]!r} does not exist')
+      path = folder / fields['image']
+      try:
+        path = path.resolve()
+        if not path.is_relative_to(folder.resolve()):
+          wrong.append(f'image {fields["image"]!r} lies outside the folder')
+        elif not path.is_file():
+          wrong.append(f'image {fields["image"]!r} does not exist')
+      except (OSError, RuntimeError) as e:  # too long a name, a loop of links
+        wrong.append(f'image {fields["image"][:40]!r} cannot be found: {e}')
       earlier = first_line.setdefault((path, fields['text']), line)
       if earlier != line:
         wrong.append(f'the same image and text as line {earlier}')
@@ -180,7 +196,8 @@ def _wrong_fields(fields: dict[str, object]) -> list[str]:
       wrong.append(f'{column!r} is {value!r}, not a text')
     elif '\0' in value or not _is_unicode(value):
       wrong.append(f'{column!r} holds a NUL or half a surrogate pair')
-  if not isinstance(fields.get('group'), (str, int, type(None))):
+  group = fields.get('group')
+  if isinstance(group, bool) or not isinstance(group, (str, int, type(None))):
     wrong.append(f'\'group\' is {fields["group"]!r}, not a string or integer')
   if fields.get('split') not in (None,) + SPLITS:
     wrong.append(f'\'split\' is {fields["split"]!r}, not one of {SPLITS}')
@@ -195,10 +212,32 @@ def _is_unicode(text: str) -> bool:
   return True
 
 
-def _split(rows: list[Row], test_fraction: float, seed: int) -> list[str]:
+def _number(pixels: dict[pathlib.Path, np.ndarray | None]):
+  """Numbers the images that could be read; copies share their number."""
+  readable = [path for path, array in pixels.items() if array is not None]
+  return dict(zip(
+      readable, schema.item_ids([pixels[p] for p in readable]).tolist()))
+
+
+def _overlaps(rows: list[Row], numbers) -> list[str]:
+  """What is wrong with splits that share an image with the test."""
+  test_line = {}
+  for row in rows:
+    if row.split == 'test' and row.image in numbers:
+      test_line.setdefault(numbers[row.image], row.line)
+  return [
+      f'line {row.line}: image {row.image.name!r} of {row.split} is in test, '
+      f'too, in line {test_line[numbers[row.image]]}.'
+      for row in rows if row.split in ('pretrain', 'pool')
+      and numbers.get(row.image) in test_line]
+
+
+def _split(
+    rows: list[Row], numbers, test_fraction: float, seed: int
+) -> list[str]:
   if rows[0].split is not None:
     return [row.split for row in rows]
-  keys = [(row.image,) + (() if row.group is None else (row.group,))
+  keys = [(numbers[row.image],) + (() if row.group is None else (row.group,))
           for row in rows]
   is_test = splits_lib.hold_out(keys, test_fraction, seed)
   return ['test' if t else 'pool' for t in is_test]

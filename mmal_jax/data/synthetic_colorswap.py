@@ -11,9 +11,11 @@ import dataclasses
 import hashlib
 import io
 import os
+import pathlib
 
 from absl import logging
 import numpy as np
+import PIL
 import tensorflow_datasets as tfds
 
 from mmal_jax.data import images as images_lib
@@ -71,12 +73,15 @@ class ColorswapConfig(tfds.core.BuilderConfig):
             f'{least} is needed.'
         )
     # TFDS stores a dataset under its config's name, so that every value that
-    # changes a byte has to change the name.
+    # changes a byte has to change the name, and so has the code that draws.
     base = {f.name for f in dataclasses.fields(tfds.core.BuilderConfig)}
     values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)
               if f.name not in base}
-    digest = hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()
-    self.name = f'seed{self.seed}_{digest[:12]}'
+    digest = hashlib.sha256(repr(sorted(values.items())).encode())
+    for path in (__file__, scenes.__file__):
+      digest.update(pathlib.Path(path).read_bytes())
+    digest.update(PIL.__version__.encode())
+    self.name = f'seed{self.seed}_{digest.hexdigest()[:12]}'
 
 
 class SyntheticColorswap(tfds.core.GeneratorBasedBuilder):

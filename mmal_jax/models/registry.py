@@ -1,9 +1,10 @@
-"""Every model by name: `MODELS[name](pool, num_tokens, rngs=..., **config)`.
+"""Every model by name.
+
+`MODELS[name](image_shape, text_shape, num_tokens, rngs=..., **config)`.
 """
 
 from flax import nnx
 
-from mmal_jax.data import encode
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import mlp
 from mmal_jax.models import text
@@ -11,7 +12,8 @@ from mmal_jax.models import vit
 
 
 def transformers(
-    pairs: encode.EncodedPairs,
+    image_shape: tuple[int, ...],
+    text_shape: tuple[int, ...],
     num_tokens: int,
     *,
     rngs: nnx.Rngs,
@@ -24,8 +26,9 @@ def transformers(
   """A ViT and a text transformer of the same width and depth.
 
   Args:
-    pairs: the pool, for the shapes of its images and texts.
-    num_tokens: rows of the token embedding.
+    image_shape: of one image, `(h, w, 3)`.
+    text_shape: of one text, `(length,)` tokens.
+    num_tokens: rows of the token embedding; 0 where texts are features.
     rngs: source of the initial parameters.
     width: of both residual streams.
     depth: number of blocks of each tower.
@@ -34,23 +37,26 @@ def transformers(
     embed_dim: of the shared space.
 
   Raises:
-    ValueError: if images are not pixels or texts not tokens.
+    ValueError: if images are not pixels or texts not tokens, or for a size
+      below 1.
   """
-  images, texts = pairs.images.values, pairs.texts.values
-  if images.ndim != 4 or num_tokens == 0:
+  _check_sizes(
+      width=width, depth=depth, heads=heads, patch=patch, embed_dim=embed_dim)
+  if len(image_shape) != 3 or num_tokens == 0:
     raise ValueError(
-        'model=transformers needs pixels and texts; the pool\'s images have '
-        f'shape {images.shape} and its texts {texts.shape}. For features take '
+        'model=transformers needs pixels and texts; an image of the pool has '
+        f'shape {image_shape} and a text {text_shape}. For features take '
         'model=mlp.')
   return dual_encoder.DualEncoder(
-      vit.ViT(images.shape[1:], patch, width, depth, heads, rngs=rngs),
+      vit.ViT(image_shape, patch, width, depth, heads, rngs=rngs),
       text.TextTransformer(
-          num_tokens, texts.shape[1], width, depth, heads, rngs=rngs),
+          num_tokens, text_shape[0], width, depth, heads, rngs=rngs),
       embed_dim, rngs=rngs)
 
 
 def mlps(
-    pairs: encode.EncodedPairs,
+    image_shape: tuple[int, ...],
+    text_shape: tuple[int, ...],
     num_tokens: int,
     *,
     rngs: nnx.Rngs,
@@ -59,18 +65,25 @@ def mlps(
 ) -> dual_encoder.DualEncoder:
   """An MLP head on each modality's precomputed features.
 
-  Args and errors as in `transformers`, with `width` that of the hidden layers.
+  Args and errors as in `transformers`, with shapes `(d_image,)` and `(d_text,)`
+  and `width` that of the hidden layers.
   """
-  images, texts = pairs.images.values, pairs.texts.values
-  if images.ndim != 2 or num_tokens:
+  _check_sizes(width=width, embed_dim=embed_dim)
+  if len(image_shape) != 1 or num_tokens:
     raise ValueError(
-        'model=mlp needs one row of features an item; the pool\'s images have '
-        f'shape {images.shape} and its texts {texts.shape}. For pixels and '
-        'texts take model=transformers.')
+        'model=mlp needs one row of features an item; an image of the pool has '
+        f'shape {image_shape} and a text {text_shape}. For pixels and texts '
+        'take model=transformers.')
   return dual_encoder.DualEncoder(
-      mlp.MLP(images.shape[1], width, rngs=rngs),
-      mlp.MLP(texts.shape[1], width, rngs=rngs),
+      mlp.MLP(image_shape[0], width, rngs=rngs),
+      mlp.MLP(text_shape[0], width, rngs=rngs),
       embed_dim, rngs=rngs)
+
+
+def _check_sizes(**sizes: int) -> None:
+  for name, size in sizes.items():
+    if size < 1:
+      raise ValueError(f'model.{name}={size!r} must be at least 1.')
 
 
 MODELS = {'transformers': transformers, 'mlp': mlps}

@@ -16,7 +16,16 @@ def random_shift(key: jax.Array, images: jax.Array, most: int) -> jax.Array:
 
   Returns:
     `[b, h, w, c]` of the same dtype.
+
+  Raises:
+    ValueError: if these are no images, or `most` is below 0 or beyond them.
   """
+  if images.ndim != 4:
+    raise ValueError(f'shift={most} needs pixels [b, h, w, c]; got the shape '
+                     f'{images.shape}.')
+  if not 0 <= most < min(images.shape[1:3]):
+    raise ValueError(f'shift={most} must be at least 0 and below the size of '
+                     f'the images, {images.shape[1]}x{images.shape[2]}.')
   b, h, w, c = images.shape
   padded = jnp.pad(
       images, ((0, 0), (most, most), (most, most), (0, 0)), mode='edge')

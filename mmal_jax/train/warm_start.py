@@ -7,12 +7,16 @@ import shutil
 import tempfile
 
 from absl import logging
+import flax
 from flax import nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from mmal_jax import checkpoint
+from mmal_jax import models
+from mmal_jax import train
 from mmal_jax.data import encode
 from mmal_jax.train import optimizer as optimizer_lib
 from mmal_jax.train import step as step_lib
@@ -79,8 +83,12 @@ def warm_start(
 
 
 def _digest(params, pairs, recipe) -> str:
-  """Of everything that the result depends on, down to the library's version."""
-  digest = hashlib.sha256(repr((jax.__version__, recipe)).encode())
+  """Of all that the result depends on: recipe, data, code and libraries."""
+  versions = jax.__version__, flax.__version__, optax.__version__
+  digest = hashlib.sha256(repr((versions, recipe)).encode())
+  for package in (models, train):
+    for path in sorted(pathlib.Path(package.__path__[0]).glob('*.py')):
+      digest.update(path.read_bytes())
   for leaf in jax.tree.leaves((params, pairs.images, pairs.texts)):
     digest.update(repr((leaf.shape, str(leaf.dtype))).encode())
     digest.update(np.ascontiguousarray(leaf).data)
