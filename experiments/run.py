@@ -180,7 +180,7 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     argv = [argv[0], f'--config={_DEFAULT_CONFIG}', *argv[1:]]
   try:
     positional = flags.FLAGS(argv)
-    _CONFIG.value  # Reads the file, or says why it could not be read.
+    _CONFIG.value.keys()  # Raises if the file could not be read.
     return positional
   except (flags.Error, AttributeError, KeyError, TypeError, ValueError,
           OSError) as e:
