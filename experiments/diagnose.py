@@ -47,6 +47,7 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
   """The table of an experiment: means and spreads over seeds."""
   config = ml_collections.ConfigDict(
       json.loads((folder / workdir_lib.CONFIG).read_text()))
+  build_lib.check(config)
   records = workdir_lib.read_lines(folder / workdir_lib.QUERIES)
   expected = config.rounds * len(config.strategies) * len(config.seeds)
   if config.rounds < 2 or len(records) < expected:
