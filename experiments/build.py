@@ -44,17 +44,18 @@ def lookup(registry: Mapping[str, Any], kind: str, name: str) -> Any:
   return registry[name]
 
 
-# The least value of every number that a config must have.
+# The least value of every number that a config must have. Where it is an
+# integer, the number must be one; where it is a float, it may be either.
 _LEAST = {
-    'rounds': 1, 'batch': 1, 'acquisition.coreset_ratio': 1,
-    'train.steps_per_round': 1, 'train.batch_size': 1, 'train.peak_lr': 0,
-    'train.weight_decay': 0, 'train.shift': 0, 'train.restart': 0,
+    'rounds': 1, 'batch': 1, 'acquisition.coreset_ratio': 1.0,
+    'train.steps_per_round': 1, 'train.batch_size': 1, 'train.peak_lr': 0.0,
+    'train.weight_decay': 0.0, 'train.shift': 0, 'train.restart': 0,
 }
 # And of those that it may have.
 _LEAST_OPTIONAL = {
     'text.vocab_size': 256, 'text.max_tokens': 1, 'warm_start.steps': 1,
-    'warm_start.batch_size': 1, 'warm_start.peak_lr': 0,
-    'warm_start.weight_decay': 0, 'warm_start.shift': 0,
+    'warm_start.batch_size': 1, 'warm_start.peak_lr': 0.0,
+    'warm_start.weight_decay': 0.0, 'warm_start.shift': 0,
 }
 
 
@@ -70,16 +71,23 @@ def check(config: ml_collections.ConfigDict) -> None:
       raise ValueError(f'the config lacks {key}.')
   for key, least in (_LEAST | _LEAST_OPTIONAL).items():
     value = _value(config, key)
+    kind = int if isinstance(least, int) else (int, float)
     if value is not None and not (
-        isinstance(value, (int, float)) and least <= value < math.inf):
-      raise ValueError(f'{key}={value!r} must be at least {least}, and finite.')
-  for name in config.strategies:
-    lookup(strategies_lib.STRATEGIES, 'strategies', name)
+        isinstance(value, kind) and least <= value < math.inf):
+      raise ValueError(f'{key}={value!r} must be a finite number of at least '
+                       f'{least}.')
+  if list(config.acquisition) != ['coreset_ratio']:
+    raise ValueError(f'acquisition={list(config.acquisition)!r} may hold '
+                     'coreset_ratio alone.')
   for kind in ('strategies', 'seeds'):
     values = config[kind]
+    if not isinstance(values, (list, tuple)):
+      raise ValueError(f'{kind}={values!r} must be a tuple.')
     if not values or len(set(values)) < len(values):
       raise ValueError(f'{kind}={list(values)!r}: at least one is needed, and '
                        'none twice.')
+  for name in config.strategies:
+    lookup(strategies_lib.STRATEGIES, 'strategies', name)
   for seed in config.seeds:
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
       raise ValueError(f'seeds={list(config.seeds)!r} must be integers within '

@@ -31,6 +31,11 @@ def summarise(
         'curves': by_metric,
     }
     if BASELINE in scores:
+      # Seed by seed: the seeds differ more than the strategies do.
+      entry['minus_baseline'] = {
+          m: _mean_std(s[:, -1] - scores[BASELINE][m][:, -1])
+          for m, s in by_metric.items()}
+    if BASELINE in scores:
       saving = savings_lib.saving(
           annotations, by_metric[headline], scores[BASELINE][headline])
       entry['saving'] = saving._asdict()
@@ -47,12 +52,14 @@ def table(summary: dict[str, Any]) -> str:
   if headline not in shown[:1]:
     shown = metrics
   header = (['strategy'] + shown
-            + [f'annotations to reach {BASELINE}\'s final {headline}',
+            + [f'{headline} - {BASELINE}\'s',
+               f'annotations to reach {BASELINE}\'s final {headline}',
                'saving', 'saving seed by seed'])
   first = next(iter(strategies.values()))['zero_shot']
-  rows = [['zero-shot'] + [_pm(first[m]) for m in shown] + ['-'] * 3]
+  rows = [['zero-shot'] + [_pm(first[m]) for m in shown] + ['-'] * 4]
   for name, entry in strategies.items():
     rows.append([name] + [_pm(entry['final'][m]) for m in shown]
+                + _difference_cell(entry, headline)
                 + _saving_cells(entry.get('saving')))
   return markdown([header] + rows)
 
@@ -90,6 +97,13 @@ def _mean_std(values: np.ndarray) -> dict[str, float]:
 def _pm(cell: dict[str, float]) -> str:
   mean, std = cell['mean'], cell['std']
   return f'{mean:.1f}' if np.isnan(std) else f'{mean:.1f} ± {std:.1f}'
+
+
+def _difference_cell(entry: dict[str, Any], headline: str) -> list[str]:
+  if 'minus_baseline' not in entry:
+    return ['-']
+  cell = entry['minus_baseline'][headline]
+  return [('+' if cell['mean'] > 0 else '') + _pm(cell)]
 
 
 def _saving_cells(saving: dict[str, Any] | None) -> list[str]:

@@ -10,6 +10,7 @@ Every strategy gets the same warm start, first batch and training budget.
 from collections.abc import Sequence
 import os
 import pathlib
+import re
 import sys
 import time
 from typing import Any
@@ -80,11 +81,14 @@ def configure() -> Any:
     if _ROUNDS.value is not None:
       config.rounds = _ROUNDS.value
     if _BUDGET.value is not None:
+      build_lib.check(config)  # of a batch of 0
       rounds, rest = divmod(_BUDGET.value, config.batch)
-      if rest or _ROUNDS.value not in (None, rounds):
-        asked = '' if _ROUNDS.value is None else f'rounds={_ROUNDS.value} of '
-        raise ValueError(f'budget={_BUDGET.value} is not {asked}batch='
-                         f'{config.batch}: it must be a whole number of them.')
+      if rest:
+        raise ValueError(f'budget={_BUDGET.value} is not a multiple of batch='
+                         f'{config.batch}.')
+      if _ROUNDS.value not in (None, rounds):
+        raise ValueError(f'budget={_BUDGET.value} is not rounds={_ROUNDS.value}'
+                         f' * batch={config.batch}: give one of the two.')
       config.rounds = rounds
   build_lib.check(config)
   return config
@@ -176,14 +180,13 @@ def main(argv: Sequence[str]) -> None:
 def parse_flags(argv: Sequence[str]) -> Sequence[str]:
   """Parses them; makes one line of whatever a misspelt config value raises."""
   # A default given to the flag would be read, and fail, on import.
-  if not any(a.lstrip('-').split('=')[0] == 'config' for a in argv[1:]):
+  if not any(re.fullmatch('--?config(=.*)?', a) for a in argv[1:]):
     argv = [argv[0], f'--config={_DEFAULT_CONFIG}', *argv[1:]]
   try:
     positional = flags.FLAGS(argv)
     _CONFIG.value.keys()  # Raises if the file could not be read.
     return positional
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError,
-          OSError) as e:
+  except Exception as e:  # A config file is code, and can raise anything.
     cause = ' '.join(str(e).split())
     sys.exit(f'error: {cause} (--help tells of all flags)')
 

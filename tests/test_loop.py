@@ -258,7 +258,9 @@ def test_a_strategy_that_answers_nonsense_is_stopped_before_the_oracle(
         query.indices > 0, left[query.indices.astype(int)], query.indices
     ).astype(query.indices.dtype))
   with pytest.raises(ValueError, match=what):
-    list(tiny_run.rounds(lambda *_: query, state=state, pairing=None))
+    list(tiny_run.rounds(
+        lambda *_: query, state=state,
+        oracle=lambda *_: pytest.fail('the oracle was asked')))
 
 
 def test_answers_must_be_as_many_as_queries(tiny_run):

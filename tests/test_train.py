@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mmal_jax.evaluate import evaluate
+from mmal_jax.models import registry
 from mmal_jax.train import augment
 from mmal_jax.train import optimizer
 from mmal_jax.train import step
@@ -63,13 +64,19 @@ def test_every_step_of_a_short_schedule_counts(steps):
   assert (_step_sizes(steps, steps) > 0.1).all()
 
 
-def test_only_kernels_decay(tiny_run):
+def test_only_kernels_decay():
   opt = optimizer.make_optimizer(1e-2, 5, weight_decay=0.5)
-  params = jax.tree.map(lambda p: p * 0 + 1, tiny_run.params)
+  model = registry.MODELS['transformers'](
+      (8, 8, 3), (3,), 9, rngs=nnx.Rngs(0), width=8, heads=2, embed_dim=4)
+  params = jax.tree.map(
+      lambda p: p * 0 + 1, nnx.split(model, nnx.Param)[1])
   updates, _ = opt.update(
       jax.tree.map(jnp.zeros_like, params), opt.init(params), params)
   moved = {jax.tree_util.keystr(path): bool((update != 0).all())
            for path, update in jax.tree_util.tree_leaves_with_path(updates)}
+  # Biases of attention heads, embeddings: matrices by their shape alone.
+  assert any(x.ndim > 1 and 'kernel' not in jax.tree_util.keystr(path)
+             for path, x in jax.tree_util.tree_leaves_with_path(params))
   assert any(moved.values())
   for name, moves in moved.items():
     assert moves == ('kernel' in name), name

@@ -217,7 +217,8 @@ def test_no_image_lies_in_pool_and_test_not_even_as_a_copy(tmp_path):
   folder = _folder(tmp_path, rows)
   (folder / '2.img').write_bytes((folder / '1.img').read_bytes())
   with pytest.raises(ValueError, match=(
-      "line 2: image '1.img' of pool is in test, too, in line 3")):
+      "line 2: image '1.img' of pool is the same as '2.img' of test in "
+      "line 3")):
     paired_folder.load(folder)
   # Where the division is ours, copies stay together.
   rows = _rows(8)

@@ -43,12 +43,14 @@ class Run(NamedTuple):
         self.params, self.learner.optimizer.init(self.params), self.pools,
         evaluate.metric_names(self.data.test), ROUNDS, BATCH, seed, restart)
 
-  def rounds(self, strategy='mmal', state=None, pairing=None, seed=0):
+  def rounds(
+      self, strategy='mmal', state=None, pairing=None, seed=0, oracle=None):
     """The generator of states; `strategy` is a name or a function."""
+    pairing = self.pairing if pairing is None else pairing
     return loop.run_rounds(
         self.start(seed) if state is None else state, self.learner,
         strategies.STRATEGIES.get(strategy, strategy),
-        exact.exact(self.pairing if pairing is None else pairing),
+        oracle or exact.exact(pairing),
         self.pools, self.data.test, STEPS)
 
 

@@ -6,6 +6,7 @@ The table is JSON lines, `{"image": path, "text": ..., "group": optional,
 
 from collections.abc import Iterator
 import csv
+import hashlib
 import io
 import json
 import os
@@ -73,8 +74,8 @@ def load(
       except ValueError as e:
         pixels[row.image] = None
         problems.append(f'line {row.line}: image {row.image.name!r} {e}')
-  numbers = _number(pixels)
-  problems += _overlaps(rows, numbers)
+  digests = _digests(pixels)
+  problems += _overlaps(rows, digests)
   if not rows and not problems:
     problems.append('it holds no rows.')
   if problems:
@@ -83,7 +84,7 @@ def load(
     raise ValueError('\n  '.join(
         [f'{folder / pairs} has {len(problems)} problem(s):']
         + problems[:_MAX_SHOWN] + more))
-  split = _split(rows, numbers, test_fraction, seed)
+  split = _split(rows, digests, test_fraction, seed)
   return schema.Dataset('paired_folder', **{
       name: _pairs([row for row, s in zip(rows, split) if s == name], pixels)
       for name in SPLITS if name in split})
@@ -212,41 +213,48 @@ def _is_unicode(text: str) -> bool:
   return True
 
 
-def _number(pixels: dict[pathlib.Path, np.ndarray | None]):
-  """Numbers the images that could be read; copies share their number."""
-  readable = [path for path, array in pixels.items() if array is not None]
-  return dict(zip(
-      readable, schema.item_ids([pixels[p] for p in readable]).tolist()))
+def _digests(
+    pixels: dict[pathlib.Path, np.ndarray | None]
+) -> dict[pathlib.Path, str]:
+  """Digests of the files that could be read: copies share theirs."""
+  # Of the files, not of the pixels: once resized, different icons may coincide.
+  return {path: hashlib.sha256(path.read_bytes()).hexdigest()
+          for path, array in pixels.items() if array is not None}
 
 
-def _overlaps(rows: list[Row], numbers) -> list[str]:
+def _overlaps(
+    rows: list[Row], digests: dict[pathlib.Path, str]
+) -> list[str]:
   """What is wrong with splits that share an image with the test."""
-  test_line = {}
+  tests = {}
   for row in rows:
-    if row.split == 'test' and row.image in numbers:
-      test_line.setdefault(numbers[row.image], row.line)
+    if row.split == 'test' and row.image in digests:
+      tests.setdefault(digests[row.image], row)
+  overlapping = [
+      (row, tests[digests[row.image]]) for row in rows
+      if row.split in ('pretrain', 'pool') and digests.get(row.image) in tests]
   return [
-      f'line {row.line}: image {row.image.name!r} of {row.split} is in test, '
-      f'too, in line {test_line[numbers[row.image]]}.'
-      for row in rows if row.split in ('pretrain', 'pool')
-      and numbers.get(row.image) in test_line]
+      f'line {row.line}: image {row.image.name!r} of {row.split} is the same '
+      f'as {test.image.name!r} of test in line {test.line}.'
+      for row, test in overlapping]
 
 
 def _split(
-    rows: list[Row], numbers, test_fraction: float, seed: int
+    rows: list[Row], digests: dict[pathlib.Path, str], test_fraction: float,
+    seed: int,
 ) -> list[str]:
   if rows[0].split is not None:
     return [row.split for row in rows]
-  keys = [(numbers[row.image],) + (() if row.group is None else (row.group,))
+  keys = [(digests[row.image],) + (() if row.group is None else (row.group,))
           for row in rows]
   is_test = splits_lib.hold_out(keys, test_fraction, seed)
   return ['test' if t else 'pool' for t in is_test]
 
 
 def _pairs(rows: list[Row], pixels) -> schema.Pairs:
-  numbers: dict[str, int] = {}
+  digests: dict[str, int] = {}
   groups = [-1 if row.group is None
-            else numbers.setdefault(row.group, len(numbers)) for row in rows]
+            else digests.setdefault(row.group, len(digests)) for row in rows]
   return schema.Pairs(
       np.stack([pixels[row.image] for row in rows]),
       tuple(row.text for row in rows),

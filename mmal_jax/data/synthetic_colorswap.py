@@ -73,7 +73,7 @@ class ColorswapConfig(tfds.core.BuilderConfig):
             f'{least} is needed.'
         )
     # TFDS stores a dataset under its config's name, so that every value that
-    # changes a byte has to change the name, and so has the code that draws.
+    # changes a byte has to change the name, and so has any edit of the code.
     base = {f.name for f in dataclasses.fields(tfds.core.BuilderConfig)}
     values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)
               if f.name not in base}

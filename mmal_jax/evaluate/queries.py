@@ -30,7 +30,13 @@ def item_statistics(
     * `twins`: similarity of the two best matches with each other.
     * `found`: bool, whether the counterpart or its equal is among the 10 best
       matches.
+
+  Raises:
+    ValueError: if a pool holds fewer than two items.
   """
+  if min(len(pool), len(other_pool)) < 2:
+    raise ValueError(f'pools of {len(pool)} and {len(other_pool)} items: two '
+                     'are needed to compare.')
   own = pool @ pool.T
   np.fill_diagonal(own, -np.inf)
   k = min(_K, len(pool) - 1)

@@ -33,8 +33,8 @@ def make_optimizer(
     if not least <= value < math.inf:
       raise ValueError(
           f'{name}={value!r} must be finite and at least {least}.')
-  # Of n + 2 points the first and the last have rate 0 and would teach nothing:
-  # a round's n steps take those between.
+  # A step at either end of the schedule, where the rate is 0, would teach
+  # nothing: a round's n steps take the n points between.
   cosine = optax.warmup_cosine_decay_schedule(
       0.0, peak_lr, round(warmup_fraction * steps_per_round),
       steps_per_round + 1)

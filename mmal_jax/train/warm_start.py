@@ -83,8 +83,9 @@ def warm_start(
 
 
 def _digest(params, pairs, recipe) -> str:
-  """Of all that the result depends on: recipe, data, code and libraries."""
-  versions = jax.__version__, flax.__version__, optax.__version__
+  """Of recipe, data, backend, libraries, and every line of models and train."""
+  versions = (jax.__version__, jax.lib.__version__, jax.default_backend(),
+              flax.__version__, optax.__version__)
   digest = hashlib.sha256(repr((versions, recipe)).encode())
   for package in (models, train):
     for path in sorted(pathlib.Path(package.__path__[0]).glob('*.py')):
