@@ -30,6 +30,7 @@ _SMALL = [
     '--config.dataset.pretrain=8', '--config.dataset.pool=12',
     '--config.dataset.test=8', '--config.dataset.image_size=16',
     '--config.model.width=16', '--config.model.heads=2',
+    '--config.model.depth=1',
     '--config.warm_start.steps=2', '--config.train.steps_per_round=2',
     '--config.rounds=2', '--config.batch=4']
 
@@ -144,6 +145,7 @@ def test_paired_folder_end_to_end(tmp_path, capsys):
       table.write(json.dumps(row) + '\n')
   arguments = [
       f'--config.dataset.folder={tmp_path}', '--config.model.width=16',
+      '--config.model.depth=1',
       '--config.train.steps_per_round=2', '--rounds=2', '--batch=4']
   _main(tmp_path, *arguments, config='paired_folder')
   assert "random's final mean_r10" in capsys.readouterr().out

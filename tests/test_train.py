@@ -67,7 +67,8 @@ def test_every_step_of_a_short_schedule_counts(steps):
 def test_only_kernels_decay():
   opt = optimizer.make_optimizer(1e-2, 5, weight_decay=0.5)
   model = registry.MODELS['transformers'](
-      (8, 8, 3), (3,), 9, rngs=nnx.Rngs(0), width=8, heads=2, embed_dim=4)
+      (8, 8, 3), (3,), 9, rngs=nnx.Rngs(0), width=8, depth=1, heads=2,
+      embed_dim=4)
   params = jax.tree.map(
       lambda p: p * 0 + 1, nnx.split(model, nnx.Param)[1])
   updates, _ = opt.update(
