@@ -48,9 +48,9 @@ def table(summary: dict[str, Any]) -> str:
   headline = summary['headline']
   strategies = summary['strategies']
   metrics = list(next(iter(strategies.values()))['final'])
-  shown = [m for m in _WITH_GROUPS if m in metrics]
-  if headline not in shown[:1]:
-    shown = metrics
+  shown = metrics
+  if 'group' in metrics:  # All recalls beside them would be too wide to read.
+    shown = [m for m in _WITH_GROUPS if m in metrics]
   header = (['strategy'] + shown
             + [f'{headline} - {BASELINE}\'s',
                f'annotations to reach {BASELINE}\'s final {headline}',

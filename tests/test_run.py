@@ -130,7 +130,10 @@ def test_features_end_to_end(tmp_path, capsys):
       f'--config.dataset.texts={tmp_path / "y.npy"}',
       '--config.train.steps_per_round=2', '--batch=8', '--seeds=0,1']
   _main(tmp_path, *arguments, '--budget=16', config='features')
-  assert "random's final mean_r10" in capsys.readouterr().out
+  out = capsys.readouterr().out
+  assert "random's final mean_r10" in out
+  for metric in ('i2t_r1', 'i2t_r5', 'i2t_r10', 't2i_r1', 't2i_r5', 't2i_r10'):
+    assert f' {metric} ' in out
   assert 'beyond the pools of 48 images' in _error(
       tmp_path, *arguments, '--budget=56', '--overwrite', config='features')
 
