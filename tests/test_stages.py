@@ -1,10 +1,13 @@
 """The three stages against ten-line NumPy references."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mmal_jax.acquire import coreset
+from mmal_jax.acquire import matches
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import uncertainty
 from mmal_jax.acquire import views as views_lib
@@ -40,8 +43,12 @@ def _view(rng, make, n, a, d=6):
 
 
 def _arrays(view):
-  pool, remaining, aligned, mask = map(np.asarray, view)
+  pool, remaining, aligned, mask = map(np.asarray, (
+      view.pool, view.remaining, view.aligned, view.aligned_mask))
   return pool, remaining, aligned[mask]
+
+
+_replace = dataclasses.replace
 
 
 @pytest.mark.parametrize('make', [_unit, _axes, _duplicated])
@@ -56,9 +63,9 @@ def test_coverage_gap(make, n, a):
 def test_coverage_gap_of_nothing():
   rng = np.random.default_rng(0)
   view = _view(rng, _unit, 5, 2)
-  none_aligned = view._replace(aligned_mask=jnp.zeros(5, bool))
+  none_aligned = _replace(view, aligned_mask=jnp.zeros(5, bool))
   assert modality.coverage_gap(none_aligned) == np.inf
-  none_left = view._replace(remaining=jnp.zeros(5, bool))
+  none_left = _replace(view, remaining=jnp.zeros(5, bool))
   assert modality.coverage_gap(none_left) == -np.inf
 
 
@@ -74,7 +81,7 @@ def test_select_modality_takes_the_worse_covered():
   east, north = jnp.eye(2)
   near = views_lib.View(
       east[None], jnp.ones(1, bool), east[None], jnp.ones(1, bool))
-  far = near._replace(pool=north[None])
+  far = _replace(near, pool=north[None])
   assert modality.select_modality({'image': near, 'text': far}) == 'text'
   assert modality.select_modality({'image': far, 'text': near}) == 'image'
   assert modality.select_modality({'image': far, 'text': far}) == 'image'
@@ -124,7 +131,8 @@ def test_coreset_duplicates_are_picked_once(n, a, k):
 
 def test_coreset_without_aligned_items():
   rng = np.random.default_rng(0)
-  view = _view(rng, _unit, 30, 1)._replace(aligned_mask=jnp.zeros(4, bool))
+  view = _replace(
+      _view(rng, _unit, 30, 1), aligned_mask=jnp.zeros(4, bool))
   pool, remaining, _ = _arrays(view)
   assert (np.asarray(coreset.select_coreset(view, 6)).tolist()
           == reference.coreset(pool, remaining, [], 6))
@@ -134,17 +142,21 @@ def test_coreset_without_aligned_items():
 @pytest.mark.parametrize('c,n', [(1, 1), (1, 2), (5, 40), (300, 70)])
 def test_margins(make, c, n):
   rng = np.random.default_rng([c, n])
-  candidates, view = make(rng, c, 6), _view(rng, make, n, 1)
-  pool, remaining, _ = _arrays(view)
+  view, other = _view(rng, make, c, 1), _view(rng, make, n, 1)
+  pool, remaining, _ = _arrays(other)
+  found = matches.match(jnp.arange(c), view, other)
   np.testing.assert_allclose(
-      uncertainty.margins(jnp.asarray(candidates), view.pool, view.remaining),
-      reference.margins(candidates, pool, remaining), atol=_TOLERANCE)
+      uncertainty.margins(found),
+      reference.margins(np.asarray(view.pool), pool, remaining),
+      atol=_TOLERANCE)
 
 
 def test_margin_of_a_single_answer_is_infinite():
-  pool = jnp.eye(3)
-  one_left = jnp.array([False, True, False])
-  assert uncertainty.margins(pool[:1], pool, one_left)[0] == np.inf
+  rng = np.random.default_rng(0)
+  view = _view(rng, _unit, 3, 1)
+  one_left = _replace(view, remaining=jnp.array([False, True, False]))
+  found = matches.match(jnp.arange(2), view, one_left)
+  assert uncertainty.margins(found).tolist() == [np.inf, np.inf]
 
 
 @pytest.mark.parametrize('make', [_unit, _axes])

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import distance
+from mmal_jax.acquire import coverage
 from mmal_jax.acquire import views as views_lib
 
 
-@jax.jit
 def coverage_gap(view: views_lib.View) -> jax.Array:
   r"""How far the worst covered remaining item is from the aligned set.
 
@@ -25,8 +24,13 @@ def coverage_gap(view: views_lib.View) -> jax.Array:
   References:
     Zhang and Zhu, arXiv 2510.03247, stage 1.
   """
-  nearest = distance.min_distance(view.pool, view.aligned, view.aligned_mask)
-  return jnp.max(jnp.where(view.remaining, nearest, -jnp.inf))
+  view = coverage.covered(view)
+  return _largest(view.nearest, view.remaining)
+
+
+@jax.jit
+def _largest(nearest, remaining):
+  return jnp.max(nearest, where=remaining, initial=-jnp.inf)
 
 
 def select_modality(views: Mapping[str, views_lib.View]) -> str:

@@ -1,69 +1,174 @@
-"""Stage 3, uncertainty: query what has two answers of equal likelihood."""
+r"""Stage 3, uncertainty: query what has two answers of equal likelihood.
 
+The paper's score is the margin. The others come from the distribution over an
+item's matches,
+
+.. math::
+  p_j = \frac{e^{l_j}}{\sum_k e^{l_k}}, \qquad l_j = scale \cdot s_j + bias,
+
+which is the softmax of CLIP, and for the sigmoid loss just as much: of
+independent sigmoids, given that exactly one of them is a match, it is the
+chance that it is j. The bias cancels out.
+"""
+
+from collections.abc import Callable
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.acquire import matches as matches_lib
 from mmal_jax.acquire import views as views_lib
 
-_TILE = 256  # candidates at a time, each against the whole other pool
+
+class Uncertainty(NamedTuple):
+  """A score of candidates.
+
+  Attributes:
+    score: `(Matches, none_logit [c] or None) -> [c]` float32, higher where less
+      certain.
+    softmax: whether it needs `Matches.total` and `moment`.
+  """
+
+  score: Callable[[matches_lib.Matches, jax.Array | None], jax.Array]
+  softmax: bool
 
 
-@jax.jit
-def margins(
-    candidates: jax.Array, pool: jax.Array, remaining: jax.Array
-) -> jax.Array:
-  """Highest minus second highest similarity to the other modality.
+def margins(matches: matches_lib.Matches) -> jax.Array:
+  """Highest minus second highest similarity.
 
   Args:
-    candidates: `[c, d]` embeddings of one modality, rows of norm 1.
-    pool: `[n, d]` embeddings of the other.
-    remaining: `[n]` bool; only these count.
+    matches: of c candidates.
 
   Returns:
     `[c]` float32, at least 0; +inf where fewer than two items remain: there is
     nothing to confuse.
 
   References:
-    Zhang and Zhu, arXiv 2510.03247, stage 3.
+    Zhang and Zhu, arXiv 2510.03247, stage 3; Scheffer et al. 2001.
   """
-
-  def margin(candidate):
-    similarity = jnp.matmul(pool, candidate, precision='highest')
-    similarity = jnp.where(remaining, similarity, -jnp.inf)
-    # The maximum twice: a sort (`top_k`) is slower on CPU.
-    best = jnp.argmax(similarity)
-    second = jnp.max(similarity.at[best].set(-jnp.inf))
-    return jnp.where(
-        second == -jnp.inf, jnp.inf, similarity[best] - second)
-
-  return jax.lax.map(margin, candidates, batch_size=_TILE)
+  # What is not there has a similarity of -1e30, which no real one is near.
+  return jnp.where(
+      matches.second < -1e29, jnp.inf, matches.best - matches.second)
 
 
-@functools.partial(jax.jit, static_argnames='k')
+def least_confidences(
+    matches: matches_lib.Matches, none_logit: jax.Array | None = None
+) -> jax.Array:
+  """One minus the probability of the best match.
+
+  Args:
+    matches: of c candidates, with `total`.
+    none_logit: `[c]`, of the outcome that no match is there, relative to the
+      best match's logit; None if one must be.
+
+  Returns:
+    `[c]` float32 within [0, 1].
+
+  References:
+    Culotta and McCallum 2005.
+  """
+  log_total = jnp.log(matches.total)
+  if none_logit is not None:
+    log_total = jnp.logaddexp(log_total, none_logit)
+  return -jnp.expm1(-log_total)
+
+
+def entropies(
+    matches: matches_lib.Matches, none_logit: jax.Array | None = None
+) -> jax.Array:
+  """Entropy of the match, in nats.
+
+  Args:
+    matches: of c candidates, with `total` and `moment`.
+    none_logit: as for `least_confidences`.
+
+  Returns:
+    `[c]` float32, at least 0.
+
+  References:
+    Shannon 1948; Settles 2009, section 3.1.
+  """
+  log_total, mean = jnp.log(matches.total), matches.moment
+  if none_logit is not None:
+    log_total = jnp.logaddexp(log_total, none_logit)
+  mean = mean * jnp.exp(-log_total)
+  if none_logit is not None:
+    mean = mean + none_logit * jnp.exp(none_logit - log_total)
+  return jnp.maximum(log_total - mean, 0.0)
+
+
+MARGIN = Uncertainty(lambda matches, _: -margins(matches), softmax=False)
+LEAST_CONFIDENCE = Uncertainty(least_confidences, softmax=True)
+ENTROPY = Uncertainty(entropies, softmax=True)
+UNCERTAINTIES = {'margin': MARGIN, 'least_confidence': LEAST_CONFIDENCE,
+                 'entropy': ENTROPY}
+
+
+def uncertainties(
+    candidates: jax.Array,
+    view: views_lib.View,
+    other_view: views_lib.View,
+    uncertainty: Uncertainty = MARGIN,
+    may_be_missing: bool = False,
+) -> jax.Array:
+  """How uncertain the model is of each candidate's match.
+
+  Args:
+    candidates: `[c]` int32 indices into `view.pool`.
+    view: of the candidates' modality.
+    other_view: of the other modality.
+    uncertainty: the score.
+    may_be_missing: whether the match may not be in the pool at all, an outcome
+      of logit 0 beside the matches: for models of the sigmoid loss, whose
+      `logit_bias` says how likely that is. Nothing to the margin.
+
+  Returns:
+    `[c]` float32, higher where less certain.
+
+  Raises:
+    ValueError: if a logit is needed and the view has no `logit_scale`, or no
+      `logit_bias`.
+  """
+  matches = matches_lib.match(
+      candidates, view, other_view, uncertainty.softmax)
+  none_logit = None
+  if may_be_missing and uncertainty.softmax:
+    if view.logit_bias is None:
+      raise ValueError('view.logit_bias=None: may_be_missing=True needs it.')
+    none_logit = -(view.logit_scale * matches.best + view.logit_bias)
+  return uncertainty.score(matches, none_logit)
+
+
 def select_uncertain(
     candidates: jax.Array,
     view: views_lib.View,
     other_view: views_lib.View,
     k: int,
+    uncertainty: Uncertainty = MARGIN,
 ) -> jax.Array:
-  """The k candidates of the smallest margins.
+  """The k candidates that the model is least certain of.
 
   Args:
     candidates: `[c]` int32 indices into `view.pool`; -1 is no candidate.
     view: of the candidates' modality.
     other_view: of the other modality.
     k: how many to keep.
+    uncertainty: the score; the paper's is the margin.
 
   Returns:
-    `[k]` int32 pool indices by rising margin, ties to the earlier candidate;
-    -1 where there were fewer candidates.
+    `[k]` int32 pool indices by falling uncertainty, ties to the earlier
+    candidate; -1 where there were fewer candidates.
 
   References:
     Zhang and Zhu, arXiv 2510.03247, stage 3.
   """
-  scores = margins(
-      view.pool[candidates], other_view.pool, other_view.remaining)
-  best = views_lib.keep_best(-scores, candidates >= 0, k)
+  scores = uncertainties(candidates, view, other_view, uncertainty)
+  return _best(scores, jnp.asarray(candidates), k)
+
+
+@functools.partial(jax.jit, static_argnames='k')
+def _best(scores, candidates, k):
+  best = views_lib.keep_best(scores, candidates >= 0, k)
   return jnp.where(best >= 0, candidates[best], -1)

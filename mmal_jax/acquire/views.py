@@ -1,29 +1,56 @@
 """What strategies see, and what they answer."""
 
 from collections.abc import Callable, Mapping
+import dataclasses
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from mmal_jax import sharding
+from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.data import disk
+
 MODALITIES = ('image', 'text')
 
 
-class View(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class View:
   """All that a strategy may know of one modality.
 
+  A pool's rows may be sharded over a mesh (`sharding.shard_rows`), or lie on
+  disk (`disk.DiskRows`): strategies are the same, and so are their picks.
+
   Attributes:
-    pool: `[n, d]` float32 embeddings of the whole pool, rows of norm 1.
+    pool: `[n, d]` float32 or bfloat16 embeddings of the whole pool. Of bfloat16
+      only storage is saved: products are exact, sums in float32.
     remaining: `[n]` bool, False for items that were aligned already.
-    aligned: `[a, d]` float32 embeddings of the aligned set, padded with any
-      rows to a fixed size.
+    aligned: `[a, d]` embeddings of the aligned set, padded with any rows to a
+      fixed size.
     aligned_mask: `[a]` bool, False for rows of padding.
+    nearest: `[n]` float32, the distance of every item to the nearest aligned
+      one, where it is known already; computed where None.
+    logit_scale: scalar float32, by which the model multiplies similarities to
+      get logits; what needs no logits does without.
+    logit_bias: scalar float32 that it adds.
+    metric: of the distances; static under `jit`.
+    rows: how the pool lies over a mesh; static under `jit`. None: as the pool
+      itself says if it is a concrete array, else not at all. So under your own
+      `jit` it has to be given.
   """
 
-  pool: jax.Array
+  pool: jax.Array | disk.DiskRows
   remaining: jax.Array
   aligned: jax.Array
   aligned_mask: jax.Array
+  nearest: jax.Array | None = None
+  logit_scale: jax.Array | None = None
+  logit_bias: jax.Array | None = None
+  metric: metric_lib.Metric = dataclasses.field(
+      default=metric_lib.COSINE, metadata={'static': True})
+  rows: jax.sharding.NamedSharding | None = dataclasses.field(
+      default=None, metadata={'static': True})
 
 
 class Query(NamedTuple):
@@ -41,6 +68,13 @@ class Query(NamedTuple):
 
 # (views by modality, batch size, typed key) -> query.
 Strategy = Callable[[Mapping[str, View], int, jax.Array], Query]
+
+
+def located(view: View) -> View:
+  """The view with `rows` read off the pool, where it says so."""
+  if view.rows is not None:
+    return view
+  return dataclasses.replace(view, rows=sharding.rows_of(view.pool))
 
 
 def other(modality: str) -> str:

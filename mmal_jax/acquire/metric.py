@@ -1,0 +1,105 @@
+r"""Distances that acquisition can measure by, and how far each is to be trusted.
+
+All come from one matrix product: with :math:`x \cdot y` in hand, every distance
+is a line of arithmetic. But :math:`|x|^2 + |y|^2 - 2 x \cdot y` of two vectors
+that nearly coincide is a small difference of large numbers and mostly rounding
+error, and so is :math:`1 - x \cdot y` of unit vectors. So each metric tells
+below which value a distance is in doubt, and has a second formula, by
+differences, to which such pairs are put instead.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+# Distances from products below this share of |x|^2 + |y|^2 are in doubt. Above
+# it the error, some 2^-23 of |x|^2 + |y|^2, is 2^-13 of the distance or less.
+_DOUBT = 2.0**-10
+# More than that error ever is, to be on the safe side of it.
+_SLACK = 2.0**-19
+_TINY = 1e-30
+
+
+class Metric(NamedTuple):
+  """A distance between rows.
+
+  Attributes:
+    norms: `[..., d] -> [...]` float32, what the others need to know of a row.
+    distances: `(dots [n, m], x_norms [n], y_norms [m]) -> [n, m]` float32.
+    exact: `(x [..., d], y [..., d], x_norms [...], y_norms [...]) -> [...]`,
+      the same by differences; None if `distances` is never in doubt.
+    scale: `(x_norms, y_norms) -> size of the terms that distances are made of`,
+      the unit of doubt.
+    similarity_at_zero: similarity = this - distance.
+  """
+
+  norms: Callable[[jax.Array], jax.Array]
+  distances: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+  exact: Callable[..., jax.Array] | None
+  scale: Callable[[jax.Array, jax.Array], jax.Array]
+  similarity_at_zero: float
+
+  def doubt(self, x_norms: jax.Array, y_norms: jax.Array) -> jax.Array:
+    """Distances below this have to be measured by differences."""
+    return _DOUBT * self.scale(x_norms, y_norms)
+
+  def slack(self, x_norms: jax.Array, y_norms: jax.Array) -> jax.Array:
+    """By how much distances from products may be wrong."""
+    return _SLACK * self.scale(x_norms, y_norms)
+
+
+def dots(x: jax.Array, y: jax.Array) -> jax.Array:
+  """`x @ y.T`: `[n, d]`, `[m, d]` to `[n, m]` float32.
+
+  float32 in full precision (never TF32 or bfloat16 passes); products of
+  bfloat16 are exact in float32, in which they are summed.
+  """
+  return jnp.matmul(
+      x, y.T, precision='highest', preferred_element_type=jnp.float32)
+
+
+def _squares(x):
+  return jnp.sum(jnp.square(x.astype(jnp.float32)), axis=-1)
+
+
+def _inverse_norms(x):
+  return jax.lax.rsqrt(jnp.maximum(_squares(x), _TINY))
+
+
+def _cosine(dots_, x_inverse, y_inverse):
+  return 1.0 - dots_ * x_inverse[:, None] * y_inverse[None, :]
+
+
+def _exact_cosine(x, y, x_inverse, y_inverse):
+  return 0.5 * _squares(x * x_inverse[..., None] - y * y_inverse[..., None])
+
+
+def _sqeuclidean(dots_, x_squares, y_squares):
+  squares = x_squares[:, None] + y_squares[None, :]
+  return jnp.maximum(squares - 2.0 * dots_, 0.0)
+
+
+def _exact_sqeuclidean(x, y, x_squares, y_squares):
+  del x_squares, y_squares
+  return _squares(x.astype(jnp.float32) - y.astype(jnp.float32))
+
+
+COSINE = Metric(
+    _inverse_norms, _cosine, _exact_cosine,
+    lambda x, y: jnp.float32(2.0), similarity_at_zero=1.0)
+"""`1 - x.y / |x||y|`; a row of zeros is at distance 1 from everything."""
+
+SQEUCLIDEAN = Metric(
+    _squares, _sqeuclidean, _exact_sqeuclidean,
+    lambda x, y: x + y, similarity_at_zero=0.0)
+"""`|x - y|^2`: the order, and so the picks, of the Euclidean distance."""
+
+INNER = Metric(
+    lambda x: jnp.zeros(x.shape[:-1], jnp.float32),
+    lambda dots_, x, y: -dots_, None,
+    lambda x, y: jnp.float32(0.0), similarity_at_zero=0.0)
+"""`-x.y`. Not a metric in the strict sense; greedy k-center needs none."""
+
+METRICS = {'cosine': COSINE, 'sqeuclidean': SQEUCLIDEAN, 'inner': INNER}
