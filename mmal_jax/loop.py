@@ -1,14 +1,16 @@
 """The loop: acquire, align, train, evaluate, T times over."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import dataclasses
 
+from flax import nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mmal_jax import embed as embed_lib
 from mmal_jax import state as state_lib
+from mmal_jax.acquire import coverage
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.strategies import random
 from mmal_jax.align import exact
@@ -51,12 +53,13 @@ def run_rounds(
     state = _evaluated(state, learner, test)
     yield state
   on_device = jax.tree.map(jnp.asarray, pools)
+  views = None
   while state.round < len(state.modalities):
     key_acquire, key_train = jax.random.split(
         jax.random.fold_in(state.key, int(state.round)))
     choose = random.random if state.round == 0 else strategy
-    query = choose(
-        make_views(state, learner, pools), state.queries.shape[1], key_acquire)
+    views = make_views(state, learner, pools, views)
+    query = choose(views, state.queries.shape[1], key_acquire)
     asked = state_lib.check_query(state, query)
     answers = np.full_like(asked, -1)
     answers[asked >= 0] = oracle(query.modality, asked[asked >= 0])
@@ -70,9 +73,23 @@ def make_views(
     state: state_lib.RunState,
     learner: step_lib.Learner,
     pools: pools_lib.Pools,
+    before: Mapping[str, views_lib.View] | None = None,
 ) -> dict[str, views_lib.View]:
-  """Embeds both pools with the present model: all that strategies see."""
+  """Embeds both pools with the present model: all that strategies see.
+
+  Args:
+    state: present.
+    learner: the model's structure.
+    pools: of the learner.
+    before: the views of the round before, if there are any: of a modality whose
+      embeddings have not changed (its tower is locked) the distances to the
+      aligned set are brought up to date instead of computed anew.
+
+  Returns:
+    A view by modality.
+  """
   views = {}
+  model = nnx.merge(learner.graphdef, state.params)
   filled = np.arange(len(state.aligned)) < state.num_aligned
   for column, (modality, items) in enumerate(
       zip(views_lib.MODALITIES, pools)):
@@ -82,7 +99,11 @@ def make_views(
         pool=embeddings,
         remaining=jnp.asarray(state.remaining[modality]),
         aligned=embeddings[jnp.asarray(state.aligned[:, column])],
-        aligned_mask=jnp.asarray(filled))
+        aligned_mask=jnp.asarray(filled),
+        logit_scale=jnp.exp(model.logit_scale[...]),
+        logit_bias=model.logit_bias[...])
+    if before is not None:
+      views[modality] = coverage.carried_over(views[modality], before[modality])
   return views
 
 

@@ -12,7 +12,7 @@ import mmal_jax
 
 _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
-_FLOW = ['checkpoint', 'data', 'models', 'embed', 'acquire', 'align', 'train',
+_FLOW = ['sharding', 'checkpoint', 'data', 'models', 'embed', 'acquire', 'align', 'train',
          'evaluate', 'state', 'loop']
 
 

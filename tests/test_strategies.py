@@ -20,7 +20,8 @@ def _views(seed=0, n=40, left=30):
     remaining = np.arange(n) < left
     views[modality] = views_lib.View(
         jnp.asarray(pool), jnp.asarray(remaining), jnp.asarray(pool[left:]),
-        jnp.ones(n - left, bool))
+        jnp.ones(n - left, bool), logit_scale=jnp.float32(10.0),
+        logit_bias=jnp.float32(-10.0))
   return views
 
 

@@ -51,6 +51,26 @@ def with_aligned(
   return dataclasses.replace(view, nearest=fold(view, aligned, aligned_mask))
 
 
+def carried_over(
+    view: views_lib.View, before: views_lib.View
+) -> views_lib.View:
+  """The view with `nearest` brought along, where the embeddings are the same.
+
+  Args:
+    view: of this round.
+    before: of the same modality, a round ago; its aligned rows are the first of
+      the present ones.
+
+  Returns:
+    The view, with `nearest` if its pool is that of the round before to the bit.
+  """
+  if not jnp.array_equal(view.pool, before.pool):
+    return view
+  known = dataclasses.replace(view, nearest=covered(before).nearest)
+  return with_aligned(
+      known, view.aligned, view.aligned_mask & ~before.aligned_mask)
+
+
 @jax.jit
 def _fold(view, aligned, aligned_mask):
 

@@ -10,7 +10,7 @@ from mmal_jax.acquire import metric as metric_lib
 # Centres that one matrix product takes. Always that many, padded: then a row's
 # distances are the same to the bit wherever in the pool, and on whichever
 # device, it lies (seen on CPU), and so are the picks.
-CENTRES = 128
+CENTRES = 64
 
 
 class Rows(NamedTuple):
@@ -44,7 +44,7 @@ def fold(
   """Takes more centres into the distances to the nearest.
 
   One read of the pool, however many centres there are; the work grows with the
-  last centre in the mask, not with the padding behind it. Pairs whose distance
+  span of the mask, not with the padding around it. Pairs whose distance
   is in doubt are measured by differences (see `metric`): a row and its best
   centre, then its second best, until no other centre could be nearer. Rows that
   don't remain are spared that; their distances are of no use to anybody.
@@ -65,7 +65,9 @@ def fold(
   centres = jnp.pad(centres, ((0, -m % CENTRES), (0, 0)))
   centre_mask = jnp.pad(centre_mask, (0, -m % CENTRES))
   centre_norms = metric.norms(centres)
-  last = jnp.max(jnp.where(centre_mask, jnp.arange(len(centres)) + 1, 0))
+  first = jnp.argmax(centre_mask) // CENTRES
+  ends = jnp.where(centre_mask, jnp.arange(len(centres)) + 1, 0)
+  last = -(-jnp.max(ends) // CENTRES)
   tile = min(tile_rows(), n)
 
   def fold_tile(i, nearest):
@@ -87,7 +89,7 @@ def fold(
       return _settle(part, best, some, norms, mask, distances, metric)
 
     old = jax.lax.dynamic_slice_in_dim(nearest, start, tile)
-    new = jax.lax.fori_loop(0, -(-last // CENTRES), fold_centres, old)
+    new = jax.lax.fori_loop(first, last, fold_centres, old)
     return jax.lax.dynamic_update_slice_in_dim(nearest, new, start, axis=0)
 
   return jax.lax.fori_loop(0, -(-n // tile), fold_tile, nearest)

@@ -2,6 +2,7 @@
 
 import functools
 
+from mmal_jax.acquire import uncertainty
 from mmal_jax.acquire import views
 from mmal_jax.acquire.strategies import coreset
 from mmal_jax.acquire.strategies import margin
@@ -20,6 +21,13 @@ STRATEGIES: dict[str, views.Strategy] = {
     'coreset_text': functools.partial(coreset.coreset, modality='text'),
     'margin_image': functools.partial(margin.margin, modality='image'),
     'margin_text': functools.partial(margin.margin, modality='text'),
+    # Other scores in place of the margin.
+    'least_confidence': functools.partial(
+        margin.margin, uncertainty=uncertainty.LEAST_CONFIDENCE),
+    'entropy': functools.partial(margin.margin, uncertainty=uncertainty.ENTROPY),
+    'mmal_least_confidence': functools.partial(
+        mmal.mmal, uncertainty=uncertainty.LEAST_CONFIDENCE),
+    'mmal_entropy': functools.partial(mmal.mmal, uncertainty=uncertainty.ENTROPY),
     # Stages 1 and 2 without 3.
     'mmal_no_uncertainty': functools.partial(mmal.mmal, coreset_ratio=1.0),
 }

@@ -102,8 +102,6 @@ def entropies(
 MARGIN = Uncertainty(lambda matches, _: -margins(matches), softmax=False)
 LEAST_CONFIDENCE = Uncertainty(least_confidences, softmax=True)
 ENTROPY = Uncertainty(entropies, softmax=True)
-UNCERTAINTIES = {'margin': MARGIN, 'least_confidence': LEAST_CONFIDENCE,
-                 'entropy': ENTROPY}
 
 
 def uncertainties(

@@ -1,11 +1,11 @@
-"""Stage 3 alone: the smallest margins in a modality drawn at random."""
+"""Stage 3 alone: the least certain in a modality drawn at random."""
 
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import uncertainty
+from mmal_jax.acquire import uncertainty as uncertainty_lib
 from mmal_jax.acquire import views as views_lib
 
 
@@ -15,14 +15,16 @@ def margin(
     key: jax.Array,
     *,
     modality: str | None = None,
+    uncertainty: uncertainty_lib.Uncertainty = uncertainty_lib.MARGIN,
 ) -> views_lib.Query:
-  """Margin sampling (Scheffer et al. 2001) over all remaining items.
+  """Uncertainty sampling over all remaining items: O(n^2 d), no n x n array.
 
   Args:
     views: by modality.
     batch: the number of items to query.
     key: draws the modality.
     modality: always this one, instead of a random one.
+    uncertainty: the score.
 
   Returns:
     The query.
@@ -31,6 +33,7 @@ def margin(
   view = views[modality]
   everything = jnp.where(
       view.remaining, jnp.arange(len(view.remaining), dtype=jnp.int32), -1)
-  indices = uncertainty.select_uncertain(
-      everything, view, views[views_lib.other(modality)], batch)
+  indices = uncertainty_lib.select_uncertain(
+      everything, view, views[views_lib.other(modality)], batch,
+      uncertainty)
   return views_lib.Query(modality, indices)

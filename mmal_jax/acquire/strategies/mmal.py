@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import jax
 
 from mmal_jax.acquire import coreset
+from mmal_jax.acquire import coverage
 from mmal_jax.acquire import modality as modality_lib
-from mmal_jax.acquire import uncertainty
+from mmal_jax.acquire import uncertainty as uncertainty_lib
 from mmal_jax.acquire import views as views_lib
 
 
@@ -17,6 +18,7 @@ def mmal(
     *,
     coreset_ratio: float = 2.0,
     modality: str | None = None,
+    uncertainty: uncertainty_lib.Uncertainty = uncertainty_lib.MARGIN,
 ) -> views_lib.Query:
   """The three stages of Zhang and Zhu, arXiv 2510.03247.
 
@@ -26,6 +28,7 @@ def mmal(
     key: unused: the method is deterministic.
     coreset_ratio: B_c / B, candidates of stage 2 for every query of stage 3.
     modality: queries this one instead of selecting (an ablation of stage 1).
+    uncertainty: the score of stage 3.
 
   Returns:
     The query.
@@ -36,9 +39,13 @@ def mmal(
   del key
   if coreset_ratio < 1:
     raise ValueError(f'coreset_ratio={coreset_ratio!r} must be at least 1.')
-  modality = modality or modality_lib.select_modality(views)
+  if modality is None:
+    # Once for stages 1 and 2.
+    views = {m: coverage.covered(view) for m, view in views.items()}
+    modality = modality_lib.select_modality(views)
   view = views[modality]
   candidates = coreset.select_coreset(view, round(coreset_ratio * batch))
-  indices = uncertainty.select_uncertain(
-      candidates, view, views[views_lib.other(modality)], batch)
+  indices = uncertainty_lib.select_uncertain(
+      candidates, view, views[views_lib.other(modality)], batch,
+      uncertainty)
   return views_lib.Query(modality, indices)
