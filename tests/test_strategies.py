@@ -74,7 +74,9 @@ def test_random_is_uniform():
 
 def test_mmal_is_the_three_stages():
   views = _views(5)
-  plain = {m: [np.asarray(x) for x in (v.pool, v.remaining, v.aligned)] for m, v in views.items()}
+  plain = {
+      m: [np.asarray(x) for x in (v.pool, v.remaining, v.aligned)]
+      for m, v in views.items()}
   gaps = {m: reference.coverage_gap(*v) for m, v in plain.items()}
   modality = max(gaps, key=gaps.get)
   pool, remaining, aligned = plain[modality]

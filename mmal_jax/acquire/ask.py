@@ -120,7 +120,8 @@ def _strategy(strategy):
 def _check_embeddings(name, values, d, metric, may_be_empty):
   on_disk = isinstance(values, disk.DiskRows)
   if not on_disk and not isinstance(values, (np.ndarray, jax.Array)):
-    raise TypeError(f'{name} is a {type(values).__name__}; an array is needed.')
+    raise TypeError(
+        f'{name} is a {type(values).__name__}; an array is needed.')
   if values.dtype.name not in _DTYPES:
     raise TypeError(f'{name} has dtype {values.dtype}; '
                     f'one of {", ".join(_DTYPES)} is needed.')
@@ -140,8 +141,8 @@ def _check_embeddings(name, values, d, metric, may_be_empty):
                      f'rows, the first of them row {bad.argmax()}.')
   if metric is metric_lib.COSINE and zero.any():
     raise ValueError(
-        f'{name} is all zeros in {zero.sum()} of {len(zero)} rows, the first of '
-        f'them row {zero.argmax()}: the cosine needs a direction.')
+        f'{name} is all zeros in {zero.sum()} of {len(zero)} rows, the first '
+        f'of them row {zero.argmax()}: the cosine needs a direction.')
 
 
 @jax.jit
@@ -180,7 +181,7 @@ def _view(pool, remaining, aligned, metric, logit_scale, logit_bias, rows):
   a = len(aligned)
   size = max(_LEAST_ALIGNED, 1 << max(a - 1, 0).bit_length())
   return views_lib.View(
-      pool=pool if isinstance(pool, disk.DiskRows) else jnp.asarray(pool),
+      pool=pool if isinstance(pool, disk.DiskRows) else jax.device_put(pool),
       remaining=jnp.asarray(remaining),
       aligned=jnp.pad(jnp.asarray(aligned), ((0, size - a), (0, 0))),
       aligned_mask=jnp.arange(size) < a,

@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire import nearest as nearest_lib
 
 
 class Candidates(NamedTuple):
@@ -50,10 +51,12 @@ class Candidates(NamedTuple):
 def size(k: int, n: int) -> int:
   """How many candidates to take for k picks from n rows.
 
-  Measured by `experiments.benchmarks.blocks`: more candidates save passes, but
-  their product grows with the square.
+  More candidates save passes, but their product grows with the square: it
+  should cost no more than what half a tile of centres, the padding of the last,
+  wastes on average in a pass (measured by `experiments.benchmarks.blocks`).
   """
-  return min(n, max(256, min(2048, 2 * k)))
+  affordable = int((n * nearest_lib.CENTRES / 2) ** 0.5)
+  return min(n, max(256, min(2048, affordable, 2 * k)))
 
 
 def order(

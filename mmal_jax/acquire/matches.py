@@ -4,7 +4,8 @@ Margin, least confidence and entropy need, of each candidate's similarities to
 the whole other pool, only the two largest, and the sums
 
 .. math::
-  Z = \sum_j e^{l_j - l_{max}}, \qquad T = \sum_j (l_j - l_{max})\, e^{l_j - l_{max}}
+  Z = \sum_j e^{l_j - l_{max}}, \qquad
+  T = \sum_j (l_j - l_{max})\, e^{l_j - l_{max}}
 
 of logits :math:`l = scale \cdot s + bias`. All four can be kept up to date tile
 by tile, and merged over tiles, chunks and devices.
@@ -170,17 +171,21 @@ def _local(candidates, rows, metric, scale):
   tile = min(nearest_lib.tile_rows(), n)
 
   def match_tile(some, some_norms):
+    g, f = metric.of_y(some_norms)
 
     def add_tile(i, lanes):
       start = jnp.minimum(i * tile, n - tile)
       part = nearest_lib.Rows(
           *(jax.lax.dynamic_slice_in_dim(x, start, tile) for x in rows))
+      a, b = metric.of_x(part.norms)
       # The last tile reaches back into the one before: not to count twice.
       fresh = part.remaining & (jnp.arange(tile) + start >= i * tile)
-      distances = metric.distances(
-          metric_lib.dots(part.values, some), part.norms, some_norms)
-      similarity = jnp.where(
-          fresh[:, None], metric.similarity_at_zero - distances, _NONE)
+      # Of rows that don't count b is 0 and a the similarity of nothing: cheaper
+      # than a choice for every pair.
+      a = jnp.where(fresh, metric.similarity_at_zero - a, _NONE)
+      b = jnp.where(fresh, b, 0.0)
+      dots = metric_lib.dots(part.values, some)
+      similarity = a[:, None] + b[:, None] * (f[None, :] * dots - g[None, :])
       similarity = jnp.pad(
           similarity, ((0, -tile % _LANES), (0, 0)), constant_values=_NONE)
       return _add(lanes, similarity.reshape(-1, _LANES, _CANDIDATES), scale)
@@ -239,7 +244,8 @@ def _match_chunks(rows, metric, other, scale):
     return _match_rows(rows, chunk, metric, scale)
 
   parts = streaming.over_chunks(
-      match_chunk, other.pool, streaming.cut(other.pool, other.remaining, False))
+      match_chunk, other.pool,
+      streaming.cut(other.pool, other.remaining, False))
   return merge(jax.tree.map(lambda *x: jnp.stack(x), *parts), scale)
 
 

@@ -1,4 +1,4 @@
-r"""Distances that acquisition can measure by, and how far each is to be trusted.
+r"""Distances to acquire by, and how far each is to be trusted.
 
 All come from one matrix product: with :math:`x \cdot y` in hand, every distance
 is a line of arithmetic. But :math:`|x|^2 + |y|^2 - 2 x \cdot y` of two vectors
@@ -23,23 +23,38 @@ _TINY = 1e-30
 
 
 class Metric(NamedTuple):
-  """A distance between rows.
+  r"""A distance between rows.
+
+  .. math::
+    d(x, y) = a(x) + b(x) \, (g(y) - f(y) \, x \cdot y), \qquad b > 0
+
+  so that the nearest of many y needs one multiplication and one addition each,
+  and the rest once per x.
 
   Attributes:
     norms: `[..., d] -> [...]` float32, what the others need to know of a row.
-    distances: `(dots [n, m], x_norms [n], y_norms [m]) -> [n, m]` float32.
+    of_x: `x_norms [n] -> (a [n], b [n])` float32.
+    of_y: `y_norms [m] -> (g [m], f [m])` float32.
     exact: `(x [..., d], y [..., d], x_norms [...], y_norms [...]) -> [...]`,
-      the same by differences; None if `distances` is never in doubt.
+      the same by differences; None if the above is never in doubt.
     scale: `(x_norms, y_norms) -> size of the terms that distances are made of`,
       the unit of doubt.
     similarity_at_zero: similarity = this - distance.
   """
 
   norms: Callable[[jax.Array], jax.Array]
-  distances: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+  of_x: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
+  of_y: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
   exact: Callable[..., jax.Array] | None
   scale: Callable[[jax.Array, jax.Array], jax.Array]
   similarity_at_zero: float
+
+  def distances(
+      self, dots_: jax.Array, x_norms: jax.Array, y_norms: jax.Array
+  ) -> jax.Array:
+    """`[n, m]` float32 from products `[n, m]` and norms `[n]`, `[m]`."""
+    (a, b), (g, f) = self.of_x(x_norms), self.of_y(y_norms)
+    return a[:, None] + b[:, None] * (g[None, :] - f[None, :] * dots_)
 
   def doubt(self, x_norms: jax.Array, y_norms: jax.Array) -> jax.Array:
     """Distances below this have to be measured by differences."""
@@ -68,17 +83,8 @@ def _inverse_norms(x):
   return jax.lax.rsqrt(jnp.maximum(_squares(x), _TINY))
 
 
-def _cosine(dots_, x_inverse, y_inverse):
-  return 1.0 - dots_ * x_inverse[:, None] * y_inverse[None, :]
-
-
 def _exact_cosine(x, y, x_inverse, y_inverse):
   return 0.5 * _squares(x * x_inverse[..., None] - y * y_inverse[..., None])
-
-
-def _sqeuclidean(dots_, x_squares, y_squares):
-  squares = x_squares[:, None] + y_squares[None, :]
-  return jnp.maximum(squares - 2.0 * dots_, 0.0)
 
 
 def _exact_sqeuclidean(x, y, x_squares, y_squares):
@@ -87,19 +93,21 @@ def _exact_sqeuclidean(x, y, x_squares, y_squares):
 
 
 COSINE = Metric(
-    _inverse_norms, _cosine, _exact_cosine,
-    lambda x, y: jnp.float32(2.0), similarity_at_zero=1.0)
+    _inverse_norms,
+    lambda x: (jnp.ones_like(x), x), lambda y: (jnp.zeros_like(y), y),
+    _exact_cosine, lambda x, y: jnp.float32(2.0), similarity_at_zero=1.0)
 """`1 - x.y / |x||y|`; a row of zeros is at distance 1 from everything."""
 
 SQEUCLIDEAN = Metric(
-    _squares, _sqeuclidean, _exact_sqeuclidean,
-    lambda x, y: x + y, similarity_at_zero=0.0)
+    _squares,
+    lambda x: (x, jnp.ones_like(x)), lambda y: (y, jnp.full_like(y, 2.0)),
+    _exact_sqeuclidean, lambda x, y: x + y, similarity_at_zero=0.0)
 """`|x - y|^2`: the order, and so the picks, of the Euclidean distance."""
 
 INNER = Metric(
     lambda x: jnp.zeros(x.shape[:-1], jnp.float32),
-    lambda dots_, x, y: -dots_, None,
-    lambda x, y: jnp.float32(0.0), similarity_at_zero=0.0)
+    lambda x: (x, jnp.ones_like(x)), lambda y: (y, jnp.ones_like(y)),
+    None, lambda x, y: jnp.float32(0.0), similarity_at_zero=0.0)
 """`-x.y`. Not a metric in the strict sense; greedy k-center needs none."""
 
 METRICS = {'cosine': COSINE, 'sqeuclidean': SQEUCLIDEAN, 'inner': INNER}

@@ -44,10 +44,10 @@ def fold(
   """Takes more centres into the distances to the nearest.
 
   One read of the pool, however many centres there are; the work grows with the
-  span of the mask, not with the padding around it. Pairs whose distance
-  is in doubt are measured by differences (see `metric`): a row and its best
-  centre, then its second best, until no other centre could be nearer. Rows that
-  don't remain are spared that; their distances are of no use to anybody.
+  span of the mask, not with the padding around it. Pairs whose distance is in
+  doubt are measured by differences (see `metric`): a row and its best centre,
+  then its second best, until no other centre could be nearer. Rows that don't
+  remain are spared that; their distances are of no use to anybody.
 
   Args:
     rows: n of them.
@@ -62,11 +62,11 @@ def fold(
   n, m = len(rows.values), len(centres)
   if not m:
     return nearest
-  centres = jnp.pad(centres, ((0, -m % CENTRES), (0, 0)))
+  values = jnp.pad(centres, ((0, -m % CENTRES), (0, 0)))
   centre_mask = jnp.pad(centre_mask, (0, -m % CENTRES))
-  centre_norms = metric.norms(centres)
+  centres = Rows(values, metric.norms(values), centre_mask)
   first = jnp.argmax(centre_mask) // CENTRES
-  ends = jnp.where(centre_mask, jnp.arange(len(centres)) + 1, 0)
+  ends = jnp.where(centre_mask, jnp.arange(len(centre_mask)) + 1, 0)
   last = -(-jnp.max(ends) // CENTRES)
   tile = min(tile_rows(), n)
 
@@ -77,16 +77,9 @@ def fold(
     part = Rows(*(jax.lax.dynamic_slice_in_dim(x, start, tile) for x in rows))
 
     def fold_centres(j, best):
-      at = j * CENTRES
-      some, norms, mask = (
-          jax.lax.dynamic_slice_in_dim(x, at, CENTRES)
-          for x in (centres, centre_norms, centre_mask))
-      distances = metric.distances(
-          metric_lib.dots(part.values, some), part.norms, norms)
-      distances = jnp.where(mask[None, :], distances, jnp.inf)
-      if metric.exact is None:
-        return jnp.minimum(best, jnp.min(distances, axis=1))
-      return _settle(part, best, some, norms, mask, distances, metric)
+      some = Rows(*(jax.lax.dynamic_slice_in_dim(x, j * CENTRES, CENTRES)
+                    for x in centres))
+      return _lower(part, best, some, metric)
 
     old = jax.lax.dynamic_slice_in_dim(nearest, start, tile)
     new = jax.lax.fori_loop(first, last, fold_centres, old)
@@ -95,28 +88,41 @@ def fold(
   return jax.lax.fori_loop(0, -(-n // tile), fold_tile, nearest)
 
 
-def _settle(part, best, centres, norms, mask, distances, metric):
-  """The minimum, with what is in doubt and could be it measured first."""
-  largest = jnp.max(jnp.where(mask, norms, 0.0))
+def _lower(part, best, centres, metric):
+  """`best`, lowered to the distances to some centres."""
+  (a, b), (g, f) = metric.of_x(part.norms), metric.of_y(centres.norms)
+  g = jnp.where(centres.remaining, g, jnp.inf)
+
+  def lowest(dots):
+    return a + b * jnp.min(g[None, :] - f[None, :] * dots, axis=1)
+
+  dots = metric_lib.dots(part.values, centres.values)
+  if metric.exact is None:
+    return jnp.minimum(best, lowest(dots))
+  # What is in doubt and could be the minimum is measured by differences, the
+  # lowest of every row at a time.
+  largest = jnp.max(jnp.where(centres.remaining, centres.norms, 0.0))
   doubt = metric.doubt(part.norms, largest)
   slack = metric.slack(part.norms, largest)
 
-  def is_open(best, lowest):
-    return part.remaining & (lowest < doubt) & (lowest < best + slack)
+  def is_open(carry):
+    best, low, _ = carry
+    return part.remaining & (low < doubt) & (low < best + slack)
 
   def measure(carry):
-    best, lowest, distances = carry
-    at = jnp.argmin(distances, axis=1)
-    exact = metric.exact(part.values, centres[at], part.norms, norms[at])
-    unsettled = is_open(best, lowest)
+    best, _, dots = carry
+    at = jnp.argmin(g[None, :] - f[None, :] * dots, axis=1)
+    exact = metric.exact(
+        part.values, centres.values[at], part.norms, centres.norms[at])
+    unsettled = is_open(carry)
     best = jnp.where(unsettled, jnp.minimum(best, exact), best)
     measured = unsettled[:, None] & (
-        at[:, None] == jnp.arange(len(centres))[None, :])
-    distances = jnp.where(measured, jnp.inf, distances)
-    return best, jnp.min(distances, axis=1), distances
+        at[:, None] == jnp.arange(CENTRES)[None, :])
+    dots = jnp.where(measured, -jnp.inf, dots)
+    return best, lowest(dots), dots
 
-  best, lowest, _ = jax.lax.while_loop(
-      lambda carry: jnp.any(is_open(*carry[:2])), measure,
-      (best, jnp.min(distances, axis=1), distances))
+  best, low, _ = jax.lax.while_loop(
+      lambda carry: jnp.any(is_open(carry)), measure,
+      (best, lowest(dots), dots))
   # What is left in doubt is farther than `best` by more than it may be wrong.
-  return jnp.minimum(best, lowest)
+  return jnp.minimum(best, low)

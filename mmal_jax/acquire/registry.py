@@ -24,10 +24,12 @@ STRATEGIES: dict[str, views.Strategy] = {
     # Other scores in place of the margin.
     'least_confidence': functools.partial(
         margin.margin, uncertainty=uncertainty.LEAST_CONFIDENCE),
-    'entropy': functools.partial(margin.margin, uncertainty=uncertainty.ENTROPY),
+    'entropy': functools.partial(
+        margin.margin, uncertainty=uncertainty.ENTROPY),
     'mmal_least_confidence': functools.partial(
         mmal.mmal, uncertainty=uncertainty.LEAST_CONFIDENCE),
-    'mmal_entropy': functools.partial(mmal.mmal, uncertainty=uncertainty.ENTROPY),
+    'mmal_entropy': functools.partial(
+        mmal.mmal, uncertainty=uncertainty.ENTROPY),
     # Stages 1 and 2 without 3.
     'mmal_no_uncertainty': functools.partial(mmal.mmal, coreset_ratio=1.0),
 }

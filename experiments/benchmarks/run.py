@@ -1,0 +1,76 @@
+"""What the acquisition costs, beside other packages and the machine itself.
+
+Example:
+
+  python -m experiments.benchmarks.run --out=/tmp/benchmarks
+
+Prints a table for every benchmark and writes all numbers to JSON files. For the
+packages to compare with: pip install -e '.[bench]'.
+"""
+
+from collections.abc import Sequence
+import pathlib
+import sys
+import time
+
+from absl import app
+from absl import flags
+from absl import logging
+import jax
+
+from experiments import workdir
+from experiments.benchmarks import blocks
+from experiments.benchmarks import devices
+from experiments.benchmarks import disk
+from experiments.benchmarks import memory
+from experiments.benchmarks import peers
+from experiments.benchmarks import plain
+from experiments.benchmarks import precision
+from experiments.benchmarks import result
+from experiments.benchmarks import roofline
+from experiments.benchmarks import scaling
+from experiments.benchmarks import step
+
+BENCHMARKS = {
+    'peers': peers.run,
+    'plain': plain.run,
+    'blocks': blocks.run,
+    'scaling': scaling.run,
+    'memory': memory.run,
+    'step': step.run,
+    'roofline': roofline.run,
+    'devices': devices.run,
+    'disk': disk.run,
+    'precision': precision.run,
+}
+_OUT = flags.DEFINE_string(
+    'out', 'runs/benchmarks', 'Folder for the JSON files, one a benchmark.')
+_ONLY = flags.DEFINE_list(
+    'only', None, 'Benchmarks to run, with commas between them, out of: '
+    f'{", ".join(BENCHMARKS)}. Default: all.')
+_SMALL = flags.DEFINE_bool(
+    'small', False, 'Sizes that take seconds, to see that all works.')
+
+
+def main(argv: Sequence[str]) -> None:
+  logging.set_verbosity(logging.WARNING)  # JAX tells of what is not there.
+  names = list(BENCHMARKS) if _ONLY.value is None else _ONLY.value
+  unknown = [name for name in names if name not in BENCHMARKS]
+  if unknown or len(argv) > 1:
+    sys.exit(f'error: unknown {(unknown + argv[1:])[0]!r}; --only takes '
+             f'{", ".join(BENCHMARKS)}.')
+  folder = pathlib.Path(_OUT.value)
+  folder.mkdir(parents=True, exist_ok=True)
+  for name in names:
+    print(f'{name} ...', file=sys.stderr, flush=True)
+    start = time.perf_counter()
+    found = BENCHMARKS[name](_SMALL.value)
+    record = result.record(found, _SMALL.value)
+    record['took'] = time.perf_counter() - start
+    workdir.write(folder / f'{name}.json', record)
+    print(result.markdown(found), flush=True)
+    jax.clear_caches()  # Of compiled programs, which are of no use to the next.
+
+
+if __name__ == '__main__':
+  app.run(main)

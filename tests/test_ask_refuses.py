@@ -1,0 +1,134 @@
+"""`ask` refuses what is wrong, and says what it got and what it wants."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mmal_jax import sharding
+from mmal_jax.acquire import ask as ask_lib
+from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.data import disk
+
+_D = 4
+
+
+def _rows(n, d=_D, dtype=np.float32):
+  return np.ones((n, d), dtype)
+
+
+def _with(x, row, value):
+  x = x.copy()
+  x[row, 0 if np.isfinite(value) and value else slice(None)] = value
+  return x
+
+
+def _ask(strategy='random', **changes):
+  arguments = {
+      'images': _rows(10), 'texts': _rows(8), 'aligned_images': _rows(3),
+      'aligned_texts': _rows(3), 'batch': 2, **changes}
+  return ask_lib.ask(strategy=strategy, **arguments)
+
+
+def test_what_the_others_change_is_right():
+  assert _ask().indices.shape == (2,)
+
+
+@pytest.mark.parametrize('changes,what', [
+    ({'images': _rows(10, dtype=np.float64)},
+     'images has dtype float64; one of float32, float16, bfloat16'),
+    ({'texts': _rows(10, dtype=np.int32)}, 'texts has dtype int32; one of'),
+    ({'aligned_texts': _rows(3, dtype=bool)}, 'aligned_texts has dtype bool'),
+    ({'texts': [[1.0] * _D]}, 'texts is a list; an array is needed'),
+    ({'aligned_images': [[1.0] * _D]}, 'aligned_images is a list; an array'),
+    ({'image_remaining': np.ones(10, int)},
+     'image_remaining has dtype int64; bool is needed'),
+    ({'text_remaining': np.arange(8)}, 'text_remaining has dtype int64; bool'),
+    ({'batch': 2.0}, r'batch=2\.0 must be an integer'),
+    ({'batch': True}, 'batch=True must be an integer'),
+])
+def test_other_types(changes, what):
+  with pytest.raises(TypeError, match=what):
+    _ask(**changes)
+
+
+@pytest.mark.parametrize('changes,what', [
+    ({'images': np.ones(_D, np.float32)},
+     r'images has shape \(4,\); \[n, 4\] is needed'),
+    ({'images': np.float32(3)[None][:, None, None]}, r'images has shape \(1, '),
+    ({'images': _rows(0)}, r'images has shape \(0, 4\); .* at least one row'),
+    ({'texts': _rows(0)}, r'texts has shape \(0, 4\); .* at least one row'),
+    ({'texts': _rows(8, 5)}, r'texts has shape \(8, 5\); \[n, 4\] is needed'),
+    ({'aligned_texts': _rows(3, 5)}, r'aligned_texts has .* \(3, 5\); \[n, 4'),
+    ({'aligned_texts': np.ones(_D, np.float32)}, r'aligned_texts .* \(4,\); '),
+    ({'aligned_texts': _rows(2)},
+     'aligned_images has 3 rows and aligned_texts 2'),
+    ({'image_remaining': np.ones(9, bool)},
+     r'image_remaining has shape \(9,\); \(10,\) is needed'),
+    ({'text_remaining': np.ones((8, 1), bool)},
+     r'text_remaining has shape \(8, 1\); \(8,\) is needed'),
+])
+def test_shapes_that_do_not_fit(changes, what):
+  with pytest.raises(ValueError, match=what):
+    _ask(**changes)
+
+
+@pytest.mark.parametrize('changes,what', [
+    ({'images': _with(_rows(10), [4, 7], np.nan)},
+     'images is NaN or infinite in 2 of 10 rows, the first of them row 4'),
+    ({'texts': jnp.asarray(_with(_rows(8), 7, -np.inf))},
+     'texts is NaN or infinite in 1 of 8 rows, .* row 7'),
+    ({'aligned_images': _with(_rows(3), 1, np.inf)},
+     'aligned_images is NaN or infinite in 1 of 3 rows, .* row 1'),
+    ({'images': _with(_rows(10), 3, 0)},
+     'images is all zeros in 1 of 10 rows, .* them row 3: the cosine'),
+    ({'aligned_texts': _with(_rows(3), 0, 0)},
+     'aligned_texts is all zeros in 1 of 3 rows, .* row 0'),
+    ({'batch': 0}, 'batch=0 must be at least 1 .* 10 images, 8 texts'),
+    ({'batch': 9}, 'batch=9 must .* within what remains: 10 images, 8 texts'),
+    ({'image_remaining': np.arange(10) < 1}, 'batch=2 .* 1 images, 8 texts'),
+    ({'strategy': 'best'}, "strategy='best' is none of coreset, .*mmal, "),
+    ({'logit_scale': 0.0}, r'logit_scale=0\.0 must be above 0'),
+    ({'logit_scale': -2.0}, r'logit_scale=-2\.0 must be above 0'),
+    ({'logit_scale': float('nan')}, 'logit_scale=nan must be above 0'),
+    ({'strategy': 'entropy'}, 'logit_scale=None'),
+])
+def test_values_out_of_bounds(changes, what):
+  with pytest.raises(ValueError, match=what):
+    _ask(**changes)
+
+
+def test_rows_of_zeros_are_for_the_cosine_alone_to_refuse():
+  zero = _with(_rows(10), 3, 0)
+  for metric in (metric_lib.SQEUCLIDEAN, metric_lib.INNER):
+    assert _ask(images=zero, metric=metric).indices.shape == (2,)
+
+
+def test_pools_on_disk(tmp_path):
+  path = tmp_path / 'images.npy'
+  np.save(path, _with(_rows(10), 8, np.nan))
+  pool = disk.open_rows(path, chunk_bytes=3 * 4 * _D)
+  with pytest.raises(ValueError, match='images .* 1 of 10 rows, .* row 8'):
+    _ask(images=pool)
+  # The chunk's filling of zeros is nobody's fault.
+  np.save(path, _rows(10))
+  pool = disk.open_rows(path, chunk_bytes=3 * 4 * _D)
+  assert _ask(images=pool).indices.shape == (2,)
+  with pytest.raises(ValueError, match='pool on disk .* cannot be sharded'):
+    _ask(images=pool, rows=sharding.row_sharding())
+
+
+@pytest.mark.xfail(strict=True, reason='lets it in, and fails on it later')
+def test_aligned_items_on_disk(tmp_path):
+  np.save(tmp_path / 'aligned.npy', _rows(3))
+  with pytest.raises(TypeError, match='aligned_images'):
+    _ask(aligned_images=disk.open_rows(tmp_path / 'aligned.npy'))
+
+
+@pytest.mark.xfail(
+    strict=True, raises=(AttributeError, IndexError),
+    reason='asks images for their width before it looks at what they are')
+@pytest.mark.parametrize('images,error', [
+    ([[1.0] * _D], TypeError), (np.ones((), np.float32), ValueError)])
+def test_images_that_have_no_width(images, error):
+  with pytest.raises(error, match='images'):
+    _ask(images=images)

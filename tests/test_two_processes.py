@@ -1,0 +1,52 @@
+"""Two processes, each with half of the rows, agree with one."""
+
+import json
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax.numpy as jnp
+
+from tests import reference
+from tests import two_processes
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_SECONDS = 120
+
+
+def _free_port():
+  with socket.socket() as listener:
+    listener.bind(('127.0.0.1', 0))
+    return listener.getsockname()[1]
+
+
+def _run_both():
+  port = _free_port()
+  processes = [
+      subprocess.Popen(
+          [sys.executable, '-m', 'tests.two_processes', str(i), str(port)],
+          cwd=_ROOT, text=True, stdout=subprocess.PIPE,
+          stderr=subprocess.PIPE) for i in range(2)]
+  try:
+    outputs = [p.communicate(timeout=_SECONDS) for p in processes]
+  finally:
+    for process in processes:
+      process.kill()
+  for process, (_, errors) in zip(processes, outputs):
+    assert process.returncode == 0, errors
+  # The library for collectives prints to stdout as well.
+  return [json.loads(out.splitlines()[-1]) for out, _ in outputs]
+
+
+def test_both_pick_what_one_process_picks():
+  first, second = _run_both()
+  assert first == second
+  pools = two_processes.pools()
+  alone = two_processes.answers({
+      m: problem.view(logit_scale=jnp.float32(10))
+      for m, problem in pools.items()})
+  assert first == {**alone, 'asked': two_processes.asked(None)}
+  chosen = pools[first['modality']]
+  assert first['picks'] == reference.k_center(
+      *chosen.arrays(), len(first['picks']), 'cosine')
