@@ -147,8 +147,6 @@ def test_the_first_batch_is_random_whatever_the_strategy():
   assert {query.modality for query in queries} == set(views_lib.MODALITIES)
 
 
-@pytest.mark.xfail(
-    strict=True, reason='the check and the padding are compiled for each size')
 def test_a_growing_aligned_set_is_compiled_in_few_sizes():
   counter = compilations.CompilationCounter()
   counts = []

@@ -117,16 +117,12 @@ def test_pools_on_disk(tmp_path):
     _ask(images=pool, rows=sharding.row_sharding())
 
 
-@pytest.mark.xfail(strict=True, reason='lets it in, and fails on it later')
 def test_aligned_items_on_disk(tmp_path):
   np.save(tmp_path / 'aligned.npy', _rows(3))
   with pytest.raises(TypeError, match='aligned_images'):
     _ask(aligned_images=disk.open_rows(tmp_path / 'aligned.npy'))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=(AttributeError, IndexError),
-    reason='asks images for their width before it looks at what they are')
 @pytest.mark.parametrize('images,error', [
     ([[1.0] * _D], TypeError), (np.ones((), np.float32), ValueError)])
 def test_images_that_have_no_width(images, error):

@@ -142,7 +142,7 @@ def test_a_bias_shifts_nothing_unless_a_match_may_be_missing():
   assert np.abs(missing - scores[0]).max() > 0.1
 
 
-@pytest.mark.parametrize('scale', [1e3, 1e5])
+@pytest.mark.parametrize('scale', [1e3, 1e9])
 @pytest.mark.parametrize('n', [2, _LANES + 1, 2 * _TILE + 5])
 def test_logits_far_apart_are_no_nan(scale, n):
   mine, other = _pair(n, 'cosine', problems.axes)

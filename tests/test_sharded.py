@@ -83,7 +83,8 @@ def test_every_stage_is_the_same(layout, n, metric):
   layout = _LAYOUTS[layout]()
   view, other = (_sharded(problem, layout) for problem in pair)
   expected = reference.k_center(*pair[0].arrays(), _K, metric)
-  picks = coreset.select_coreset(view, _K, candidates=16)
+  candidates = 16 if n > 16 else 2
+  picks = coreset.select_coreset(view, _K, candidates)
   found = matches.match(picks, view, other)
   on_devices = [np.asarray(part.data) for part in picks.addressable_shards]
   assert all((part == on_devices[0]).all() for part in on_devices)
@@ -91,7 +92,7 @@ def test_every_stage_is_the_same(layout, n, metric):
   assert picks[:len(expected)].tolist() == expected
   assert (picks[len(expected):] == -1).all()
   one_device = [problem.view() for problem in pair]
-  assert (coreset.select_coreset(one_device[0], _K, 16) == picks).all()
+  assert (coreset.select_coreset(one_device[0], _K, candidates) == picks).all()
   np.testing.assert_allclose(
       modality.coverage_gap(view),
       reference.nearest(pair[0].pool, pair[0].arrays()[2], metric)[
@@ -100,6 +101,14 @@ def test_every_stage_is_the_same(layout, n, metric):
   np.testing.assert_allclose(
       margins, reference.margins_by(metric, pair[0].pool[expected],
                                     *pair[1].arrays()[:2]), atol=3e-6)
+
+
+def test_picks_to_the_last_row():
+  # So that one taken away on the wrong device is missed.
+  problem = _pair(43)[0]
+  expected = reference.k_center(*problem.arrays(), 43, 'cosine')
+  picks = coreset.select_coreset(_sharded(problem, _rows(8)), 43, 4).tolist()
+  assert picks == expected + [-1] * (43 - len(expected))
 
 
 def test_one_side_alone_may_be_sharded():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import jax.numpy as jnp
+import pytest
 
 from tests import reference
 from tests import two_processes
@@ -21,7 +22,9 @@ def _free_port():
     return listener.getsockname()[1]
 
 
-def _run_both():
+@pytest.fixture(scope='module')
+def both():
+  """Of each process, what it found, and its errors."""
   port = _free_port()
   processes = [
       subprocess.Popen(
@@ -33,20 +36,29 @@ def _run_both():
   finally:
     for process in processes:
       process.kill()
-  for process, (_, errors) in zip(processes, outputs):
-    assert process.returncode == 0, errors
   # The library for collectives prints to stdout as well.
-  return [json.loads(out.splitlines()[-1]) for out, _ in outputs]
+  lines = [[json.loads(line) for line in out.splitlines()
+            if line.startswith('{')] for out, _ in outputs]
+  return lines, [errors for _, errors in outputs]
 
 
-def test_both_pick_what_one_process_picks():
-  first, second = _run_both()
+def test_both_pick_what_one_process_picks(both):
+  lines, errors = both
+  assert all(lines), errors
+  first, second = (found[0] for found in lines)
   assert first == second
   pools = two_processes.pools()
   alone = two_processes.answers({
       m: problem.view(logit_scale=jnp.float32(10))
       for m, problem in pools.items()})
-  assert first == {**alone, 'asked': two_processes.asked(None)}
+  assert first == alone
   chosen = pools[first['modality']]
   assert first['picks'] == reference.k_center(
       *chosen.arrays(), len(first['picks']), 'cosine')
+
+
+def test_ask(both):
+  lines, errors = both
+  assert [len(found) for found in lines] == [2, 2], errors
+  expected = {'asked': two_processes.asked(None)}
+  assert [found[1] for found in lines] == [expected] * 2

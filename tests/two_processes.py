@@ -2,7 +2,7 @@
 
   python -m tests.two_processes PROCESS PORT
 
-prints a line of JSON.
+prints two lines of JSON, of the stages and of `ask`.
 """
 
 import json
@@ -71,7 +71,8 @@ def main(process: int, port: int) -> None:
           logit_scale=jnp.float32(10))
       for m, problem in pools().items()}
   assert not views['image'].pool.is_fully_addressable
-  print(json.dumps({**answers(views), 'asked': asked(rows)}), flush=True)
+  print(json.dumps(answers(views)), flush=True)
+  print(json.dumps({'asked': asked(rows)}), flush=True)
 
 
 if __name__ == '__main__':

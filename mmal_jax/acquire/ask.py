@@ -75,9 +75,10 @@ def ask(
   Raises:
     TypeError: for embeddings or masks of other types.
     ValueError: for shapes that do not fit each other, values that are not
-      finite, rows of zeros where the metric is the cosine, a batch below 1 or
-      beyond what remains of either pool, an unknown strategy, a scale that is
-      not above 0, or a pool that cannot be sharded.
+      finite, remaining or aligned rows of zeros where the metric is the cosine,
+      a batch below 1 or beyond what remains of either pool, an unknown
+      strategy, a scale or a bias that is not finite, a scale not above 0, or a
+      pool that cannot be sharded.
 
   References:
     Zhang and Zhu, arXiv 2510.03247.
@@ -87,7 +88,7 @@ def ask(
   aligned = {
       'aligned_images': aligned_images, 'aligned_texts': aligned_texts}
   for name, values in {**pools, **aligned}.items():
-    _check_embeddings(name, values, images.shape[-1], metric, name in aligned)
+    _check_shape(name, values, images, name in aligned)
   if len(aligned_images) != len(aligned_texts):
     raise ValueError(
         f'aligned_images has {len(aligned_images)} rows and aligned_texts '
@@ -95,13 +96,18 @@ def ask(
   masks = (_mask('image_remaining', image_remaining, len(images)),
            _mask('text_remaining', text_remaining, len(texts)))
   _check_batch(batch, *masks)
-  if logit_scale is not None and not logit_scale > 0:
-    raise ValueError(f'logit_scale={logit_scale!r} must be above 0.')
+  _check_logits(logit_scale, logit_bias)
+  known = np.arange(_padded_size(len(aligned_images))) < len(aligned_images)
+  aligned = {name: _padded(values) for name, values in aligned.items()}
+  sizes = len(images), len(texts), len(aligned_images), len(aligned_texts)
+  for (name, values), n, mask in zip(
+      {**pools, **aligned}.items(), sizes, masks + (known, known)):
+    _check_values(name, values, n, mask, metric)
   make = functools.partial(
-      _view, metric=metric, logit_scale=logit_scale, logit_bias=logit_bias,
-      rows=rows)
-  views = {'image': make(images, masks[0], aligned_images),
-           'text': make(texts, masks[1], aligned_texts)}
+      _view, known=known, metric=metric, logit_scale=logit_scale,
+      logit_bias=logit_bias, rows=rows)
+  views = {'image': make(images, masks[0], aligned['aligned_images']),
+           'text': make(texts, masks[1], aligned['aligned_texts'])}
   if not len(aligned_images):
     strategy = registry.STRATEGIES['random']
   query = strategy(views, int(batch), jax.random.key(seed))
@@ -117,37 +123,50 @@ def _strategy(strategy):
   return registry.STRATEGIES[strategy]
 
 
-def _check_embeddings(name, values, d, metric, may_be_empty):
-  on_disk = isinstance(values, disk.DiskRows)
-  if not on_disk and not isinstance(values, (np.ndarray, jax.Array)):
+def _check_shape(name, values, images, is_aligned):
+  kinds = (np.ndarray, jax.Array) + (() if is_aligned else (disk.DiskRows,))
+  if not isinstance(values, kinds):
     raise TypeError(
         f'{name} is a {type(values).__name__}; an array is needed.')
   if values.dtype.name not in _DTYPES:
     raise TypeError(f'{name} has dtype {values.dtype}; '
                     f'one of {", ".join(_DTYPES)} is needed.')
+  d = images.shape[-1] if images.shape else 0
   if len(values.shape) != 2 or values.shape[1] != d or not (
-      len(values) or may_be_empty):
+      len(values) or is_aligned):
     raise ValueError(
         f'{name} has shape {values.shape}; [n, {d}] is needed, as wide as '
-        f'images{"" if may_be_empty else " and at least one row"}.')
-  if on_disk:
-    checked = streaming.over_chunks(_bad_rows, values)
-    bad, zero = (
-        np.concatenate(x)[:len(values)] for x in zip(*checked))
+        f'images{"" if is_aligned else " and at least one row"}.')
+
+
+def _check_values(name, values, n, remaining, metric):
+  if isinstance(values, disk.DiskRows):
+    found = streaming.over_chunks(
+        _bad_rows, values, streaming.cut(values, remaining, False))
   else:
-    bad, zero = (np.asarray(x) for x in _bad_rows(values))
-  if bad.any():
-    raise ValueError(f'{name} is NaN or infinite in {bad.sum()} of {len(bad)} '
-                     f'rows, the first of them row {bad.argmax()}.')
-  if metric is metric_lib.COSINE and zero.any():
+    found = [_bad_rows(values, remaining)]
+  size = values.chunk_rows if isinstance(values, disk.DiskRows) else 0
+  # Scalars, which every process of several may read.
+  bad, zero = (
+      [(int(count), size * i + int(first))
+       for i, (count, first) in enumerate(parts) if count]
+      for parts in ([x[:2] for x in found], [x[2:] for x in found]))
+  if bad:
     raise ValueError(
-        f'{name} is all zeros in {zero.sum()} of {len(zero)} rows, the first '
-        f'of them row {zero.argmax()}: the cosine needs a direction.')
+        f'{name} is NaN or infinite in {sum(count for count, _ in bad)} of '
+        f'{n} rows, the first of them row {bad[0][1]}.')
+  if metric is metric_lib.COSINE and zero:
+    raise ValueError(
+        f'{name} is all zeros in {sum(count for count, _ in zero)} of '
+        f'{n} rows, the first of them row {zero[0][1]}: the cosine needs a '
+        'direction.')
 
 
 @jax.jit
-def _bad_rows(values):
-  return (~jnp.all(jnp.isfinite(values), axis=1), jnp.all(values == 0, axis=1))
+def _bad_rows(values, remaining):
+  bad = ~jnp.all(jnp.isfinite(values), axis=1)
+  zero = jnp.all(values == 0, axis=1) & remaining
+  return jnp.sum(bad), jnp.argmax(bad), jnp.sum(zero), jnp.argmax(zero)
 
 
 def _mask(name, mask, n):
@@ -171,20 +190,38 @@ def _check_batch(batch, image_mask, text_mask):
         f'images, {texts} texts.')
 
 
-def _view(pool, remaining, aligned, metric, logit_scale, logit_bias, rows):
+def _check_logits(scale, bias):
+  if scale is not None and not 0 < scale < np.inf:
+    raise ValueError(f'logit_scale={scale!r} must be above 0 and finite.')
+  if bias is not None and not np.isfinite(bias):
+    raise ValueError(f'logit_bias={bias!r} must be finite.')
+
+
+def _padded_size(a):
+  return max(_LEAST_ALIGNED, 1 << max(a - 1, 0).bit_length())
+
+
+def _padded(aligned):
+  """On the host: on a device every size would be another program."""
+  values = np.zeros(
+      (_padded_size(len(aligned)), aligned.shape[1]), aligned.dtype)
+  values[:len(aligned)] = aligned
+  return values
+
+
+def _view(
+    pool, remaining, aligned, known, metric, logit_scale, logit_bias, rows):
   if rows is not None:
     if isinstance(pool, disk.DiskRows):
       raise ValueError('rows is given, but a pool on disk streams through one '
                        'device and cannot be sharded.')
     pool = sharding.shard_rows(np.asarray(pool), rows)
     remaining = sharding.shard_rows(remaining, rows, False)
-  a = len(aligned)
-  size = max(_LEAST_ALIGNED, 1 << max(a - 1, 0).bit_length())
   return views_lib.View(
-      pool=pool if isinstance(pool, disk.DiskRows) else jax.device_put(pool),
-      remaining=jnp.asarray(remaining),
-      aligned=jnp.pad(jnp.asarray(aligned), ((0, size - a), (0, 0))),
-      aligned_mask=jnp.arange(size) < a,
+      pool=jax.device_put(pool) if isinstance(pool, np.ndarray) else pool,
+      remaining=remaining,
+      aligned=aligned,
+      aligned_mask=known,
       logit_scale=_scalar(logit_scale), logit_bias=_scalar(logit_bias),
       metric=metric)
 

@@ -62,9 +62,13 @@ def carried_over(
       the present ones.
 
   Returns:
-    The view, with `nearest` if its pool is that of the round before to the bit.
+    The view, with `nearest` if its pool is that of the round before to the bit
+    (on disk: the same object).
   """
-  if not jnp.array_equal(view.pool, before.pool):
+  same = (view.pool is before.pool
+          or not isinstance(view.pool, disk.DiskRows)
+          and jnp.array_equal(view.pool, before.pool))
+  if not same:
     return view
   known = dataclasses.replace(view, nearest=covered(before).nearest)
   return with_aligned(

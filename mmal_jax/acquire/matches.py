@@ -69,6 +69,9 @@ def match(
 
   Returns:
     Of c candidates. Memory beyond the pools does not grow with c times n.
+    Similarities come from products: they are good to some 2^-22 of what they
+    are made of (1 for the cosine; the squared norms for `SQEUCLIDEAN`, which
+    therefore wants pools that are not far off the origin).
 
   Raises:
     ValueError: if `softmax` is asked for, and the view has no `logit_scale`.

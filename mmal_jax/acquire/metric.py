@@ -84,7 +84,10 @@ def _inverse_norms(x):
 
 
 def _exact_cosine(x, y, x_inverse, y_inverse):
-  return 0.5 * _squares(x * x_inverse[..., None] - y * y_inverse[..., None])
+  # x / |x| - y / |y|, so that it is 0, and no rounding error, where x is y.
+  x, y = x.astype(jnp.float32), y.astype(jnp.float32)
+  x_inverse, y_inverse = x_inverse[..., None], y_inverse[..., None]
+  return 0.5 * _squares((x - y) * x_inverse + y * (x_inverse - y_inverse))
 
 
 def _exact_sqeuclidean(x, y, x_squares, y_squares):

@@ -62,6 +62,8 @@ def fold(
   n, m = len(rows.values), len(centres)
   if not m:
     return nearest
+  # What is masked may be anything, NaN, too, which an infinity would not hide.
+  centres = jnp.where(centre_mask[:, None], centres, 0)
   values = jnp.pad(centres, ((0, -m % CENTRES), (0, 0)))
   centre_mask = jnp.pad(centre_mask, (0, -m % CENTRES))
   centres = Rows(values, metric.norms(values), centre_mask)

@@ -23,8 +23,9 @@ class View:
   disk (`disk.DiskRows`): strategies are the same, and so are their picks.
 
   Attributes:
-    pool: `[n, d]` float32 or bfloat16 embeddings of the whole pool. Of bfloat16
-      only storage is saved: products are exact, sums in float32.
+    pool: `[n, d]` float32, bfloat16 or float16 embeddings of the whole pool,
+      all finite. Of the short types only storage is saved: products are exact,
+      sums in float32.
     remaining: `[n]` bool, False for items that were aligned already.
     aligned: `[a, d]` embeddings of the aligned set, padded with any rows to a
       fixed size.
