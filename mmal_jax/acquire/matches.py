@@ -98,7 +98,11 @@ def _match(candidates, view, other, softmax):
   c = len(candidates)
   if c <= _SLAB:
     return match_slab(candidates)
-  slabs = jnp.pad(candidates, (0, -c % _SLAB)).reshape(-1, _SLAB)
+  # Slabs of equal size, so that the last is not mostly padding.
+  tiles = -(-c // _CANDIDATES)
+  count = -(-c // _SLAB)
+  size = -(-tiles // count) * _CANDIDATES
+  slabs = jnp.pad(candidates, (0, count * size - c)).reshape(count, size)
   merged = jax.lax.map(match_slab, slabs)
   return jax.tree.map(lambda x: x.reshape(-1)[:c], merged)
 
