@@ -8,6 +8,7 @@ import pytest
 from experiments import compilations
 from mmal_jax import sharding
 from mmal_jax.acquire import ask as ask_lib
+from mmal_jax.acquire import check
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import views as views_lib
@@ -156,3 +157,18 @@ def test_a_growing_aligned_set_is_compiled_in_few_sizes():
     counts.append(counter.count - before)
   assert counts[0] > 0 and counts[-1] > 0  # The counter counts.
   assert counts[1:-1] == [0, 0, 0, 0]
+
+
+def test_a_pool_is_sharded_before_anything_else(monkeypatch):
+  # It may be larger than any one device.
+  seen = []
+  values = check.values
+
+  def spy(name, given, *others):
+    seen.append((name, sharding.rows_of(given) is not None))
+    return values(name, given, *others)
+
+  monkeypatch.setattr(check, 'values', spy)
+  ask_lib.ask(**_arguments(), rows=sharding.row_sharding())
+  assert dict(seen) == {'images': True, 'texts': True,
+                        'aligned_images': False, 'aligned_texts': False}

@@ -87,6 +87,8 @@ def test_bfloat16_has_to_be_said(tmp_path):
     (np.ones(3, np.float32), r'holds float32 of shape \(3,\)'),
     (np.ones((0, 2), np.float32), r'of shape \(0, 2\)'),
     (np.array([['a', 'b']], object), 'bad.npy is not a .npy file of numbers'),
+    (np.ones((2, 8), np.float32).T, 'holds <f4 in Fortran order'),
+    (np.ones((3, 8), '>f4'), 'holds >f4 in C order; native'),
     (np.ones((3, 9), np.float32), 'float32 of width 9, but the first shard '
      'float32 of width 8'),
     (np.ones((3, 8), np.float16), 'holds float16 of width 8, but the first'),

@@ -7,6 +7,7 @@ import pytest
 from mmal_jax.acquire import matches as matches_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import uncertainty
+from mmal_jax.data import disk
 from tests import problems
 from tests import reference
 
@@ -78,13 +79,19 @@ def test_ties_make_a_margin_of_zero():
     assert uncertainty.margins(found)[0] == expected
 
 
-def test_nothing_remains():
+def test_nothing_remains(tmp_path):
   mine, other = _pair(_LANES + 1, 'cosine', left=0.0)
   other = other._replace(remaining=np.zeros_like(other.remaining))
   found = _match(mine, other, 100.0)
   assert (uncertainty.margins(found) == jnp.inf).all()
   assert (uncertainty.least_confidences(found) == 0).all()
   assert (uncertainty.entropies(found) == 0).all()
+  # Nor on disk, where every chunk finds nothing.
+  np.save(tmp_path / 'pool.npy', other.pool)
+  pool = disk.open_rows(tmp_path / 'pool.npy', other.pool.nbytes // 3)
+  views = mine.view(logit_scale=jnp.float32(100.0)), other.view(pool=pool)
+  on_disk = matches_lib.match(jnp.arange(3), *views, softmax=True)
+  assert (uncertainty.entropies(on_disk) == 0).all()
   # Nothing there, and possibly nothing at all: sure of it, and not NaN.
   none_logit = -(100.0 * found.best - 5.0)
   assert np.isfinite(uncertainty.entropies(found, none_logit)).all()

@@ -56,7 +56,7 @@ def size(k: int, n: int) -> int:
   wastes on average in a pass (measured by `experiments.benchmarks.blocks`).
   """
   affordable = int((n * nearest_lib.CENTRES / 2) ** 0.5)
-  return min(n, max(256, min(1024, affordable, 2 * k)))
+  return min(n, 1024, max(256, affordable), max(512, 2 * k))
 
 
 def order(

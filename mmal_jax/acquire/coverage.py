@@ -62,12 +62,16 @@ def carried_over(
       the present ones.
 
   Returns:
-    The view, with `nearest` if its pool is that of the round before to the bit
-    (on disk: the same object).
+    The view, with `nearest` if its metric, its pool (to the bit; on disk: the
+    same object) and the size of its aligned set, padding included, are those of
+    the round before.
   """
-  same = (view.pool is before.pool
-          or not isinstance(view.pool, disk.DiskRows)
-          and jnp.array_equal(view.pool, before.pool))
+  same = (
+      view.metric == before.metric
+      and len(view.aligned_mask) == len(before.aligned_mask)
+      and (view.pool is before.pool
+           or not isinstance(view.pool, disk.DiskRows)
+           and jnp.array_equal(view.pool, before.pool)))
   if not same:
     return view
   known = dataclasses.replace(view, nearest=covered(before).nearest)

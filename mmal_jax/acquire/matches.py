@@ -27,9 +27,10 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.data import disk
 
 _CANDIDATES = 256  # columns of a tile; always that many, as in `nearest`
-# Rows of a tile are dealt out to so many lanes with maxima of their own: only
-# elementwise work per tile, which vectorises, and one reduction in the end.
-_LANES = 256
+# Rows of a tile are dealt out to lanes with maxima of their own, so many to a
+# lane: only elementwise work per tile, which vectorises, and one reduction in
+# the end.
+_ROWS_OF_LANE = 16
 _SLAB = 8192  # candidates whose rows are held at a time
 _NONE = -1e30  # similarity of what is not there: finite, so that 0 * it is 0
 
@@ -176,11 +177,12 @@ def _local(candidates, rows, metric, scale):
   candidates = jnp.pad(candidates, ((0, -c % _CANDIDATES), (0, 0)))
   norms = metric.norms(candidates)
   tile = min(nearest_lib.tile_rows(), n)
+  lanes = -(-tile // _ROWS_OF_LANE)
 
   def match_tile(some, some_norms):
     g, f = metric.of_y(some_norms)
 
-    def add_tile(i, lanes):
+    def add_tile(i, found):
       start = jnp.minimum(i * tile, n - tile)
       part = nearest_lib.Rows(
           *(jax.lax.dynamic_slice_in_dim(x, start, tile) for x in rows))
@@ -194,14 +196,14 @@ def _local(candidates, rows, metric, scale):
       dots = metric_lib.dots(part.values, some)
       similarity = a[:, None] + b[:, None] * (f[None, :] * dots - g[None, :])
       similarity = jnp.pad(
-          similarity, ((0, -tile % _LANES), (0, 0)), constant_values=_NONE)
-      return _add(lanes, similarity.reshape(-1, _LANES, _CANDIDATES), scale)
+          similarity, ((0, -tile % lanes), (0, 0)), constant_values=_NONE)
+      return _add(found, similarity.reshape(-1, lanes, _CANDIDATES), scale)
 
-    none = jnp.full((_LANES, _CANDIDATES), _NONE)
+    none = jnp.full((lanes, _CANDIDATES), _NONE)
     sums = () if scale is None else (jnp.zeros_like(none),) * 2
-    lanes = jax.lax.fori_loop(
+    found = jax.lax.fori_loop(
         0, -(-n // tile), add_tile, Matches(none, none, *sums))
-    return merge(lanes, scale)
+    return merge(found, scale)
 
   found = jax.lax.map(
       lambda some: match_tile(*some),
@@ -253,7 +255,8 @@ def _match_chunks(rows, metric, other, scale):
   parts = streaming.over_chunks(
       match_chunk, other.pool,
       streaming.cut(other.pool, other.remaining, False))
-  return merge(jax.tree.map(lambda *x: jnp.stack(x), *parts), scale)
+  stacked = jax.tree.map(lambda *x: jnp.stack(x), *parts)
+  return _none_found(merge(stacked, scale))
 
 
 _match_rows = jax.jit(match_rows, static_argnames='metric')

@@ -14,11 +14,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-# Distances from products below this share of |x|^2 + |y|^2 are in doubt. Above
-# it the error, some 2^-23 of |x|^2 + |y|^2, is 2^-13 of the distance or less.
+# Distances from products below this share of |x|^2 + |y|^2 are in doubt. Their
+# error is some 2^-23 of |x|^2 + |y|^2 (measured: up to 3 times that for normal
+# and rectified values, 64 times for thousands of equal ones), so above it 2^-11
+# of the distance or less, but for such rows.
 _DOUBT = 2.0**-10
-# More than that error ever is, to be on the safe side of it.
-_SLACK = 2.0**-19
+# More than that error is.
+_SLACK = 2.0**-16
 _TINY = 1e-30
 
 

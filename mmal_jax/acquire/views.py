@@ -31,7 +31,8 @@ class View:
       fixed size.
     aligned_mask: `[a]` bool, False for rows of padding.
     nearest: `[n]` float32, the distance of every item to the nearest aligned
-      one, where it is known already; computed where None.
+      one, where it is known already; computed where None. Of items that don't
+      remain it means nothing.
     logit_scale: scalar float32, by which the model multiplies similarities to
       get logits; what needs no logits does without.
     logit_bias: scalar float32 that it adds.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 _PAGE = 4096  # bytes; of a larger one some are touched twice
-_DTYPES = ('float32', 'float16', 'bfloat16')
+DTYPES = ('float32', 'float16', 'bfloat16')
 
 
 class DiskRows:
@@ -106,8 +106,8 @@ def open_rows(
 
   Raises:
     FileNotFoundError: if a file does not exist.
-    ValueError: if files are not of floats `[n, d]`, n and d at least 1, of one
-      type and width, or a chunk cannot hold a row.
+    ValueError: if files are not of floats `[n, d]` in C order, n and d at
+      least 1, of one type and width, or a chunk cannot hold a row.
   """
   if isinstance(paths, (str, os.PathLike)):
     paths = [paths]
@@ -125,10 +125,15 @@ def open_rows(
     if dtype == 'bfloat16' and shard.dtype.kind in 'Vu' and (
         shard.dtype.itemsize == 2):
       shard = shard.view(jnp.bfloat16)
-    if shard.ndim != 2 or not shard.size or shard.dtype.name not in _DTYPES:
+    if not shard.dtype.isnative or not shard.flags.c_contiguous:
+      raise ValueError(
+          f'{path} holds {shard.dtype.str} in '
+          f'{"C" if shard.flags.c_contiguous else "Fortran"} order; native '
+          'byte order and C order are needed.')
+    if shard.ndim != 2 or not shard.size or shard.dtype.name not in DTYPES:
       raise ValueError(
           f'{path} holds {shard.dtype} of shape {shard.shape}; [n, d] of '
-          f'{", ".join(_DTYPES)} is needed (for bfloat16 say dtype).')
+          f'{", ".join(DTYPES)} is needed (for bfloat16 say dtype).')
     if shards and (shard.shape[1], shard.dtype) != (
         shards[0].shape[1], shards[0].dtype):
       raise ValueError(
