@@ -57,7 +57,7 @@ def test_text_ignores_padding_but_not_order():
   # The same tokens through a shorter table of positions.
   np.testing.assert_allclose(
       model.text_tower.transformer(jnp.ones((1, 3, 16)) * jnp.arange(
-          3.0)[None, :, None], jnp.array([[True, True, False]]))[:, :2],
+          3.0)[None, :, None], jnp.array([[[[True, True, False]]]]))[:, :2],
       model.text_tower.transformer(
           jnp.ones((1, 2, 16)) * jnp.arange(2.0)[None, :, None]), atol=1e-5)
   swapped = tokens.copy()

@@ -5,10 +5,9 @@
 
 from flax import nnx
 
+from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import mlp
-from mmal_jax.models import text
-from mmal_jax.models import vit
 
 
 def transformers(
@@ -22,6 +21,8 @@ def transformers(
     heads: int = 4,
     patch: int = 8,
     embed_dim: int = 64,
+    dtype: str = 'float32',
+    remat: bool = False,
 ) -> dual_encoder.DualEncoder:
   """A ViT and a text transformer of the same width and depth.
 
@@ -35,23 +36,27 @@ def transformers(
     heads: attention heads; they divide the width.
     patch: height and width of a patch in pixels.
     embed_dim: of the shared space.
+    dtype: that the towers compute in, `float32` or `bfloat16`.
+    remat: compute blocks again in the backward pass instead of keeping them.
 
   Raises:
     ValueError: if images are not pixels or texts not tokens, or for a size
       below 1.
   """
-  _check_sizes(
-      width=width, depth=depth, heads=heads, patch=patch, embed_dim=embed_dim)
   if len(image_shape) != 3 or num_tokens == 0:
     raise ValueError(
         'model=transformers needs pixels and texts; an image of the pool has '
         f'shape {image_shape} and a text {text_shape}. For features take '
         'model=mlp.')
-  return dual_encoder.DualEncoder(
-      vit.ViT(image_shape, patch, width, depth, heads, rngs=rngs),
-      text.TextTransformer(
-          num_tokens, text_shape[0], width, depth, heads, rngs=rngs),
-      embed_dim, rngs=rngs)
+  stack = config_lib.Stack(width, depth, heads, 4 * width)
+  config = config_lib.DualEncoder(
+      config_lib.ImageTower(stack, image_shape[:2], patch),
+      config_lib.TextTower(stack, num_tokens, text_shape[0]),
+      embed_dim, dtype=dtype, remat=remat)
+  if image_shape[0] % patch or image_shape[1] % patch:
+    raise ValueError(f'patch={patch} must divide the image size '
+                     f'{image_shape[0]}x{image_shape[1]}.')
+  return dual_encoder.from_config(config, rngs=rngs)
 
 
 def mlps(

@@ -4,43 +4,69 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.models import config as config_lib
+from mmal_jax.models import pooling
 from mmal_jax.models import transformer
 
 
 class ViT(nnx.Module):
-  """Patches, positions, transformer, mean over patches."""
+  """Patches, positions, transformer, pooling."""
 
   def __init__(
       self,
-      image_shape: tuple[int, int, int],
-      patch: int,
-      width: int,
-      depth: int,
-      heads: int,
+      config: config_lib.ImageTower,
+      dtype: jnp.dtype = jnp.float32,
+      remat: bool = False,
       *,
       rngs: nnx.Rngs,
   ):
-    height, breadth, channels = image_shape
-    if patch < 1 or height % patch or breadth % patch:
-      raise ValueError(
-          f'patch={patch} must divide the image size {height}x{breadth}.')
-    self.patch, self.width = patch, width
+    stack = config.stack
+    self.config, self.dtype, self.width = config, dtype, stack.width
     # A reshape and a matrix product: on CPU far faster than the convolution.
-    self.embed = nnx.Linear(patch * patch * channels, width, rngs=rngs)
-    num_patches = (height // patch) * (breadth // patch)
+    self.embed = nnx.Linear(
+        config.patch * config.patch * 3, stack.width,
+        use_bias=config.patch_bias, dtype=dtype, rngs=rngs)
+    tokens = config.grid[0] * config.grid[1]
+    if config.pooling == 'class':
+      self.class_token = nnx.Param(
+          0.02 * jax.random.normal(rngs.params(), (stack.width,)))
+      tokens += 1
     self.position = nnx.Param(
-        0.02 * jax.random.normal(rngs.params(), (num_patches, width)))
-    self.transformer = transformer.Transformer(width, depth, heads, rngs=rngs)
+        0.02 * jax.random.normal(rngs.params(), (tokens, stack.width)))
+    if config.norm_first:
+      self.norm_first = transformer.norm(stack, dtype, rngs)
+    self.transformer = transformer.Transformer(stack, dtype, remat, rngs=rngs)
+    if config.pooling == 'attention':
+      self.pooling = pooling.AttentionPooling(stack, dtype, rngs=rngs)
 
   def __call__(self, images: jax.Array) -> jax.Array:
     """Maps `[batch, h, w, 3]` uint8 pixels to `[batch, width]`."""
-    pixels = images.astype(jnp.float32) / 127.5 - 1.0
-    x = self.embed(patchify(pixels, self.patch)) + self.position[None]
-    return jnp.mean(self.transformer(x), axis=1)
+    config = self.config
+    x = self.embed(patchify(_normalise(images, config), config.patch))
+    if config.pooling == 'class':
+      token = jnp.broadcast_to(
+          self.class_token[...][None, None], (len(x), 1, self.width))
+      x = jnp.concatenate([token.astype(x.dtype), x], axis=1)
+    x = x + self.position[...][None].astype(x.dtype)
+    if config.norm_first:
+      x = self.norm_first(x)
+    x = self.transformer(x)
+    if config.pooling == 'attention':
+      return self.pooling(x)
+    return x[:, 0] if config.pooling == 'class' else jnp.mean(x, axis=1)
 
 
 def patchify(images: jax.Array, patch: int) -> jax.Array:
-  """Cuts `[b, h, w, c]` to `[b, h/p * w/p, p * p * c]`, row by row."""
+  """Cuts `[b, h, w, c]` to `[b, h // p * w // p, p * p * c]`, row by row."""
   b, h, w, c = images.shape
-  tiles = images.reshape(b, h // patch, patch, w // patch, patch, c)
+  rows, columns = h // patch, w // patch
+  whole = images[:, :rows * patch, :columns * patch]
+  tiles = whole.reshape(b, rows, patch, columns, patch, c)
   return tiles.transpose(0, 1, 3, 2, 4, 5).reshape(b, -1, patch * patch * c)
+
+
+def _normalise(images, config):
+  # Pixels travel as uint8, a quarter of their size as floats.
+  mean, std = jnp.asarray(config.mean), jnp.asarray(config.std)
+  return (images.astype(jnp.float32) / (255.0 * std)[None, None, None]
+          - (mean / std)[None, None, None])
