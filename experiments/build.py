@@ -177,7 +177,7 @@ def rounds(
   if params is None:
     _, params = init_params(config, data, seed)
   state = state_lib.initial_state(
-      params, learner.optimizer.init(params), pools,
+      params, optimizer_lib.init(learner.optimizer, params), pools,
       evaluate.metric_names(data.test), config.rounds, config.batch, seed,
       config.train.restart)
   return loop.run_rounds(

@@ -1,11 +1,18 @@
 """Embeds whole pools, batch by batch, at one compiled shape."""
 
+from collections.abc import Iterator
 import functools
+import time
 
+from absl import logging
 from flax import nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from mmal_jax import sharding
+from mmal_jax.data import encode as encode_lib
+from mmal_jax.models import partition
 
 
 @functools.partial(jax.jit, static_argnames=('graphdef', 'modality'))
@@ -18,7 +25,7 @@ def _embed_batch(graphdef, params, batch, modality):
 def embed(
     graphdef: nnx.GraphDef,
     params: nnx.State,
-    items: np.ndarray,
+    items: encode_lib.Values,
     modality: str,
     batch_size: int = 512,
 ) -> jax.Array:
@@ -26,29 +33,84 @@ def embed(
 
   Args:
     graphdef: of a `DualEncoder`, from `nnx.split`.
-    params: its parameters.
+    params: its parameters. Where they lie over a mesh, batches do, too.
     items: `[n, ...]` pixels, tokens or features.
     modality: `image` or `text`.
-    batch_size: rows at a time. The last batch is filled up with copies of the
-      first row, so that every n runs the same program.
+    batch_size: rows at a time.
 
   Returns:
-    `[n, embed_dim]` float32, rows of norm 1.
+    `[n, embed_dim]` float32, rows of norm 1, on one device.
 
   Raises:
     ValueError: if an embedding is NaN or infinite: training has diverged.
   """
-  n = len(items)
+  started = time.perf_counter()
+  embeddings = jnp.concatenate([
+      batch for _, batch in embed_batches(
+          graphdef, params, items, modality, batch_size)])
+  check_finite(np.asarray(embeddings), modality)
+  logging.info('Embedded %d %ss, %.1f a second.', len(items), modality,
+               len(items) / (time.perf_counter() - started))
+  return embeddings
+
+
+def embed_batches(
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    items: encode_lib.Values,
+    modality: str,
+    batch_size: int,
+    start: int = 0,
+) -> Iterator[tuple[int, jax.Array]]:
+  """Yields `(first row, embeddings)` of batch after batch, unchecked.
+
+  Args:
+    graphdef: as for `embed`, like all up to `batch_size`.
+    params: parameters.
+    items: `[n, ...]`.
+    modality: `image` or `text`.
+    batch_size: rows at a time, rounded up to a multiple of the mesh's devices.
+      The last batch is filled up with copies of the first row, so that every n
+      runs the same program.
+    start: the row to begin with.
+
+  Yields:
+    Row number, and `[b, embed_dim]` float32 with b at most `batch_size`.
+  """
+  n, mesh = len(items), partition.mesh_of(params)
   batch_size = min(batch_size, n)
-  batches = []
-  for start in range(0, n, batch_size):
-    rows = np.arange(start, start + batch_size)
-    batch = items[np.where(rows < n, rows, 0)]
-    batches.append(_embed_batch(graphdef, params, batch, modality))
-  embeddings = jnp.concatenate(batches)[:n]
-  bad = np.flatnonzero(~np.asarray(jnp.isfinite(embeddings).all(axis=1)))
+  if mesh is not None:
+    batch_size += -batch_size % mesh.size
+    whole = jax.sharding.NamedSharding(mesh, partition.P())
+  firsts = range(start, n, batch_size)
+  rows = [np.arange(first, first + batch_size) for first in firsts]
+  batches = encode_lib.stream(items, [np.where(r < n, r, 0) for r in rows])
+  for first, batch in zip(firsts, batches, strict=True):
+    if mesh is not None:
+      batch = sharding.shard_rows(batch, partition.batch_rows(mesh))
+    embeddings = _embed_batch(graphdef, params, batch, modality)
+    if mesh is not None:
+      # Whole on each device, of which the first's is taken.
+      embeddings = jax.device_put(embeddings, whole).addressable_data(0)
+    yield first, embeddings[:n - first]
+
+
+def check_finite(
+    embeddings: np.ndarray, modality: str, first: int = 0
+) -> None:
+  """Refuses embeddings that are no numbers.
+
+  Args:
+    embeddings: `[b, d]`.
+    modality: what they are of.
+    first: the number of their first row.
+
+  Raises:
+    ValueError: naming the first row that has a NaN or an infinity.
+  """
+  bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
   if bad.size:
     raise ValueError(
-        f'{bad.size} of {n} {modality} embeddings are NaN or infinite, the '
-        f'first in row {bad[0]}: training has diverged, or its input was bad.')
-  return embeddings
+        f'{bad.size} of {len(embeddings)} {modality} embeddings are NaN or '
+        f'infinite, the first in row {first + bad[0]}: training has diverged, '
+        'or its input was bad.')

@@ -17,6 +17,9 @@ from mmal_jax.align import exact
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate as evaluate_lib
+from mmal_jax.train import average
+from mmal_jax.train import freeze
+from mmal_jax.train import optimizer
 from mmal_jax.train import step as step_lib
 
 
@@ -52,7 +55,6 @@ def run_rounds(
   if state.round == 0:
     state = _evaluated(state, learner, test)
     yield state
-  on_device = jax.tree.map(jnp.asarray, pools)
   views = None
   while state.round < len(state.modalities):
     key_acquire, key_train = jax.random.split(
@@ -64,7 +66,7 @@ def run_rounds(
     answers = np.full_like(asked, -1)
     answers[asked >= 0] = oracle(query.modality, asked[asked >= 0])
     state = state_lib.record_answers(state, query, answers)
-    state = _trained(state, learner, on_device, key_train, steps_per_round)
+    state = _trained(state, learner, pools, key_train, steps_per_round)
     state = _evaluated(state, learner, test)
     yield state
 
@@ -81,20 +83,24 @@ def make_views(
     state: present.
     learner: the model's structure.
     pools: of the learner.
-    before: the views of the round before, if there are any: of a modality whose
-      embeddings have not changed (its tower is locked) the distances to the
-      aligned set are brought up to date instead of computed anew.
+    before: the views of the round before, if there are any: a modality whose
+      tower is locked is not embedded again, and where embeddings have not
+      changed the distances to the aligned set are brought up to date instead of
+      computed anew.
 
   Returns:
     A view by modality.
   """
   views = {}
-  model = nnx.merge(learner.graphdef, state.params)
+  params = average.averaged(state.params, state.opt_state)
+  model = nnx.merge(learner.graphdef, params)
   filled = np.arange(len(state.aligned)) < state.num_aligned
   for column, (modality, items) in enumerate(
       zip(views_lib.MODALITIES, pools)):
-    embeddings = embed_lib.embed(
-        learner.graphdef, state.params, items.values, modality)
+    locked = before is not None and not freeze.embeds_anew(
+        modality, params, learner.frozen)
+    embeddings = before[modality].pool if locked else embed_lib.embed(
+        learner.graphdef, params, items.values, modality)
     views[modality] = views_lib.View(
         pool=embeddings,
         remaining=jnp.asarray(state.remaining[modality]),
@@ -111,10 +117,10 @@ def _trained(state, learner, pools, key, steps) -> state_lib.RunState:
   params, opt_state = state.params, state.opt_state
   if state.start_params is not None:
     params = state.start_params
-    opt_state = learner.optimizer.init(params)
+    opt_state = optimizer.init(learner.optimizer, params)
   params, opt_state, loss = step_lib.fit(
       learner, params, opt_state, key, pools.images, pools.texts,
-      jnp.asarray(state.aligned), jnp.asarray(state.num_aligned), steps)
+      state.aligned, state.num_aligned, steps)
   losses = state.losses.copy()
   losses[state.round] = loss
   return dataclasses.replace(
@@ -123,5 +129,6 @@ def _trained(state, learner, pools, key, steps) -> state_lib.RunState:
 
 
 def _evaluated(state, learner, test) -> state_lib.RunState:
+  params = average.averaged(state.params, state.opt_state)
   return state_lib.record_scores(
-      state, evaluate_lib.evaluate(learner.graphdef, state.params, test))
+      state, evaluate_lib.evaluate(learner.graphdef, params, test))

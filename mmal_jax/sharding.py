@@ -11,6 +11,41 @@ import numpy as np
 P = jax.sharding.PartitionSpec
 # One name or several, or None where there is no mesh.
 Axis = str | tuple[str, ...] | None
+# Of training: batches lie over both, parameters over the second.
+MESH_AXES = ('data', 'fsdp')
+
+
+def make_mesh(
+    data: int, fsdp: int, devices: Sequence[jax.Device] | None = None
+) -> jax.sharding.Mesh | None:
+  """A mesh to train on.
+
+  Args:
+    data: how many parts batches are cut in, beyond `fsdp`; -1 takes all devices
+      that there are.
+    fsdp: how many parts batches, parameters and the optimizer's state are cut
+      in (fully sharded data parallelism: Rajbhandari et al., ZeRO, 2020).
+    devices: all of all processes if None; the first data * fsdp are used.
+
+  Returns:
+    A mesh with the axes `data` and `fsdp`; None where that is one device.
+
+  Raises:
+    ValueError: if there are not so many devices.
+  """
+  devices = jax.devices() if devices is None else devices
+  if fsdp < 1 or data < 1 and data != -1:
+    raise ValueError(f'mesh: data={data!r} and fsdp={fsdp!r} must be at least '
+                     '1 (or data=-1: all devices).')
+  data = len(devices) // fsdp if data == -1 else data
+  if not 1 <= data * fsdp <= len(devices):
+    raise ValueError(f'mesh: data * fsdp = {data} * {fsdp} devices are wanted, '
+                     f'but there are {len(devices)}.')
+  if data * fsdp == 1:
+    return None
+  return jax.make_mesh(
+      (data, fsdp), MESH_AXES, devices=devices[:data * fsdp],
+      axis_types=(jax.sharding.AxisType.Auto,) * 2)
 
 
 def row_sharding(

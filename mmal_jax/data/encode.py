@@ -1,9 +1,9 @@
 """From datasets to the arrays that towers read."""
 
+from collections.abc import Iterator, Sequence
 import dataclasses
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import tokenizers
 
@@ -11,18 +11,21 @@ from mmal_jax.data import schema
 from mmal_jax.data import tokenizer as tokenizer_lib
 
 
-@jax.tree_util.register_dataclass
+Values = np.ndarray
+
+
 @dataclasses.dataclass(frozen=True)
 class Items:
   """n items of one modality.
 
   Attributes:
-    values: `[n, h, w, 3]` uint8 pixels, `[n, length]` int32 tokens, or
-      `[n, d]` float32 features.
+    values: `[n, h, w, 3]` uint8 pixels, be they in memory or to be decoded
+      when they are needed, `[n, length]` int32 tokens, or `[n, d]` float32
+      features.
     ids: `[n]` int32; two items have the same number iff they are the same.
   """
 
-  values: np.ndarray
+  values: Values
   ids: np.ndarray
 
   def __len__(self) -> int:
@@ -30,7 +33,9 @@ class Items:
 
   def take(self, rows: np.ndarray) -> 'Items':
     """The items at `rows`, in that order."""
-    return Items(self.values[rows], self.ids[rows])
+    values = (self.values[rows] if isinstance(self.values, np.ndarray)
+              else self.values.select(rows))
+    return Items(values, self.ids[rows])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +57,20 @@ class EncodedDataset(NamedTuple):
   test: EncodedPairs
   pretrain: EncodedPairs | None
   tokenizer: tokenizers.Tokenizer | None
+
+
+def stream(
+    values: Values, batches: Sequence[np.ndarray]
+) -> Iterator[np.ndarray]:
+  """Yields the items of each batch of row numbers.
+
+  Args:
+    values: `[n, ...]`, of `Items`. Image files are decoded ahead, by threads.
+    batches: of `[b]` int each.
+  """
+  if isinstance(values, np.ndarray):
+    return (values[rows] for rows in batches)
+  return values.stream(batches)
 
 
 def encode(

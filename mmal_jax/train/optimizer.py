@@ -1,9 +1,18 @@
 """AdamW under a warmup-cosine schedule that starts anew every round."""
 
+from collections.abc import Mapping, Sequence
 import math
+from typing import Any
 
 import jax
 import optax
+
+from mmal_jax.models import names
+from mmal_jax.models import partition
+from mmal_jax.train import average
+from mmal_jax.train import freeze
+
+_LEARNT, _FROZEN = 'learnt', 'frozen'
 
 
 def make_optimizer(
@@ -11,6 +20,11 @@ def make_optimizer(
     steps_per_round: int,
     weight_decay: float = 1e-4,
     warmup_fraction: float = 0.1,
+    *,
+    clip: float = 1.0,
+    frozen: Sequence[str] = (),
+    lr_factors: Mapping[str, float] | None = None,
+    ema: float = 0.0,
 ) -> optax.GradientTransformation:
   """Makes the optimizer of one round's fine-tuning, good for all rounds.
 
@@ -20,19 +34,29 @@ def make_optimizer(
     weight_decay: AdamW's (Loshchilov and Hutter 2019), on the kernels of linear
       maps only, not on biases, norms and embeddings.
     warmup_fraction: share of the steps that the rate takes to reach its peak.
+    clip: the gradient of all that learns is scaled down to this norm.
+    frozen: shell patterns on names of parameters that stay as they are; no
+      moments are kept for them. From `freeze.patterns`.
+    lr_factors: pattern to factor; the first that fits multiplies the learning
+      rate of a parameter (and with it the decay), 1 where none does.
+    ema: decay of the parameters' moving average; 0 keeps none.
 
   Returns:
-    Gradient clipping to norm 1, then AdamW.
+    Gradient clipping, then AdamW.
 
   Raises:
     ValueError: if a value is out of range, or not finite.
   """
+  lr_factors = dict(lr_factors or {})
   for name, value, least in (
       ('peak_lr', peak_lr, 0), ('steps_per_round', steps_per_round, 1),
-      ('weight_decay', weight_decay, 0)):
+      ('weight_decay', weight_decay, 0),
+      *((f'lr_factors[{k!r}]', v, 0) for k, v in lr_factors.items())):
     if not least <= value < math.inf:
       raise ValueError(
           f'{name}={value!r} must be finite and at least {least}.')
+  if not 0 < clip:
+    raise ValueError(f'clip={clip!r} must be above 0.')
   # A step at either end of the schedule, where the rate is 0, would teach
   # nothing: a round's n steps take the n points between.
   cosine = optax.warmup_cosine_decay_schedule(
@@ -42,13 +66,42 @@ def make_optimizer(
   def schedule(count: jax.Array) -> jax.Array:
     return cosine(count % steps_per_round + 1)
 
-  return optax.chain(
-      optax.clip_by_global_norm(1.0),
-      optax.adamw(schedule, weight_decay=weight_decay, mask=_is_kernel))
+  parts = [optax.clip_by_global_norm(clip),
+           optax.adamw(schedule, weight_decay=weight_decay, mask=_is_kernel)]
+  if lr_factors:
+    parts.append(_scale_by_name(lr_factors))
+  optimizer = optax.chain(*parts)
+  if frozen:
+    optimizer = optax.partition(
+        {_LEARNT: optimizer, _FROZEN: optax.set_to_zero()},
+        lambda params: jax.tree.unflatten(jax.tree.structure(params), [
+            _LEARNT if learns else _FROZEN
+            for learns in freeze.learns(params, frozen)]))
+  return average.with_average(optimizer, ema) if ema else optimizer
 
 
-def _is_kernel(params):
+def _scale_by_name(factors: Mapping[str, float]):
+  def scale(path, update):
+    name = names.dotted(path)
+    return update * next(
+        (factor for pattern, factor in factors.items()
+         if names.matches(name, [pattern])), 1.0)
+
+  return optax.stateless(
+      lambda updates, _: jax.tree_util.tree_map_with_path(scale, updates))
+
+
+def _is_kernel(params: Any):
   # By name: the biases of attention heads have two axes as matrices have.
   return jax.tree_util.tree_map_with_path(
-      lambda path, _: any(getattr(k, 'key', None) == 'kernel' for k in path),
-      params)
+      lambda path, _: names.dotted(path).endswith('.kernel'), params)
+
+
+def init(
+    optimizer: optax.GradientTransformation, params: Any
+) -> optax.OptState:
+  """The optimizer's state, laid over the devices as the parameters are."""
+  mesh = partition.mesh_of(params)
+  state = jax.eval_shape(optimizer.init, params)
+  where = None if mesh is None else partition.shardings(state, mesh)
+  return jax.jit(optimizer.init, out_shardings=where)(params)

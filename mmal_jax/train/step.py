@@ -1,15 +1,21 @@
 """One training step, on a minibatch drawn from the aligned pairs."""
 
+from collections.abc import Iterator
 import functools
 from typing import NamedTuple
 
 from flax import nnx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from mmal_jax import sharding
 from mmal_jax.data import encode
+from mmal_jax.models import partition
 from mmal_jax.train import augment
+from mmal_jax.train import freeze
+from mmal_jax.train import gradient
 from mmal_jax.train import loss as loss_lib
 
 
@@ -21,12 +27,20 @@ class Learner(NamedTuple):
     optimizer: its optax transformation.
     batch_size: rows of a minibatch.
     shift: images are shifted at random by up to so many pixels; 0 for features.
+    loss: of embeddings, as `loss.sigmoid_loss`.
+    frozen: patterns of the parameters that the optimizer leaves alone.
+    parts: a batch's activations are held in so many parts, one after the other.
+    mesh: from `sharding.make_mesh`: where parameters and batches lie.
   """
 
   graphdef: nnx.GraphDef
   optimizer: optax.GradientTransformation
   batch_size: int
   shift: int = 0
+  loss: gradient.Loss = loss_lib.sigmoid_loss
+  frozen: tuple[str, ...] = ()
+  parts: int = 1
+  mesh: jax.sharding.Mesh | None = None
 
 
 def minibatch(
@@ -50,52 +64,44 @@ def minibatch(
   return rows, lots >= 0
 
 
-@functools.partial(jax.jit, static_argnames='learner')
+@functools.partial(
+    jax.jit, static_argnames='learner', donate_argnames=('params', 'opt_state'))
 def train_step(
     learner: Learner,
     params: nnx.State,
     opt_state: optax.OptState,
     key: jax.Array,
-    images: encode.Items,
-    texts: encode.Items,
-    aligned: jax.Array,
-    num_aligned: jax.Array,
+    batch: gradient.Batch,
 ) -> tuple[nnx.State, optax.OptState, jax.Array]:
-  """Takes one optimizer step on a random minibatch of the aligned pairs.
+  """Takes one optimizer step.
 
   Args:
-    learner: model structure, optimizer and batch size.
-    params: parameters.
-    opt_state: state of the optimizer.
+    learner: model structure, loss, optimizer.
+    params: parameters; their memory is reused.
+    opt_state: state of the optimizer; its memory is reused.
     key: typed random key of this step.
-    images: the image pool; values `[n, ...]`, ids `[n]`.
-    texts: the text pool; values `[m, ...]`, ids `[m]`.
-    aligned: `[capacity, 2]` int32: image index, text index.
-    num_aligned: scalar int32; how many rows of `aligned` are filled.
+    batch: aligned pairs.
 
   Returns:
     New parameters, new optimizer state, and the loss before the step.
   """
-  key_rows, key_shift = jax.random.split(key)
-  rows, valid = minibatch(
-      key_rows, num_aligned, len(aligned),
-      min(learner.batch_size, len(aligned)))
-  image_rows, text_rows = aligned[rows, 0], aligned[rows, 1]
-  image_batch = images.values[image_rows]
   if learner.shift:
-    image_batch = augment.random_shift(key_shift, image_batch, learner.shift)
-
-  def loss_of(params):
-    model = nnx.merge(learner.graphdef, params)
-    return loss_lib.sigmoid_loss(
-        model.encode_image(image_batch),
-        model.encode_text(texts.values[text_rows]),
-        model.logit_scale[...], model.logit_bias[...],
-        images.ids[image_rows], texts.ids[text_rows], valid)
-
-  loss, grads = jax.value_and_grad(loss_of)(params)
-  updates, opt_state = learner.optimizer.update(grads, opt_state, params)
-  return optax.apply_updates(params, updates), opt_state, loss
+    batch = batch._replace(
+        images=augment.random_shift(key, batch.images, learner.shift))
+  loss, gradients = gradient.loss_and_gradient(
+      learner.graphdef, learner.loss, params, batch, learner.frozen,
+      learner.parts)
+  _, fixed = freeze.split(params, learner.frozen)
+  gradients = freeze.join(
+      params, gradients, jax.tree.map(jnp.zeros_like, fixed), learner.frozen)
+  updates, opt_state = learner.optimizer.update(gradients, opt_state, params)
+  params = optax.apply_updates(params, updates)
+  if learner.mesh is not None:
+    params, opt_state = (
+        jax.lax.with_sharding_constraint(
+            tree, partition.shardings(tree, learner.mesh))
+        for tree in (params, opt_state))
+  return params, opt_state, loss
 
 
 def fit(
@@ -105,21 +111,68 @@ def fit(
     key: jax.Array,
     images: encode.Items,
     texts: encode.Items,
-    aligned: jax.Array,
-    num_aligned: jax.Array,
+    aligned: np.ndarray,
+    num_aligned: int | np.ndarray,
     steps: int,
 ) -> tuple[nnx.State, optax.OptState, jax.Array]:
-  """Takes `steps` steps; arguments as in `train_step`.
+  """Takes `steps` steps, each on a random minibatch of the aligned pairs.
+
+  Args:
+    learner: what is fixed over a run.
+    params: parameters.
+    opt_state: state of the optimizer.
+    key: typed random key of all these steps.
+    images: the image pool; values `[n, ...]`, ids `[n]`, on the host.
+    texts: the text pool; values `[m, ...]`, ids `[m]`, on the host.
+    aligned: `[capacity, 2]` int32: image index, text index.
+    num_aligned: how many rows of `aligned` are filled; they come first.
+    steps: at least 1.
 
   Returns:
     Parameters, optimizer state, and the mean loss over all steps.
   """
+  # Steps reuse the memory of what they are given, and others still need it.
+  params, opt_state = jax.tree.map(jnp.copy, (params, opt_state))
   # A Python loop over a jitted step: XLA's CPU backend runs a scan's body on
   # one thread.
   losses = []
-  for step in range(steps):
+  for shift_key, batch in _batches(
+      learner, key, images, texts, np.asarray(aligned), num_aligned, steps):
     params, opt_state, loss = train_step(
-        learner, params, opt_state, jax.random.fold_in(key, step),
-        images, texts, aligned, num_aligned)
+        learner, params, opt_state, shift_key, batch)
     losses.append(loss)
   return params, opt_state, jnp.mean(jnp.stack(losses))
+
+
+def _batches(
+    learner, key, images, texts, aligned, num_aligned, steps
+) -> Iterator[tuple[jax.Array, gradient.Batch]]:
+  """Yields each step's own key and its minibatch, where it belongs."""
+  size = min(learner.batch_size, len(aligned))
+  shift_keys, rows, valid = _plan(
+      key, jnp.asarray(num_aligned), len(aligned), size, steps)
+  divisor = learner.parts * (1 if learner.mesh is None else learner.mesh.size)
+  missing = -size % divisor
+  rows, valid = (
+      np.pad(np.asarray(x), ((0, 0), (0, missing))) for x in (rows, valid))
+  image_rows, text_rows = aligned[rows, 0], aligned[rows, 1]
+  for i, image_batch in enumerate(encode.stream(images.values, image_rows)):
+    batch = gradient.Batch(
+        image_batch, texts.values[text_rows[i]], images.ids[image_rows[i]],
+        texts.ids[text_rows[i]], valid[i])
+    if learner.mesh is not None:
+      where = partition.batch_rows(learner.mesh)
+      batch = gradient.Batch(*(sharding.shard_rows(x, where) for x in batch))
+    yield shift_keys[i], batch
+
+
+@functools.partial(
+    jax.jit, static_argnames=('capacity', 'batch_size', 'steps'))
+def _plan(key, num_aligned, capacity, batch_size, steps):
+  """The keys of all steps, and the rows of their minibatches."""
+  def of_step(step):
+    key_rows, key_shift = jax.random.split(jax.random.fold_in(key, step))
+    rows, valid = minibatch(key_rows, num_aligned, capacity, batch_size)
+    return key_shift, rows, valid
+
+  return jax.vmap(of_step)(jnp.arange(steps))

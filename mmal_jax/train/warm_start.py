@@ -10,7 +10,6 @@ from absl import logging
 import flax
 from flax import nnx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -70,11 +69,11 @@ def warm_start(
       graphdef,
       optimizer_lib.make_optimizer(peak_lr, steps, weight_decay),
       batch_size, shift)
-  images, texts = jax.tree.map(jnp.asarray, (pairs.images, pairs.texts))
-  rows = jnp.arange(len(pairs), dtype=jnp.int32)
+  rows = np.arange(len(pairs), dtype=np.int32)
   params, _, loss = step_lib.fit(
-      learner, params, learner.optimizer.init(params), jax.random.key(seed),
-      images, texts, jnp.stack([rows, rows], axis=1), jnp.int32(len(pairs)),
+      learner, params, optimizer_lib.init(learner.optimizer, params),
+      jax.random.key(seed),
+      pairs.images, pairs.texts, np.stack([rows, rows], axis=1), len(pairs),
       steps)
   logging.info('Warm start: mean loss %.3f over %d steps.', loss, steps)
   if path is not None:
@@ -90,7 +89,9 @@ def _digest(params, pairs, recipe) -> str:
   for package in (models, train):
     for path in sorted(pathlib.Path(package.__path__[0]).glob('*.py')):
       digest.update(path.read_bytes())
-  for leaf in jax.tree.leaves((params, pairs.images, pairs.texts)):
+  for leaf in jax.tree.leaves((params, [
+      array for items in (pairs.images, pairs.texts)
+      for array in (items.values, items.ids)])):
     digest.update(repr((leaf.shape, str(leaf.dtype))).encode())
     digest.update(np.ascontiguousarray(leaf).data)
   return digest.hexdigest()[:24]

@@ -1,0 +1,105 @@
+"""Loss and gradient of a whole batch, at once or part by part.
+
+A contrastive loss looks at all pairs of a batch, so that the gradients of its
+parts do not add up to its own. The embeddings of all parts come first, then
+the loss's gradient in them, and with it each part once more.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+
+from mmal_jax.train import freeze
+
+
+class Batch(NamedTuple):
+  """b aligned pairs.
+
+  Attributes:
+    images: `[b, h, w, 3]` uint8 pixels or `[b, d]` features.
+    texts: `[b, length]` int32 tokens or `[b, d]` features.
+    image_ids: `[b]` int32; equal images have equal numbers.
+    text_ids: `[b]` int32.
+    valid: `[b]` bool; False for rows of padding.
+  """
+
+  images: jax.Array
+  texts: jax.Array
+  image_ids: jax.Array
+  text_ids: jax.Array
+  valid: jax.Array
+
+
+# As `loss.sigmoid_loss`.
+Loss = Callable[..., jax.Array]
+
+
+def loss_and_gradient(
+    graphdef: nnx.GraphDef,
+    loss: Loss,
+    params: nnx.State,
+    batch: Batch,
+    frozen: tuple[str, ...] = (),
+    parts: int = 1,
+) -> tuple[jax.Array, list[jax.Array]]:
+  """The loss, and its gradient in the parameters that learn.
+
+  Args:
+    graphdef: of a `DualEncoder`.
+    loss: of embeddings, scale, bias, ids and validity.
+    params: all parameters.
+    batch: b pairs; `parts` divides b.
+    frozen: patterns of the parameters that do not learn.
+    parts: in how many parts activations are held one after the other; the
+      result is the same but for rounding.
+
+  Returns:
+    Scalar loss; gradients in the order of `freeze.split(params, frozen)[0]`.
+
+  References:
+    Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory
+    Limited Setup, 2021, section 3 (gradient cache).
+  """
+  learnt, fixed = freeze.split(params, frozen)
+
+  def model(learnt):
+    return nnx.merge(
+        graphdef, freeze.join(params, learnt, fixed, frozen))
+
+  def encode(learnt, images, texts):
+    encoder = model(learnt)
+    return encoder.encode_image(images), encoder.encode_text(texts)
+
+  def loss_of(learnt, image_embeddings, text_embeddings):
+    encoder = model(learnt)
+    return loss(
+        image_embeddings, text_embeddings, encoder.logit_scale[...],
+        encoder.logit_bias[...], batch.image_ids, batch.text_ids, batch.valid)
+
+  if parts == 1:
+    return jax.value_and_grad(lambda learnt: loss_of(
+        learnt, *encode(learnt, batch.images, batch.texts)))(learnt)
+
+  # Every parts-th row: each device then has its share of every part.
+  pieces = jax.tree.map(
+      lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1),
+      (batch.images, batch.texts))
+  embeddings = jax.lax.map(lambda piece: encode(learnt, *piece), pieces)
+  whole = jax.tree.map(
+      lambda x: x.swapaxes(0, 1).reshape(-1, x.shape[-1]), embeddings)
+  value, (gradient, *cotangents) = jax.value_and_grad(
+      loss_of, argnums=(0, 1, 2))(learnt, *whole)
+  cotangents = jax.tree.map(
+      lambda x: x.reshape(-1, parts, x.shape[-1]).swapaxes(0, 1),
+      tuple(cotangents))
+
+  def add_part(gradient, inputs):
+    piece, cotangent = inputs
+    _, pull_back = jax.vjp(lambda learnt: encode(learnt, *piece), learnt)
+    return jax.tree.map(jnp.add, gradient, pull_back(cotangent)[0]), None
+
+  gradient, _ = jax.lax.scan(add_part, gradient, (pieces, cotangents))
+  return value, gradient

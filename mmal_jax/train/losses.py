@@ -1,0 +1,26 @@
+"""Every loss by name: `LOSSES[name](mesh) -> Loss`."""
+
+import functools
+
+import jax
+
+from mmal_jax.models import partition
+from mmal_jax.train import chunked
+from mmal_jax.train import gradient
+from mmal_jax.train import loss
+from mmal_jax.train import ring
+from mmal_jax.train import softmax
+
+
+def _ring(mesh: jax.sharding.Mesh | None) -> gradient.Loss:
+  if mesh is None:  # One device is a ring of its own.
+    return chunked.sigmoid_loss
+  return functools.partial(ring.sigmoid_loss, rows=partition.batch_rows(mesh))
+
+
+LOSSES = {
+    'sigmoid': lambda mesh: loss.sigmoid_loss,
+    'sigmoid_chunked': lambda mesh: chunked.sigmoid_loss,
+    'sigmoid_ring': _ring,
+    'softmax': lambda mesh: softmax.softmax_loss,
+}
