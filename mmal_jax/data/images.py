@@ -29,18 +29,24 @@ def decode(
   Raises:
     ValueError: if it is none of the three formats, or damaged.
   """
+  image = open_rgb(source)
+  if size is not None and image.size != (size, size):
+    image = image.resize((size, size), Image.Resampling.BICUBIC)
+  return np.asarray(image)
+
+
+def open_rgb(source: bytes | str | os.PathLike[str]) -> Image.Image:
+  """`decode` without its last step: an RGB image, upright, of its own size."""
   file = io.BytesIO(source) if isinstance(source, bytes) else source
   try:
     with Image.open(file, formats=FORMATS) as image:
-      image = _to_rgb(ImageOps.exif_transpose(image))
-      if size is not None and image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BICUBIC)
-      return np.asarray(image)
+      return to_rgb(ImageOps.exif_transpose(image))
   except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
     raise ValueError(f'cannot be read as {"/".join(FORMATS)}: {e}') from e
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+  """Converts what Pillow has opened; what is transparent is laid on white."""
   if image.mode.startswith('I'):
     # Pillow's own conversion clips 16-bit greys to 255: scale them instead.
     grey = np.asarray(image, np.float32) / 257.0

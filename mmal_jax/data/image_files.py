@@ -1,0 +1,169 @@
+"""Images that stay in their files until they are needed."""
+
+import collections
+from collections.abc import Iterable, Iterator, Sequence
+import concurrent.futures
+import contextlib
+import hashlib
+import os
+import pathlib
+
+import numpy as np
+
+from mmal_jax.data import images as images_lib
+from mmal_jax.data import preprocess as preprocess_lib
+
+
+class ImageFiles:
+  """n images as one lazy array.
+
+  Attributes:
+    paths: of the n files.
+    preprocess: what is done to each.
+    shape: `(n, size, size, 3)`.
+    dtype: uint8.
+  """
+
+  dtype = np.dtype(np.uint8)
+
+  def __init__(
+      self,
+      paths: Iterable[str | os.PathLike[str]],
+      preprocess: preprocess_lib.Preprocess,
+  ):
+    self.paths = tuple(map(pathlib.Path, paths))
+    self.preprocess = preprocess
+    size = preprocess.size
+    self.shape = (len(self.paths), size, size, 3)
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  def select(self, rows: np.ndarray) -> 'ImageFiles':
+    """The files at `rows`, in that order, still unread.
+
+    Args:
+      rows: `[m]` int, within `[0, n)`.
+
+    Raises:
+      IndexError: if a row is out of range.
+    """
+    return ImageFiles(
+        [self.paths[row] for row in _checked(rows, len(self))], self.preprocess)
+
+  def take(self, rows: np.ndarray) -> np.ndarray:
+    """Decodes the images at `rows` by several threads.
+
+    Args:
+      rows: `[m]` int, within `[0, n)`, in any order.
+
+    Returns:
+      `[m, size, size, 3]` uint8.
+
+    Raises:
+      IndexError: if a row is out of range.
+      ValueError: if a file is damaged or gone, with its path.
+    """
+    with contextlib.closing(self.stream([rows])) as batches:
+      return next(batches)
+
+  def stream(
+      self, batches: Iterable[np.ndarray], ahead: int = 2
+  ) -> Iterator[np.ndarray]:
+    """Decodes batch after batch, the next ones while one is in use.
+
+    Closing it early (or leaving a `for` loop over it) ends its threads: images
+    that are being decoded are finished, those that wait are dropped.
+
+    Args:
+      batches: `[m]` int each, as for `take`. Taken from the iterator `ahead`
+        batches before they are needed, in the thread that asks for them.
+      ahead: how many batches are decoded beyond the one in use; they are in
+        memory. At least 1.
+
+    Yields:
+      `[m, size, size, 3]` uint8, in the order of `batches`.
+
+    Raises:
+      IndexError: if a row is out of range.
+      ValueError: if `ahead` is below 1, or a file is damaged or gone: then when
+        its batch's turn comes.
+    """
+    if ahead < 1:
+      raise ValueError(f'ahead={ahead!r} must be at least 1.')
+    return self._stream(batches, ahead)
+
+  def _stream(self, batches, ahead: int) -> Iterator[np.ndarray]:
+    # More than cores: while some wait for the disk, others decode.
+    pool = concurrent.futures.ThreadPoolExecutor(
+        (os.cpu_count() or 1) + 4, thread_name_prefix='ImageFiles')
+    coming = collections.deque()
+    try:
+      for rows in batches:
+        rows = _checked(rows, len(self))
+        pixels = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        coming.append((pixels, [
+            pool.submit(self._decode, row, pixels[i:i + 1])
+            for i, row in enumerate(rows)]))
+        if len(coming) > ahead:
+          yield _finish(*coming.popleft())
+      while coming:
+        yield _finish(*coming.popleft())
+    finally:
+      pool.shutdown(cancel_futures=True)
+
+  def _decode(self, row: int, out: np.ndarray) -> None:
+    path = self.paths[row]
+    try:
+      out[0] = self.preprocess.apply(images_lib.open_rgb(path))
+    except ValueError as e:
+      raise ValueError(f'image {str(path)!r} {e}') from e
+
+
+def item_ids(files: ImageFiles) -> np.ndarray:
+  """Numbers images so that two have the same number iff their files are equal.
+
+  As `schema.item_ids` does for arrays, but by SHA-256 of the files' bytes: the
+  images need not be decoded, and files that are equal only after they have been
+  shrunk keep their own numbers.
+
+  Args:
+    files: n images.
+
+  Returns:
+    `[n]` int32 in order of first appearance.
+
+  Raises:
+    ValueError: if a file cannot be read, with its path.
+  """
+  seen: dict[bytes, int] = {}
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    digests = pool.map(_digest, files.paths)
+    return np.array([seen.setdefault(d, len(seen)) for d in digests], np.int32)
+
+
+def _digest(path: pathlib.Path) -> bytes:
+  try:
+    with path.open('rb') as file:
+      return hashlib.file_digest(file, 'sha256').digest()
+  except OSError as e:
+    raise ValueError(f'image {str(path)!r} cannot be read: {e}') from e
+
+
+def _finish(
+    pixels: np.ndarray, decoding: Sequence[concurrent.futures.Future]
+) -> np.ndarray:
+  for one in decoding:
+    one.result()
+  return pixels
+
+
+def _checked(rows: np.ndarray, n: int) -> list[int]:
+  rows = np.asarray(rows)
+  if rows.ndim != 1 or rows.size and rows.dtype.kind not in 'iu':
+    raise TypeError(
+        f'rows is {rows.dtype} of shape {rows.shape}; [m] int is needed.')
+  if rows.size and not 0 <= rows.min() <= rows.max() < n:
+    raise IndexError(f'rows reach from {rows.min()} to {rows.max()}, but there '
+                     f'are {n} images.')
+  return rows.astype(np.int64).tolist()
