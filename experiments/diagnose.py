@@ -30,6 +30,7 @@ import ml_collections
 import numpy as np
 
 from experiments import build as build_lib
+from experiments import check as check_lib
 from experiments import folders
 from experiments import report
 from experiments import workdir as workdir_lib
@@ -47,7 +48,7 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
   """The table of an experiment: means and spreads over seeds."""
   config = ml_collections.ConfigDict(
       json.loads((folder / workdir_lib.CONFIG).read_text()))
-  build_lib.check(config)
+  check_lib.check(config)
   records = workdir_lib.read_lines(folder / workdir_lib.QUERIES)
   expected = config.rounds * len(config.strategies) * len(config.seeds)
   if config.rounds < 2 or len(records) < expected:

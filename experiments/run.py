@@ -23,6 +23,7 @@ import numpy as np
 import tqdm
 
 from experiments import build as build_lib
+from experiments import check as check_lib
 from experiments import compilations
 from experiments import folders
 from experiments import plot
@@ -33,14 +34,23 @@ from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import views
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.evaluate import evaluate
+from mmal_jax.models import presets
 
-_DEFAULT_CONFIG = os.path.join(
-    os.path.dirname(__file__), 'configs', 'colorswap.py')
+_CONFIGS = os.path.join(os.path.dirname(__file__), 'configs')
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None,
     'What to run: a Python file with get_config(). Any of its values is a flag,'
     ' too: --config.train.peak_lr=1e-4. Default: experiments/configs/'
-    'colorswap.py.')
+    'colorswap.py; with --init, experiments/configs/pretrained.py.')
+_INIT = flags.DEFINE_string(
+    'init', None,
+    'Checkpoint to start from: a folder in Hugging Face\'s layout (config.json,'
+    ' model.safetensors, the tokenizer, preprocessor_config.json), a '
+    'repository\'s name, or a .npz of big_vision.')
+_MODEL = flags.DEFINE_string(
+    'model', None,
+    'What --init must hold, to be refused otherwise, out of: '
+    f'{", ".join(presets.PRESETS)}.')
 _STRATEGIES = flags.DEFINE_list(
     'strategies', None,
     'Strategies to compare, with commas between them, out of: '
@@ -69,6 +79,10 @@ def configure() -> Any:
   """
   config = _CONFIG.value
   with config.unlocked():
+    if _INIT.value is not None:
+      config.init = _INIT.value
+    if _MODEL.value is not None:
+      config.model.name = _MODEL.value
     if _STRATEGIES.value is not None:
       config.strategies = tuple(_STRATEGIES.value)
     if _SEEDS.value is not None:
@@ -81,7 +95,7 @@ def configure() -> Any:
     if _ROUNDS.value is not None:
       config.rounds = _ROUNDS.value
     if _BUDGET.value is not None:
-      build_lib.check(config)  # of a batch of 0
+      check_lib.check(config)  # of a batch of 0
       rounds, rest = divmod(_BUDGET.value, config.batch)
       if rest:
         raise ValueError(f'budget={_BUDGET.value} is not a multiple of batch='
@@ -90,7 +104,7 @@ def configure() -> Any:
         raise ValueError(f'budget={_BUDGET.value} is not rounds={_ROUNDS.value}'
                          f' * batch={config.batch}: give one of the two.')
       config.rounds = rounds
-  build_lib.check(config)
+  check_lib.check(config)
   return config
 
 
@@ -141,7 +155,9 @@ def run(config: Any) -> str:
   folder = workdir_lib.claim(folders.WORKDIR.value)
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
   if experiment.data.tokenizer is not None:
-    experiment.data.tokenizer.save(str(folder / workdir_lib.TOKENIZER))
+    save = experiment.data.tokenizer.save
+    save(folder / workdir_lib.PRETRAINED if experiment.pretrained
+         else str(folder / workdir_lib.TOKENIZER))
   curves = {strategy: [] for strategy in config.strategies}
   total = len(config.seeds) * len(curves) * config.rounds
   with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True) as bar:
@@ -177,11 +193,17 @@ def main(argv: Sequence[str]) -> None:
   print(f'Written to {folders.WORKDIR.value}.')
 
 
+def _names(argv: Sequence[str], flag: str) -> bool:
+  return any(re.fullmatch(f'--?{flag}(=.*)?', a) for a in argv[1:])
+
+
 def parse_flags(argv: Sequence[str]) -> Sequence[str]:
   """Parses them; makes one line of whatever a misspelt config value raises."""
   # A default given to the flag would be read, and fail, on import.
-  if not any(re.fullmatch('--?config(=.*)?', a) for a in argv[1:]):
-    argv = [argv[0], f'--config={_DEFAULT_CONFIG}', *argv[1:]]
+  if not _names(argv, 'config'):
+    default = 'pretrained' if _names(argv, 'init') else 'colorswap'
+    path = os.path.join(_CONFIGS, f'{default}.py')
+    argv = [argv[0], f'--config={path}', *argv[1:]]
   try:
     positional = flags.FLAGS(argv)
     _CONFIG.value.keys()  # Raises if the file could not be read.

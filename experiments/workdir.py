@@ -11,12 +11,14 @@ import numpy as np
 # All that an experiment writes, and so all that `--overwrite` may remove.
 CONFIG = 'config.json'
 TOKENIZER = 'tokenizer.json'
+PRETRAINED = 'pretrained'
 METRICS = 'metrics.jsonl'
 QUERIES = 'queries.jsonl'
 SUMMARY = 'summary.json'
 CURVES = 'curves.png'
 STATES = 'states'
-_OURS = (CONFIG, TOKENIZER, METRICS, QUERIES, SUMMARY, CURVES, STATES)
+_OURS = (CONFIG, TOKENIZER, PRETRAINED, METRICS, QUERIES, SUMMARY, CURVES,
+         STATES)
 
 
 def check(

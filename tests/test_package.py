@@ -12,8 +12,8 @@ import mmal_jax
 
 _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
-_FLOW = ['sharding', 'checkpoint', 'data', 'models', 'embed', 'acquire',
-         'align', 'train', 'evaluate', 'state', 'loop']
+_FLOW = ['sharding', 'checkpoint', 'data', 'models', 'embed', 'embed_disk',
+         'acquire', 'align', 'train', 'evaluate', 'state', 'loop']
 
 
 def _imports(path):

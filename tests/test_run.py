@@ -17,6 +17,7 @@ from PIL import Image
 import pytest
 
 from experiments import build
+from experiments import check
 from experiments import diagnose
 from experiments import report
 from experiments import run
@@ -226,10 +227,10 @@ def test_a_bad_config_is_one_line(tmp_path, argument, what):
 
 def test_a_config_that_lacks_a_value_is_told_which():
   config = colorswap.get_config()
-  build.check(config)
+  check.check(config)
   del config.train.restart
   with pytest.raises(ValueError, match='the config lacks train.restart'):
-    build.check(config)
+    check.check(config)
 
 
 @pytest.mark.parametrize('key,value', [
@@ -242,7 +243,7 @@ def test_a_config_of_a_wrong_kind(key, value):
   section = config[sections[0]] if sections else config
   section[name] = value
   with pytest.raises(ValueError, match=key.split('.')[-1]):
-    build.check(config)
+    check.check(config)
 
 
 def test_the_config_sets_what_a_strategy_takes_and_a_variant_leaves_open():

@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 import dataclasses
+import functools
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
 import tokenizers
 
+from mmal_jax.data import image_files
+from mmal_jax.data import preprocess as preprocess_lib
+from mmal_jax.data import pretrained_tokenizer
 from mmal_jax.data import schema
 from mmal_jax.data import tokenizer as tokenizer_lib
 
-
-Values = np.ndarray
+Values = np.ndarray | image_files.ImageFiles
+Tokenizer = tokenizers.Tokenizer | pretrained_tokenizer.PretrainedTokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +61,7 @@ class EncodedDataset(NamedTuple):
   pool: EncodedPairs
   test: EncodedPairs
   pretrain: EncodedPairs | None
-  tokenizer: tokenizers.Tokenizer | None
+  tokenizer: Tokenizer | None
 
 
 def stream(
@@ -73,30 +78,74 @@ def stream(
   return values.stream(batches)
 
 
+def digest(items: Items) -> str:
+  """Hexadecimal SHA-256 of all that makes the items what they are."""
+  values = items.values
+  if isinstance(values, np.ndarray):
+    found = hashlib.sha256(repr((values.shape, str(values.dtype))).encode())
+    found.update(np.ascontiguousarray(values).data)
+  else:
+    found = hashlib.sha256(repr(values.preprocess).encode())
+    for one in image_files.digests(values):
+      found.update(one)
+  found.update(np.ascontiguousarray(items.ids).data)
+  return found.hexdigest()
+
+
 def encode(
-    dataset: schema.Dataset, vocab_size: int = 512, max_tokens: int = 64
+    dataset: schema.Dataset,
+    vocab_size: int = 512,
+    max_tokens: int = 64,
+    tokenizer: pretrained_tokenizer.PretrainedTokenizer | None = None,
+    preprocess: preprocess_lib.Preprocess | None = None,
 ) -> EncodedDataset:
   """Tokenizes texts, where there are any, and numbers equal items.
 
-  The tokenizer learns from `pretrain` and `pool` only. Rows are as long as the
-  longest text of these two, and at most `max_tokens`.
+  Args:
+    dataset: of images and texts, or of features.
+    vocab_size: of a tokenizer that is trained here, on `pretrain` and `pool`
+      only, where none is given.
+    max_tokens: upper bound on the tokens of a text; rows are as long as the
+      longest text of these two.
+    tokenizer: of a published checkpoint, in place of one that is trained.
+    preprocess: what is done to images; None leaves them as they are.
+
+  Raises:
+    ValueError: if `tokenizer` or `preprocess` is given and items are features.
   """
   pool, test, pretrain = dataset.pool, dataset.test, dataset.pretrain
-  if isinstance(pool.texts, np.ndarray):
-    tokenizer, length = None, 0
+  features = isinstance(pool.texts, np.ndarray)
+  if features and (tokenizer is not None or preprocess is not None):
+    raise ValueError(
+        f'dataset {dataset.name!r} holds features; a pretrained model needs '
+        'images and texts.')
+  if features or tokenizer is not None:
+    to_tokens = tokenizer
   else:
     seen = list(pool.texts) + ([] if pretrain is None else list(pretrain.texts))
     tokenizer = tokenizer_lib.train(seen, vocab_size)
-    length = min(max_tokens, tokenizer_lib.longest(tokenizer, seen))
+    to_tokens = functools.partial(
+        tokenizer_lib.tokenize, tokenizer,
+        length=min(max_tokens, tokenizer_lib.longest(tokenizer, seen)))
 
   def encode_pairs(pairs: schema.Pairs) -> EncodedPairs:
-    texts = (pairs.texts if tokenizer is None
-             else tokenizer_lib.tokenize(tokenizer, pairs.texts, length))
+    texts = pairs.texts if features else to_tokens(pairs.texts)
     return EncodedPairs(
-        Items(pairs.images, schema.item_ids(pairs.images)),
+        _encode_images(pairs.images, preprocess),
         Items(texts, schema.item_ids(pairs.texts)),
         pairs.groups)
 
   return EncodedDataset(
       encode_pairs(pool), encode_pairs(test),
       None if pretrain is None else encode_pairs(pretrain), tokenizer)
+
+
+def _encode_images(images, preprocess) -> Items:
+  if isinstance(images, image_files.ImageFiles):
+    if preprocess is not None:
+      images = image_files.ImageFiles(images.paths, preprocess)
+    return Items(images, image_files.item_ids(images))
+  ids = schema.item_ids(images)
+  if preprocess is not None:
+    images = np.stack([preprocess.apply(image) for image in images])
+  return Items(images, ids)

@@ -137,9 +137,18 @@ def item_ids(files: ImageFiles) -> np.ndarray:
     ValueError: if a file cannot be read, with its path.
   """
   seen: dict[bytes, int] = {}
+  return np.array(
+      [seen.setdefault(d, len(seen)) for d in digests(files)], np.int32)
+
+
+def digests(files: ImageFiles) -> list[bytes]:
+  """SHA-256 of every file's bytes.
+
+  Raises:
+    ValueError: if a file cannot be read, with its path.
+  """
   with concurrent.futures.ThreadPoolExecutor() as pool:
-    digests = pool.map(_digest, files.paths)
-    return np.array([seen.setdefault(d, len(seen)) for d in digests], np.int32)
+    return list(pool.map(_digest, files.paths))
 
 
 def _digest(path: pathlib.Path) -> bytes:

@@ -5,6 +5,7 @@ The table is JSON lines, `{"image": path, "text": ..., "group": optional,
 """
 
 from collections.abc import Iterator
+import concurrent.futures
 import csv
 import hashlib
 import io
@@ -15,7 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmal_jax.data import image_files
 from mmal_jax.data import images as images_lib
+from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
 
@@ -37,9 +40,10 @@ class Row(NamedTuple):
 def load(
     folder: str | os.PathLike[str],
     pairs: str = 'pairs.jsonl',
-    image_size: int = 64,
+    image_size: int | None = None,
     test_fraction: float = 0.2,
     seed: int = 0,
+    preprocess: preprocess_lib.Preprocess | None = None,
 ) -> schema.Dataset:
   """Reads a folder of JPEG, PNG or WebP images with their texts.
 
@@ -47,11 +51,14 @@ def load(
     folder: where the images and the table lie. An image's path in the table is
       relative to it and may not lead out of it.
     pairs: file name of the table, ending in `.jsonl` or `.csv`.
-    image_size: every image is resized to this height and width in pixels.
+    image_size: every image is resized to this height and width in pixels and
+      kept in memory; 64 if None.
     test_fraction: share of rows held out for evaluation, where rows name no
       split of their own. Rows that share an image, be it under two names, or a
       group stay together.
     seed: of that division.
+    preprocess: in place of `image_size`: images stay in their files, and this
+      is done to them whenever they are needed.
 
   Returns:
     The dataset. `group` joins two rows to one Winoground example. `pretrain`
@@ -62,18 +69,15 @@ def load(
       numbers.
   """
   folder = pathlib.Path(folder)
+  if preprocess is not None and image_size is not None:
+    raise ValueError(f'image_size={image_size!r} is given, but the model takes '
+                     f'images of {preprocess.size}: leave it out.')
+  image_size = 64 if image_size is None else image_size
   if image_size < 1:
     raise ValueError(f'image_size={image_size!r} must be at least 1.')
   problems: list[str] = []
   rows = _check(_read(folder / pairs, problems), folder, problems)
-  pixels = {}
-  for row in rows:
-    if row.image not in pixels:
-      try:
-        pixels[row.image] = images_lib.decode(row.image, image_size)
-      except ValueError as e:
-        pixels[row.image] = None
-        problems.append(f'line {row.line}: image {row.image.name!r} {e}')
+  pixels = _decoded(rows, image_size, preprocess is None, problems)
   digests = _digests(pixels)
   problems += _overlaps(rows, digests)
   if not rows and not problems:
@@ -86,8 +90,33 @@ def load(
         + problems[:_MAX_SHOWN] + more))
   split = _split(rows, digests, test_fraction, seed)
   return schema.Dataset('paired_folder', **{
-      name: _pairs([row for row, s in zip(rows, split) if s == name], pixels)
+      name: _pairs(
+          [row for row, s in zip(rows, split) if s == name], pixels, preprocess)
       for name in SPLITS if name in split})
+
+
+def _decoded(
+    rows, size: int, keep: bool, problems: list[str]
+) -> dict[pathlib.Path, np.ndarray | None]:
+  """Pixels of every readable file; nothing in their place unless `keep`."""
+  lines: dict[pathlib.Path, int] = {}
+  for row in rows:
+    lines.setdefault(row.image, row.line)
+
+  def decode(path):
+    try:
+      pixels = images_lib.decode(path, size)
+      return pixels if keep else pixels[:0]
+    except ValueError as e:
+      return e
+
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    found = dict(zip(lines, pool.map(decode, lines)))
+  for path, one in found.items():
+    if isinstance(one, ValueError):
+      problems.append(f'line {lines[path]}: image {path.name!r} {one}')
+      found[path] = None
+  return found
 
 
 def _read(
@@ -251,11 +280,14 @@ def _split(
   return ['test' if t else 'pool' for t in is_test]
 
 
-def _pairs(rows: list[Row], pixels) -> schema.Pairs:
+def _pairs(rows: list[Row], pixels, preprocess) -> schema.Pairs:
   digests: dict[str, int] = {}
   groups = [-1 if row.group is None
             else digests.setdefault(row.group, len(digests)) for row in rows]
+  images = (
+      np.stack([pixels[row.image] for row in rows]) if preprocess is None
+      else image_files.ImageFiles([row.image for row in rows], preprocess))
   return schema.Pairs(
-      np.stack([pixels[row.image] for row in rows]),
+      images,
       tuple(row.text for row in rows),
       np.array(groups, np.int32))

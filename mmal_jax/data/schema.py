@@ -5,8 +5,10 @@ import dataclasses
 
 import numpy as np
 
-# What a modality's items may be: encoded pixels, strings, or feature rows.
-Images = np.ndarray
+from mmal_jax.data import image_files
+
+# What a modality's items may be: pixels, files, strings, or feature rows.
+Images = np.ndarray | image_files.ImageFiles
 Texts = Sequence[str] | np.ndarray
 
 
@@ -15,7 +17,8 @@ class Pairs:
   """n image-text pairs, row by row.
 
   Attributes:
-    images: `[n, h, w, 3]` uint8 pixels, or `[n, d]` float32 features.
+    images: `[n, h, w, 3]` uint8 pixels, be they in memory or in n files, or
+      `[n, d]` float32 features.
     texts: n strings, or `[n, d]` float32 features.
     groups: `[n]` int32. The rows that share a number are one Winoground group:
       captions of the same words, told apart only by their images. -1: none.

@@ -32,6 +32,7 @@ def warm_start(
     peak_lr: float = 1e-3,
     weight_decay: float = 1e-4,
     shift: int = 0,
+    mesh: jax.sharding.Mesh | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> nnx.State:
   """Trains a fresh model on `pretrain`, once a cache folder.
@@ -46,6 +47,7 @@ def warm_start(
     peak_lr: highest learning rate.
     weight_decay: AdamW's.
     shift: augmentation, in pixels.
+    mesh: where the parameters lie.
     cache_dir: keeps results by a digest of all that goes in; None keeps none.
 
   Returns:
@@ -68,7 +70,7 @@ def warm_start(
   learner = step_lib.Learner(
       graphdef,
       optimizer_lib.make_optimizer(peak_lr, steps, weight_decay),
-      batch_size, shift)
+      batch_size, shift, mesh=mesh)
   rows = np.arange(len(pairs), dtype=np.int32)
   params, _, loss = step_lib.fit(
       learner, params, optimizer_lib.init(learner.optimizer, params),
@@ -89,9 +91,9 @@ def _digest(params, pairs, recipe) -> str:
   for package in (models, train):
     for path in sorted(pathlib.Path(package.__path__[0]).glob('*.py')):
       digest.update(path.read_bytes())
-  for leaf in jax.tree.leaves((params, [
-      array for items in (pairs.images, pairs.texts)
-      for array in (items.values, items.ids)])):
+  for items in (pairs.images, pairs.texts):
+    digest.update(encode.digest(items).encode())
+  for leaf in jax.tree.leaves(params):
     digest.update(repr((leaf.shape, str(leaf.dtype))).encode())
     digest.update(np.ascontiguousarray(leaf).data)
   return digest.hexdigest()[:24]

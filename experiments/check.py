@@ -1,0 +1,127 @@
+"""Refuses a config that cannot be run, before any data is read."""
+
+from collections.abc import Mapping
+import inspect
+import math
+from typing import Any
+
+import ml_collections
+
+from experiments import pretrained as pretrained_lib
+from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.align import registry as oracles_lib
+from mmal_jax.data import registry as datasets_lib
+from mmal_jax.models import presets
+from mmal_jax.models import registry as models_lib
+from mmal_jax.train import losses
+
+
+def lookup(registry: Mapping[str, Any], kind: str, name: str) -> Any:
+  """An entry of a registry, or an error that lists its names."""
+  if name not in registry:
+    raise ValueError(f'{kind}={name!r} is unknown; known are '
+                     f'{", ".join(sorted(registry))}.')
+  return registry[name]
+
+
+# The least value of every number that a config must have. Where it is an
+# integer, the number must be one; where it is a float, it may be either.
+_LEAST = {
+    'rounds': 1, 'batch': 1, 'acquisition.coreset_ratio': 1.0,
+    'train.steps_per_round': 1, 'train.batch_size': 1, 'train.peak_lr': 0.0,
+    'train.weight_decay': 0.0, 'train.shift': 0, 'train.restart': 0,
+}
+# And of those that it may have.
+_LEAST_OPTIONAL = {
+    'text.vocab_size': 256, 'text.max_tokens': 1, 'warm_start.steps': 1,
+    'warm_start.batch_size': 1, 'warm_start.peak_lr': 0.0,
+    'warm_start.weight_decay': 0.0, 'warm_start.shift': 0,
+    'train.parts': 1, 'train.ema': 0.0, 'train.clip': 0.0,
+    'train.warmup_fraction': 0.0, 'mesh.data': -1, 'mesh.fsdp': 1,
+    'model.image_size': 1,
+}
+_TRAIN = ('steps_per_round', 'batch_size', 'peak_lr', 'weight_decay', 'shift',
+          'restart', 'loss', 'freeze', 'lr_factors', 'parts', 'ema', 'clip',
+          'warmup_fraction')
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+  """Refuses what can be refused before any data is read.
+
+  Raises:
+    ValueError: naming the value and what is allowed.
+  """
+  for key in (*_LEAST, 'strategies', 'seeds', 'oracle', 'dataset.name',
+              'model.name'):
+    if _value(config, key) is None:
+      raise ValueError(f'the config lacks {key}.')
+  for key, least in (_LEAST | _LEAST_OPTIONAL).items():
+    value = _value(config, key)
+    kind = int if isinstance(least, int) else (int, float)
+    if value is not None and not (
+        isinstance(value, kind) and least <= value < math.inf):
+      raise ValueError(f'{key}={value!r} must be a finite number of at least '
+                       f'{least}.')
+  if list(config.acquisition) != ['coreset_ratio']:
+    raise ValueError(f'acquisition={list(config.acquisition)!r} may hold '
+                     'coreset_ratio alone.')
+  unknown = [key for key in config.train if key not in _TRAIN]
+  if unknown:
+    raise ValueError(
+        f'train.{unknown[0]} is unknown; known are {", ".join(_TRAIN)}.')
+  lookup(losses.LOSSES, 'train.loss', config.train.get('loss', 'sigmoid'))
+  for kind in ('strategies', 'seeds'):
+    values = config[kind]
+    if not isinstance(values, (list, tuple)):
+      raise ValueError(f'{kind}={values!r} must be a tuple.')
+    if not values or len(set(values)) < len(values):
+      raise ValueError(f'{kind}={list(values)!r}: at least one is needed, and '
+                       'none twice.')
+  for name in config.strategies:
+    lookup(strategies_lib.STRATEGIES, 'strategies', name)
+  for seed in config.seeds:
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+      raise ValueError(f'seeds={list(config.seeds)!r} must be integers within '
+                       '[0, 2**32).')
+  lookup(oracles_lib.ORACLES, 'oracle', config.oracle)
+  load = lookup(datasets_lib.DATASETS, 'dataset.name', config.dataset.name)
+  for name, parameter in inspect.signature(load).parameters.items():
+    # Configs leave the user's own paths open: a None there was never filled.
+    if parameter.default is parameter.empty and config.dataset.get(
+        name, '') is None:
+      raise ValueError(f'dataset.{name} is not given: '
+                       f'add --config.dataset.{name}=PATH.')
+  _check_model(config)
+
+
+def _check_model(config) -> None:
+  """Whether the model can be built: of its own, or from a checkpoint."""
+  name, init = config.model.name, config.get('init')
+  published = dict.fromkeys((pretrained_lib.ANY, *presets.PRESETS))
+  lookup(models_lib.MODELS | published, 'model.name', name)
+  if name in published and init is None:
+    raise ValueError(f'model.name={name!r} needs a checkpoint: add '
+                     '--init=DIR.')
+  if init is None:
+    return
+  if name not in published:
+    raise ValueError(
+        f'init={init!r} is given, but model.name={name!r} is none of '
+        f'{", ".join(published)}.')
+  if config.get('warm_start') is not None:
+    raise ValueError(f'init={init!r} takes the place of warm_start: leave one '
+                     'of the two out.')
+  unknown = set(config.model) - {'name', 'dtype', 'remat', 'image_size'}
+  if unknown:
+    raise ValueError(f'model.{min(unknown)} is not for a checkpoint, which says'
+                     ' that itself.')
+  if set(config.get('text', {})) - {'folder'}:
+    raise ValueError(f'text={list(config.text)!r} may hold folder alone where '
+                     'a checkpoint is given.')
+
+
+def _value(config, key: str) -> Any:
+  """The value at a dotted key, or None."""
+  for name in key.split('.'):
+    config = None if config is None else config.get(name)
+  return config

@@ -1,0 +1,45 @@
+"""Fine-tunes a published CLIP or SigLIP: give `--init=DIR`.
+
+`pretrained.py:synthetic_colorswap` renders a ColorSwap at 224 pixels;
+`pretrained.py:paired_folder` (give `--config.dataset.folder=DIR`) takes your
+own images and texts, as the real ColorSwap's, a `group` an example.
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+_DATASETS = {
+    'synthetic_colorswap': {
+        'name': 'synthetic_colorswap', 'seed': 0, 'pretrain': 1, 'pool': 700,
+        'test': 300, 'image_size': 224, 'skew': 1.0},
+    'paired_folder': {
+        'name': 'paired_folder', 'folder': config_dict.placeholder(str),
+        'pairs': 'pairs.jsonl', 'test_fraction': 0.2, 'seed': 0},
+}
+
+
+def get_config(dataset: str = 'synthetic_colorswap') -> (
+    ml_collections.ConfigDict):
+  if dataset not in _DATASETS:
+    raise ValueError(
+        f'pretrained.py:{dataset} is unknown; known are {list(_DATASETS)}.')
+  return ml_collections.ConfigDict({
+      'dataset': _DATASETS[dataset],
+      'init': config_dict.placeholder(str),
+      # `checkpoint`: whatever --init holds. On a GPU or a TPU take bfloat16.
+      'model': {'name': 'checkpoint', 'dtype': 'float32', 'remat': False},
+      'train': {
+          'steps_per_round': 100, 'batch_size': 64, 'peak_lr': 1e-5,
+          'weight_decay': 0.1, 'shift': 0, 'restart': True,
+          # Or sigmoid_chunked, sigmoid_ring, softmax; none, lit, heads,
+          # last_N_blocks, or a tuple of patterns on names of parameters.
+          'loss': 'sigmoid', 'freeze': 'none', 'parts': 1, 'ema': 0.0},
+      # -1: all devices. Parameters are cut over `fsdp` of them.
+      'mesh': {'data': -1, 'fsdp': 1},
+      'acquisition': {'coreset_ratio': 2.0},  # B_c / B
+      'oracle': 'exact',
+      'strategies': ('mmal', 'random'),
+      'seeds': (0, 1, 2),
+      'rounds': 5,
+      'batch': 100,
+  })

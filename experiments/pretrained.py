@@ -1,0 +1,88 @@
+"""From `--init` to a model, its tokenizer and its image preprocessing."""
+
+import dataclasses
+import pathlib
+from typing import NamedTuple
+
+from flax import nnx
+import ml_collections
+
+from mmal_jax.data import preprocess as preprocess_lib
+from mmal_jax.data import pretrained_tokenizer
+from mmal_jax.models import config as config_lib
+from mmal_jax.models import dual_encoder
+from mmal_jax.models import presets
+from mmal_jax.models import pretrained
+
+# The model's name that takes whatever the checkpoint holds.
+ANY = 'checkpoint'
+
+
+class Pretrained(NamedTuple):
+  """A published checkpoint, ready for use.
+
+  Attributes:
+    config: of the model.
+    params: float32 NumPy arrays.
+    tokenizer: turns texts into its tokens.
+    preprocess: turns images into its pixels.
+  """
+
+  config: config_lib.DualEncoder
+  params: nnx.State
+  tokenizer: pretrained_tokenizer.PretrainedTokenizer
+  preprocess: preprocess_lib.Preprocess
+
+  def graphdef(self) -> nnx.GraphDef:
+    """The structure of its `DualEncoder`."""
+    return nnx.eval_shape(lambda: nnx.split(
+        dual_encoder.from_config(self.config, rngs=nnx.Rngs(0)),
+        nnx.Param))[0]
+
+
+def load(config: ml_collections.ConfigDict) -> Pretrained:
+  """Reads what `config.init` names.
+
+  Args:
+    config: `init`: a folder in Hugging Face's layout, a repository's name, or a
+      `.npz` of big_vision. `model.name`: a preset that it must be, or
+      `checkpoint`. Optional: `model.dtype`, `model.remat`, `model.image_size`
+      (position embeddings are interpolated), and `text.folder`: where the
+      tokenizer lies, if not beside the parameters.
+
+  Raises:
+    ValueError: for all that cannot be read, or is not what `model.name` says.
+  """
+  preset = None if config.model.name == ANY else presets.PRESETS[
+      config.model.name]
+  image_size = config.model.get('image_size')
+  model, params = pretrained.load(config.init, preset, image_size)
+  model = dataclasses.replace(
+      model, dtype=config.model.get('dtype', 'float32'),
+      remat=config.model.get('remat', False))
+  folder = config.get('text', {}).get('folder')
+  if folder is None and pathlib.Path(config.init).suffix == '.npz':
+    raise ValueError(
+        f'init={config.init!r} has no tokenizer beside it: add '
+        '--config.text.folder=DIR of one in Hugging Face\'s layout.')
+  folder = pretrained.folder_of(config.init) if folder is None else folder
+  tokenizer = pretrained_tokenizer.load(folder, model.text.length)
+  if tokenizer.vocab_size > model.text.vocab_size:
+    raise ValueError(
+        f'the tokenizer in {folder} has {tokenizer.vocab_size} tokens, the '
+        f'model of {config.init!r} only {model.text.vocab_size}.')
+  return Pretrained(
+      model, params, tokenizer, _preprocess(folder, model))
+
+
+def _preprocess(folder, model) -> preprocess_lib.Preprocess:
+  """As the checkpoint says, at the resolution that the model has now."""
+  size = model.image.size[0]
+  try:
+    published = preprocess_lib.load(folder)
+  except FileNotFoundError:  # big_vision's tokenizers come alone
+    return preprocess_lib.Preprocess(
+        size, size, mean=model.image.mean, std=model.image.std)
+  return dataclasses.replace(
+      published, size=size,
+      edge=round(published.edge * size / published.size))
