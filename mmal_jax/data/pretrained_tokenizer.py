@@ -1,0 +1,223 @@
+"""Tokenizers of published CLIP, SigLIP and SigLIP 2 checkpoints."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import dataclasses
+import json
+import os
+import pathlib
+
+from absl import logging
+import numpy as np
+
+from mmal_jax.data import fast_tokenizer
+from mmal_jax.data import sentencepiece
+from mmal_jax.data import tokenizer_folder as folders
+
+# From texts to tokens without padding, and whether the text was cut.
+_Encode = Callable[[Sequence[str]], Iterable[tuple[list[int], bool]]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PretrainedTokenizer:
+  """Texts to rows of tokens, the same that the checkpoint's processor gives.
+
+  Attributes:
+    length: tokens of a row.
+    pad_id: the token that fills rows up.
+    vocab_size: rows that a table of embeddings needs.
+    tokenizer_class: transformers' name for it.
+  """
+
+  length: int
+  pad_id: int
+  vocab_size: int
+  tokenizer_class: str
+  _pads_left: bool
+  _encode: _Encode
+  _files: Mapping[str, bytes]
+
+  def __call__(self, texts: Sequence[str]) -> np.ndarray:
+    """Tokens of n texts; warns of the texts it must cut.
+
+    Args:
+      texts: n strings.
+
+    Returns:
+      `[n, length]` int32.
+
+    Raises:
+      TypeError: if a text is no string.
+      ValueError: if one holds half a surrogate pair.
+    """
+    if isinstance(texts, str):
+      raise TypeError('texts is one string; a sequence of them is needed.')
+    for row, text in enumerate(texts):
+      if not isinstance(text, str):
+        raise TypeError(f'texts[{row}] is a {type(text).__name__}, no string.')
+      try:
+        text.encode()
+      except UnicodeEncodeError as e:
+        raise ValueError(f'texts[{row}] holds half a surrogate pair, character '
+                         f'{e.start}.') from e
+    tokens = np.full((len(texts), self.length), self.pad_id, np.int32)
+    cut = 0
+    for row, (ids, was_cut) in zip(tokens, self._encode(list(texts))):
+      cut += was_cut
+      start = self.length - len(ids) if self._pads_left else 0
+      row[start:start + len(ids)] = ids
+    if cut:
+      logging.warning('%d of %d texts are longer than %d tokens and were cut.',
+                      cut, len(texts), self.length)
+    return tokens
+
+  def save(self, folder: str | os.PathLike[str]) -> None:
+    """Writes the files it came from, as transformers reads them.
+
+    `tokenizer_config.json` says which class that is, should the one it came
+    from not have said so.
+
+    Args:
+      folder: made if it does not exist.
+
+    Raises:
+      FileExistsError: if files of another tokenizer are there already.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in folders.FILES:
+      path = folder / name
+      if path.exists() and path.read_bytes() != self._files.get(name):
+        raise FileExistsError(f'{path} exists and is of another tokenizer.')
+    for name, content in self._files.items():
+      (folder / name).write_bytes(content)
+
+
+def load(folder: str | os.PathLike[str], length: int) -> PretrainedTokenizer:
+  """Reads the tokenizer of a checkpoint in Hugging Face's layout.
+
+  The tokens are those of transformers 5.24 with `padding='max_length',
+  truncation=True, max_length=length`. Which class reads them is said by
+  `tokenizer_class` in `tokenizer_config.json`, or else by `model_type` in
+  `config.json`:
+
+  - `CLIPTokenizer` (model `clip`; OpenCLIP's too): `tokenizer.json`, or
+    `vocab.json` and `merges.txt`. Texts are put in lower case.
+  - `SiglipTokenizer` (model `siglip`): `spiece.model`, by sentencepiece, or
+    `tokenizer.json` where that is all there is. Lower case, no punctuation.
+  - `Siglip2Tokenizer` (and any class if the model is `siglip2`):
+    `tokenizer.json`, or else `tokenizer.model`. Lower case. Transformers has
+    it since 5.1; before that nothing put texts for SigLIP 2 in lower case.
+  - `GemmaTokenizer`: likewise, but upper case stays. SigLIP 2 of one fixed
+    resolution is published as this class and the model `siglip`: transformers
+    then keeps upper case, though the models were trained without.
+  - `PreTrainedTokenizerFast`: `tokenizer.json` as it stands.
+
+  Args:
+    folder: of the checkpoint.
+    length: tokens of a row, with those that begin and end each text.
+
+  Returns:
+    The tokenizer.
+
+  Raises:
+    FileNotFoundError: if the folder or the tokenizer's file is missing.
+    ImportError: if a `.model` file needs a package that is not installed.
+    ValueError: if a file is damaged, the class unknown, a special token not
+      among the tokens, or `length` too short for those that each text gets.
+  """
+  source = folders.read(folder)
+  name = source.class_name
+  if source.config.get('split_special_tokens'):
+    raise ValueError(f'{source.path / folders.CONFIG}: '
+                     'split_special_tokens is not supported.')
+  if name == folders.SIGLIP and 'spiece.model' in source.files:
+    return _siglip(source, length)
+  if name == folders.SIGLIP:
+    source.need('spiece.model', 'tokenizer.json')
+    return _fast(source, length, fast_tokenizer.plain(source), folders.PLAIN)
+  if name == folders.PLAIN:
+    return _fast(source, length, fast_tokenizer.plain(source), folders.PLAIN)
+  if name == folders.CLIP:
+    return _fast(source, length, fast_tokenizer.clip(source), folders.CLIP)
+  if name == folders.GEMMA:
+    logging.warning(
+        '%s: GemmaTokenizer keeps upper case, but SigLIP 2 was trained on '
+        'texts in lower case.', source.path)
+  made = fast_tokenizer.gemma(source, lower_case=name == folders.SIGLIP2)
+  return _fast(source, length, made, name)
+
+
+def _siglip(
+    source: folders.TokenizerFolder, length: int
+) -> PretrainedTokenizer:
+  """What SentencePiece is to run."""
+  config, where = source.config, source.path / folders.CONFIG
+  if config.get('sp_model_kwargs') or not config.get('legacy', True):
+    raise ValueError(f'{where}: sp_model_kwargs and legacy=False are not '
+                     'supported.')
+  _check_length(length, 1)
+  with folders.reading(source.path / 'spiece.model'):
+    processor = sentencepiece.processor(source.files['spiece.model'])
+  vocab = sentencepiece.vocab(processor)
+  special = source.special_tokens(vocab)
+  pieces = sentencepiece.Siglip(
+      processor, special.text('eos_token', where),
+      special.text('unk_token', where), [str(t) for t in special.special()],
+      special.added, config.get('do_lower_case', True))
+  left = source.side('truncation', 'right')
+  return PretrainedTokenizer(
+      length, pieces.ids[special.text('pad_token', where)],
+      max(pieces.ids.values()) + 1, folders.SIGLIP,
+      source.side('padding', 'right'),
+      lambda texts: pieces.encode(texts, length, left),
+      _named(source, folders.SIGLIP))
+
+
+def _fast(
+    source: folders.TokenizerFolder,
+    length: int,
+    made: fast_tokenizer.Made,
+    name: str,
+) -> PretrainedTokenizer:
+  """Finishes what the `tokenizers` library is to run."""
+  tokenizer, special = made
+  vocab = tokenizer.get_vocab()
+  for i, token in special.added.items():
+    if vocab[token.content] != i:
+      raise ValueError(
+          f'{source.path}: the added token {token.content!r} has the number '
+          f'{i}, but {vocab[token.content]} in the vocabulary.')
+  _check_length(length, tokenizer.num_special_tokens_to_add(False))
+  tokenizer.no_padding()
+  tokenizer.enable_truncation(
+      length, direction='left' if source.side('truncation', 'right')
+      else 'right')
+
+  def encode(texts: Sequence[str]) -> Iterator[tuple[list[int], bool]]:
+    for encoding in tokenizer.encode_batch(texts):
+      yield encoding.ids, bool(encoding.overflowing)
+
+  side = 'left' if name in (folders.GEMMA, folders.SIGLIP2) else 'right'
+  return PretrainedTokenizer(
+      length, vocab[special.text('pad_token', source.path)],
+      max(vocab.values()) + 1, name, source.side('padding', side), encode,
+      _named(source, name))
+
+
+def _named(
+    source: folders.TokenizerFolder, name: str
+) -> dict[str, bytes]:
+  """The files, where `tokenizer_config.json` names the class."""
+  declared = str(source.config.get('tokenizer_class')).removesuffix('Fast')
+  if declared == name.removesuffix('Fast') or (
+      name == folders.PLAIN and declared == 'TokenizersBackend'):
+    return dict(source.files)
+  config = source.config | {'tokenizer_class': name}
+  return dict(source.files) | {
+      folders.CONFIG: json.dumps(config, indent=2).encode()}
+
+
+def _check_length(length: int, ends: int) -> None:
+  if length < max(1, ends):
+    raise ValueError(f'length={length!r} must be at least {max(1, ends)}: '
+                     f'{ends} tokens begin and end each text.')
