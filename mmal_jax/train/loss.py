@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.train import pairs
+
 
 def sigmoid_loss(
     image_embeddings: jax.Array,
@@ -44,12 +46,7 @@ def sigmoid_loss(
   References:
     Zhai et al., Sigmoid Loss for Language Image Pre-Training, 2023, equation 1.
   """
-  logits = jnp.exp(logit_scale) * image_embeddings @ text_embeddings.T
-  logits = logits + logit_bias  # [b, b]
-  diagonal = jnp.eye(len(logits), dtype=bool)
-  same = ((image_ids[:, None] == image_ids[None, :])
-          | (text_ids[:, None] == text_ids[None, :]))
-  counts = valid[:, None] & valid[None, :] & (diagonal | ~same)
-  terms = jax.nn.log_sigmoid(jnp.where(diagonal, logits, -logits))
-  total = -jnp.sum(jnp.where(counts, terms, 0.0))
+  keys = pairs.whole_batch(image_ids, text_ids, valid)
+  scaled = jnp.exp(logit_scale) * image_embeddings
+  total = pairs.sigmoid_sum(scaled, text_embeddings, logit_bias, keys, keys)
   return total / jnp.maximum(valid.sum(), 1)
