@@ -132,6 +132,20 @@ def make_learner(
       train.get('parts', 1), mesh)
 
 
+def initial_state(
+    experiment: Experiment, pools: pools_lib.Pools, seed: int
+) -> state_lib.RunState:
+  """The state in which a run of one seed starts."""
+  config, data, learner, params, _ = experiment
+  if params is None:
+    _, params = init_params(config, data, seed)
+    params = partition.place(params, learner.mesh)
+  return state_lib.initial_state(
+      params, optimizer_lib.init(learner.optimizer, params), pools,
+      evaluate.metric_names(data.test), config.rounds, config.batch, seed,
+      config.train.restart)
+
+
 def rounds(
     experiment: Experiment,
     strategy: str,
@@ -140,17 +154,11 @@ def rounds(
     seed: int,
 ) -> Iterator[state_lib.RunState]:
   """Starts a run: its states, one a round, as `loop.run_rounds` yields them."""
-  config, data, learner, params, _ = experiment
-  if params is None:
-    _, params = init_params(config, data, seed)
-    params = partition.place(params, learner.mesh)
-  state = state_lib.initial_state(
-      params, optimizer_lib.init(learner.optimizer, params), pools,
-      evaluate.metric_names(data.test), config.rounds, config.batch, seed,
-      config.train.restart)
+  config = experiment.config
   return loop.run_rounds(
-      state, learner, configured_strategy(config, strategy),
-      oracles_lib.ORACLES[config.oracle](pairing), pools, data.test,
+      initial_state(experiment, pools, seed), experiment.learner,
+      configured_strategy(config, strategy),
+      oracles_lib.ORACLES[config.oracle](pairing), pools, experiment.data.test,
       config.train.steps_per_round)
 
 

@@ -91,10 +91,10 @@ def check(config: ml_collections.ConfigDict) -> None:
         name, '') is None:
       raise ValueError(f'dataset.{name} is not given: '
                        f'add --config.dataset.{name}=PATH.')
-  _check_model(config)
+  check_model(config)
 
 
-def _check_model(config) -> None:
+def check_model(config) -> None:
   """Whether the model can be built: of its own, or from a checkpoint."""
   name, init = config.model.name, config.get('init')
   published = dict.fromkeys((pretrained_lib.ANY, *presets.PRESETS))

@@ -24,6 +24,7 @@ import tqdm
 
 from experiments import build as build_lib
 from experiments import check as check_lib
+from experiments import checkpoints
 from experiments import compilations
 from experiments import folders
 from experiments import plot
@@ -34,7 +35,6 @@ from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import views
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.evaluate import evaluate
-from mmal_jax.models import presets
 
 _CONFIGS = os.path.join(os.path.dirname(__file__), 'configs')
 _CONFIG = config_flags.DEFINE_config_file(
@@ -42,15 +42,6 @@ _CONFIG = config_flags.DEFINE_config_file(
     'What to run: a Python file with get_config(). Any of its values is a flag,'
     ' too: --config.train.peak_lr=1e-4. Default: experiments/configs/'
     'colorswap.py; with --init, experiments/configs/pretrained.py.')
-_INIT = flags.DEFINE_string(
-    'init', None,
-    'Checkpoint to start from: a folder in Hugging Face\'s layout (config.json,'
-    ' model.safetensors, the tokenizer, preprocessor_config.json), a '
-    'repository\'s name, or a .npz of big_vision.')
-_MODEL = flags.DEFINE_string(
-    'model', None,
-    'What --init must hold, to be refused otherwise, out of: '
-    f'{", ".join(presets.PRESETS)}.')
 _STRATEGIES = flags.DEFINE_list(
     'strategies', None,
     'Strategies to compare, with commas between them, out of: '
@@ -68,7 +59,8 @@ _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace the experiment that lies in --workdir.')
 _RESUME = flags.DEFINE_bool(
     'resume', False, 'Take up an unfinished experiment (not there yet).')
-flags.adopt_module_key_flags(folders)  # --help tells of them, too.
+flags.adopt_module_key_flags(checkpoints)  # --help tells of them, too.
+flags.adopt_module_key_flags(folders)
 
 
 def configure() -> Any:
@@ -79,10 +71,10 @@ def configure() -> Any:
   """
   config = _CONFIG.value
   with config.unlocked():
-    if _INIT.value is not None:
-      config.init = _INIT.value
-    if _MODEL.value is not None:
-      config.model.name = _MODEL.value
+    if checkpoints.INIT.value is not None:
+      config.init = checkpoints.INIT.value
+    if checkpoints.MODEL.value is not None:
+      config.model.name = checkpoints.MODEL.value
     if _STRATEGIES.value is not None:
       config.strategies = tuple(_STRATEGIES.value)
     if _SEEDS.value is not None:

@@ -155,7 +155,9 @@ def _batches(
   missing = -size % divisor
   rows, valid = (
       np.pad(np.asarray(x), ((0, 0), (0, missing))) for x in (rows, valid))
-  image_rows, text_rows = aligned[rows, 0], aligned[rows, 1]
+  # [steps, b, 2]; what is not filled holds no item's number.
+  pairs = np.where(valid[..., None], aligned[rows], 0)
+  image_rows, text_rows = pairs[..., 0], pairs[..., 1]
   for i, image_batch in enumerate(encode.stream(images.values, image_rows)):
     batch = gradient.Batch(
         image_batch, texts.values[text_rows[i]], images.ids[image_rows[i]],

@@ -1,0 +1,124 @@
+"""Embeds images and texts with a checkpoint, into memory-mapped files.
+
+Example:
+
+  python -m experiments.embed --init=DIR --images=photos --texts=captions.txt \
+      --embeddings=DIR2
+
+writes `image.npy` and `text.npy`, rows of norm 1, and `image.txt`, the path of
+every row. What was begun is gone on with; what is done and has not changed is
+not done again. The files are pools for `mmal_jax.acquire.ask`, and features for
+`experiments/configs/features.py`.
+"""
+
+from collections.abc import Sequence
+import os
+import pathlib
+import sys
+import time
+
+from absl import app
+from absl import flags
+from absl import logging
+import ml_collections
+import tqdm
+
+from experiments import check
+from experiments import checkpoints
+from experiments import pretrained as pretrained_lib
+from mmal_jax import embed_disk
+from mmal_jax import sharding
+from mmal_jax.data import encode
+from mmal_jax.data import image_files
+from mmal_jax.data import schema
+from mmal_jax.models import config as config_lib
+from mmal_jax.models import partition
+
+_SUFFIXES = ('.jpeg', '.jpg', '.png', '.webp')
+flags.adopt_module_key_flags(checkpoints)  # --help tells of them.
+_IMAGES = flags.DEFINE_string(
+    'images', None, 'Folder of images; those below it count.')
+_TEXTS = flags.DEFINE_string('texts', None, 'UTF-8 file, a text a line.')
+_EMBEDDINGS = flags.DEFINE_string(
+    'embeddings', None, 'Folder to write to, or to go on with.')
+_BATCH_SIZE = flags.DEFINE_integer(
+    'batch_size', 512, 'Items at a time.', lower_bound=1)
+_DTYPE = flags.DEFINE_enum(
+    'dtype', 'float32', config_lib.DTYPES, 'What the towers compute in.')
+_FSDP = flags.DEFINE_integer(
+    'fsdp', 1, 'Devices over which parameters are cut; batches always are over '
+    'all there are.', lower_bound=1)
+
+
+def run() -> str:
+  """Embeds what is given; says how quick that was."""
+  if _IMAGES.value is None and _TEXTS.value is None:
+    raise ValueError('give --images, --texts or both.')
+  if _EMBEDDINGS.value is None:
+    raise ValueError('give --embeddings, the folder to write to.')
+  config = ml_collections.ConfigDict({
+      'init': checkpoints.INIT.value,
+      'model': {'name': checkpoints.MODEL.value or pretrained_lib.ANY,
+                'dtype': _DTYPE.value}})
+  check.check_model(config)
+  model = pretrained_lib.load(config)
+  params = partition.place(
+      model.params, sharding.make_mesh(-1, _FSDP.value))
+  out = pathlib.Path(_EMBEDDINGS.value)
+  out.mkdir(parents=True, exist_ok=True)
+  found = []
+  if _IMAGES.value is not None:
+    paths = _paths(pathlib.Path(_IMAGES.value))
+    files = image_files.ImageFiles(paths, model.preprocess)
+    (out / 'image.txt').write_text(
+        ''.join(f'{path}\n' for path in paths), 'utf-8')
+    found.append(_embed(
+        'image', encode.Items(files, image_files.item_ids(files)), model,
+        params))
+  if _TEXTS.value is not None:
+    texts = pathlib.Path(_TEXTS.value).read_text('utf-8').splitlines()
+    found.append(_embed(
+        'text', encode.Items(model.tokenizer(texts), schema.item_ids(texts)),
+        model, params))
+  return '\n'.join(found)
+
+
+def _embed(modality, items, model, params) -> str:
+  taken, started = 0, time.perf_counter()
+  with tqdm.tqdm(total=len(items), unit=modality, dynamic_ncols=True) as bar:
+    def progress(first, done):
+      nonlocal taken
+      taken += done - first
+      bar.update(done - bar.n)
+
+    rows = embed_disk.embed_to_disk(
+        _EMBEDDINGS.value, model.graphdef(), params, items, modality,
+        _BATCH_SIZE.value, progress=progress)
+  seconds = time.perf_counter() - started
+  return (f'{modality}: {rows.shape[0]} rows of {rows.shape[1]}, of which '
+          f'{taken} were embedded now, {taken / seconds:.1f} a second.')
+
+
+def _paths(folder: pathlib.Path) -> list[pathlib.Path]:
+  paths = sorted(
+      pathlib.Path(where) / name for where, _, names in os.walk(folder)
+      for name in names if name.lower().endswith(_SUFFIXES))
+  if not paths:
+    raise ValueError(f'images={str(folder)!r} holds no file that ends in '
+                     f'{", ".join(_SUFFIXES)}.')
+  return paths
+
+
+def main(argv: Sequence[str]) -> None:
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)
+  try:
+    if len(argv) > 1:
+      raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
+    print(run())
+  except (ValueError, TypeError, OSError, ImportError) as e:
+    sys.exit(f'error: {e}')
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,83 @@
+"""Takes a run's model home, in the format that its checkpoint came in.
+
+Example:
+
+  python -m experiments.export --workdir=runs/mine --strategy=mmal --seed=0 \
+      --export=my_model
+
+writes a folder that `transformers` loads: parameters, configuration, tokenizer
+and image preprocessing.
+"""
+
+from collections.abc import Sequence
+import json
+import pathlib
+import sys
+
+from absl import app
+from absl import flags
+from absl import logging
+import ml_collections
+
+from experiments import build as build_lib
+from experiments import check as check_lib
+from experiments import folders
+from experiments import workdir as workdir_lib
+from mmal_jax import checkpoint
+from mmal_jax.align import pools as pools_lib
+from mmal_jax.data import preprocess as preprocess_lib
+from mmal_jax.models import families
+from mmal_jax.models import huggingface
+from mmal_jax.train import average
+
+flags.adopt_module_key_flags(folders)  # --help tells of them.
+_STRATEGY = flags.DEFINE_string(
+    'strategy', 'mmal', 'Of the run to take the model from.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Of that run.')
+_EXPORT = flags.DEFINE_string(
+    'export', None, 'Folder to write; there must be none yet.')
+
+
+def export(
+    folder: pathlib.Path, cache_dir: str, strategy: str, seed: int,
+    out: pathlib.Path,
+) -> None:
+  """Writes the model of one finished run."""
+  config = ml_collections.ConfigDict(
+      json.loads((folder / workdir_lib.CONFIG).read_text()))
+  check_lib.check(config)
+  if config.get('init') is None:
+    raise ValueError(f'workdir={str(folder)!r} did not start from a checkpoint:'
+                     ' its model has no published format.')
+  if out.exists():
+    raise ValueError(f'export={str(out)!r} exists.')
+  experiment = build_lib.build(config, cache_dir)
+  pools, _ = pools_lib.hide_pairing(experiment.data.pool, seed)
+  state = checkpoint.load(
+      workdir_lib.state_path(folder, strategy, seed),
+      build_lib.initial_state(experiment, pools, seed))
+  model = experiment.pretrained
+  preprocess_lib.save(
+      model.preprocess, out, families.of(model.config).name)
+  model.tokenizer.save(out)
+  huggingface.save(
+      out, model.config, average.averaged(state.params, state.opt_state))
+
+
+def main(argv: Sequence[str]) -> None:
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)
+  try:
+    if len(argv) > 1:
+      raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
+    if _EXPORT.value is None:
+      raise ValueError('give --export, the folder to write.')
+    export(pathlib.Path(folders.WORKDIR.value), folders.CACHE_DIR.value,
+           _STRATEGY.value, _SEED.value, pathlib.Path(_EXPORT.value))
+  except (ValueError, TypeError, OSError, ImportError) as e:
+    sys.exit(f'error: {e}')
+  print(f'Written to {_EXPORT.value}.')
+
+
+if __name__ == '__main__':
+  app.run(main)
