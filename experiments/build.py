@@ -12,6 +12,7 @@ import ml_collections
 import numpy as np
 
 from experiments import pretrained as pretrained_lib
+from mmal_jax import embed
 from mmal_jax import loop
 from mmal_jax import sharding
 from mmal_jax import state as state_lib
@@ -152,6 +153,7 @@ def rounds(
     pools: pools_lib.Pools,
     pairing: np.ndarray,
     seed: int,
+    report: embed.Report | None = None,
 ) -> Iterator[state_lib.RunState]:
   """Starts a run: its states, one a round, as `loop.run_rounds` yields them."""
   config = experiment.config
@@ -159,7 +161,7 @@ def rounds(
       initial_state(experiment, pools, seed), experiment.learner,
       configured_strategy(config, strategy),
       oracles_lib.ORACLES[config.oracle](pairing), pools, experiment.data.test,
-      config.train.steps_per_round)
+      config.train.steps_per_round, report)
 
 
 def configured_strategy(

@@ -113,8 +113,14 @@ def run_one(
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
   batch = experiment.config.batch
   run = {'strategy': strategy, 'seed': seed}
+  rates = {}  # of the round's embedding, items a second by modality
+
+  def report(modality, items, seconds):
+    rates[modality] = items / seconds
+
   compiled, started = counter.count, time.perf_counter()
-  for state in build_lib.rounds(experiment, strategy, pools, pairing, seed):
+  for state in build_lib.rounds(
+      experiment, strategy, pools, pairing, seed, report):
     t, annotations = int(state.round), int(state.num_aligned)
     scores = {name: float(curve[t]) for name, curve in state.scores.items()}
     record = run | {'round': t, 'annotations': annotations, 'scores': scores}
@@ -123,6 +129,8 @@ def run_one(
           'round': t, 'modality': views.MODALITIES[state.modalities[t - 1]],
           'pairs': state.aligned[annotations - batch:annotations]})
       record['loss'] = state.losses[t - 1]
+      record['embedded_per_second'] = dict(rates)
+      rates.clear()
       bar.update()
     workdir_lib.append(folder / workdir_lib.METRICS, record | {
         'seconds': time.perf_counter() - started,

@@ -1,10 +1,9 @@
 """Embeds whole pools, batch by batch, at one compiled shape."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import functools
 import time
 
-from absl import logging
 from flax import nnx
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,9 @@ import numpy as np
 from mmal_jax import sharding
 from mmal_jax.data import encode as encode_lib
 from mmal_jax.models import partition
+
+# (modality, items, seconds) -> None
+Report = Callable[[str, int, float], None]
 
 
 @functools.partial(jax.jit, static_argnames=('graphdef', 'modality'))
@@ -28,6 +30,7 @@ def embed(
     items: encode_lib.Values,
     modality: str,
     batch_size: int = 512,
+    report: Report | None = None,
 ) -> jax.Array:
   """Embeds n items of one modality.
 
@@ -37,6 +40,7 @@ def embed(
     items: `[n, ...]` pixels, tokens or features.
     modality: `image` or `text`.
     batch_size: rows at a time.
+    report: is told how long that took, compilation included.
 
   Returns:
     `[n, embed_dim]` float32, rows of norm 1, on one device.
@@ -49,8 +53,8 @@ def embed(
       batch for _, batch in embed_batches(
           graphdef, params, items, modality, batch_size)])
   check_finite(np.asarray(embeddings), modality)
-  logging.info('Embedded %d %ss, %.1f a second.', len(items), modality,
-               len(items) / (time.perf_counter() - started))
+  if report is not None:
+    report(modality, len(items), time.perf_counter() - started)
   return embeddings
 
 

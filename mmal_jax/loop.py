@@ -31,6 +31,7 @@ def run_rounds(
     pools: pools_lib.Pools,
     test: encode.EncodedPairs,
     steps_per_round: int,
+    report: embed_lib.Report | None = None,
 ) -> Iterator[state_lib.RunState]:
   """Runs all rounds that `state` has still to come.
 
@@ -43,6 +44,7 @@ def run_rounds(
     pools: the learner's pools.
     test: held-out pairs.
     steps_per_round: training steps after each round's answers.
+    report: is told how long each pool's embedding took.
 
   Yields:
     The state with its zero-shot scores, if it is a fresh one; then the state
@@ -60,7 +62,7 @@ def run_rounds(
     key_acquire, key_train = jax.random.split(
         jax.random.fold_in(state.key, int(state.round)))
     choose = random.random if state.round == 0 else strategy
-    views = make_views(state, learner, pools, views)
+    views = make_views(state, learner, pools, views, report)
     query = choose(views, state.queries.shape[1], key_acquire)
     asked = state_lib.check_query(state, query)
     answers = np.full_like(asked, -1)
@@ -76,6 +78,7 @@ def make_views(
     learner: step_lib.Learner,
     pools: pools_lib.Pools,
     before: Mapping[str, views_lib.View] | None = None,
+    report: embed_lib.Report | None = None,
 ) -> dict[str, views_lib.View]:
   """Embeds both pools with the present model: all that strategies see.
 
@@ -87,6 +90,7 @@ def make_views(
       tower is locked is not embedded again, and where embeddings have not
       changed the distances to the aligned set are brought up to date instead of
       computed anew.
+    report: is told how long each embedding took.
 
   Returns:
     A view by modality.
@@ -100,7 +104,7 @@ def make_views(
     locked = before is not None and not freeze.embeds_anew(
         modality, params, learner.frozen)
     embeddings = before[modality].pool if locked else embed_lib.embed(
-        learner.graphdef, params, items.values, modality)
+        learner.graphdef, params, items.values, modality, report=report)
     views[modality] = views_lib.View(
         pool=embeddings,
         remaining=jnp.asarray(state.remaining[modality]),

@@ -14,6 +14,8 @@ from mmal_jax.acquire import coverage
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.train import freeze
+from mmal_jax.train import optimizer
 from tests import problems
 from tests import reference
 from tests import tiny
@@ -169,3 +171,27 @@ def test_a_run_that_trains_carries_nothing_over(tiny_run):
 
   list(tiny_run.rounds(strategy))
   assert seen == [None] * 2 * (tiny.ROUNDS - 1)
+
+
+def test_a_locked_tower_is_embedded_once(tiny_run):
+  frozen = freeze.patterns('lit', tiny_run.params)
+  locked = tiny_run._replace(learner=tiny_run.learner._replace(
+      frozen=frozen, optimizer=optimizer.make_optimizer(
+          1e-2, tiny.STEPS, frozen=frozen)))
+  embedded, seen = [], []
+
+  def strategy(views, batch, key):
+    seen.append(views)
+    return registry.STRATEGIES['mmal'](views, batch, key)
+
+  states = list(locked.rounds(
+      strategy, report=lambda modality, n, seconds: embedded.append(
+          (modality, n, seconds > 0))))
+  assert embedded == [('image', 40, True)] + [
+      ('text', 40, True)] * tiny.ROUNDS
+  # What was kept is what would have been computed anew.
+  afresh = loop.make_views(states[-2], locked.learner, locked.pools)
+  for modality, view in afresh.items():
+    np.testing.assert_array_equal(view.pool, seen[-1][modality].pool)
+  first, last = seen[0]['text'].pool, seen[-1]['text'].pool
+  assert not np.allclose(first, last, atol=1e-3)

@@ -44,14 +44,15 @@ class Run(NamedTuple):
         evaluate.metric_names(self.data.test), ROUNDS, BATCH, seed, restart)
 
   def rounds(
-      self, strategy='mmal', state=None, pairing=None, seed=0, oracle=None):
+      self, strategy='mmal', state=None, pairing=None, seed=0, oracle=None,
+      report=None):
     """The generator of states; `strategy` is a name or a function."""
     pairing = self.pairing if pairing is None else pairing
     return loop.run_rounds(
         self.start(seed) if state is None else state, self.learner,
         strategies.STRATEGIES.get(strategy, strategy),
         oracle or exact.exact(pairing),
-        self.pools, self.data.test, STEPS)
+        self.pools, self.data.test, STEPS, report)
 
 
 def make_run() -> Run:
