@@ -24,6 +24,7 @@ from mmal_jax.data import encode
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.data import tokenizer as tokenizer_lib
 from mmal_jax.evaluate import evaluate
+from mmal_jax.models import dual_encoder
 from mmal_jax.models import names
 from mmal_jax.models import partition
 from mmal_jax.models import registry as models_lib
@@ -98,7 +99,8 @@ def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
   if pretrained is None:
     graphdef, params = init_params(config, data, seed)
   else:
-    graphdef, params = pretrained.graphdef(), pretrained.params
+    graphdef = dual_encoder.graphdef_of(pretrained.config)
+    params = pretrained.params
   params = partition.place(params, mesh)
   learner = make_learner(config, graphdef, params, mesh)
   if pretrained is not None:

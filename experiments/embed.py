@@ -32,6 +32,7 @@ from mmal_jax.data import encode
 from mmal_jax.data import image_files
 from mmal_jax.data import schema
 from mmal_jax.models import config as config_lib
+from mmal_jax.models import dual_encoder
 from mmal_jax.models import partition
 
 _SUFFIXES = ('.jpeg', '.jpg', '.png', '.webp')
@@ -92,8 +93,8 @@ def _embed(modality, items, model, params) -> str:
       bar.update(done - bar.n)
 
     rows = embed_disk.embed_to_disk(
-        _EMBEDDINGS.value, model.graphdef(), params, items, modality,
-        _BATCH_SIZE.value, progress=progress)
+        _EMBEDDINGS.value, dual_encoder.graphdef_of(model.config), params,
+        items, modality, _BATCH_SIZE.value, progress=progress)
   seconds = time.perf_counter() - started
   return (f'{modality}: {rows.shape[0]} rows of {rows.shape[1]}, of which '
           f'{taken} were embedded now, {taken / seconds:.1f} a second.')

@@ -10,7 +10,6 @@ import ml_collections
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import pretrained_tokenizer
 from mmal_jax.models import config as config_lib
-from mmal_jax.models import dual_encoder
 from mmal_jax.models import presets
 from mmal_jax.models import pretrained
 
@@ -32,12 +31,6 @@ class Pretrained(NamedTuple):
   params: nnx.State
   tokenizer: pretrained_tokenizer.PretrainedTokenizer
   preprocess: preprocess_lib.Preprocess
-
-  def graphdef(self) -> nnx.GraphDef:
-    """The structure of its `DualEncoder`."""
-    return nnx.eval_shape(lambda: nnx.split(
-        dual_encoder.from_config(self.config, rngs=nnx.Rngs(0)),
-        nnx.Param))[0]
 
 
 def load(config: ml_collections.ConfigDict) -> Pretrained:

@@ -184,7 +184,7 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
       raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
     tables = run(configure())
-  except (ValueError, TypeError, OSError) as e:
+  except (ValueError, TypeError, OSError, ImportError) as e:
     # Mostly the user's input: its cause, not our stack, is of use. The stack
     # is there with --verbosity=1.
     logging.debug('Stack of the error:', exc_info=True)

@@ -98,6 +98,10 @@ def make_views(
   views = {}
   params = average.averaged(state.params, state.opt_state)
   model = nnx.merge(learner.graphdef, params)
+  # Of parameters on a mesh: to the one device on which the pools are.
+  logit_scale, logit_bias = (
+      jnp.asarray(jax.device_get(x[...]))
+      for x in (model.logit_scale, model.logit_bias))
   filled = np.arange(len(state.aligned)) < state.num_aligned
   for column, (modality, items) in enumerate(
       zip(views_lib.MODALITIES, pools)):
@@ -110,8 +114,7 @@ def make_views(
         remaining=jnp.asarray(state.remaining[modality]),
         aligned=embeddings[jnp.asarray(state.aligned[:, column])],
         aligned_mask=jnp.asarray(filled),
-        logit_scale=jnp.exp(model.logit_scale[...]),
-        logit_bias=model.logit_bias[...])
+        logit_scale=jnp.exp(logit_scale), logit_bias=logit_bias)
     if before is not None:
       views[modality] = coverage.carried_over(views[modality], before[modality])
   return views

@@ -19,6 +19,14 @@ def _clear_caches():
   jax.clear_caches()
 
 
+@pytest.fixture(scope='module')
+def quick_compilation():
+  """For files whose time goes to compiling programs, not to running them."""
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)
+
+
 @pytest.fixture(scope='session')
 def tiny_run():
   """A run on 40 feature pairs, small enough for a second a run."""

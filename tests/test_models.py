@@ -11,6 +11,8 @@ from mmal_jax.data import encode
 from mmal_jax.models import registry
 from mmal_jax.models import vit
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
 
 def _pairs(images, texts):
   n = len(images)

@@ -17,16 +17,16 @@ import transformers
 
 from experiments import embed
 from experiments import export
-from experiments import pretrained
 from experiments import run
 from experiments import workdir
+from mmal_jax.models import dual_encoder
 from mmal_jax.models import huggingface
 from tests import torch_models
 
 LENGTH, VOCAB = torch_models.LENGTH, 300
 _CONFIGS = os.path.join(os.path.dirname(run.__file__), 'configs')
 _SMALL = ['--config.train.steps_per_round=2', '--config.train.batch_size=8',
-          '--config.rounds=2', '--config.batch=4', '--strategies=mmal',
+          '--config.rounds=2', '--config.batch=4', '--strategies=mmal_entropy',
           '--seeds=3']
 
 
@@ -108,7 +108,7 @@ def test_its_model_goes_home(finished, published):
   out = finished / 'home'
   arguments = [
       f'--workdir={finished / "w"}', f'--cache_dir={finished / "c"}',
-      '--strategy=mmal', '--seed=3', f'--export={out}']
+      '--strategy=mmal_entropy', '--seed=3', f'--export={out}']
   _main(export, *arguments)
   with pytest.raises(SystemExit, match='home.* exists'):
     _main(export, *arguments)
@@ -116,8 +116,7 @@ def test_its_model_goes_home(finished, published):
   theirs = transformers.AutoModel.from_pretrained(out)
   images, tokens = torch_models.images(), torch_models.tokens(1, vocab=VOCAB)
   _, before = huggingface.load(published)
-  model = nnx.merge(
-      pretrained.Pretrained(ours, params, None, None).graphdef(), params)
+  model = nnx.merge(dual_encoder.graphdef_of(ours), params)
   with torch.no_grad():
     outputs = theirs.eval()(
         input_ids=torch.from_numpy(tokens).long(),

@@ -68,6 +68,12 @@ def from_config(
       logit_scale=config.logit_scale, logit_bias=config.logit_bias, rngs=rngs)
 
 
+def graphdef_of(config: config_lib.DualEncoder) -> nnx.GraphDef:
+  """The structure alone: with parameters, `nnx.merge` makes the model of it."""
+  return nnx.eval_shape(lambda: nnx.split(
+      from_config(config, rngs=nnx.Rngs(0)), nnx.Param))[0]
+
+
 def _unit(x: jax.Array) -> jax.Array:
   # With the epsilon inside the root the gradient at 0 is finite.
   return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)

@@ -132,7 +132,7 @@ def fit(
     Parameters, optimizer state, and the mean loss over all steps.
   """
   # Steps reuse the memory of what they are given, and others still need it.
-  params, opt_state = jax.tree.map(jnp.copy, (params, opt_state))
+  params, opt_state = _copy((params, opt_state))
   # A Python loop over a jitted step: XLA's CPU backend runs a scan's body on
   # one thread.
   losses = []
@@ -142,6 +142,11 @@ def fit(
         learner, params, opt_state, shift_key, batch)
     losses.append(loss)
   return params, opt_state, jnp.mean(jnp.stack(losses))
+
+
+@jax.jit
+def _copy(tree):
+  return jax.tree.map(jnp.copy, tree)
 
 
 def _batches(
