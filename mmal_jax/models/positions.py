@@ -1,6 +1,13 @@
 """Position embeddings of an image tower for images of another size."""
 
+import dataclasses
+
+from flax import nnx
+import jax
 import numpy as np
+
+from mmal_jax.models import config as config_lib
+from mmal_jax.models import names
 
 # Of Keys' cubic convolution kernel, as PyTorch has it.
 _A = -0.75
@@ -47,6 +54,42 @@ def resize(
   return np.concatenate(
       [position[:first], resized.reshape(-1, position.shape[-1])]
   ).astype(np.float32)
+
+
+def to_size(
+    config: config_lib.DualEncoder,
+    params: nnx.State,
+    size: int | tuple[int, int] | None,
+) -> tuple[config_lib.DualEncoder, nnx.State]:
+  """A dual encoder for images of another size.
+
+  Args:
+    config: of the dual encoder.
+    params: its parameters.
+    size: height and width in pixels, a number for both; None changes nothing.
+
+  Returns:
+    Configuration and parameters; new positions where the grid is another one.
+
+  Raises:
+    ValueError: if images are smaller than a patch.
+  """
+  if size is None:
+    return config, params
+  old = config.image
+  size = (size, size) if isinstance(size, int) else tuple(size)
+  new = dataclasses.replace(old, size=size)
+  config = dataclasses.replace(config, image=new)
+  if new.grid == old.grid:
+    return config, params
+
+  def change(path, values):
+    if names.dotted(path) != 'image_tower.position':
+      return values
+    return resize(np.asarray(values), old.grid, new.grid,
+                  old.pooling == 'class')
+
+  return config, jax.tree_util.tree_map_with_path(change, params)
 
 
 def _weights(old: int, new: int) -> np.ndarray:

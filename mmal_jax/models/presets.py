@@ -1,6 +1,6 @@
 """Published configurations by name.
 
-`model=clip_b16` and the like: ViT-B with patches of 16 pixels, at 224 pixels if
+`clip_b16` is a CLIP of a ViT-B with patches of 16 pixels, for images of 224, as
 no size follows. Weights come from `pretrained.load`.
 """
 
@@ -25,7 +25,8 @@ def _clip(
       embed_dim=text_width)
 
 
-# Zhai et al. 2022, table 2; So400m: Alabdulmohsin et al. 2023, table 1.
+# Zhai et al., Scaling Vision Transformers, 2022, table 2; So400m: Alabdulmohsin
+# et al., Getting ViT in Shape, 2023.
 _BASE = config_lib.Stack(768, 12, 12, 3072)
 _LARGE = config_lib.Stack(1024, 24, 16, 4096)
 _SO400M = config_lib.Stack(1152, 27, 16, 4304)
