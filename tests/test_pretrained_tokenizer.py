@@ -202,6 +202,8 @@ def test_files_that_are_damaged(root, tmp_path, name, file, damage):
     ('siglip', {'sp_model_kwargs': {'enable_sampling': True}},
      'sp_model_kwargs'),
     ('siglip', {'legacy': False}, 'legacy'),
+    ('siglip', {'added_tokens_decoder': {'1': {
+        'content': '</s>', 'single_word': True}}}, 'single_word'),
     ('siglip', {'additional_special_tokens': ['<x>']}, '<x>'),
     ('siglip2 fixed', {'eos_token': '</s>'}, 'eos_token.*</s>')])
 def test_what_the_files_must_not_say(root, tmp_path, name, fields, message):

@@ -30,7 +30,8 @@ def _texts(n=1000):
       '<|endoftext|>', '<|startoftext|>', '</s>', '<s>', '<pad>', '<unk>',
       '<bos>', '<eos>', '<mask>', '<start_of_turn>', '</w>', '<|ENDOFTEXT|>',
       '</S>', '<PAD>', '<UNK>', '<0x41>', '<|', '|>', '▁', '<unk', '＜unk＞',
-      '\n\n', '!', '<EOS>', '<Bos>', '<new>', '<NEW>', ' <new> ', 'dog</w>']
+      '\n\n', '!', '<EOS>', '<Bos>', '<new>', '<NEW>', ' <new> ', 'dog</w>',
+      '<new>s', 'ol<new>ex', 'ol<new>e', '<new><new>']
   odd = [
       'é', 'e\u0301', 'ﬁ', '\u00c5', 'A\u030a', '\u212b', 'ß', 'İ', 'ı', 'Σ',
       'ς', 'ΑΣ', '世界', '日本語', '한국어', '\u1112\u1161\u11ab', 'ไทย', 'हिन्दी',
@@ -170,13 +171,21 @@ def _siglip(root):
        tokenizer_config=published | {
            'do_lower_case': False, 'pad_token': '<pad>',
            'truncation_side': 'left', 'padding_side': 'left'})
+  # All spaces kept, to see what becomes of them.
+  spaces = _train(
+      root / 'spaces', model_type='unigram', vocab_size=400, pad_id=0, eos_id=1,
+      unk_id=2, bos_id=-1, normalization_rule_name='identity',
+      remove_extra_whitespaces=False)
+  dump(root / 'siglip spaces', config=config, tokenizer_config=published)
+  (root / 'siglip spaces/spiece.model').write_bytes(spaces.read_bytes())
   size = len(transformers.AutoTokenizer.from_pretrained(bare))
   only(bare, root / 'siglip added', 'spiece.model', config=config,
        tokenizer_config=published | {
            'additional_special_tokens': ['<pad>'],
            'added_tokens_decoder': published['added_tokens_decoder'] | {
-               str(size): flags | {'content': '<new>', 'lstrip': False,
-                                   'normalized': True, 'special': False}}})
+               str(size + i): flags | {'content': text, 'lstrip': False,
+                                       'normalized': True, 'special': False}
+               for i, text in enumerate(['<new>', 'ol<new>ex', '<new>s'])}})
   _siglip_json(model, dump(root / 'siglip json', config=config,
                             tokenizer_config=published))
 
@@ -201,14 +210,15 @@ def _siglip_json(model, folder):
 
 
 def _gemma(root):
-  model = _train(
-      root / 'tokenizer', model_type='bpe', vocab_size=800, pad_id=0, eos_id=1,
-      bos_id=2, unk_id=3, byte_fallback=True, split_digits=True,
-      pad_piece='<pad>', eos_piece='<eos>', bos_piece='<bos>',
-      user_defined_symbols=['<mask>', '<start_of_turn>', '\n\n'],
-      normalization_rule_name='identity', add_dummy_prefix=False,
-      remove_extra_whitespaces=False, allow_whitespace_only_pieces=True)
-  assert model.exists()
+  for name in ('tokenizer', 'no bytes'):
+    _train(
+        root / name, model_type='bpe', vocab_size=800, pad_id=0, eos_id=1,
+        bos_id=2, unk_id=3, byte_fallback=name == 'tokenizer',
+        pad_piece='<pad>', eos_piece='<eos>', bos_piece='<bos>',
+        user_defined_symbols=['<mask>', '<start_of_turn>', '\n\n'],
+        normalization_rule_name='identity', add_dummy_prefix=False,
+        remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
+        split_digits=True)
   # As google/siglip2-base-patch16-224 has them.
   published = {
       'add_bos_token': False, 'add_eos_token': True, 'bos_token': '<bos>',
@@ -235,6 +245,10 @@ def _gemma(root):
     dump(saved, config=config)
     only(saved, root / f'siglip2 {name} json', 'tokenizer.json',
          config=config, tokenizer_config=published | fields)
+  dump(root / 'siglip2 no bytes', config={'model_type': 'siglip2'},
+       tokenizer_config=published)
+  (root / 'siglip2 no bytes/tokenizer.model').write_bytes(
+      (root / 'no bytes.model').read_bytes())
   del published['additional_special_tokens']
   only(root, root / 'siglip2 own symbols', 'tokenizer.model',
        config={'model_type': 'siglip2'}, tokenizer_config=published)
@@ -249,18 +263,17 @@ def make(root):
 
 # And the class of transformers that reads them.
 FOLDERS = {
-    'clip words': 'CLIPTokenizer', 'clip json': 'CLIPTokenizer',
-    'clip saved': 'CLIPTokenizer', 'clip bare': 'CLIPTokenizer',
-    'clip pads !': 'CLIPTokenizer', 'clip added': 'CLIPTokenizer',
-    'siglip added': 'SiglipTokenizer', 'siglip': 'SiglipTokenizer',
-    'siglip bare': 'SiglipTokenizer', 'siglip saved': 'SiglipTokenizer',
-    'siglip cased': 'SiglipTokenizer', 'siglip2 fixed': 'GemmaTokenizer',
-    'siglip2 naflex': 'Siglip2Tokenizer', 'siglip2 named': 'Siglip2Tokenizer',
-    'siglip2 both ends': 'Siglip2Tokenizer', 'siglip2 bare': 'Siglip2Tokenizer',
-    'siglip2 own symbols': 'Siglip2Tokenizer',
-    'siglip2 fixed saved': 'GemmaTokenizer',
-    'siglip2 naflex saved': 'Siglip2Tokenizer',
-    'siglip2 fixed json': 'GemmaTokenizer',
-    'siglip2 naflex json': 'Siglip2Tokenizer',
-    'siglip2 named json': 'Siglip2Tokenizer',
-    'siglip2 both ends json': 'Siglip2Tokenizer'}
+    **dict.fromkeys([
+        'clip words', 'clip json', 'clip saved', 'clip bare', 'clip pads !',
+        'clip added'], 'CLIPTokenizer'),
+    **dict.fromkeys([
+        'siglip', 'siglip bare', 'siglip saved', 'siglip cased', 'siglip added',
+        'siglip spaces'], 'SiglipTokenizer'),
+    **dict.fromkeys([
+        'siglip2 fixed', 'siglip2 fixed saved', 'siglip2 fixed json'],
+        'GemmaTokenizer'),
+    **dict.fromkeys([
+        'siglip2 naflex', 'siglip2 naflex saved', 'siglip2 naflex json',
+        'siglip2 named', 'siglip2 named json', 'siglip2 both ends',
+        'siglip2 both ends json', 'siglip2 bare', 'siglip2 no bytes',
+        'siglip2 own symbols'], 'Siglip2Tokenizer')}

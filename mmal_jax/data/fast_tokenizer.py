@@ -12,9 +12,10 @@ from mmal_jax.data import tokenizer_folder
 
 # A tokenizer, and what of its tokens is found in texts as a whole.
 Made = tuple[tokenizers.Tokenizer, tokenizer_folder.SpecialTokens]
-# As published with CLIP.
+# CLIP's words. That its special tokens are there too counts for those in upper
+# case only, which are no special tokens.
 _CLIP_WORDS = (r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|"
-               r'[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+')
+               r'\p{L}+|\p{N}|[^\s\p{L}\p{N}]+')
 
 
 def plain(source: tokenizer_folder.TokenizerFolder) -> Made:
@@ -46,7 +47,7 @@ def clip(source: tokenizer_folder.TokenizerFolder) -> Made:
   with tokenizer_folder.reading(source.path):
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(
         vocab, merges, unk_token=unk, continuing_subword_prefix='',
-        end_of_word_suffix='</w>', fuse_unk=False))
+        end_of_word_suffix='</w>'))
   tokenizer.normalizer = tokenizers.normalizers.Sequence([
       tokenizers.normalizers.NFC(),
       tokenizers.normalizers.Replace(tokenizers.Regex(r'\s+'), ' '),
@@ -86,8 +87,6 @@ def gemma(
       tokenizers.normalizers.Sequence(
           [tokenizers.normalizers.Lowercase(), spaces])
       if lower_case else spaces)
-  tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Split(
-      ' ', 'merged_with_previous')
   _add(tokenizer, special)
   if 'tokenizer.json' in source.files:
     # There the file decides, not the switches of tokenizer_config.json.
@@ -146,10 +145,6 @@ def _add(
   for token in special.special():
     if str(token) not in known and token not in tokens:
       tokens.append(token)
-  named = {str(token) for token in special.named.values()}
-  for i, token in enumerate(tokens):
-    if isinstance(token, str):
-      tokens[i] = tokenizers.AddedToken(token, special=True)
-    elif token.content in named:
-      token.special = True
-  tokenizer.add_tokens(tokens)
+  tokenizer.add_tokens([
+      tokenizers.AddedToken(token, special=True) if isinstance(token, str)
+      else token for token in tokens])

@@ -160,6 +160,8 @@ def _siglip(
     processor = sentencepiece.processor(source.files['spiece.model'])
   vocab = sentencepiece.vocab(processor)
   special = source.special_tokens(vocab)
+  if any(token.single_word for token in special.added.values()):
+    raise ValueError(f'{where}: added tokens of single_word are not supported.')
   pieces = sentencepiece.Siglip(
       processor, special.text('eos_token', where),
       special.text('unk_token', where), [str(t) for t in special.special()],

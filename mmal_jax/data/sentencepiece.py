@@ -69,7 +69,8 @@ class Siglip:
       eos: ends every text.
       unk: stands for what the model has no piece for.
       special: what is found in texts as a whole, `eos` and `unk` among them.
-      added: likewise, by number; it may take the white space around it too.
+      added: likewise, by number. Whether they take the white space around them
+        makes no difference, as it is stripped in any case.
       lower_case: whether texts are put in lower case.
     """
     self._processor = processor
@@ -78,9 +79,9 @@ class Siglip:
     self._unk, self._eos = unk, self.ids[eos]
     self._unk_id = self._processor.unk_id()
     self._special = frozenset(special)
-    self._added = {token.content: token for token in added.values()}
-    whole = sorted(self._special | self._added.keys(), key=len, reverse=True)
-    self._whole = re.compile('(' + '|'.join(map(re.escape, whole)) + ')')
+    whole = sorted(self._special | {token.content for token in added.values()},
+                   key=len, reverse=True)
+    self._split = re.compile('(' + '|'.join(map(re.escape, whole)) + ')')
     self._lower_case = lower_case
     # Every stretch of text follows the unknown token, or SentencePiece would
     # drop the space that it starts with; these pieces are then cut off.
@@ -96,19 +97,20 @@ class Siglip:
       length: how many tokens there may be, the last of them `eos`.
       left: whether too long texts lose their beginning, not their end.
     """
-    split = [self._split(_SPACE + text.replace(_SPACE, ' ')) for text in texts]
+    split = [self._split.split(_SPACE + text.replace(_SPACE, ' '))
+             for text in texts]  # Every second part is a special token.
     pieces = iter(self._processor.encode(
         [self._unk + self._canonical(part) for parts in split
-         for part in parts if not self._is_whole(part)], out_type=str))
+         for part in parts[::2] if part], out_type=str))
     for parts in split:
       tokens = []
-      for part in parts:
-        if self._is_whole(part):
+      for i, part in enumerate(parts):
+        if i % 2:
           tokens.append(part)
+        elif not part:
+          continue
         else:
-          found = next(pieces)
-          tokens += (found[self._prefix:] if len(found) >= self._prefix
-                     else found)
+          tokens += next(pieces)[self._prefix:]
       if len(tokens) > 1 and tokens[0] == _SPACE and tokens[1] in self._special:
         del tokens[0]
       ids = [self.ids.get(token, self._unk_id) for token in tokens]
@@ -118,22 +120,6 @@ class Siglip:
       if not ids or ids[-1] != self._eos:
         ids.append(self._eos)
       yield ids, too_many > 0
-
-  def _is_whole(self, part: str) -> bool:
-    return part in self._special or part in self._added
-
-  def _split(self, text: str) -> list[str]:
-    """Stretches of text and special tokens, in order."""
-    parts = [part for part in self._whole.split(text) if part]
-    for i, part in enumerate(parts):
-      token = self._added.get(part)
-      if token is None:
-        continue
-      if token.rstrip and i + 1 < len(parts):
-        parts[i + 1] = parts[i + 1].lstrip()
-      if token.lstrip and i > 0:
-        parts[i - 1] = parts[i - 1].rstrip()
-    return [part for part in parts if part]
 
   def _canonical(self, text: str) -> str:
     if self._lower_case:

@@ -162,13 +162,11 @@ class TokenizerFolder:
       where = self.path / 'tokenizer.json'
       added |= {fields['id']: _added(fields, where) for fields in
                 self.json('tokenizer.json').get('added_tokens', [])}
-    by_text = {token.content: token for token in added.values()}
     # In this order, as later tokens of the same text count.
     order = [role for role in _ROLES if role in named]
     order += [role for role in named if role not in _ROLES]
-    named = {role: by_text.get(str(named[role]), named[role])
-             for role in order if named[role] is not None}
-    known = vocab.keys() | by_text
+    named = {role: named[role] for role in order if named[role] is not None}
+    known = vocab.keys() | {token.content for token in added.values()}
     for role, token in [*named.items(), *(('', t) for t in extra or [])]:
       if str(token) not in known:
         raise ValueError(f'{self.path}: {role or "the special token"} '
