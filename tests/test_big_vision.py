@@ -1,7 +1,6 @@
 """big_vision's files of SigLIP, against transformers on PyTorch."""
 
 import dataclasses
-import re
 
 import jax
 import numpy as np
@@ -117,9 +116,8 @@ def _same(a, b):
 
 
 def _refuses(message, *args, error=ValueError):
-  with pytest.raises(error) as caught:
+  with pytest.raises(error, match=f'(?s){message}'):
     big_vision.load(*args)
-  assert re.search(message, str(caught.value), re.S), caught.value
 
 
 def test_features(case, tmp_path):
