@@ -270,9 +270,7 @@ FOLDERS = {
         'siglip', 'siglip bare', 'siglip saved', 'siglip cased', 'siglip added',
         'siglip spaces'], 'SiglipTokenizer'),
     **dict.fromkeys([
-        'siglip2 fixed', 'siglip2 fixed saved', 'siglip2 fixed json'],
-        'GemmaTokenizer'),
-    **dict.fromkeys([
+        'siglip2 fixed', 'siglip2 fixed saved', 'siglip2 fixed json',
         'siglip2 naflex', 'siglip2 naflex saved', 'siglip2 naflex json',
         'siglip2 named', 'siglip2 named json', 'siglip2 both ends',
         'siglip2 both ends json', 'siglip2 bare', 'siglip2 no bytes',

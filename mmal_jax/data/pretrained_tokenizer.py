@@ -104,12 +104,12 @@ def load(folder: str | os.PathLike[str], length: int) -> PretrainedTokenizer:
     `vocab.json` and `merges.txt`. Texts are put in lower case.
   - `SiglipTokenizer` (model `siglip`): `spiece.model`, by sentencepiece, or
     `tokenizer.json` where that is all there is. Lower case, no punctuation.
-  - `Siglip2Tokenizer` (and any class if the model is `siglip2`):
-    `tokenizer.json`, or else `tokenizer.model`. Lower case. Transformers has
-    it since 5.1; before that nothing put texts for SigLIP 2 in lower case.
-  - `GemmaTokenizer`: likewise, but upper case stays. SigLIP 2 of one fixed
-    resolution is published as this class and the model `siglip`: transformers
-    then keeps upper case, though the models were trained without.
+  - `Siglip2Tokenizer`: `tokenizer.json`, or else `tokenizer.model`. Lower case.
+    Also where the model is `siglip2`, or is `siglip` and the class
+    `GemmaTokenizer`, as SigLIP 2 of one fixed resolution is published: they
+    were trained on lower case, which `AutoTokenizer` leaves to the caller
+    there. `save` names this class, which transformers has since 5.1.
+  - `GemmaTokenizer` without such a model: likewise, but upper case stays.
   - `PreTrainedTokenizerFast`: `tokenizer.json` as it stands.
 
   Args:
@@ -139,10 +139,6 @@ def load(folder: str | os.PathLike[str], length: int) -> PretrainedTokenizer:
     return _fast(source, length, fast_tokenizer.plain(source), folders.PLAIN)
   if name == folders.CLIP:
     return _fast(source, length, fast_tokenizer.clip(source), folders.CLIP)
-  if name == folders.GEMMA:
-    logging.warning(
-        '%s: GemmaTokenizer keeps upper case, but SigLIP 2 was trained on '
-        'texts in lower case.', source.path)
   made = fast_tokenizer.gemma(source, lower_case=name == folders.SIGLIP2)
   return _fast(source, length, made, name)
 

@@ -101,7 +101,7 @@ class TokenizerFolder:
 
   @functools.cached_property
   def class_name(self) -> str:
-    """One of `CLASSES`, as transformers chooses it."""
+    """One of `CLASSES`, as the model was trained."""
     named = self.config.get('tokenizer_class')
     if named is None:
       if self.model_type not in _BY_MODEL:
@@ -119,7 +119,9 @@ class TokenizerFolder:
           f'{self.path / CONFIG}: tokenizer_class={named!r} is not supported; '
           f'{", ".join(CLASSES)} are.')
     # The class that the files of these models name is known to be wrong.
-    return SIGLIP2 if self.model_type == 'siglip2' else name
+    wrong = self.model_type == 'siglip2' or (
+        self.model_type == 'siglip' and name == GEMMA)
+    return SIGLIP2 if wrong else name
 
   def side(self, what: str, default: str) -> bool:
     """Whether `padding` or `truncation` is done on the left."""
