@@ -3,22 +3,18 @@
 import dataclasses
 
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
+import torch
 
-pytest.importorskip('torch')
-pytest.importorskip('transformers')
-
-# pylint: disable=wrong-import-position
-import ml_dtypes  # noqa: E402
-import torch  # noqa: E402
-
-from mmal_jax.models import big_vision  # noqa: E402
-from mmal_jax.models import huggingface  # noqa: E402
-from mmal_jax.models import presets  # noqa: E402
-from mmal_jax.models import pretrained  # noqa: E402
-from mmal_jax.models import tensors  # noqa: E402
-from tests import torch_models  # noqa: E402
+from mmal_jax.models import big_vision
+from mmal_jax.models import dual_encoder
+from mmal_jax.models import huggingface
+from mmal_jax.models import presets
+from mmal_jax.models import pretrained
+from mmal_jax.models import tensors
+from tests import torch_models
 
 
 def _arrays(model):
@@ -133,7 +129,7 @@ def test_features(case, tmp_path):
   @jax.jit
   def run(params):
     model = tensors.nnx.merge(
-        tensors.nnx.split(tensors.abstract(config))[0], params)
+        dual_encoder.graphdef_of(config), params)
     return model.encode_image(images), model.encode_text(tokens)
 
   for ours, other in zip(

@@ -5,16 +5,11 @@ import json
 
 import numpy as np
 import pytest
+import transformers
 
-pytest.importorskip('torch')
-pytest.importorskip('transformers')
-
-# pylint: disable=wrong-import-position
-import transformers  # noqa: E402
-
-from mmal_jax.models import huggingface  # noqa: E402
-from mmal_jax.models import presets  # noqa: E402
-from tests import torch_models  # noqa: E402
+from mmal_jax.models import huggingface
+from mmal_jax.models import presets
+from tests import torch_models
 
 
 @pytest.fixture

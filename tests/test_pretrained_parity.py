@@ -9,21 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
+import transformers
 
-pytest.importorskip('torch')
-pytest.importorskip('transformers')
-
-# pylint: disable=wrong-import-position
-import torch  # noqa: E402
-import transformers  # noqa: E402
-
-from mmal_jax import sharding  # noqa: E402
-from mmal_jax.models import config as config_lib  # noqa: E402
-from mmal_jax.models import huggingface  # noqa: E402
-from mmal_jax.models import positions  # noqa: E402
-from mmal_jax.models import tensors  # noqa: E402
-from mmal_jax.train import loss as loss_lib  # noqa: E402
-from tests import torch_models  # noqa: E402
+from mmal_jax import sharding
+from mmal_jax.models import config as config_lib
+from mmal_jax.models import dual_encoder
+from mmal_jax.models import huggingface
+from mmal_jax.models import positions
+from mmal_jax.models import tensors
+from mmal_jax.train import loss as loss_lib
+from tests import torch_models
 
 # Compiling takes longer than running.
 _jit = functools.partial(
@@ -91,7 +87,7 @@ def ours(case):
 
 
 def _build(config, params):
-  return nnx.merge(nnx.split(tensors.abstract(config), nnx.Param)[0], params)
+  return nnx.merge(dual_encoder.graphdef_of(config), params)
 
 
 def _run(case, images=None, theirs=None, **options):

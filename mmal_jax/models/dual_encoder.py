@@ -68,10 +68,21 @@ def from_config(
       logit_scale=config.logit_scale, logit_bias=config.logit_bias, rngs=rngs)
 
 
+class _AnyKey:
+  """For `nnx.Rngs`, whose counting takes a time quadratic in calls to trace."""
+
+  def params(self) -> jax.Array:
+    return jax.random.key(0)
+
+
+def abstract(config: config_lib.DualEncoder) -> DualEncoder:
+  """The model with `jax.ShapeDtypeStruct`s for arrays; allocates nothing."""
+  return nnx.eval_shape(lambda: from_config(config, rngs=_AnyKey()))
+
+
 def graphdef_of(config: config_lib.DualEncoder) -> nnx.GraphDef:
   """The structure alone: with parameters, `nnx.merge` makes the model of it."""
-  return nnx.eval_shape(lambda: nnx.split(
-      from_config(config, rngs=nnx.Rngs(0)), nnx.Param))[0]
+  return nnx.split(abstract(config), nnx.Param)[0]
 
 
 def _unit(x: jax.Array) -> jax.Array:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mmal_jax.data import preprocess
 from mmal_jax.models import config as config_lib
+from mmal_jax.models import dual_encoder
 from mmal_jax.models import families
 from mmal_jax.models import huggingface_config
 from mmal_jax.models import positions
@@ -98,7 +99,7 @@ def save(
   arrays = tensors.by_name(params)
   tensors.check(
       {name: leaf.shape for name, leaf in tensors.by_name(
-          nnx.state(tensors.abstract(config), nnx.Param)).items()},
+          nnx.state(dual_encoder.abstract(config), nnx.Param)).items()},
       {name: array.shape for name, array in arrays.items()}, 'params')
   fields = huggingface_config.to_fields(config, float(arrays['logit_bias']))
   for name in (huggingface_config.FILE, WEIGHTS, INDEX):

@@ -189,22 +189,6 @@ def check(
          *problems[:_SHOWN], *[f'... and {more} more'] * (more > 0)]))
 
 
-class _AnyKey:
-  """For `nnx.Rngs`, whose counting takes a time quadratic in calls to trace."""
-
-  def params(self) -> jax.Array:
-    return jax.random.key(0)
-
-
-def abstract(config: config_lib.DualEncoder) -> dual_encoder.DualEncoder:
-  """The model with `jax.ShapeDtypeStruct`s for arrays; allocates nothing.
-
-  `nnx.merge(nnx.split(abstract(config), nnx.Param)[0], params)` is a model.
-  """
-  return nnx.eval_shape(
-      lambda: dual_encoder.from_config(config, rngs=_AnyKey()))
-
-
 def read(
     needed: Iterable[Tensor], values: Callable[[str], np.ndarray]
 ) -> dict[str, np.ndarray]:
@@ -232,4 +216,4 @@ def state(
   """`nnx.split(model, nnx.Param)[1]` of arrays by dotted names."""
   return jax.tree_util.tree_map_with_path(
       lambda path, leaf: params[names.dotted(path)].reshape(leaf.shape),
-      nnx.state(abstract(config), nnx.Param))
+      nnx.state(dual_encoder.abstract(config), nnx.Param))
