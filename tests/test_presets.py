@@ -5,13 +5,14 @@ import math
 from flax import nnx
 import numpy as np
 import pytest
+import torch
+import transformers
 
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import families
 from mmal_jax.models import presets
 from mmal_jax.models import tensors
 
-torch = transformers = 
 
 def _sides(preset):
   """The sides of the same model in transformers' words, by the book."""
