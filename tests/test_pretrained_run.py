@@ -8,6 +8,7 @@ from unittest import mock
 from absl import flags
 from absl.testing import flagsaver
 from flax import nnx
+import ml_collections
 import numpy as np
 from PIL import Image
 import pytest
@@ -17,10 +18,12 @@ import transformers
 
 from experiments import embed
 from experiments import export
+from experiments import pretrained
 from experiments import run
 from experiments import workdir
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import huggingface
+from tests import big_vision_files
 from tests import torch_models
 
 LENGTH, VOCAB = torch_models.LENGTH, 300
@@ -185,3 +188,32 @@ def test_a_published_model_needs_its_checkpoint(tmp_path):
   with pytest.raises(SystemExit, match='siglip_b16.* needs a checkpoint'):
     _main(run, f'--config={_CONFIGS}/colorswap.py', f'--workdir={tmp_path}/w',
           '--config.model.name=siglip_b16')
+
+
+def test_weights_of_big_vision_take_a_tokenizer_from_elsewhere(
+    published, tmp_path):
+  theirs = transformers.SiglipModel.from_pretrained(published)
+  path, words = tmp_path / 'siglip.npz', tmp_path / 'words'
+  np.savez(path, **big_vision_files.arrays(theirs))
+  transformers.AutoTokenizer.from_pretrained(published).save_pretrained(words)
+  config = ml_collections.ConfigDict({
+      'init': str(path), 'text': {},
+      'model': {'name': 'checkpoint', 'dtype': 'bfloat16', 'image_size': 48}})
+  with pytest.raises(ValueError, match='no tokenizer .*config.text.folder'):
+    pretrained.load(config)
+  config.text.folder = str(words)
+  found = pretrained.load(config)
+  assert (found.config.dtype, found.config.image.size) == ('bfloat16', (48, 48))
+  assert found.preprocess.size == found.preprocess.edge == 48
+  assert found.params['image_tower']['position'].shape == (36, 24)
+  assert found.tokenizer(['a cat']).shape == (1, LENGTH)
+
+
+def test_a_tokenizer_of_another_model_is_refused(published, tmp_path):
+  torch_models.siglip(vocab=50).save_pretrained(tmp_path)
+  for name in ('tokenizer.json', 'tokenizer_config.json'):
+    (tmp_path / name).write_bytes((published / name).read_bytes())
+  config = ml_collections.ConfigDict(
+      {'init': str(tmp_path), 'model': {'name': 'checkpoint'}})
+  with pytest.raises(ValueError, match='has 2.. tokens, .* only 50'):
+    pretrained.load(config)
