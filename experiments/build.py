@@ -11,6 +11,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from experiments import check
 from experiments import pretrained as pretrained_lib
 from mmal_jax import embed
 from mmal_jax import loop
@@ -25,6 +26,7 @@ from mmal_jax.data import registry as datasets_lib
 from mmal_jax.data import tokenizer as tokenizer_lib
 from mmal_jax.evaluate import evaluate
 from mmal_jax.models import dual_encoder
+from mmal_jax.models import families
 from mmal_jax.models import names
 from mmal_jax.models import partition
 from mmal_jax.models import registry as models_lib
@@ -102,9 +104,15 @@ def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
     graphdef = dual_encoder.graphdef_of(pretrained.config)
     params = pretrained.params
   params = partition.place(params, mesh)
-  learner = make_learner(config, graphdef, params, mesh)
   if pretrained is not None:
-    return Experiment(config, data, learner, params, pretrained)
+    # By the sigmoid, a CLIP's scale of 100 without a bias would start far off.
+    clip = families.of(pretrained.config) is families.CLIP
+    learner = make_learner(
+        config, graphdef, params, mesh, 'softmax' if clip else 'sigmoid')
+    # Its parameters are on the device now.
+    return Experiment(
+        config, data, learner, params, pretrained._replace(params=None))
+  learner = make_learner(config, graphdef, params, mesh)
   if data.pretrain is None:
     logging.info('No pretrain split: every seed starts from a fresh model.')
     return Experiment(config, data, learner, None)
@@ -119,19 +127,21 @@ def make_learner(
     graphdef: nnx.GraphDef,
     params: nnx.State,
     mesh: jax.sharding.Mesh | None,
+    default_loss: str = 'sigmoid',
 ) -> step_lib.Learner:
   """What is fixed over a run, from `config.train`."""
   train = config.train
   frozen = freeze.patterns(train.get('freeze', 'none'), params)
-  factors = dict(train.get('lr_factors') or {})
+  factors = check.lr_factors(train.get('lr_factors') or '')
   names.check(list(factors), params, 'train.lr_factors')
+  loss = train.get('loss') or default_loss
   optimizer = optimizer_lib.make_optimizer(
       train.peak_lr, train.steps_per_round, train.weight_decay,
       train.get('warmup_fraction', 0.1), clip=train.get('clip', 1.0),
       frozen=frozen, lr_factors=factors, ema=train.get('ema', 0.0))
   return step_lib.Learner(
       graphdef, optimizer, train.batch_size, train.shift,
-      losses.LOSSES[train.get('loss', 'sigmoid')](mesh), frozen,
+      losses.LOSSES[loss](mesh), frozen,
       train.get('parts', 1), mesh)
 
 

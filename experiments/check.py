@@ -11,6 +11,7 @@ from experiments import pretrained as pretrained_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.data import registry as datasets_lib
+from mmal_jax.models import config as config_lib
 from mmal_jax.models import presets
 from mmal_jax.models import registry as models_lib
 from mmal_jax.train import losses
@@ -36,10 +37,11 @@ _LEAST_OPTIONAL = {
     'text.vocab_size': 256, 'text.max_tokens': 1, 'warm_start.steps': 1,
     'warm_start.batch_size': 1, 'warm_start.peak_lr': 0.0,
     'warm_start.weight_decay': 0.0, 'warm_start.shift': 0,
-    'train.parts': 1, 'train.ema': 0.0, 'train.clip': 0.0,
+    'train.parts': 1, 'train.ema': 0.0, 'train.clip': 1e-6,
     'train.warmup_fraction': 0.0, 'mesh.data': -1, 'mesh.fsdp': 1,
     'model.image_size': 1,
 }
+_MOST = {'train.ema': 0.999999, 'train.warmup_fraction': 1.0}
 _TRAIN = ('steps_per_round', 'batch_size', 'peak_lr', 'weight_decay', 'shift',
           'restart', 'loss', 'freeze', 'lr_factors', 'parts', 'ema', 'clip',
           'warmup_fraction')
@@ -69,7 +71,16 @@ def check(config: ml_collections.ConfigDict) -> None:
   if unknown:
     raise ValueError(
         f'train.{unknown[0]} is unknown; known are {", ".join(_TRAIN)}.')
-  lookup(losses.LOSSES, 'train.loss', config.train.get('loss', 'sigmoid'))
+  for key, most in _MOST.items():
+    value = _value(config, key)
+    if value is not None and value > most:
+      raise ValueError(f'{key}={value!r} must be at most {most}.')
+  if config.train.get('loss') is not None:
+    lookup(losses.LOSSES, 'train.loss', config.train.loss)
+  lr_factors(config.train.get('lr_factors') or '')
+  unknown = set(config.get('mesh') or {}) - {'data', 'fsdp'}
+  if unknown:
+    raise ValueError(f'mesh.{min(unknown)} is unknown; known are data, fsdp.')
   for kind in ('strategies', 'seeds'):
     values = config[kind]
     if not isinstance(values, (list, tuple)):
@@ -94,9 +105,32 @@ def check(config: ml_collections.ConfigDict) -> None:
   check_model(config)
 
 
+def lr_factors(value: str) -> dict[str, float]:
+  """Factors by pattern, of `PATTERN=FACTOR,PATTERN=FACTOR`.
+
+  Raises:
+    ValueError: if it is written otherwise, or a factor is not within [0, inf).
+  """
+  factors = {}
+  for part in filter(None, value.split(',')):
+    pattern, _, number = part.rpartition('=')
+    try:
+      factors[pattern] = float(number)
+    except ValueError:
+      pattern = ''
+    if not pattern or not 0 <= factors[pattern] < math.inf:
+      raise ValueError(f'train.lr_factors={value!r} must be written as '
+                       'PATTERN=FACTOR,PATTERN=FACTOR.')
+  return factors
+
+
 def check_model(config) -> None:
   """Whether the model can be built: of its own, or from a checkpoint."""
   name, init = config.model.name, config.get('init')
+  dtype = config.model.get('dtype', 'float32')
+  if dtype not in config_lib.DTYPES:
+    raise ValueError(f'model.dtype={dtype!r} is none of '
+                     f'{", ".join(config_lib.DTYPES)}.')
   published = dict.fromkeys((pretrained_lib.ANY, *presets.PRESETS))
   lookup(models_lib.MODELS | published, 'model.name', name)
   if name in published and init is None:

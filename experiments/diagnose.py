@@ -125,7 +125,7 @@ def main(argv: Sequence[str]) -> None:
   try:
     folder = pathlib.Path(folders.WORKDIR.value)
     print(diagnose(folder, folders.CACHE_DIR.value))
-  except (ValueError, TypeError, OSError) as e:
+  except (ValueError, TypeError, OSError, ImportError) as e:
     sys.exit(f'error: {e}')
 
 

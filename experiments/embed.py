@@ -39,7 +39,8 @@ _SUFFIXES = ('.jpeg', '.jpg', '.png', '.webp')
 flags.adopt_module_key_flags(checkpoints)  # --help tells of them.
 _IMAGES = flags.DEFINE_string(
     'images', None, 'Folder of images; those below it count.')
-_TEXTS = flags.DEFINE_string('texts', None, 'UTF-8 file, a text a line.')
+_TEXTS = flags.DEFINE_string(
+    'texts', None, 'UTF-8 file, a text a line; an empty line is a text, too.')
 _EMBEDDINGS = flags.DEFINE_string(
     'embeddings', None, 'Folder to write to, or to go on with.')
 _BATCH_SIZE = flags.DEFINE_integer(
@@ -71,13 +72,17 @@ def run() -> str:
   if _IMAGES.value is not None:
     paths = _paths(pathlib.Path(_IMAGES.value))
     files = image_files.ImageFiles(paths, model.preprocess)
-    (out / 'image.txt').write_text(
-        ''.join(f'{path}\n' for path in paths), 'utf-8')
+    # Never beside rows that it does not tell of.
+    listed = ''.join(f'{path}\n' for path in paths)
+    names = out / 'image.txt'
+    if names.exists() and names.read_text('utf-8') != listed:
+      names.unlink()
     found.append(_embed(
         'image', encode.Items(files, image_files.item_ids(files)), model,
         params))
+    names.write_text(listed, 'utf-8')
   if _TEXTS.value is not None:
-    texts = pathlib.Path(_TEXTS.value).read_text('utf-8').splitlines()
+    texts = _lines(pathlib.Path(_TEXTS.value))
     found.append(_embed(
         'text', encode.Items(model.tokenizer(texts), schema.item_ids(texts)),
         model, params))
@@ -100,7 +105,18 @@ def _embed(modality, items, model, params) -> str:
           f'{taken} were embedded now, {taken / seconds:.1f} a second.')
 
 
+def _lines(path: pathlib.Path) -> list[str]:
+  # Not `splitlines`, which cuts at form feeds and the like as well.
+  lines = path.read_text('utf-8-sig').split('\n')
+  lines = lines[:-1] if not lines[-1] else lines
+  if not lines:
+    raise ValueError(f'texts={str(path)!r} is empty.')
+  return lines
+
+
 def _paths(folder: pathlib.Path) -> list[pathlib.Path]:
+  if not folder.is_dir():
+    raise ValueError(f'images={str(folder)!r} is no folder.')
   paths = sorted(
       pathlib.Path(where) / name for where, _, names in os.walk(folder)
       for name in names if name.lower().endswith(_SUFFIXES))

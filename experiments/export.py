@@ -49,16 +49,25 @@ def export(
   if config.get('init') is None:
     raise ValueError(f'workdir={str(folder)!r} did not start from a checkpoint:'
                      ' its model has no published format.')
+  path = workdir_lib.state_path(folder, strategy, seed)
+  if not path.is_dir():
+    raise ValueError(f'there is no model of strategy={strategy!r} and seed='
+                     f'{seed}: {path} does not exist.')
   if out.exists():
     raise ValueError(f'export={str(out)!r} exists.')
+  # The machine at home may have other devices than the run had.
+  config.mesh = {'data': 1, 'fsdp': 1}
   experiment = build_lib.build(config, cache_dir)
   pools, _ = pools_lib.hide_pairing(experiment.data.pool, seed)
   state = checkpoint.load(
-      workdir_lib.state_path(folder, strategy, seed),
-      build_lib.initial_state(experiment, pools, seed))
+      path, build_lib.initial_state(experiment, pools, seed))
   model = experiment.pretrained
+  # What crops is CLIP's processor, whatever the model.
+  crops = (model.preprocess.resize == 'shortest'
+           or model.preprocess.edge > model.preprocess.size)
   preprocess_lib.save(
-      model.preprocess, out, families.of(model.config).name)
+      model.preprocess, out,
+      'clip' if crops else families.of(model.config).name)
   model.tokenizer.save(out)
   huggingface.save(
       out, model.config, average.averaged(state.params, state.opt_state))

@@ -22,13 +22,13 @@ class Pretrained(NamedTuple):
 
   Attributes:
     config: of the model.
-    params: float32 NumPy arrays.
+    params: float32 NumPy arrays, until they are on a device.
     tokenizer: turns texts into its tokens.
     preprocess: turns images into its pixels.
   """
 
   config: config_lib.DualEncoder
-  params: nnx.State
+  params: nnx.State | None
   tokenizer: pretrained_tokenizer.PretrainedTokenizer
   preprocess: preprocess_lib.Preprocess
 
@@ -65,10 +65,10 @@ def load(config: ml_collections.ConfigDict) -> Pretrained:
         f'the tokenizer in {folder} has {tokenizer.vocab_size} tokens, the '
         f'model of {config.init!r} only {model.text.vocab_size}.')
   return Pretrained(
-      model, params, tokenizer, _preprocess(folder, model))
+      model, params, tokenizer, _preprocess(folder, model, image_size))
 
 
-def _preprocess(folder, model) -> preprocess_lib.Preprocess:
+def _preprocess(folder, model, image_size) -> preprocess_lib.Preprocess:
   """As the checkpoint says, at the resolution that the model has now."""
   size = model.image.size[0]
   try:
@@ -76,6 +76,10 @@ def _preprocess(folder, model) -> preprocess_lib.Preprocess:
   except FileNotFoundError:  # big_vision's tokenizers come alone
     return preprocess_lib.Preprocess(
         size, size, mean=model.image.mean, std=model.image.std)
+  if published.size != size and image_size is None:
+    raise ValueError(
+        f'{folder} prepares images of {published.size} pixels, the model takes '
+        f'{size}: say which by --config.model.image_size.')
   return dataclasses.replace(
       published, size=size,
       edge=round(published.edge * size / published.size))

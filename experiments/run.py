@@ -72,7 +72,11 @@ def configure() -> Any:
   config = _CONFIG.value
   with config.unlocked():
     if checkpoints.INIT.value is not None:
-      config.init = checkpoints.INIT.value
+      # Where it lies here is found from elsewhere, too.
+      config.init = (
+          os.path.abspath(checkpoints.INIT.value)
+          if os.path.exists(checkpoints.INIT.value)
+          else checkpoints.INIT.value)
     if checkpoints.MODEL.value is not None:
       config.model.name = checkpoints.MODEL.value
     if _STRATEGIES.value is not None:

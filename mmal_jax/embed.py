@@ -17,9 +17,10 @@ from mmal_jax.models import partition
 Report = Callable[[str, int, float], None]
 
 
-@functools.partial(jax.jit, static_argnames=('graphdef', 'modality'))
-def _embed_batch(graphdef, params, batch, modality):
-  model = nnx.merge(graphdef, params)
+@functools.partial(
+    jax.jit, static_argnames=('graphdef', 'modality', 'mesh'))
+def _embed_batch(graphdef, params, batch, modality, mesh):
+  model = nnx.merge(graphdef, partition.gathered(params, mesh))
   encode = model.encode_image if modality == 'image' else model.encode_text
   return encode(batch)
 
@@ -46,8 +47,11 @@ def embed(
     `[n, embed_dim]` float32, rows of norm 1, on one device.
 
   Raises:
-    ValueError: if an embedding is NaN or infinite: training has diverged.
+    ValueError: if an embedding is NaN or infinite: training has diverged; or
+      if there is no item.
   """
+  if not len(items):
+    raise ValueError(f'there are no {modality}s to embed.')
   started = time.perf_counter()
   embeddings = jnp.concatenate([
       batch for _, batch in embed_batches(
@@ -73,30 +77,37 @@ def embed_batches(
     params: parameters.
     items: `[n, ...]`.
     modality: `image` or `text`.
-    batch_size: rows at a time, rounded up to a multiple of the mesh's devices.
-      The last batch is filled up with copies of the first row, so that every n
-      runs the same program.
+    batch_size: rows at a time, at most, but for the rounding to a multiple of
+      the mesh's devices. The last batch is filled up with copies of the first
+      row, so that all run the same program.
     start: the row to begin with.
 
   Yields:
     Row number, and `[b, embed_dim]` float32 with b at most `batch_size`.
   """
   n, mesh = len(items), partition.mesh_of(params)
-  batch_size = min(batch_size, n)
+  # As many batches as that size needs, but all as full as can be.
+  batch_size = -(-n // -(-n // batch_size))
   if mesh is not None:
     batch_size += -batch_size % mesh.size
     whole = jax.sharding.NamedSharding(mesh, partition.P())
   firsts = range(start, n, batch_size)
   rows = [np.arange(first, first + batch_size) for first in firsts]
   batches = encode_lib.stream(items, [np.where(r < n, r, 0) for r in rows])
+  coming = None
   for first, batch in zip(firsts, batches, strict=True):
     if mesh is not None:
       batch = sharding.shard_rows(batch, partition.batch_rows(mesh))
-    embeddings = _embed_batch(graphdef, params, batch, modality)
+    embeddings = _embed_batch(graphdef, params, batch, modality, mesh)
     if mesh is not None:
       # Whole on each device, of which the first's is taken.
       embeddings = jax.device_put(embeddings, whole).addressable_data(0)
-    yield first, embeddings[:n - first]
+    # The device has the next batch before anybody waits for this one.
+    if coming is not None:
+      yield coming
+    coming = first, embeddings[:n - first]
+  if coming is not None:
+    yield coming
 
 
 def check_finite(

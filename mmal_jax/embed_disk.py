@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import pathlib
-import re
 from typing import Any
 
 from flax import nnx
@@ -15,6 +14,7 @@ import numpy as np
 from mmal_jax import embed as embed_lib
 from mmal_jax.data import disk
 from mmal_jax.data import encode
+from mmal_jax.models import fingerprint
 from mmal_jax.models import names
 
 
@@ -50,12 +50,15 @@ def embed_to_disk(
     `[n, embed_dim]` float32, rows of norm 1, memory-mapped.
 
   Raises:
-    ValueError: if an embedding is NaN or infinite, if `save_every` is below 1,
-      or with several processes, which would write to the same file.
+    ValueError: if an embedding is NaN or infinite, if there is no item, if
+      `save_every` is below 1, or with several processes, which would write to
+      the same file.
   """
   if jax.process_count() > 1:
     raise ValueError('embed_to_disk works with one process; there are '
                      f'{jax.process_count()}.')
+  if not len(items):
+    raise ValueError(f'there are no {modality}s to embed.')
   if save_every < 1:
     raise ValueError(f'save_every={save_every!r} must be at least 1.')
   folder = pathlib.Path(folder)
@@ -86,10 +89,8 @@ def embed_to_disk(
 
 
 def _digest(graphdef, params, items, modality) -> str:
-  """Of the tower, its projection, the code's idea of them, and the items."""
-  # Addresses of functions are others in every process.
-  structure = re.sub(r' at 0x[0-9a-f]+', '', repr(graphdef))
-  digest = hashlib.sha256(structure.encode())
+  """Of the tower, its projection, the code behind them, and the items."""
+  digest = hashlib.sha256(fingerprint.of(graphdef).encode())
   digest.update(encode.digest(items).encode())
   mine = (f'{modality}_tower.', f'{modality}_projection.')
   for name, leaf in zip(

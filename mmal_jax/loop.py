@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 import dataclasses
 
-from flax import nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +18,6 @@ from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate as evaluate_lib
 from mmal_jax.train import average
 from mmal_jax.train import freeze
-from mmal_jax.train import optimizer
 from mmal_jax.train import step as step_lib
 
 
@@ -54,8 +52,9 @@ def run_rounds(
     ValueError: if training diverges, or a strategy or an oracle names an item
       that cannot be aligned.
   """
+  embedded = None  # of the test
   if state.round == 0:
-    state = _evaluated(state, learner, test)
+    state, embedded = _evaluated(state, learner, test, embedded)
     yield state
   views = None
   while state.round < len(state.modalities):
@@ -69,7 +68,7 @@ def run_rounds(
     answers[asked >= 0] = oracle(query.modality, asked[asked >= 0])
     state = state_lib.record_answers(state, query, answers)
     state = _trained(state, learner, pools, key_train, steps_per_round)
-    state = _evaluated(state, learner, test)
+    state, embedded = _evaluated(state, learner, test, embedded)
     yield state
 
 
@@ -97,11 +96,10 @@ def make_views(
   """
   views = {}
   params = average.averaged(state.params, state.opt_state)
-  model = nnx.merge(learner.graphdef, params)
   # Of parameters on a mesh: to the one device on which the pools are.
   logit_scale, logit_bias = (
       jnp.asarray(jax.device_get(x[...]))
-      for x in (model.logit_scale, model.logit_bias))
+      for x in (params['logit_scale'], params['logit_bias']))
   filled = np.arange(len(state.aligned)) < state.num_aligned
   for column, (modality, items) in enumerate(
       zip(views_lib.MODALITIES, pools)):
@@ -123,8 +121,7 @@ def make_views(
 def _trained(state, learner, pools, key, steps) -> state_lib.RunState:
   params, opt_state = state.params, state.opt_state
   if state.start_params is not None:
-    params = state.start_params
-    opt_state = optimizer.init(learner.optimizer, params)
+    params, opt_state = state.start_params, None
   params, opt_state, loss = step_lib.fit(
       learner, params, opt_state, key, pools.images, pools.texts,
       state.aligned, state.num_aligned, steps)
@@ -135,7 +132,12 @@ def _trained(state, learner, pools, key, steps) -> state_lib.RunState:
       round=np.asarray(state.round + 1, np.int32))
 
 
-def _evaluated(state, learner, test) -> state_lib.RunState:
+def _evaluated(state, learner, test, before):
+  """The state with its scores, and the test's embeddings."""
   params = average.averaged(state.params, state.opt_state)
-  return state_lib.record_scores(
-      state, evaluate_lib.evaluate(learner.graphdef, params, test))
+  known = {} if before is None else {
+      modality: rows for modality, rows in before.items()
+      if not freeze.embeds_anew(modality, params, learner.frozen)}
+  embedded = evaluate_lib.embed_pairs(learner.graphdef, params, test, known)
+  scores = evaluate_lib.evaluate(embedded, test)
+  return state_lib.record_scores(state, scores), embedded

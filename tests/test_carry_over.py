@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from mmal_jax import embed
 from mmal_jax import loop
 from mmal_jax import sharding
 from mmal_jax.acquire import coverage
@@ -173,12 +174,14 @@ def test_a_run_that_trains_carries_nothing_over(tiny_run):
   assert seen == [None] * 2 * (tiny.ROUNDS - 1)
 
 
-def test_a_locked_tower_is_embedded_once(tiny_run):
+def test_a_locked_tower_is_embedded_once(tiny_run, monkeypatch):
   frozen = freeze.patterns('lit', tiny_run.params)
   locked = tiny_run._replace(learner=tiny_run.learner._replace(
       frozen=frozen, optimizer=optimizer.make_optimizer(
-          1e-2, tiny.STEPS, frozen=frozen)))
-  embedded, seen = [], []
+          1e-2, tiny.STEPS, frozen=frozen, ema=0.9)))
+  embedded, seen, calls, whole = [], [], [], embed.embed
+  monkeypatch.setattr(embed, 'embed', lambda *arguments, **more: (
+      calls.append(arguments[3]), whole(*arguments, **more))[1])
 
   def strategy(views, batch, key):
     seen.append(views)
@@ -189,6 +192,9 @@ def test_a_locked_tower_is_embedded_once(tiny_run):
           (modality, n, seconds > 0))))
   assert embedded == [('image', 40, True)] + [
       ('text', 40, True)] * tiny.ROUNDS
+  # Of the pool and of the test.
+  assert calls.count('image') == 2
+  assert calls.count('text') == 2 * tiny.ROUNDS + 1
   # What was kept is what would have been computed anew.
   afresh = loop.make_views(states[-2], locked.learner, locked.pools)
   for modality, view in afresh.items():

@@ -77,7 +77,8 @@ def test_retrieval_counts_repeated_items_once():
 
 def test_metric_names_are_what_evaluate_returns(tiny_run):
   data, learner, params = tiny_run.data, tiny_run.learner, tiny_run.params
-  scores = evaluate.evaluate(learner.graphdef, params, data.test)
+  scores = evaluate.evaluate(
+      evaluate.embed_pairs(learner.graphdef, params, data.test), data.test)
   assert tuple(scores) == evaluate.metric_names(data.test)
   assert evaluate.headline(tuple(scores)) == 'mean_r10'
   assert evaluate.headline(('text', 'image', 'group', 'mean_r10')) == 'group'

@@ -8,6 +8,7 @@ from unittest import mock
 from absl import flags
 from absl.testing import flagsaver
 from flax import nnx
+import jax
 import ml_collections
 import numpy as np
 from PIL import Image
@@ -16,13 +17,21 @@ import tokenizers
 import torch
 import transformers
 
+from experiments import build
+from experiments import check
 from experiments import embed
 from experiments import export
 from experiments import pretrained
 from experiments import run
 from experiments import workdir
+from experiments.configs import pretrained as pretrained_config
+from mmal_jax import checkpoint
+from mmal_jax.align import pools as pools_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import huggingface
+from mmal_jax.models import names
+from mmal_jax.train import loss as loss_lib
+from mmal_jax.train import softmax
 from tests import big_vision_files
 from tests import torch_models
 
@@ -33,11 +42,9 @@ _SMALL = ['--config.train.steps_per_round=2', '--config.train.batch_size=8',
           '--seeds=3']
 
 
-@pytest.fixture(scope='module')
-def published(tmp_path_factory):
-  """A SigLIP with tokenizer and preprocessing, as one would download it."""
-  folder = tmp_path_factory.mktemp('published')
-  torch_models.siglip(vocab=VOCAB).save_pretrained(folder)
+def _publish(model, folder, processor):
+  """Beside a model its tokenizer and preprocessing, as one downloads them."""
+  model.save_pretrained(folder)
   tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
   tokenizer.train_from_iterator(['a red cat and a blue dog'] * 3,
@@ -49,10 +56,18 @@ def published(tmp_path_factory):
   ).save_pretrained(folder)
   size = torch_models.IMAGE_SIZE
   (folder / 'preprocessor_config.json').write_text(json.dumps({
-      'image_processor_type': 'SiglipImageProcessor', 'resample': 3,
-      'size': {'height': size, 'width': size}, 'image_mean': [0.5, 0.4, 0.3],
-      'image_std': [0.5, 0.25, 0.3]}))
+      'image_processor_type': processor, 'resample': 3,
+      'do_center_crop': False, 'size': {'height': size, 'width': size},
+      'image_mean': [0.5, 0.4, 0.3], 'image_std': [0.5, 0.25, 0.3]}))
   return folder
+
+
+@pytest.fixture(scope='module')
+def published(tmp_path_factory):
+  """A SigLIP."""
+  return _publish(
+      torch_models.siglip(vocab=VOCAB), tmp_path_factory.mktemp('published'),
+      'SiglipImageProcessor')
 
 
 @pytest.fixture(scope='module')
@@ -88,7 +103,7 @@ def finished(published, photos, tmp_path_factory):
         f'--workdir={folder / "w"}', f'--cache_dir={folder / "c"}',
         f'--init={published}', f'--config.dataset.folder={photos}',
         '--config.mesh.fsdp=2', '--config.train.loss=sigmoid_ring',
-        '--config.train.freeze=lit', '--config.train.ema=0.5',
+        '--config.train.freeze=lit', '--config.train.ema=0.9',
         '--config.train.peak_lr=0.01', *_SMALL)
   return folder
 
@@ -129,13 +144,25 @@ def test_its_model_goes_home(finished, published):
       (model.encode_image(images), outputs.image_embeds),
       (model.encode_text(tokens), outputs.text_embeds)):
     np.testing.assert_allclose(got, expected.numpy(), atol=2e-5)
-  # The image side was locked, the text side learnt; what is written is the
-  # average of the training, not its last step.
+  # The image side was locked, to the bit; of the text side what is written is
+  # the average of the training, not its last step.
+  for name, one, other in zip(
+      names.all_names(params), *map(jax.tree.leaves, (params, before))):
+    if name.startswith('image_'):
+      np.testing.assert_array_equal(one, other)
+  config = ml_collections.ConfigDict(
+      json.loads((finished / 'w' / workdir.CONFIG).read_text()))
+  experiment = build.build(config, str(finished / 'c'))
+  pools, _ = pools_lib.hide_pairing(experiment.data.pool, 3)
+  state = checkpoint.load(
+      workdir.state_path(finished / 'w', 'mmal_entropy', 3),
+      build.initial_state(experiment, pools, 3))
+  name = 'text_tower.position'
   np.testing.assert_array_equal(
-      params['image_tower']['position'][...],
-      before['image_tower']['position'][...])
-  learnt = params['text_tower']['position'][...]
-  assert not np.allclose(learnt, before['text_tower']['position'][...])
+      params['text_tower']['position'][...], state.opt_state.average[name])
+  assert not np.allclose(
+      params['text_tower']['position'][...],
+      state.params['text_tower']['position'][...], atol=1e-5)
   processor = transformers.AutoImageProcessor.from_pretrained(
       out, backend='pil')
   assert list(processor.image_mean) == [0.5, 0.4, 0.3]
@@ -207,6 +234,64 @@ def test_weights_of_big_vision_take_a_tokenizer_from_elsewhere(
   assert found.preprocess.size == found.preprocess.edge == 48
   assert found.params['image_tower']['position'].shape == (36, 24)
   assert found.tokenizer(['a cat']).shape == (1, LENGTH)
+
+
+def _configured(*arguments):
+  argv = ['run', f'--config={_CONFIGS}/pretrained.py', '--workdir=w',
+          '--init=nowhere', *arguments]
+  with flagsaver.flagsaver(), mock.patch.object(sys, 'argv', argv):
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS(argv)
+    return run.configure()
+
+
+def test_flags_of_the_config_that_readme_names(published):
+  config = _configured(
+      '--config.model.image_size=384', '--config.text.folder=words',
+      '--config.train.lr_factors=*_tower.*=0.1,logit_*=0',
+      '--config.train.freeze=text_tower.token.*,*.position',
+      '--config.train.clip=0.5', '--config.train.warmup_fraction=0.2',
+      '--config.train.ema=0.99', '--config.train.parts=2',
+      '--config.train.loss=softmax', '--config.model.dtype=bfloat16',
+      '--config.model.remat=True', '--config.mesh.data=4')
+  assert config.model.image_size == 384 and config.text.folder == 'words'
+  _, params = huggingface.load(published)
+  learner = build.make_learner(
+      config, dual_encoder.graphdef_of(huggingface.read_config(published)),
+      params, None)
+  assert learner.frozen == ('text_tower.token.*', '*.position')
+  assert learner.parts == 2 and learner.loss is softmax.softmax_loss
+  for value in ('*_tower.*', '*_tower.*=x', '=1', 'a=-1', 'a=inf'):
+    with pytest.raises(ValueError, match='lr_factors=.*PATTERN=FACTOR'):
+      _configured(f'--config.train.lr_factors={value}')
+  for key, value in (('train.ema', 1.0), ('train.clip', 0.0),
+                     ('train.warmup_fraction', 1.5), ('model.dtype', 'int8')):
+    with pytest.raises(ValueError, match=key):
+      _configured(f'--config.{key}={value}')
+
+
+def test_a_clip_learns_by_the_loss_it_was_trained_with(
+    published, photos, tmp_path):
+  clip = _publish(torch_models.clip(vocab=VOCAB, end_id=1), tmp_path,
+                  'CLIPImageProcessor')
+  for init, loss in ((clip, softmax.softmax_loss),
+                     (published, loss_lib.sigmoid_loss)):
+    config = pretrained_config.get_config('paired_folder')
+    config.update({'init': str(init), 'dataset': {'folder': str(photos)},
+                   'rounds': 1, 'batch': 2})
+    check.check(config)
+    experiment = build.build(config, str(tmp_path / 'c'))
+    assert experiment.learner.loss is loss
+
+
+def test_lines_are_lines(published, tmp_path):
+  path = tmp_path / 'texts.txt'
+  path.write_bytes('\ufeffa\u2028b\r\n\nc\x0cd\n'.encode())
+  assert embed._lines(path) == ['a\u2028b', '', 'c\x0cd']
+  path.write_text('')
+  with pytest.raises(SystemExit, match='texts.txt.* is empty'):
+    _main(embed, f'--init={published}', f'--texts={path}',
+          f'--embeddings={tmp_path / "e"}')
 
 
 def test_a_tokenizer_of_another_model_is_refused(published, tmp_path):

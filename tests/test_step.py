@@ -236,6 +236,36 @@ def test_rates_by_name():
     optimizer.make_optimizer(1.0, 1, clip=0)
 
 
+def test_activations_are_cut_over_fsdp_as_well():
+  """Each device has its share of the batch alone, in the towers, too."""
+  stack = config_lib.Stack(64, 2, 4, 256)
+  graphdef, params = nnx.split(dual_encoder.abstract(config_lib.DualEncoder(
+      config_lib.ImageTower(stack, (32, 32), 4),
+      config_lib.TextTower(stack, 32, 16), 64)), nnx.Param)
+  b = 128
+  shapes = gradient.Batch(
+      ((b, 32, 32, 3), np.uint8), ((b, 16), np.int32), ((b,), np.int32),
+      ((b,), np.int32), ((b,), bool))
+  opt = optax.sgd(1.0)
+  temporary = {}
+  for sizes in ((8, 1), (1, 8), (4, 2)):
+    mesh = sharding.make_mesh(*sizes)
+    compiled = step.train_step.lower(
+        step.Learner(graphdef, opt, b, mesh=mesh,
+                     loss=losses.LOSSES['sigmoid_ring'](mesh)),
+        jax.tree.map(
+            lambda x, where: jax.ShapeDtypeStruct(
+                x.shape, x.dtype, sharding=where),
+            params, partition.shardings(params, mesh)),
+        opt.init(params), jax.eval_shape(lambda: jax.random.key(0)),
+        gradient.Batch(*(jax.ShapeDtypeStruct(
+            *x, sharding=partition.batch_rows(mesh)) for x in shapes)))
+    temporary[sizes] = (
+        compiled.compile().memory_analysis().temp_size_in_bytes)
+  assert temporary[1, 8] < 1.15 * temporary[8, 1], temporary
+  assert temporary[4, 2] < 1.15 * temporary[8, 1], temporary
+
+
 def test_average_of_the_parameters():
   opt = average.with_average(optax.sgd(1.0), 0.75)
   params = {'w': jnp.float32(1.0)}
@@ -249,6 +279,13 @@ def test_average_of_the_parameters():
   np.testing.assert_allclose(average.averaged(params, state)['w'], expected,
                              rtol=1e-6)
   assert average.averaged(params, optax.EmptyState()) is params
+  frozen = average.with_average(optax.set_to_zero(), 0.9, ['b'])
+  params = {'a': jnp.float32(1), 'b': jnp.float32(np.pi)}
+  state = frozen.init(params)
+  for _ in range(100):
+    _, state = frozen.update(params, state, params)
+  assert set(state.average) == {'a'}
+  assert average.averaged(params, state)['b'] == params['b']
   with pytest.raises(ValueError, match='ema=1.5 must lie strictly'):
     optimizer.make_optimizer(1.0, 1, ema=1.5)
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate
 from mmal_jax.models import registry
 from mmal_jax.train import augment
@@ -111,11 +112,11 @@ def test_fitting_pairs_raises_their_retrieval(tiny_run):
   learner = tiny_run.learner._replace(
       optimizer=optimizer.make_optimizer(1e-2, 60), batch_size=40)
   params, _, loss = step.fit(
-      learner, tiny_run.params, learner.optimizer.init(tiny_run.params),
-      jax.random.key(0), pool.images, pool.texts,
-      jnp.stack([rows, rows], 1), jnp.int32(len(pool)), 60)
+      learner, tiny_run.params, None, jax.random.key(0), pool.images,
+      pool.texts, jnp.stack([rows, rows], 1), jnp.int32(len(pool)), 60)
   before, after = (
-      evaluate.evaluate(learner.graphdef, p, tiny_run.data.test)
+      evaluate.evaluate(evaluate.embed_pairs(
+          learner.graphdef, p, tiny_run.data.test), tiny_run.data.test)
       for p in (tiny_run.params, params))
   assert np.isfinite(loss)
   assert after['i2t_r5'] > before['i2t_r5'] + 20
@@ -142,6 +143,26 @@ def test_warm_start_is_trained_once(tiny_run, tmp_path, monkeypatch):
     assert any(not np.array_equal(a, b) for a, b in zip(leaves[0], other))
   with pytest.raises(ValueError, match='steps=0 must be at least 1'):
     warm_start.warm_start(graphdef, params, pool, steps=0)
+
+
+def test_warm_starts_of_other_models_are_not_taken(tmp_path):
+  rng = np.random.default_rng(0)
+  ids = np.arange(8, dtype=np.int32)
+  pairs = encode.EncodedPairs(
+      encode.Items(
+          rng.integers(256, size=(8, 8, 8, 3)).astype(np.uint8), ids),
+      encode.Items(rng.integers(1, 9, size=(8, 3)).astype(np.int32), ids),
+      ids * 0 - 1)
+  found = {}
+  for dtype in ('float32', 'bfloat16'):
+    graphdef, params = nnx.split(registry.MODELS['transformers'](
+        (8, 8, 3), (3,), 9, rngs=nnx.Rngs(0), width=8, depth=1, heads=2,
+        embed_dim=4, dtype=dtype), nnx.Param)
+    found[dtype] = warm_start.warm_start(
+        graphdef, params, pairs, steps=2, batch_size=8, cache_dir=tmp_path)
+  assert len(list(tmp_path.iterdir())) == 2
+  assert not np.array_equal(*(
+      p['text_projection']['kernel'][...] for p in found.values()))
 
 
 def test_params_are_an_nnx_state(tiny_run):

@@ -14,12 +14,13 @@ _TEXT = dict(
     bos_token_id=1)
 
 
-def clip(activation='quick_gelu', end_id=2):
+def clip(activation='quick_gelu', end_id=2, vocab=VOCAB):
   """`end_id` 2 means the highest, as in the published ones."""
   act = {'hidden_act': activation}
   return _randomise(transformers.CLIPModel(transformers.CLIPConfig(
       vision_config=_VISION | act,
-      text_config=_TEXT | act | {'eos_token_id': end_id}, projection_dim=12)))
+      text_config=_TEXT | act | {'eos_token_id': end_id, 'vocab_size': vocab},
+      projection_dim=12)))
 
 
 def siglip(width=24, vocab=VOCAB):

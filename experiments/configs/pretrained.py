@@ -27,13 +27,22 @@ def get_config(dataset: str = 'synthetic_colorswap') -> (
       'dataset': _DATASETS[dataset],
       'init': config_dict.placeholder(str),
       # `checkpoint`: whatever --init holds. On a GPU or a TPU take bfloat16.
-      'model': {'name': 'checkpoint', 'dtype': 'float32', 'remat': False},
+      'model': {
+          'name': 'checkpoint', 'dtype': 'float32', 'remat': False,
+          'image_size': config_dict.placeholder(int)},
+      # Of the tokenizer, where it does not lie with the weights.
+      'text': {'folder': config_dict.placeholder(str)},
       'train': {
           'steps_per_round': 100, 'batch_size': 64, 'peak_lr': 1e-5,
           'weight_decay': 0.1, 'shift': 0, 'restart': True,
-          # Or sigmoid_chunked, sigmoid_ring, softmax; none, lit, heads,
-          # last_N_blocks, or a tuple of patterns on names of parameters.
-          'loss': 'sigmoid', 'freeze': 'none', 'parts': 1, 'ema': 0.0},
+          # sigmoid, sigmoid_chunked, sigmoid_ring or softmax; None takes the
+          # one that the checkpoint was trained with.
+          'loss': config_dict.placeholder(str),
+          # none, lit, heads, last_N_blocks, or patterns on parameters' names
+          # with commas between them.
+          'freeze': 'none',
+          'lr_factors': '',  # as *_tower.*=0.1,*.token.*=0
+          'parts': 1, 'clip': 1.0, 'ema': 0.0, 'warmup_fraction': 0.1},
       # -1: all devices. Parameters are cut over `fsdp` of them.
       'mesh': {'data': -1, 'fsdp': 1},
       'acquisition': {'coreset_ratio': 2.0},  # B_c / B

@@ -101,10 +101,12 @@ class ImageFiles:
     try:
       for rows in batches:
         rows = _checked(rows, len(self))
-        pixels = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        coming.append((pixels, [
+        # Padding repeats a row, which need not be decoded again for that.
+        distinct, where = np.unique(rows, return_inverse=True)
+        pixels = np.empty((len(distinct), *self.shape[1:]), self.dtype)
+        coming.append((pixels, where, [
             pool.submit(self._decode, row, pixels[i:i + 1])
-            for i, row in enumerate(rows)]))
+            for i, row in enumerate(distinct)]))
         if len(coming) > ahead:
           yield _finish(*coming.popleft())
       while coming:
@@ -160,11 +162,13 @@ def _digest(path: pathlib.Path) -> bytes:
 
 
 def _finish(
-    pixels: np.ndarray, decoding: Sequence[concurrent.futures.Future]
+    pixels: np.ndarray,
+    where: np.ndarray,
+    decoding: Sequence[concurrent.futures.Future],
 ) -> np.ndarray:
   for one in decoding:
     one.result()
-  return pixels
+  return pixels[where]
 
 
 def _checked(rows: np.ndarray, n: int) -> list[int]:

@@ -105,8 +105,8 @@ def _decoded(
 
   def decode(path):
     try:
-      pixels = images_lib.decode(path, size)
-      return pixels if keep else pixels[:0]
+      pixels = images_lib.decode(path, size if keep else None)
+      return pixels if keep else np.empty(0, np.uint8)
     except ValueError as e:
       return e
 

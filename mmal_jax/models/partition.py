@@ -56,6 +56,18 @@ def shardings(tree: Any, mesh: jax.sharding.Mesh) -> Any:
   return jax.tree_util.tree_map_with_path(of, tree)
 
 
+def gathered(tree: Tree, mesh: jax.sharding.Mesh | None) -> Tree:
+  """Inside a jitted function: parameters whole on each device, for their use.
+
+  Batches and parameters are cut over the same axis. Left to itself, the
+  compiler would put batches together instead, and cut activations.
+  """
+  if mesh is None:
+    return tree
+  return jax.lax.with_sharding_constraint(
+      tree, jax.sharding.NamedSharding(mesh, P()))
+
+
 def place(tree: Tree, mesh: jax.sharding.Mesh | None) -> Tree:
   """Lays parameters, from the host or elsewhere, over the mesh.
 

@@ -14,11 +14,12 @@ def patterns(recipe: str | Sequence[str], params: Any) -> tuple[str, ...]:
   """Patterns of the frozen parameters, from a recipe's name.
 
   Args:
-    recipe: `none`; `lit`: all of the image side (Zhai et al., LiT: Zero-Shot
+    recipe: `none`; or `lit`: all of the image side (Zhai et al., LiT: Zero-Shot
       Transfer with Locked-image text Tuning, 2022); `heads`: all of both towers
       but their pooling, so that projections, pooling, scale and bias learn; or
       `last_N_blocks`: `heads`, but that the last N blocks and the final norm of
-      either tower learn, too. Or patterns of your own.
+      either tower learn, too. Or patterns of your own, in a sequence or a
+      string with commas between them.
     params: the parameters.
 
   Returns:
@@ -28,6 +29,8 @@ def patterns(recipe: str | Sequence[str], params: Any) -> tuple[str, ...]:
     ValueError: for an unknown recipe, for more blocks than there are, and for a
       pattern that fits nothing.
   """
+  if isinstance(recipe, str) and set(recipe) & set('*?[.,'):
+    recipe = recipe.split(',')
   if not isinstance(recipe, str):
     names.check(recipe, params, 'train.freeze')
     return tuple(recipe)
@@ -43,7 +46,7 @@ def patterns(recipe: str | Sequence[str], params: Any) -> tuple[str, ...]:
   else:
     raise ValueError(
         f'train.freeze={recipe!r} is unknown; known are none, lit, heads, '
-        'last_N_blocks, and a tuple of patterns.')
+        'last_N_blocks, and patterns.')
   known, frozen = names.all_names(params), []
   for tower in _TOWERS:
     blocks = {name.split('.')[3] for name in known

@@ -12,6 +12,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.models import partition
 from mmal_jax.train import freeze
 
 
@@ -44,6 +45,7 @@ def loss_and_gradient(
     batch: Batch,
     frozen: tuple[str, ...] = (),
     parts: int = 1,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> tuple[jax.Array, list[jax.Array]]:
   """The loss, and its gradient in the parameters that learn.
 
@@ -55,6 +57,7 @@ def loss_and_gradient(
     frozen: patterns of the parameters that do not learn.
     parts: in how many parts activations are held one after the other; the
       result is the same but for rounding.
+    mesh: where parameters and the batch lie.
 
   Returns:
     Scalar loss; gradients in the order of `freeze.split(params, frozen)[0]`.
@@ -66,8 +69,9 @@ def loss_and_gradient(
   learnt, fixed = freeze.split(params, frozen)
 
   def model(learnt):
-    return nnx.merge(
-        graphdef, freeze.join(params, learnt, fixed, frozen))
+    whole = partition.gathered(
+        freeze.join(params, learnt, fixed, frozen), mesh)
+    return nnx.merge(graphdef, whole)
 
   def encode(learnt, images, texts):
     encoder = model(learnt)

@@ -77,7 +77,7 @@ def make_optimizer(
         lambda params: jax.tree.unflatten(jax.tree.structure(params), [
             _LEARNT if learns else _FROZEN
             for learns in freeze.learns(params, frozen)]))
-  return average.with_average(optimizer, ema) if ema else optimizer
+  return average.with_average(optimizer, ema, frozen) if ema else optimizer
 
 
 def _scale_by_name(factors: Mapping[str, float]):

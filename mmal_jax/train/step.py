@@ -17,6 +17,7 @@ from mmal_jax.train import augment
 from mmal_jax.train import freeze
 from mmal_jax.train import gradient
 from mmal_jax.train import loss as loss_lib
+from mmal_jax.train import optimizer as optimizer_lib
 
 
 class Learner(NamedTuple):
@@ -90,7 +91,7 @@ def train_step(
         images=augment.random_shift(key, batch.images, learner.shift))
   loss, gradients = gradient.loss_and_gradient(
       learner.graphdef, learner.loss, params, batch, learner.frozen,
-      learner.parts)
+      learner.parts, learner.mesh)
   _, fixed = freeze.split(params, learner.frozen)
   gradients = freeze.join(
       params, gradients, jax.tree.map(jnp.zeros_like, fixed), learner.frozen)
@@ -107,7 +108,7 @@ def train_step(
 def fit(
     learner: Learner,
     params: nnx.State,
-    opt_state: optax.OptState,
+    opt_state: optax.OptState | None,
     key: jax.Array,
     images: encode.Items,
     texts: encode.Items,
@@ -120,7 +121,7 @@ def fit(
   Args:
     learner: what is fixed over a run.
     params: parameters.
-    opt_state: state of the optimizer.
+    opt_state: state of the optimizer; None for a fresh one.
     key: typed random key of all these steps.
     images: the image pool; values `[n, ...]`, ids `[n]`, on the host.
     texts: the text pool; values `[m, ...]`, ids `[m]`, on the host.
@@ -132,7 +133,9 @@ def fit(
     Parameters, optimizer state, and the mean loss over all steps.
   """
   # Steps reuse the memory of what they are given, and others still need it.
-  params, opt_state = _copy((params, opt_state))
+  params = _copy(params)
+  opt_state = (optimizer_lib.init(learner.optimizer, params)
+               if opt_state is None else _copy(opt_state))
   # A Python loop over a jitted step: XLA's CPU backend runs a scan's body on
   # one thread.
   losses = []

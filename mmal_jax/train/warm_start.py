@@ -7,16 +7,14 @@ import shutil
 import tempfile
 
 from absl import logging
-import flax
 from flax import nnx
 import jax
 import numpy as np
 import optax
 
 from mmal_jax import checkpoint
-from mmal_jax import models
-from mmal_jax import train
 from mmal_jax.data import encode
+from mmal_jax.models import fingerprint
 from mmal_jax.train import optimizer as optimizer_lib
 from mmal_jax.train import step as step_lib
 
@@ -59,10 +57,12 @@ def warm_start(
   for name, value in (('steps', steps), ('batch_size', batch_size)):
     if value < 1:
       raise ValueError(f'warm start: {name}={value!r} must be at least 1.')
-  recipe = (seed, steps, batch_size, peak_lr, weight_decay, shift)
+  recipe = (seed, steps, batch_size, peak_lr, weight_decay, shift,
+            mesh and tuple(mesh.shape.items()))
   path = None
   if cache_dir is not None:
-    path = pathlib.Path(cache_dir) / _digest(params, pairs, recipe)
+    path = pathlib.Path(cache_dir) / _digest(
+        graphdef, params, pairs, recipe)
     try:
       return checkpoint.load(path, params)
     except FileNotFoundError:
@@ -73,24 +73,20 @@ def warm_start(
       batch_size, shift, mesh=mesh)
   rows = np.arange(len(pairs), dtype=np.int32)
   params, _, loss = step_lib.fit(
-      learner, params, optimizer_lib.init(learner.optimizer, params),
-      jax.random.key(seed),
-      pairs.images, pairs.texts, np.stack([rows, rows], axis=1), len(pairs),
-      steps)
+      learner, params, None, jax.random.key(seed), pairs.images, pairs.texts,
+      np.stack([rows, rows], axis=1), len(pairs), steps)
   logging.info('Warm start: mean loss %.3f over %d steps.', loss, steps)
   if path is not None:
     _publish(path, params)
   return params
 
 
-def _digest(params, pairs, recipe) -> str:
-  """Of recipe, data, backend, libraries, and every line of models and train."""
-  versions = (jax.__version__, jax.lib.__version__, jax.default_backend(),
-              flax.__version__, optax.__version__)
-  digest = hashlib.sha256(repr((versions, recipe)).encode())
-  for package in (models, train):
-    for path in sorted(pathlib.Path(package.__path__[0]).glob('*.py')):
-      digest.update(path.read_bytes())
+def _digest(graphdef, params, pairs, recipe) -> str:
+  """Of model, recipe, data, libraries, and every line of models and train."""
+  digest = hashlib.sha256(repr((optax.__version__, recipe)).encode())
+  digest.update(fingerprint.of(graphdef).encode())
+  for path in sorted(pathlib.Path(__file__).parent.glob('*.py')):
+    digest.update(path.read_bytes())
   for items in (pairs.images, pairs.texts):
     digest.update(encode.digest(items).encode())
   for leaf in jax.tree.leaves(params):
