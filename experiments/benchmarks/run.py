@@ -22,6 +22,7 @@ from experiments import workdir
 from experiments.benchmarks import blocks
 from experiments.benchmarks import devices
 from experiments.benchmarks import disk
+from experiments.benchmarks import embed
 from experiments.benchmarks import memory
 from experiments.benchmarks import peers
 from experiments.benchmarks import plain
@@ -30,6 +31,7 @@ from experiments.benchmarks import result
 from experiments.benchmarks import roofline
 from experiments.benchmarks import scaling
 from experiments.benchmarks import step
+from experiments.benchmarks import train
 
 BENCHMARKS = {
     'peers': peers.run,
@@ -42,6 +44,8 @@ BENCHMARKS = {
     'devices': devices.run,
     'disk': disk.run,
     'precision': precision.run,
+    'train': train.run,
+    'embed': embed.run,
 }
 _OUT = flags.DEFINE_string(
     'out', 'runs/benchmarks', 'Folder for the JSON files, one a benchmark.')
