@@ -185,4 +185,5 @@ def _plan(key, num_aligned, capacity, batch_size, steps):
     rows, valid = minibatch(key_rows, num_aligned, capacity, batch_size)
     return key_shift, rows, valid
 
-  return jax.vmap(of_step)(jnp.arange(steps))
+  # One after the other: all at once would hold steps * capacity numbers.
+  return jax.lax.map(of_step, jnp.arange(steps))
