@@ -114,6 +114,9 @@ def lr_factors(value: str) -> dict[str, float]:
   factors = {}
   for part in filter(None, value.split(',')):
     pattern, _, number = part.rpartition('=')
+    if pattern in factors:
+      raise ValueError(
+          f'train.lr_factors={value!r} has {pattern!r} more than once.')
     try:
       factors[pattern] = float(number)
     except ValueError:

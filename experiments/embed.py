@@ -43,6 +43,11 @@ _TEXTS = flags.DEFINE_string(
     'texts', None, 'UTF-8 file, a text a line; an empty line is a text, too.')
 _EMBEDDINGS = flags.DEFINE_string(
     'embeddings', None, 'Folder to write to, or to go on with.')
+_TOKENIZER = flags.DEFINE_string(
+    'tokenizer', None, 'Folder of the tokenizer, where it does not lie with the'
+    ' weights, as for a .npz.')
+_IMAGE_SIZE = flags.DEFINE_integer(
+    'image_size', None, 'Pixels, if not as published.', lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', 512, 'Items at a time.', lower_bound=1)
 _DTYPE = flags.DEFINE_enum(
@@ -61,7 +66,8 @@ def run() -> str:
   config = ml_collections.ConfigDict({
       'init': checkpoints.INIT.value,
       'model': {'name': checkpoints.MODEL.value or pretrained_lib.ANY,
-                'dtype': _DTYPE.value}})
+                'dtype': _DTYPE.value, 'image_size': _IMAGE_SIZE.value},
+      'text': {'folder': _TOKENIZER.value}})
   check.check_model(config)
   model = pretrained_lib.load(config)
   params = partition.place(
@@ -73,14 +79,16 @@ def run() -> str:
     paths = _paths(pathlib.Path(_IMAGES.value))
     files = image_files.ImageFiles(paths, model.preprocess)
     # Never beside rows that it does not tell of.
-    listed = ''.join(f'{path}\n' for path in paths)
+    listed = os.fsencode(''.join(f'{path}\n' for path in paths))
     names = out / 'image.txt'
-    if names.exists() and names.read_text('utf-8') != listed:
+    if names.exists() and names.read_bytes() != listed:
       names.unlink()
     found.append(_embed(
         'image', encode.Items(files, image_files.item_ids(files)), model,
         params))
-    names.write_text(listed, 'utf-8')
+    draft = out / 'image.txt.draft'
+    draft.write_bytes(listed)
+    os.replace(draft, names)
   if _TEXTS.value is not None:
     texts = _lines(pathlib.Path(_TEXTS.value))
     found.append(_embed(

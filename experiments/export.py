@@ -19,18 +19,19 @@ from absl import flags
 from absl import logging
 import ml_collections
 
-from experiments import build as build_lib
 from experiments import check as check_lib
+from experiments import checkpoints
 from experiments import folders
+from experiments import pretrained as pretrained_lib
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
-from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.models import families
 from mmal_jax.models import huggingface
-from mmal_jax.train import average
+from mmal_jax.models import partition
 
-flags.adopt_module_key_flags(folders)  # --help tells of them.
+flags.adopt_module_key_flags(checkpoints)  # --help tells of them.
+flags.adopt_module_key_flags(folders)
 _STRATEGY = flags.DEFINE_string(
     'strategy', 'mmal', 'Of the run to take the model from.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Of that run.')
@@ -39,29 +40,38 @@ _EXPORT = flags.DEFINE_string(
 
 
 def export(
-    folder: pathlib.Path, cache_dir: str, strategy: str, seed: int,
-    out: pathlib.Path,
+    folder: pathlib.Path, strategy: str, seed: int, out: pathlib.Path,
+    init: str | None = None,
 ) -> None:
-  """Writes the model of one finished run."""
+  """Writes the model of one finished run.
+
+  Args:
+    folder: the experiment's.
+    strategy: of the run.
+    seed: of the run.
+    out: where to; must not exist.
+    init: where the checkpoint that it started from lies now, if not where it
+      did: tokenizer and preprocessing are taken from there.
+
+  Raises:
+    ValueError: if there is no such run, or it is no run on a checkpoint.
+  """
   config = ml_collections.ConfigDict(
       json.loads((folder / workdir_lib.CONFIG).read_text()))
   check_lib.check(config)
   if config.get('init') is None:
     raise ValueError(f'workdir={str(folder)!r} did not start from a checkpoint:'
                      ' its model has no published format.')
-  path = workdir_lib.state_path(folder, strategy, seed)
+  path = workdir_lib.model_path(folder, strategy, seed)
   if not path.is_dir():
     raise ValueError(f'there is no model of strategy={strategy!r} and seed='
                      f'{seed}: {path} does not exist.')
   if out.exists():
     raise ValueError(f'export={str(out)!r} exists.')
-  # The machine at home may have other devices than the run had.
-  config.mesh = {'data': 1, 'fsdp': 1}
-  experiment = build_lib.build(config, cache_dir)
-  pools, _ = pools_lib.hide_pairing(experiment.data.pool, seed)
-  state = checkpoint.load(
-      path, build_lib.initial_state(experiment, pools, seed))
-  model = experiment.pretrained
+  if init is not None:
+    config.init = init
+  model = pretrained_lib.load(config)
+  params = checkpoint.load(path, partition.place(model.params, None))
   # What crops is CLIP's processor, whatever the model.
   crops = (model.preprocess.resize == 'shortest'
            or model.preprocess.edge > model.preprocess.size)
@@ -69,8 +79,7 @@ def export(
       model.preprocess, out,
       'clip' if crops else families.of(model.config).name)
   model.tokenizer.save(out)
-  huggingface.save(
-      out, model.config, average.averaged(state.params, state.opt_state))
+  huggingface.save(out, model.config, params)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -81,8 +90,8 @@ def main(argv: Sequence[str]) -> None:
       raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
     if _EXPORT.value is None:
       raise ValueError('give --export, the folder to write.')
-    export(pathlib.Path(folders.WORKDIR.value), folders.CACHE_DIR.value,
-           _STRATEGY.value, _SEED.value, pathlib.Path(_EXPORT.value))
+    export(pathlib.Path(folders.WORKDIR.value), _STRATEGY.value, _SEED.value,
+           pathlib.Path(_EXPORT.value), checkpoints.INIT.value)
   except (ValueError, TypeError, OSError, ImportError) as e:
     sys.exit(f'error: {e}')
   print(f'Written to {_EXPORT.value}.')

@@ -9,6 +9,7 @@ import ml_collections
 
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import pretrained_tokenizer
+from mmal_jax.data import tokenizer_folder
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import presets
 from mmal_jax.models import pretrained
@@ -53,16 +54,24 @@ def load(config: ml_collections.ConfigDict) -> Pretrained:
   model = dataclasses.replace(
       model, dtype=config.model.get('dtype', 'float32'),
       remat=config.model.get('remat', False))
-  folder = config.get('text', {}).get('folder')
-  if folder is None and pathlib.Path(config.init).suffix == '.npz':
+  words = config.get('text', {}).get('folder')
+  if pathlib.Path(config.init).suffix == '.npz':
+    if words is None:
+      raise ValueError(
+          f'init={config.init!r} has no tokenizer beside it: say in text.folder'
+          ' (--tokenizer) where one in Hugging Face\'s layout lies.')
+    folder = words
+  else:
+    folder = pretrained.folder_of(config.init)
+    words = folder if words is None else words
+  tokenizer = pretrained_tokenizer.load(words, model.text.length)
+  if tokenizer.tokenizer_class == tokenizer_folder.GEMMA:
     raise ValueError(
-        f'init={config.init!r} has no tokenizer beside it: add '
-        '--config.text.folder=DIR of one in Hugging Face\'s layout.')
-  folder = pretrained.folder_of(config.init) if folder is None else folder
-  tokenizer = pretrained_tokenizer.load(folder, model.text.length)
+        f'the tokenizer in {words} keeps upper case, but SigLIP 2 was trained '
+        'without: name Siglip2Tokenizer in its tokenizer_config.json.')
   if tokenizer.vocab_size > model.text.vocab_size:
     raise ValueError(
-        f'the tokenizer in {folder} has {tokenizer.vocab_size} tokens, the '
+        f'the tokenizer in {words} has {tokenizer.vocab_size} tokens, the '
         f'model of {config.init!r} only {model.text.vocab_size}.')
   return Pretrained(
       model, params, tokenizer, _preprocess(folder, model, image_size))
@@ -79,7 +88,7 @@ def _preprocess(folder, model, image_size) -> preprocess_lib.Preprocess:
   if published.size != size and image_size is None:
     raise ValueError(
         f'{folder} prepares images of {published.size} pixels, the model takes '
-        f'{size}: say which by --config.model.image_size.')
+        f'{size}: say which in model.image_size.')
   return dataclasses.replace(
       published, size=size,
       edge=round(published.edge * size / published.size))

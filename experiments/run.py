@@ -35,6 +35,7 @@ from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import views
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.evaluate import evaluate
+from mmal_jax.train import average
 
 _CONFIGS = os.path.join(os.path.dirname(__file__), 'configs')
 _CONFIG = config_flags.DEFINE_config_file(
@@ -72,11 +73,10 @@ def configure() -> Any:
   config = _CONFIG.value
   with config.unlocked():
     if checkpoints.INIT.value is not None:
-      # Where it lies here is found from elsewhere, too.
-      config.init = (
-          os.path.abspath(checkpoints.INIT.value)
-          if os.path.exists(checkpoints.INIT.value)
-          else checkpoints.INIT.value)
+      config.init = checkpoints.INIT.value
+    if config.get('init') is not None and os.path.exists(config.init):
+      # So that `experiments.export` finds it from any folder.
+      config.init = os.path.abspath(config.init)
     if checkpoints.MODEL.value is not None:
       config.model.name = checkpoints.MODEL.value
     if _STRATEGIES.value is not None:
@@ -144,6 +144,10 @@ def run_one(
         f'{headline} {scores[headline]:.1f} %')
     compiled, started = counter.count, time.perf_counter()
   checkpoint.save(workdir_lib.state_path(folder, strategy, seed), state)
+  if experiment.pretrained is not None:  # for `experiments.export`
+    checkpoint.save(
+        workdir_lib.model_path(folder, strategy, seed),
+        average.averaged(state.params, state.opt_state))
   return state.scores
 
 

@@ -17,8 +17,9 @@ QUERIES = 'queries.jsonl'
 SUMMARY = 'summary.json'
 CURVES = 'curves.png'
 STATES = 'states'
+MODELS = 'models'
 _OURS = (CONFIG, TOKENIZER, PRETRAINED, METRICS, QUERIES, SUMMARY, CURVES,
-         STATES)
+         STATES, MODELS)
 
 
 def check(
@@ -73,6 +74,13 @@ def state_path(
 ) -> pathlib.Path:
   """Where the last state of a run is kept."""
   return folder / STATES / f'{strategy}-seed{seed}'
+
+
+def model_path(
+    folder: pathlib.Path, strategy: str, seed: int
+) -> pathlib.Path:
+  """Where the parameters that a run on a checkpoint ended with are kept."""
+  return folder / MODELS / f'{strategy}-seed{seed}'
 
 
 def append(path: pathlib.Path, record: dict[str, Any]) -> None:

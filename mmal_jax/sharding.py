@@ -31,13 +31,18 @@ def make_mesh(
     A mesh with the axes `data` and `fsdp`; None where that is one device.
 
   Raises:
-    ValueError: if there are not so many devices.
+    ValueError: if there are not so many devices, or `fsdp` does not divide
+      all of them.
   """
   devices = jax.devices() if devices is None else devices
   if fsdp < 1 or data < 1 and data != -1:
     raise ValueError(f'mesh: data={data!r} and fsdp={fsdp!r} must be at least '
                      '1 (or data=-1: all devices).')
-  data = len(devices) // fsdp if data == -1 else data
+  if data == -1:
+    if len(devices) % fsdp:
+      raise ValueError(
+          f'mesh: fsdp={fsdp} does not divide the {len(devices)} devices.')
+    data = len(devices) // fsdp
   if not 1 <= data * fsdp <= len(devices):
     raise ValueError(f'mesh: data * fsdp = {data} * {fsdp} devices are wanted, '
                      f'but there are {len(devices)}.')

@@ -33,6 +33,7 @@ from mmal_jax.models import names
 from mmal_jax.train import loss as loss_lib
 from mmal_jax.train import softmax
 from tests import big_vision_files
+from tests import tokenizer_files
 from tests import torch_models
 
 LENGTH, VOCAB = torch_models.LENGTH, 300
@@ -125,8 +126,8 @@ def test_a_run_starts_from_a_checkpoint(finished, published):
 def test_its_model_goes_home(finished, published):
   out = finished / 'home'
   arguments = [
-      f'--workdir={finished / "w"}', f'--cache_dir={finished / "c"}',
-      '--strategy=mmal_entropy', '--seed=3', f'--export={out}']
+      f'--workdir={finished / "w"}', '--strategy=mmal_entropy', '--seed=3',
+      f'--export={out}']
   _main(export, *arguments)
   with pytest.raises(SystemExit, match='home.* exists'):
     _main(export, *arguments)
@@ -196,7 +197,7 @@ def test_embed_to_files_of_a_folder(published, photos, tmp_path, capsys):
 @pytest.mark.parametrize('arguments,message', [
     (['--model=siglip_b16'], 'image.stack.width: 24 and 768'),
     (['--model=siglib'], "model.name='siglib' is unknown"),
-    (['--config.mesh.fsdp=16'], 'there are 8'),
+    (['--config.mesh.fsdp=16'], 'does not divide the 8 devices'),
     (['--config.train.loss=hinge'], "train.loss='hinge' is unknown"),
     (['--config.train.freeze=head'], "train.freeze='head' is unknown"),
     (['--init=nowhere/at/all'], 'nowhere/at/all'),
@@ -226,7 +227,7 @@ def test_weights_of_big_vision_take_a_tokenizer_from_elsewhere(
   config = ml_collections.ConfigDict({
       'init': str(path), 'text': {},
       'model': {'name': 'checkpoint', 'dtype': 'bfloat16', 'image_size': 48}})
-  with pytest.raises(ValueError, match='no tokenizer .*config.text.folder'):
+  with pytest.raises(ValueError, match='no tokenizer .* text.folder'):
     pretrained.load(config)
   config.text.folder = str(words)
   found = pretrained.load(config)
@@ -234,6 +235,33 @@ def test_weights_of_big_vision_take_a_tokenizer_from_elsewhere(
   assert found.preprocess.size == found.preprocess.edge == 48
   assert found.params['image_tower']['position'].shape == (36, 24)
   assert found.tokenizer(['a cat']).shape == (1, LENGTH)
+  texts = tmp_path / 'texts.txt'
+  texts.write_text('a cat\n')
+  _main(embed, f'--init={path}', f'--tokenizer={words}', f'--texts={texts}',
+        '--image_size=48', f'--embeddings={tmp_path / "e"}')
+  assert np.load(tmp_path / 'e' / 'text.npy').shape == (1, 24)
+
+
+def test_preprocessing_stays_that_of_the_weights(published, tmp_path):
+  for name in ('tokenizer.json', 'tokenizer_config.json'):
+    (tmp_path / name).write_bytes((published / name).read_bytes())
+  config = ml_collections.ConfigDict({
+      'init': str(published), 'text': {'folder': str(tmp_path)},
+      'model': {'name': 'checkpoint'}})
+  assert pretrained.load(config).preprocess.mean == (0.5, 0.4, 0.3)
+
+
+def test_siglip_2_is_never_fed_upper_case(published, tmp_path):
+  tokenizer_files.gemma(tmp_path)
+  folder = tokenizer_files.only(
+      tmp_path / 'siglip2 fixed', tmp_path / 'gemma', 'tokenizer.model',
+      'tokenizer_config.json')
+  torch_models.siglip(vocab=900).save_pretrained(tmp_path / 'weights')
+  config = ml_collections.ConfigDict({
+      'init': str(tmp_path / 'weights'), 'text': {'folder': str(folder)},
+      'model': {'name': 'checkpoint'}})
+  with pytest.raises(ValueError, match='keeps upper case'):
+    pretrained.load(config)
 
 
 def _configured(*arguments):
@@ -264,6 +292,8 @@ def test_flags_of_the_config_that_readme_names(published):
   for value in ('*_tower.*', '*_tower.*=x', '=1', 'a=-1', 'a=inf'):
     with pytest.raises(ValueError, match='lr_factors=.*PATTERN=FACTOR'):
       _configured(f'--config.train.lr_factors={value}')
+  with pytest.raises(ValueError, match='\'a\' more than once'):
+    _configured('--config.train.lr_factors=a=1,a=2')
   for key, value in (('train.ema', 1.0), ('train.clip', 0.0),
                      ('train.warmup_fraction', 1.5), ('model.dtype', 'int8')):
     with pytest.raises(ValueError, match=key):

@@ -203,6 +203,11 @@ def test_frozen_parameters_stay_to_the_bit(batch, recipe, learns, stays):
   assert len(moments) == sum(freeze.learns(params, frozen))
 
 
+def test_a_name_is_a_pattern():
+  _, params = _split(_config('mean'))
+  assert freeze.patterns('logit_scale', params) == ('logit_scale',)
+
+
 def test_recipes_and_patterns_that_fit_nothing_are_refused():
   _, params = _split(_config('mean', depth=2))
   with pytest.raises(ValueError, match='freeze=\'al\' is unknown; known are'):
@@ -266,6 +271,28 @@ def test_activations_are_cut_over_fsdp_as_well():
   assert temporary[4, 2] < 1.15 * temporary[8, 1], temporary
 
 
+def test_gradients_are_cut_over_fsdp():
+  """Of a model much larger than its batch no device has all gradients."""
+  stack = config_lib.Stack(256, 2, 4, 1024)
+  graphdef, params = nnx.split(dual_encoder.abstract(config_lib.DualEncoder(
+      config_lib.ImageTower(stack, (8, 8), 4),
+      config_lib.TextTower(stack, 32, 4), 64)), nnx.Param)
+  b, mesh = 8, sharding.make_mesh(1, 8)
+  rows, cut = partition.batch_rows(mesh), partition.shardings(params, mesh)
+  compiled = jax.jit(
+      functools.partial(gradient.loss_and_gradient, graphdef,
+                        loss_lib.sigmoid_loss, mesh=mesh)).lower(
+          jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(
+              x.shape, x.dtype, sharding=where), params, cut),
+          gradient.Batch(*(
+              jax.ShapeDtypeStruct(*x, sharding=rows) for x in (
+                  ((b, 8, 8, 3), np.uint8), ((b, 4), np.int32),
+                  ((b,), np.int32), ((b,), np.int32), ((b,), bool))))).compile()
+  for where, x in zip(compiled.output_shardings[1], jax.tree.leaves(cut),
+                      strict=True):
+    assert where.is_equivalent_to(x, len(x.spec)), (where, x)
+
+
 def test_average_of_the_parameters():
   opt = average.with_average(optax.sgd(1.0), 0.75)
   params = {'w': jnp.float32(1.0)}
@@ -295,7 +322,8 @@ def test_mesh():
   assert dict(sharding.make_mesh(-1, 2).shape) == {'data': 4, 'fsdp': 2}
   for sizes, wrong in (((3, 3), '3 \\* 3 devices .* there are 8'),
                        ((0, 1), 'data=0 and fsdp=1 must'),
-                       ((1, 0), 'data=1 and fsdp=0 must')):
+                       ((1, 0), 'data=1 and fsdp=0 must'),
+                       ((-1, 3), 'fsdp=3 does not divide the 8 devices')):
     with pytest.raises(ValueError, match=wrong):
       sharding.make_mesh(*sizes)
   with pytest.raises(ValueError, match='kernel of shape .* into fsdp=8 parts'):

@@ -209,7 +209,7 @@ def _siglip_json(model, folder):
   fast.save(str(folder / 'tokenizer.json'))
 
 
-def _gemma(root):
+def gemma(root):
   for name in ('tokenizer', 'no bytes'):
     _train(
         root / name, model_type='bpe', vocab_size=800, pad_id=0, eos_id=1,
@@ -258,7 +258,7 @@ def make(root):
   """All of `FOLDERS`, and `siglip json`."""
   _clip(root)
   _siglip(root)
-  _gemma(root)
+  gemma(root)
 
 
 # And the class of transformers that reads them.

@@ -64,8 +64,19 @@ def gathered(tree: Tree, mesh: jax.sharding.Mesh | None) -> Tree:
   """
   if mesh is None:
     return tree
-  return jax.lax.with_sharding_constraint(
-      tree, jax.sharding.NamedSharding(mesh, P()))
+  where = shardings(tree, mesh)
+
+  @jax.custom_vjp
+  def whole(tree):
+    return jax.lax.with_sharding_constraint(
+        tree, jax.sharding.NamedSharding(mesh, P()))
+
+  # Gradients are cut again at once; by default they would stay whole, too.
+  whole.defvjp(
+      lambda tree: (whole(tree), None),
+      lambda _, cotangent: (
+          jax.lax.with_sharding_constraint(cotangent, where),))
+  return whole(tree)
 
 
 def place(tree: Tree, mesh: jax.sharding.Mesh | None) -> Tree:

@@ -29,7 +29,9 @@ def patterns(recipe: str | Sequence[str], params: Any) -> tuple[str, ...]:
     ValueError: for an unknown recipe, for more blocks than there are, and for a
       pattern that fits nothing.
   """
-  if isinstance(recipe, str) and set(recipe) & set('*?[.,'):
+  known = names.all_names(params)
+  if isinstance(recipe, str) and (
+      recipe in known or set(recipe) & set('*?[.,')):
     recipe = recipe.split(',')
   if not isinstance(recipe, str):
     names.check(recipe, params, 'train.freeze')
@@ -47,7 +49,7 @@ def patterns(recipe: str | Sequence[str], params: Any) -> tuple[str, ...]:
     raise ValueError(
         f'train.freeze={recipe!r} is unknown; known are none, lit, heads, '
         'last_N_blocks, and patterns.')
-  known, frozen = names.all_names(params), []
+  frozen = []
   for tower in _TOWERS:
     blocks = {name.split('.')[3] for name in known
               if name.startswith(f'{tower}.transformer.blocks.')}
