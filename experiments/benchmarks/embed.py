@@ -103,7 +103,7 @@ def _sizes(small: bool, platform: str) -> Sizes:
   if small:
     return Sizes(8, 8, 4, 'float32')
   if platform == 'cpu':
-    return Sizes(32, 128, 16, 'float32')
+    return Sizes(32, 64, 16, 'float32')
   return Sizes(8192, 32768, 512, 'bfloat16')
 
 

@@ -101,7 +101,8 @@ def in_torch(
 def torch_note(theirs: torch_siglip.Siglip | str) -> str:
   """What PyTorch is, or how to get it."""
   if isinstance(theirs, str):
-    return f'PyTorch: {theirs}; pip install mmal_jax[parity] has it.'
+    return (f'PyTorch: {theirs}; the extra `parity` has it, for a CPU or an '
+            'NVIDIA GPU.')
   return (f'PyTorch: {theirs.versions}, SiglipModel with attention by sdpa, '
           f'{os.cpu_count()} threads; bfloat16 by autocast.')
 
