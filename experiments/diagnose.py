@@ -21,17 +21,16 @@ Columns, over the queries of these later rounds:
 from collections.abc import Sequence
 import json
 import pathlib
-import sys
 
 from absl import app
 from absl import flags
-from absl import logging
 import ml_collections
 import numpy as np
 
 from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import folders
+from experiments import program
 from experiments import report
 from experiments import workdir as workdir_lib
 from mmal_jax import loop
@@ -119,14 +118,9 @@ def _describe(
 
 
 def main(argv: Sequence[str]) -> None:
-  del argv
-  if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)
-  try:
-    folder = pathlib.Path(folders.WORKDIR.value)
-    print(diagnose(folder, folders.CACHE_DIR.value))
-  except (ValueError, TypeError, OSError, ImportError) as e:
-    sys.exit(f'error: {e}')
+  program.call(
+      lambda: diagnose(
+          pathlib.Path(folders.WORKDIR.value), folders.CACHE_DIR.value), argv)
 
 
 if __name__ == '__main__':

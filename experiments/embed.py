@@ -14,18 +14,17 @@ not done again. The files are pools for `mmal_jax.acquire.ask`, and features for
 from collections.abc import Sequence
 import os
 import pathlib
-import sys
 import time
 
 from absl import app
 from absl import flags
-from absl import logging
 import ml_collections
 import tqdm
 
 from experiments import check
 from experiments import checkpoints
 from experiments import pretrained as pretrained_lib
+from experiments import program
 from mmal_jax import embed_disk
 from mmal_jax import sharding
 from mmal_jax.data import encode
@@ -135,14 +134,7 @@ def _paths(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def main(argv: Sequence[str]) -> None:
-  if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)
-  try:
-    if len(argv) > 1:
-      raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
-    print(run())
-  except (ValueError, TypeError, OSError, ImportError) as e:
-    sys.exit(f'error: {e}')
+  program.call(run, argv)
 
 
 if __name__ == '__main__':

@@ -12,17 +12,16 @@ and image preprocessing.
 from collections.abc import Sequence
 import json
 import pathlib
-import sys
 
 from absl import app
 from absl import flags
-from absl import logging
 import ml_collections
 
 from experiments import check as check_lib
 from experiments import checkpoints
 from experiments import folders
 from experiments import pretrained as pretrained_lib
+from experiments import program
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax.data import preprocess as preprocess_lib
@@ -72,29 +71,24 @@ def export(
     config.init = init
   model = pretrained_lib.load(config)
   params = checkpoint.load(path, partition.place(model.params, None))
-  # What crops is CLIP's processor, whatever the model.
-  crops = (model.preprocess.resize == 'shortest'
-           or model.preprocess.edge > model.preprocess.size)
   preprocess_lib.save(
       model.preprocess, out,
-      'clip' if crops else families.of(model.config).name)
+      'clip' if model.preprocess.crops else families.of(model.config).name)
   model.tokenizer.save(out)
   huggingface.save(out, model.config, params)
 
 
+def run() -> str:
+  """Exports what the flags say."""
+  if _EXPORT.value is None:
+    raise ValueError('give --export, the folder to write.')
+  export(pathlib.Path(folders.WORKDIR.value), _STRATEGY.value, _SEED.value,
+         pathlib.Path(_EXPORT.value), checkpoints.INIT.value)
+  return f'Written to {_EXPORT.value}.'
+
+
 def main(argv: Sequence[str]) -> None:
-  if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)
-  try:
-    if len(argv) > 1:
-      raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
-    if _EXPORT.value is None:
-      raise ValueError('give --export, the folder to write.')
-    export(pathlib.Path(folders.WORKDIR.value), _STRATEGY.value, _SEED.value,
-           pathlib.Path(_EXPORT.value), checkpoints.INIT.value)
-  except (ValueError, TypeError, OSError, ImportError) as e:
-    sys.exit(f'error: {e}')
-  print(f'Written to {_EXPORT.value}.')
+  program.call(run, argv)
 
 
 if __name__ == '__main__':

@@ -17,7 +17,6 @@ from typing import Any
 
 from absl import app
 from absl import flags
-from absl import logging
 from ml_collections import config_flags
 import numpy as np
 import tqdm
@@ -28,6 +27,7 @@ from experiments import checkpoints
 from experiments import compilations
 from experiments import folders
 from experiments import plot
+from experiments import program
 from experiments import report
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
@@ -186,19 +186,8 @@ def run(config: Any) -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-  if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file.
-  try:
-    if len(argv) > 1:
-      raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
-    tables = run(configure())
-  except (ValueError, TypeError, OSError, ImportError) as e:
-    # Mostly the user's input: its cause, not our stack, is of use. The stack
-    # is there with --verbosity=1.
-    logging.debug('Stack of the error:', exc_info=True)
-    sys.exit(f'error: {e}')
-  print(tables)
-  print(f'Written to {folders.WORKDIR.value}.')
+  program.call(
+      lambda: f'{run(configure())}\nWritten to {folders.WORKDIR.value}.', argv)
 
 
 def _names(argv: Sequence[str], flag: str) -> bool:

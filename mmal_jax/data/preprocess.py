@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mmal_jax.data import images as images_lib
+from mmal_jax.data import json_object
 
 FILE = 'preprocessor_config.json'
 # Newer checkpoints nest the same fields in this file; it is then read first.
@@ -82,6 +83,11 @@ class Preprocess:
           or name == 'std' and min(values) <= 0):
         raise ValueError(f'{name}={values!r} must be a tuple of three finite '
                          'numbers' + ', above 0.' * (name == 'std'))
+
+  @property
+  def crops(self) -> bool:
+    """Whether it cuts parts of images away, as only CLIP's processor can."""
+    return self.resize == 'shortest' or self.edge > self.size
 
   def apply(self, image: Image.Image | np.ndarray) -> np.ndarray:
     """Resizes and crops one image.
@@ -170,8 +176,7 @@ def save(
   """
   if kind not in KINDS:
     raise ValueError(f'kind={kind!r} must be one of {", ".join(KINDS)}.')
-  crops = preprocess.resize == 'shortest' or preprocess.edge > preprocess.size
-  if kind == 'siglip' and crops:
+  if kind == 'siglip' and preprocess.crops:
     raise ValueError(f'SiglipImageProcessor only squashes; {preprocess} crops.')
   edge, size = preprocess.edge, preprocess.size
   fields = {
@@ -184,7 +189,7 @@ def save(
       'do_normalize': True, 'image_mean': list(preprocess.mean),
       'image_std': list(preprocess.std)}
   if kind == 'clip':
-    fields |= {'do_center_crop': crops,
+    fields |= {'do_center_crop': preprocess.crops,
                'crop_size': {'height': size, 'width': size}}
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
@@ -202,12 +207,7 @@ def _read(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
     path = folder / name
     if not path.is_file():
       continue
-    try:
-      fields = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as e:
-      raise ValueError(f'{path} is not JSON: {e}') from e
-    if not isinstance(fields, dict):
-      raise ValueError(f'{path} holds no JSON object.')
+    fields = json_object.parse(path.read_bytes(), path)
     if name == FILE:
       return path, fields
     if isinstance(fields.get('image_processor'), dict):

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 from typing import Any
 
 import tokenizers
+
+from mmal_jax.data import json_object
 
 FILES = (
     'tokenizer.json', 'vocab.json', 'merges.txt', 'spiece.model',
@@ -84,7 +85,7 @@ class TokenizerFolder:
     """A file's JSON object; empty where there is no file."""
     if name not in self.files:
       return {}
-    return _json(self.path / name, self.files[name])
+    return json_object.parse(self.files[name], self.path / name)
 
   @functools.cached_property
   def config(self) -> dict[str, Any]:
@@ -97,7 +98,7 @@ class TokenizerFolder:
     path = self.path / 'config.json'
     if not path.is_file():
       return None
-    return _json(path, path.read_bytes()).get('model_type')
+    return json_object.parse(path.read_bytes(), path).get('model_type')
 
   @functools.cached_property
   def class_name(self) -> str:
@@ -203,16 +204,6 @@ def read(path: str | os.PathLike[str]) -> TokenizerFolder:
   return TokenizerFolder(path, {
       name: (path / name).read_bytes() for name in FILES
       if (path / name).is_file()})
-
-
-def _json(path: pathlib.Path, content: bytes) -> dict[str, Any]:
-  try:
-    value = json.loads(content)
-  except (ValueError, RecursionError) as e:
-    raise ValueError(f'{path} is not JSON: {e}') from e
-  if not isinstance(value, dict):
-    raise ValueError(f'{path} holds no JSON object.')
-  return value
 
 
 def _roles(

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 import dataclasses
-import json
 import math
 import os
 import pathlib
 from typing import Any
 
+from mmal_jax.data import json_object
 from mmal_jax.data import preprocess
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import families
@@ -81,13 +81,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
   """
   if not path.is_file():
     raise FileNotFoundError(f'{path} does not exist.')
-  try:
-    fields = json.loads(path.read_bytes())
-  except (ValueError, RecursionError) as e:
-    raise ValueError(f'{path} is not JSON: {e}') from e
-  if not isinstance(fields, dict):
-    raise ValueError(f'{path} holds no JSON object.')
-  return fields
+  return json_object.parse(path.read_bytes(), path)
 
 
 def to_fields(

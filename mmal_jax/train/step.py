@@ -43,6 +43,10 @@ class Learner(NamedTuple):
   parts: int = 1
   mesh: jax.sharding.Mesh | None = None
 
+  def __hash__(self) -> int:
+    # Jit asks at every step, and that of a graphdef takes milliseconds.
+    return hash(self[1:])
+
 
 def minibatch(
     key: jax.Array, num_pairs: jax.Array, capacity: int, batch_size: int
