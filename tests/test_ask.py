@@ -24,7 +24,7 @@ def _arguments(dtype=np.float32, sizes=(_N, _N), aligned=_A):
   """Of `ask`, by name."""
   rng = np.random.default_rng(0)
   arguments = {'batch': _BATCH}
-  for m, n in zip(views_lib.MODALITIES, sizes):
+  for m, n in zip(('image', 'text'), sizes):
     arguments[f'{m}s'] = problems.of_any_norm(rng, n).astype(dtype)
     arguments[f'{m}_remaining'] = rng.random(n) < 0.8
     arguments[f'aligned_{m}s'] = problems.unit(rng, aligned).astype(dtype)
@@ -38,7 +38,7 @@ def _views(arguments, metric=metric_lib.COSINE, scale=None, bias=None):
           *(jnp.asarray(arguments[name]) for name in (
               f'{m}s', f'{m}_remaining', f'aligned_{m}s')), jnp.ones(_A, bool),
           logit_scale=scale, logit_bias=bias, metric=metric)
-      for m in views_lib.MODALITIES}
+      for m in ('image', 'text')}
 
 
 def _assert_same(query, expected):
@@ -85,7 +85,7 @@ def test_a_strategy_of_ones_own():
 def test_the_metric_is_used(metric):
   arguments = _arguments(aligned=9)
   query = ask_lib.ask(
-      **arguments, strategy='coreset_image',
+      **arguments, strategy='coreset@image',
       metric=metric_lib.METRICS[metric])
   assert query.indices.tolist() == reference.k_center(
       arguments['images'], arguments['image_remaining'],
@@ -125,7 +125,7 @@ def test_pools_that_are_sharded_already():
 @pytest.mark.parametrize('dtype', [np.float16, jnp.bfloat16])
 def test_half_precision(dtype, tmp_path):
   arguments = _arguments(dtype)
-  query = ask_lib.ask(**arguments, strategy='coreset_text')
+  query = ask_lib.ask(**arguments, strategy='coreset@text')
   assert query.indices.tolist() == reference.k_center(
       arguments['texts'], arguments['text_remaining'],
       arguments['aligned_texts'], _BATCH, 'cosine')
@@ -133,7 +133,7 @@ def test_half_precision(dtype, tmp_path):
   arguments['texts'] = disk.open_rows(
       tmp_path / 'texts.npy', chunk_bytes=25 * 2 * problems.D,
       dtype='bfloat16' if dtype == jnp.bfloat16 else None)
-  _assert_same(ask_lib.ask(**arguments, strategy='coreset_text'), query)
+  _assert_same(ask_lib.ask(**arguments, strategy='coreset@text'), query)
 
 
 def test_the_first_batch_is_random_whatever_the_strategy():
@@ -145,7 +145,7 @@ def test_the_first_batch_is_random_whatever_the_strategy():
     remaining = arguments[f'{query.modality}_remaining']
     assert len(set(query.indices)) == _BATCH and remaining[query.indices].all()
   assert len({tuple(query.indices) for query in queries}) == 6
-  assert {query.modality for query in queries} == set(views_lib.MODALITIES)
+  assert {query.modality for query in queries} == set(('image', 'text'))
 
 
 def test_a_growing_aligned_set_is_compiled_in_few_sizes():
@@ -153,7 +153,7 @@ def test_a_growing_aligned_set_is_compiled_in_few_sizes():
   counts = []
   for a in (65, 66, 100, 127, 128, 129):
     before = counter.count
-    ask_lib.ask(**_arguments(aligned=a), strategy='mmal_image')
+    ask_lib.ask(**_arguments(aligned=a), strategy='mmal@image')
     counts.append(counter.count - before)
   assert counts[0] > 0 and counts[-1] > 0  # The counter counts.
   assert counts[1:-1] == [0, 0, 0, 0]

@@ -12,7 +12,6 @@ from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import streaming
 from mmal_jax.acquire import uncertainty
-from mmal_jax.acquire import views as views_lib
 from mmal_jax.data import disk
 from tests import problems
 from tests import reference
@@ -121,7 +120,7 @@ def _pair(tmp_path, metric, chunk_rows, rows=problems.unit):
   logits = {'logit_scale': jnp.float32(10), 'logit_bias': jnp.float32(-3)}
   rng = np.random.default_rng(4)
   pair, in_memory, on_disk = [], {}, {}
-  for modality_name in views_lib.MODALITIES:
+  for modality_name in ('image', 'text'):
     problem = problems.make(rng, rows, 300, metric, aligned=9)
     folder = tmp_path / modality_name
     folder.mkdir()
@@ -164,7 +163,7 @@ def test_more_picks_than_rows(tmp_path):
 @pytest.mark.parametrize('side', ['image', 'text', 'both'])
 def test_stage_3(tmp_path, side):
   pair, in_memory, on_disk = _pair(tmp_path, 'cosine', 64)
-  on_side = {m: side in (m, 'both') for m in views_lib.MODALITIES}
+  on_side = {m: side in (m, 'both') for m in ('image', 'text')}
   view, other = (
       (on_disk if here else in_memory)[m] for m, here in on_side.items())
   candidates = np.arange(40, dtype=np.int32) * 7

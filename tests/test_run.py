@@ -251,7 +251,7 @@ def test_the_config_sets_what_a_strategy_takes_and_a_variant_leaves_open():
   config.acquisition.coreset_ratio = 7.0
   for name, expected in (
       ('mmal', {'coreset_ratio': 7.0}), ('random', {}), ('coreset', {}),
-      ('mmal_image', {'coreset_ratio': 7.0, 'modality': 'image'}),
+      ('mmal@image', {'coreset_ratio': 7.0, 'modality': 'image'}),
       ('mmal_no_uncertainty', {'coreset_ratio': 1.0})):
     assert build.configured_strategy(config, name).keywords == expected
 

@@ -167,8 +167,8 @@ def test_select_uncertain(make, n, c, k):
     view, other = _view(rng, make, n, 2), _view(rng, make, n + 3, 2)
     candidates = rng.permutation(n)[:c].astype(np.int32)
     padded = np.concatenate([candidates, [-1, -1]]).astype(np.int32)
-    got = np.asarray(
-        uncertainty.select_uncertain(jnp.asarray(padded), view, other, k))
+    got = np.asarray(uncertainty.select_uncertain(
+        jnp.asarray(padded), view, {'other': other}, k))
     expected = reference.uncertain(
         candidates, _arrays(view)[0], *_arrays(other)[:2], k)
     assert got[:len(expected)].tolist() == expected

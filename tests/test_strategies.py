@@ -1,5 +1,7 @@
 """Every strategy of the registry keeps the contract of a query."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,18 +12,20 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.strategies import mmal
 from tests import reference
 
+MODALITIES = ('image', 'text')
+
 
 def _views(seed=0, n=40, left=30):
   rng = np.random.default_rng(seed)
   views = {}
-  for modality in views_lib.MODALITIES:
+  for modality in MODALITIES:
     pool = rng.normal(size=(n, 8)).astype(np.float32)
     pool /= np.linalg.norm(pool, axis=1, keepdims=True)
     remaining = np.arange(n) < left
     views[modality] = views_lib.View(
         jnp.asarray(pool), jnp.asarray(remaining), jnp.asarray(pool[left:]),
         jnp.ones(n - left, bool), logit_scale=jnp.float32(10.0),
-        logit_bias=jnp.float32(-10.0))
+        logit_bias=jnp.float32(-10.0), asked=jnp.int32(len(modality)))
   return views
 
 
@@ -51,13 +55,13 @@ def test_same_key_same_query(name):
 def test_both_modalities_come_up(name):
   modalities = {registry.STRATEGIES[name](_views(), 2, jax.random.key(i))[0]
                 for i in range(20)}
-  assert modalities == set(views_lib.MODALITIES)
+  assert modalities == set(MODALITIES)
 
 
 @pytest.mark.parametrize('name', ['coreset', 'margin', 'mmal'])
-@pytest.mark.parametrize('modality', views_lib.MODALITIES)
+@pytest.mark.parametrize('modality', MODALITIES)
 def test_fixed_modality(name, modality):
-  strategy = registry.STRATEGIES[f'{name}_{modality}']
+  strategy = registry.find(f'{name}@{modality}')
   for i in range(5):
     assert strategy(_views(i), 2, jax.random.key(i)).modality == modality
 
@@ -81,7 +85,7 @@ def test_mmal_is_the_three_stages():
   modality = max(gaps, key=gaps.get)
   pool, remaining, aligned = plain[modality]
   candidates = reference.coreset(pool, remaining, aligned, 12)
-  other = plain[views_lib.other(modality)]
+  other = plain[{'image': 'text', 'text': 'image'}[modality]]
   query = mmal.mmal(views, 4, jax.random.key(0), coreset_ratio=3.0)
   assert query.modality == modality
   assert query.indices.tolist() == reference.uncertain(
@@ -91,3 +95,65 @@ def test_mmal_is_the_three_stages():
 def test_mmal_refuses_fewer_candidates_than_queries():
   with pytest.raises(ValueError, match=r'coreset_ratio=0\.5'):
     mmal.mmal(_views(), 4, jax.random.key(0), coreset_ratio=0.5)
+
+
+@pytest.mark.parametrize('name', sorted(registry.STRATEGIES))
+def test_both_modalities_share_a_batch(name):
+  views = _views()
+  views['text'] = dataclasses.replace(
+      views['text'], remaining=jnp.arange(40) < 2)
+  query = registry.find(f'{name}@both')(views, 9, jax.random.key(0))
+  assert query.modality[:4] == ('image', 'text', 'image', 'text')
+  assert query.modality[4:] == ('image',) * 5
+  for modality, left in (('image', 30), ('text', 2)):
+    mine = [int(i) for m, i in zip(query.modality, query.indices)
+            if m == modality]
+    alone = registry.find(f'{name}@{modality}')(
+        views, len(mine), jax.random.key(0))
+    if name != 'random':
+      assert mine == alone.indices.tolist()
+    assert len(set(mine)) == len(mine) and max(mine) < left
+
+
+def test_both_with_little_or_nothing_left():
+  views = {m: dataclasses.replace(view, remaining=jnp.arange(40) < n)
+           for (m, view), n in zip(_views().items(), (0, 1))}
+  query = registry.find('coreset@both')(views, 3, jax.random.key(0))
+  assert query.modality[0] == 'text' and query.indices.tolist() == [0, -1, -1]
+
+
+def test_modalities_in_turn():
+  views = _views()
+  for asked, expected in (((4, 3), 'text'), ((4, 4), 'image')):
+    views = {
+        m: dataclasses.replace(view, asked=jnp.int32(n))
+        for (m, view), n in zip(views.items(), asked)}
+    query = registry.find('coreset@alternate')(views, 3, jax.random.key(0))
+    assert query.modality == expected
+  views['text'] = dataclasses.replace(views['text'], asked=None)
+  with pytest.raises(ValueError, match='view.asked=None'):
+    registry.find('coreset@alternate')(views, 3, jax.random.key(0))
+
+
+def test_unknown_rules_and_names():
+  with pytest.raises(ValueError, match="modality='sound' is none of gap, "):
+    registry.find('coreset@sound')(_views(), 3, jax.random.key(0))
+  for name in ('corset', 'coreset@', '@text'):
+    with pytest.raises(ValueError, match=f'strategy={name!r} is unknown'):
+      registry.find(name)
+
+
+def test_three_modalities():
+  views = _views() | {'sound': _views(7)['text']}
+  chosen = set()
+  for i in range(30):
+    chosen.add(registry.find('random')(views, 2, jax.random.key(i)).modality)
+  assert chosen == {'image', 'text', 'sound'}
+  # As uncertain as the least certain match.
+  scores = [reference.margins(
+      np.asarray(views['image'].pool)[:30],
+      np.asarray(views[m].pool), np.asarray(views[m].remaining))
+            for m in ('text', 'sound')]
+  query = registry.find('margin@image')(views, 5, jax.random.key(0))
+  expected = np.argsort(np.minimum(*scores), kind='stable')[:5]
+  assert query.indices.tolist() == expected.tolist()

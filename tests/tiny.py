@@ -50,7 +50,7 @@ class Run(NamedTuple):
     pairing = self.pairing if pairing is None else pairing
     return loop.run_rounds(
         self.start(seed) if state is None else state, self.learner,
-        strategies.STRATEGIES.get(strategy, strategy),
+        strategies.find(strategy) if isinstance(strategy, str) else strategy,
         oracle or exact.exact(pairing),
         self.pools, self.data.test, STEPS, report)
 

@@ -18,6 +18,7 @@ from mmal_jax.acquire import coreset
 from mmal_jax.acquire import coverage
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import uncertainty
+from mmal_jax.acquire import views as views_lib
 from tests import problems
 
 MODALITIES = ('image', 'text')
@@ -34,13 +35,12 @@ def answers(views) -> dict[str, object]:
   """What the three stages say, in JSON's types."""
   views = {m: coverage.covered(view) for m, view in views.items()}
   chosen = modality.select_modality(views)
-  others = {'image': 'text', 'text': 'image'}
   picks = coreset.select_coreset(views[chosen], 20, candidates=16)
   found = {'modality': chosen, 'picks': np.asarray(picks).tolist()}
   for name, score in (('margin', uncertainty.MARGIN),
                       ('entropy', uncertainty.ENTROPY)):
     best = uncertainty.select_uncertain(
-        picks, views[chosen], views[others[chosen]], 10, score)
+        picks, views[chosen], views_lib.others(views, chosen), 10, score)
     found[name] = np.asarray(best).tolist()
   return found
 

@@ -37,10 +37,10 @@ def _row(n, d, batch, a):
   views = {
       m: data.view(data.pool('clustered', n, d, seed), np.arange(a),
                    metric_lib.COSINE)
-      for seed, m in enumerate(views_lib.MODALITIES)}
+      for seed, m in enumerate(('image', 'text'))}
   covered = {m: coverage.covered(view) for m, view in views.items()}
   modality = modality_lib.select_modality(covered)
-  view, other = covered[modality], covered[views_lib.other(modality)]
+  view, others = covered[modality], views_lib.others(covered, modality)
   candidates = coreset.select_coreset(view, 2 * batch)
   mmal = registry.STRATEGIES['mmal']
   timed = timing.side_by_side({
@@ -49,7 +49,7 @@ def _row(n, d, batch, a):
       'modality': lambda: modality_lib.select_modality(covered),
       'coreset': lambda: coreset.select_coreset(view, 2 * batch),
       'margin': lambda: uncertainty.select_uncertain(
-          candidates, view, other, batch)})
+          candidates, view, others, batch)})
   seconds = [of_it for of_it, _ in timed.values()]
   return [n, *seconds,
           seconds[0].best / sum(stage.best for stage in seconds[1:])]

@@ -53,7 +53,7 @@ def ask(
     aligned_texts: `[a, d]`, their other sides. Of a growing set only few sizes
       are compiled: it is padded to the next power of two.
     batch: how many items to ask about, all of one modality.
-    strategy: a name in `registry.STRATEGIES`, or such a function.
+    strategy: a name as `registry.find` takes it, or such a function.
     metric: `metric.COSINE`, `SQEUCLIDEAN` or `INNER`.
     image_remaining: `[n]` bool, False for images that may not be asked about,
       nor be anybody's match, as they are aligned already; all remain if None.
@@ -82,7 +82,7 @@ def ask(
   References:
     Zhang and Zhu, arXiv 2510.03247.
   """
-  strategy = check.strategy(strategy, registry.STRATEGIES)
+  strategy = check.strategy(strategy, registry.find)
   check.options(metric, rows, logit_scale, logit_bias, seed)
   pools = {'images': images, 'texts': texts}
   aligned = {
@@ -99,7 +99,7 @@ def ask(
   known = _padded(np.ones(len(aligned_images), bool))
   views = {}
   for modality, remaining, (name, pool), (aligned_name, pairs) in zip(
-      views_lib.MODALITIES, masks, pools.items(), aligned.items()):
+      ('image', 'text'), masks, pools.items(), aligned.items()):
     # Checked where it lies in the end: one device may be too small for it.
     placed, placed_remaining = _placed(name, pool, remaining, rows)
     check.values(name, placed, len(pool), placed_remaining, metric)

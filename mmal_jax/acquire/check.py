@@ -1,6 +1,6 @@
 """Host-side checks of what users hand to `ask`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 import numbers
 from typing import Any
 
@@ -16,14 +16,9 @@ from mmal_jax.data import disk
 _LARGEST, _LEAST = 1e36, 1e-26
 
 
-def strategy(given: Any, known: Mapping[str, Any]) -> Any:
+def strategy(given: Any, find: Callable[[str], Any]) -> Any:
   """The strategy by its name, or itself."""
-  if callable(given):
-    return given
-  if not isinstance(given, str) or given not in known:
-    raise ValueError(
-        f'strategy={given!r} is none of {", ".join(sorted(known))}.')
-  return known[given]
+  return given if callable(given) else find(str(given))
 
 
 def options(metric, rows, logit_scale, logit_bias, seed) -> None:

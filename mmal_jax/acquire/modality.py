@@ -1,12 +1,15 @@
 """Stage 1, modality selection: query where the aligned set covers least."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mmal_jax.acquire import coverage
 from mmal_jax.acquire import views as views_lib
+
+_RULES = ('gap', 'random', 'alternate', 'both')
 
 
 def coverage_gap(view: views_lib.View) -> jax.Array:
@@ -34,17 +37,102 @@ def _largest(nearest, remaining):
 
 
 def select_modality(views: Mapping[str, views_lib.View]) -> str:
-  """The modality of the largest coverage gap, ties to `image`.
+  """The modality of the largest coverage gap, ties to the first.
 
   Args:
     views: by modality.
 
   Returns:
-    Its name. (A Python string, and so outside jit: the pools of the two
-    modalities differ in shape, so that one program cannot serve both.)
+    Its name. (A Python string, and so outside jit: the pools of the modalities
+    differ in shape, so that one program cannot serve all.)
 
   References:
     Zhang and Zhu, arXiv 2510.03247, stage 1.
   """
-  gaps = {m: float(coverage_gap(views[m])) for m in views_lib.MODALITIES}
+  gaps = {m: float(coverage_gap(view)) for m, view in views.items()}
   return max(gaps, key=gaps.get)
+
+
+def choose(
+    views: Mapping[str, views_lib.View], rule: str, key: jax.Array
+) -> str:
+  """The modality to query, by one of several rules.
+
+  Args:
+    views: by modality.
+    rule: `gap` (the paper's stage 1), `random`, `alternate` (the one that was
+      asked about least so far, ties to the first), or a modality's name.
+    key: for `random`.
+
+  Returns:
+    The modality.
+
+  Raises:
+    ValueError: if `rule` is none of these, or if `alternate` is wanted and
+      views do not tell what was asked.
+  """
+  if rule == 'gap':
+    return select_modality(views)
+  if rule == 'random':
+    return views_lib.random_modality(key, tuple(views))
+  if rule == 'alternate':
+    if any(view.asked is None for view in views.values()):
+      raise ValueError('view.asked=None: modality=\'alternate\' needs it.')
+    return min(views, key=lambda m: int(views[m].asked))
+  if rule not in views:
+    raise ValueError(
+        f'modality={rule!r} is none of {", ".join((*_RULES, *views))}.')
+  return rule
+
+
+def query(
+    views: Mapping[str, views_lib.View],
+    batch: int,
+    key: jax.Array,
+    rule: str,
+    select: Callable[[str, int], jax.Array],
+) -> views_lib.Query:
+  """Queries the modality that a rule chooses, or all of them.
+
+  Args:
+    views: by modality.
+    batch: the number of items to query.
+    key: for the rule.
+    rule: as in `choose`, or `both`: each modality gets an equal share of the
+      batch, of which what it cannot fill goes to the others.
+    select: `(modality, k) -> [k] int32` indices, -1 where nothing remained.
+
+  Returns:
+    The query. Under `both` the modalities take turns in it.
+  """
+  if rule != 'both':
+    modality = choose(views, rule, key)
+    return views_lib.Query(modality, select(modality, batch))
+  left = {m: int(jnp.sum(view.remaining)) for m, view in views.items()}
+  shares = _shares(list(left.values()), batch)
+  turns = []  # (turn, place of the modality, modality, index)
+  for place, (modality, share) in enumerate(zip(views, shares)):
+    if share:
+      indices = np.asarray(select(modality, share)).tolist()
+      turns += [(t, place, modality, i) for t, i in enumerate(indices)]
+  turns.sort()
+  # Where nothing is left at all, the batch is filled up with no item.
+  turns += [(0, 0, next(iter(views)), -1)] * (batch - len(turns))
+  return views_lib.Query(
+      tuple(modality for *_, modality, _ in turns),
+      jnp.asarray([index for *_, index in turns], jnp.int32))
+
+
+def _shares(left: list[int], batch: int) -> list[int]:
+  """`batch` dealt out in turn to those that have something left.
+
+  >>> _shares([10, 1, 10], 8)
+  [4, 1, 3]
+  """
+  shares = [0] * len(left)
+  while batch and any(s < n for s, n in zip(shares, left)):
+    for i, n in enumerate(left):
+      if batch and shares[i] < n:
+        shares[i] += 1
+        batch -= 1
+  return shares

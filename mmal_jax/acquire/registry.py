@@ -14,22 +14,40 @@ STRATEGIES: dict[str, views.Strategy] = {
     'random': random.random,
     'coreset': coreset.coreset,
     'margin': margin.margin,
-    # Ablations: stage 1 off, with the modality fixed.
-    'mmal_image': functools.partial(mmal.mmal, modality='image'),
-    'mmal_text': functools.partial(mmal.mmal, modality='text'),
-    'coreset_image': functools.partial(coreset.coreset, modality='image'),
-    'coreset_text': functools.partial(coreset.coreset, modality='text'),
-    'margin_image': functools.partial(margin.margin, modality='image'),
-    'margin_text': functools.partial(margin.margin, modality='text'),
-    # Other scores in place of the margin.
     'least_confidence': functools.partial(
         margin.margin, uncertainty=uncertainty.LEAST_CONFIDENCE),
     'entropy': functools.partial(
         margin.margin, uncertainty=uncertainty.ENTROPY),
+    # The method without stage 3, without stage 2, with other scores in 3.
+    'mmal_no_uncertainty': functools.partial(mmal.mmal, coreset_ratio=1.0),
+    'mmal_no_coreset': functools.partial(margin.margin, modality='gap'),
     'mmal_least_confidence': functools.partial(
         mmal.mmal, uncertainty=uncertainty.LEAST_CONFIDENCE),
     'mmal_entropy': functools.partial(
         mmal.mmal, uncertainty=uncertainty.ENTROPY),
-    # Stages 1 and 2 without 3.
-    'mmal_no_uncertainty': functools.partial(mmal.mmal, coreset_ratio=1.0),
 }
+
+
+def find(name: str) -> views.Strategy:
+  """A strategy by its name, or by its name and a rule, `NAME@RULE`.
+
+  Args:
+    name: in `STRATEGIES`, where each has its own rule to choose the modality
+      by; or with another one behind it, as `modality.query` takes it:
+      `mmal@random` is the paper's method without its first stage, `margin@gap`
+      the margin with it, `coreset@both` k-center in all modalities at once.
+
+  Returns:
+    The strategy. Whether the rule is known is seen when it is first used.
+
+  Raises:
+    ValueError: if the name is unknown.
+  """
+  base, at, rule = name.partition('@')
+  if base not in STRATEGIES or at and not rule:
+    raise ValueError(
+        f'strategy={name!r} is unknown; known are '
+        f'{", ".join(sorted(STRATEGIES))}, each also with @ and a rule for the '
+        'modality (gap, random, alternate, both, or its name) behind it.')
+  strategy = STRATEGIES[base]
+  return functools.partial(strategy, modality=rule) if at else strategy

@@ -11,7 +11,7 @@ independent sigmoids, given that exactly one of them is a match, it is the
 chance that it is j. The bias cancels out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import functools
 from typing import NamedTuple
 
@@ -142,7 +142,7 @@ def uncertainties(
 def select_uncertain(
     candidates: jax.Array,
     view: views_lib.View,
-    other_view: views_lib.View,
+    others: Mapping[str, views_lib.View],
     k: int,
     uncertainty: Uncertainty = MARGIN,
 ) -> jax.Array:
@@ -151,7 +151,8 @@ def select_uncertain(
   Args:
     candidates: `[c]` int32 indices into `view.pool`; -1 is no candidate.
     view: of the candidates' modality.
-    other_view: of the other modality.
+    others: of the other modalities. Where there are several, an item is as
+      uncertain as its least certain match (our reading).
     k: how many to keep.
     uncertainty: the score; the paper's is the margin.
 
@@ -162,7 +163,9 @@ def select_uncertain(
   References:
     Zhang and Zhu, arXiv 2510.03247, stage 3.
   """
-  scores = uncertainties(candidates, view, other_view, uncertainty)
+  scores = functools.reduce(jnp.maximum, (
+      uncertainties(candidates, view, other, uncertainty)
+      for other in others.values()))
   return _best(scores, jnp.asarray(candidates), k)
 
 

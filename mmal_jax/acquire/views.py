@@ -1,6 +1,6 @@
 """What strategies see, and what they answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 from typing import NamedTuple
 
@@ -10,8 +10,6 @@ import jax.numpy as jnp
 from mmal_jax import sharding
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.data import disk
-
-MODALITIES = ('image', 'text')
 
 
 @jax.tree_util.register_dataclass
@@ -36,6 +34,10 @@ class View:
     logit_scale: scalar float32, by which the model multiplies similarities to
       get logits; what needs no logits does without.
     logit_bias: scalar float32 that it adds.
+    costs: `[n]` float32, what it costs to ask about each item, above 0; None
+      where all cost the same.
+    asked: scalar int32, how many items of this modality were asked about in
+      all rounds so far.
     metric: of the distances; static under `jit`.
     rows: how the pool lies over a mesh; static under `jit`. None: as the pool
       itself says if it is a concrete array, else not at all. So under your own
@@ -49,6 +51,8 @@ class View:
   nearest: jax.Array | None = None
   logit_scale: jax.Array | None = None
   logit_bias: jax.Array | None = None
+  costs: jax.Array | None = None
+  asked: jax.Array | None = None
   metric: metric_lib.Metric = dataclasses.field(
       default=metric_lib.COSINE, metadata={'static': True})
   rows: jax.sharding.NamedSharding | None = dataclasses.field(
@@ -59,12 +63,14 @@ class Query(NamedTuple):
   """Items whose counterparts the oracle is asked for.
 
   Attributes:
-    modality: the modality they belong to.
-    indices: `[batch]` int32 into its pool, all different; -1 where no item
-      remained.
+    modality: the modality they all belong to; or a tuple of `batch` of them,
+      one an item.
+    indices: `[batch]` int32 into the pool of its modality, none twice in one
+      modality; -1 where no item remained. The first is wanted most: a budget
+      may end within the batch.
   """
 
-  modality: str
+  modality: str | tuple[str, ...]
   indices: jax.Array
 
 
@@ -79,18 +85,21 @@ def located(view: View) -> View:
   return dataclasses.replace(view, rows=sharding.rows_of(view.pool))
 
 
-def other(modality: str) -> str:
-  """The modality on the other side.
+def others(
+    views: Mapping[str, View], modality: str
+) -> dict[str, View]:
+  """The views of all modalities but one."""
+  return {name: view for name, view in views.items() if name != modality}
 
-  >>> other('image')
-  'text'
+
+def random_modality(key: jax.Array, modalities: Sequence[str]) -> str:
+  """Any modality with equal chance, for strategies that do not choose.
+
+  >>> random_modality(jax.random.key(0), ['image', 'text'])
+  'image'
   """
-  return MODALITIES[1 - MODALITIES.index(modality)]
-
-
-def random_modality(key: jax.Array) -> str:
-  """Either modality with equal chance, for strategies that do not choose."""
-  return MODALITIES[int(jax.random.bernoulli(key))]
+  lot = int(jax.random.uniform(key) * len(modalities))
+  return tuple(modalities)[::-1][lot]
 
 
 def keep_best(scores: jax.Array, allowed: jax.Array, k: int) -> jax.Array:

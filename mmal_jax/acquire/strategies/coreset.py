@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import jax
 
 from mmal_jax.acquire import coreset as coreset_lib
+from mmal_jax.acquire import modality as modality_lib
 from mmal_jax.acquire import views as views_lib
 
 
@@ -13,19 +14,19 @@ def coreset(
     batch: int,
     key: jax.Array,
     *,
-    modality: str | None = None,
+    modality: str = 'random',
 ) -> views_lib.Query:
-  """Sener and Savarese 2018, on one of two unpaired pools.
+  """Sener and Savarese 2018, on one of the unpaired pools.
 
   Args:
     views: by modality.
     batch: the number of items to query.
     key: draws the modality.
-    modality: always this one, instead of a random one.
+    modality: the rule to choose it by (`modality.query`).
 
   Returns:
     The query.
   """
-  modality = modality or views_lib.random_modality(key)
-  return views_lib.Query(
-      modality, coreset_lib.select_coreset(views[modality], batch))
+  return modality_lib.query(
+      views, batch, key, modality,
+      lambda name, k: coreset_lib.select_coreset(views[name], k))

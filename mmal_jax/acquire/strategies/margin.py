@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.acquire import modality as modality_lib
 from mmal_jax.acquire import uncertainty as uncertainty_lib
 from mmal_jax.acquire import views as views_lib
 
@@ -14,7 +15,7 @@ def margin(
     batch: int,
     key: jax.Array,
     *,
-    modality: str | None = None,
+    modality: str = 'random',
     uncertainty: uncertainty_lib.Uncertainty = uncertainty_lib.MARGIN,
 ) -> views_lib.Query:
   """Uncertainty sampling over all remaining items: O(n^2 d), no n x n array.
@@ -23,17 +24,17 @@ def margin(
     views: by modality.
     batch: the number of items to query.
     key: draws the modality.
-    modality: always this one, instead of a random one.
+    modality: the rule to choose it by (`modality.query`).
     uncertainty: the score.
 
   Returns:
     The query.
   """
-  modality = modality or views_lib.random_modality(key)
-  view = views[modality]
-  everything = jnp.where(
-      view.remaining, jnp.arange(len(view.remaining), dtype=jnp.int32), -1)
-  indices = uncertainty_lib.select_uncertain(
-      everything, view, views[views_lib.other(modality)], batch,
-      uncertainty)
-  return views_lib.Query(modality, indices)
+  def select(name, k):
+    view = views[name]
+    everything = jnp.where(
+        view.remaining, jnp.arange(len(view.remaining), dtype=jnp.int32), -1)
+    return uncertainty_lib.select_uncertain(
+        everything, view, views_lib.others(views, name), k, uncertainty)
+
+  return modality_lib.query(views, batch, key, modality, select)

@@ -17,7 +17,7 @@ def mmal(
     key: jax.Array,
     *,
     coreset_ratio: float = 2.0,
-    modality: str | None = None,
+    modality: str = 'gap',
     uncertainty: uncertainty_lib.Uncertainty = uncertainty_lib.MARGIN,
 ) -> views_lib.Query:
   """The three stages of Zhang and Zhu, arXiv 2510.03247.
@@ -25,9 +25,10 @@ def mmal(
   Args:
     views: by modality.
     batch: B, the number of items to query.
-    key: unused: the method is deterministic.
+    key: for a `modality` drawn at random: the method itself draws nothing.
     coreset_ratio: B_c / B, candidates of stage 2 for every query of stage 3.
-    modality: queries this one instead of selecting (an ablation of stage 1).
+    modality: the rule to choose it by (`modality.query`); another than `gap` is
+      an ablation of stage 1.
     uncertainty: the score of stage 3.
 
   Returns:
@@ -36,16 +37,16 @@ def mmal(
   Raises:
     ValueError: if `coreset_ratio` is below 1.
   """
-  del key
   if coreset_ratio < 1:
     raise ValueError(f'coreset_ratio={coreset_ratio!r} must be at least 1.')
-  if modality is None:
+  if modality == 'gap':
     # Once for stages 1 and 2.
     views = {m: coverage.covered(view) for m, view in views.items()}
-    modality = modality_lib.select_modality(views)
-  view = views[modality]
-  candidates = coreset.select_coreset(view, round(coreset_ratio * batch))
-  indices = uncertainty_lib.select_uncertain(
-      candidates, view, views[views_lib.other(modality)], batch,
-      uncertainty)
-  return views_lib.Query(modality, indices)
+
+  def select(name, k):
+    candidates = coreset.select_coreset(
+        views[name], round(coreset_ratio * k))
+    return uncertainty_lib.select_uncertain(
+        candidates, views[name], views_lib.others(views, name), k, uncertainty)
+
+  return modality_lib.query(views, batch, key, modality, select)
