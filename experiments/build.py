@@ -1,6 +1,7 @@
 """From a config to the values that a run is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+import dataclasses
 import functools
 import inspect
 from typing import Any, NamedTuple
@@ -9,7 +10,6 @@ from absl import logging
 from flax import nnx
 import jax
 import ml_collections
-import numpy as np
 
 from experiments import check
 from experiments import pretrained as pretrained_lib
@@ -17,10 +17,16 @@ from mmal_jax import embed
 from mmal_jax import loop
 from mmal_jax import sharding
 from mmal_jax import state as state_lib
+from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.align import costs as costs_lib
+from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import pools as pools_lib
+from mmal_jax.align import refusing
 from mmal_jax.align import registry as oracles_lib
+from mmal_jax.align import stream as stream_lib
+from mmal_jax.align import wrong
 from mmal_jax.data import encode
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.data import tokenizer as tokenizer_lib
@@ -76,9 +82,11 @@ def init_params(
   """A model's structure and its initial parameters of one seed."""
   num_tokens = (0 if data.tokenizer is None
                 else tokenizer_lib.num_tokens(data.tokenizer))
+  items = {
+      modality: jax.ShapeDtypeStruct(items.values.shape[1:], items.values.dtype)
+      for modality, items in data.pool.items.items()}
   model = models_lib.MODELS[config.model.name](
-      data.pool.images.values.shape[1:], data.pool.texts.values.shape[1:],
-      num_tokens, rngs=nnx.Rngs(seed), **_arguments(config.model))
+      items, num_tokens, rngs=nnx.Rngs(seed), **_arguments(config.model))
   return nnx.split(model, nnx.Param)
 
 
@@ -95,7 +103,13 @@ def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
       config)
   data = load_data(config, cache_dir, pretrained)
   state_lib.check_budget(
-      config.rounds, config.batch, len(data.pool), len(data.pool))
+      config.rounds, config.batch, dict.fromkeys(
+          data.pool.items, len(data.pool)))
+  buffer = buffer_of(config)
+  if buffer is not None and config.rounds * buffer > len(data.pool):
+    raise ValueError(
+        f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
+        f'the pool of {len(data.pool)}.')
   warm_config = dict(config.get('warm_start') or {})
   seed = warm_config.pop('seed', 0)
   if pretrained is None:
@@ -146,7 +160,7 @@ def make_learner(
 
 
 def initial_state(
-    experiment: Experiment, pools: pools_lib.Pools, seed: int
+    experiment: Experiment, sizes: Mapping[str, int], seed: int
 ) -> state_lib.RunState:
   """The state in which a run of one seed starts."""
   config, data, learner, params, _ = experiment
@@ -154,26 +168,73 @@ def initial_state(
     _, params = init_params(config, data, seed)
     params = partition.place(params, learner.mesh)
   return state_lib.initial_state(
-      params, optimizer_lib.init(learner.optimizer, params), pools,
+      params, optimizer_lib.init(learner.optimizer, params), sizes,
       evaluate.metric_names(data.test), config.rounds, config.batch, seed,
       config.train.restart)
+
+
+def hide(
+    experiment: Experiment, seed: int
+) -> tuple[pools_lib.Pools, pools_lib.Hidden]:
+  """The learner's pools of one seed, and what only the oracle may see."""
+  config = experiment.config
+  pools, hidden = pools_lib.hide_pairing(
+      experiment.data.pool, seed, config.get('missing', 0.0))
+  costs = {name: value for name, value in (config.get('costs') or {}).items()
+           if name != 'budget' and value is not None}
+  if any(costs.values()):
+    pools = dataclasses.replace(
+        pools, costs=costs_lib.draw(pools.sizes, seed, **costs))
+  return pools, hidden
+
+
+def make_oracle(
+    config: ml_collections.ConfigDict,
+    pools: pools_lib.Pools,
+    hidden: pools_lib.Hidden,
+    seed: int,
+) -> oracle_lib.Oracle:
+  """The oracle that `config.oracle` describes."""
+  settings = config.oracle
+  oracle = oracles_lib.ORACLES[settings.name](hidden.tuples, pools.sizes)
+  if settings.get('wrong', 0.0):
+    mistake = oracles_lib.MISTAKES[settings.get('mistake', 'uniform')](
+        pools, seed)
+    oracle = wrong.wrong(oracle, pools.sizes, settings.wrong, mistake, seed)
+  if settings.get('refuse', 0.0):
+    oracle = refusing.refusing(oracle, pools.sizes, settings.refuse, seed)
+  buffer = buffer_of(config)
+  if buffer is not None and not config.stream.get('beyond', True):
+    oracle = stream_lib.within_buffer(oracle, tuple(pools.sizes), buffer)
+  return oracle
+
+
+def buffer_of(config: ml_collections.ConfigDict) -> int | None:
+  """Items that arrive in a round; None where all are at hand."""
+  return (config.get('stream') or {}).get('buffer')
 
 
 def rounds(
     experiment: Experiment,
     strategy: str,
     pools: pools_lib.Pools,
-    pairing: np.ndarray,
+    oracle: oracle_lib.Oracle,
     seed: int,
     report: embed.Report | None = None,
 ) -> Iterator[state_lib.RunState]:
   """Starts a run: its states, one a round, as `loop.run_rounds` yields them."""
   config = experiment.config
+  source = pools
+  if buffer_of(config) is not None:
+    source = stream_lib.of_pools(pools, buffer_of(config))
+  plan = loop.Plan(
+      config.train.steps_per_round, config.train.get('pseudo_pairs', 0.0),
+      (config.get('costs') or {}).get('budget'),
+      metric_lib.METRICS[config.acquisition.get('metric', 'cosine')])
   return loop.run_rounds(
-      initial_state(experiment, pools, seed), experiment.learner,
-      configured_strategy(config, strategy),
-      oracles_lib.ORACLES[config.oracle](pairing), pools, experiment.data.test,
-      config.train.steps_per_round, report)
+      initial_state(experiment, pools.sizes, seed), experiment.learner,
+      configured_strategy(config, strategy), oracle, source,
+      experiment.data.test, plan, report)
 
 
 def configured_strategy(
@@ -183,7 +244,7 @@ def configured_strategy(
 
   What a registered variant fixes itself stays as it is.
   """
-  strategy = strategies_lib.STRATEGIES[name]
+  strategy = strategies_lib.find(name)
   fixed = getattr(strategy, 'keywords', {})
   taken = inspect.signature(strategy).parameters
   return functools.partial(strategy, **{

@@ -8,6 +8,7 @@ from typing import Any
 import ml_collections
 
 from experiments import pretrained as pretrained_lib
+from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.data import registry as datasets_lib
@@ -39,12 +40,22 @@ _LEAST_OPTIONAL = {
     'warm_start.weight_decay': 0.0, 'warm_start.shift': 0,
     'train.parts': 1, 'train.ema': 0.0, 'train.clip': 1e-6,
     'train.warmup_fraction': 0.0, 'mesh.data': -1, 'mesh.fsdp': 1,
-    'model.image_size': 1,
+    'model.image_size': 1, 'train.pseudo_pairs': 0.0, 'oracle.wrong': 0.0,
+    'oracle.refuse': 0.0, 'missing': 0.0, 'stream.buffer': 1,
+    'stream.beyond': 0, 'costs.budget': 0.0,
 }
-_MOST = {'train.ema': 0.999999, 'train.warmup_fraction': 1.0}
-_TRAIN = ('steps_per_round', 'batch_size', 'peak_lr', 'weight_decay', 'shift',
-          'restart', 'loss', 'freeze', 'lr_factors', 'parts', 'ema', 'clip',
-          'warmup_fraction')
+_MOST = {'train.ema': 0.999999, 'train.warmup_fraction': 1.0,
+         'oracle.wrong': 1.0, 'oracle.refuse': 1.0, 'missing': 0.99}
+# All that sections may hold which no constructor checks.
+_KNOWN = {
+    'train': ('steps_per_round', 'batch_size', 'peak_lr', 'weight_decay',
+              'shift', 'restart', 'loss', 'freeze', 'lr_factors', 'parts',
+              'ema', 'clip', 'warmup_fraction', 'pseudo_pairs'),
+    'mesh': ('data', 'fsdp'),
+    'acquisition': ('coreset_ratio', 'metric'),
+    'oracle': ('name', 'wrong', 'mistake', 'refuse'),
+    'stream': ('buffer', 'beyond'),
+}
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -53,7 +64,8 @@ def check(config: ml_collections.ConfigDict) -> None:
   Raises:
     ValueError: naming the value and what is allowed.
   """
-  for key in (*_LEAST, 'strategies', 'seeds', 'oracle', 'dataset.name',
+  for key in (*_LEAST, 'strategies', 'seeds', 'oracle.name',
+              'dataset.name',
               'model.name'):
     if _value(config, key) is None:
       raise ValueError(f'the config lacks {key}.')
@@ -64,13 +76,15 @@ def check(config: ml_collections.ConfigDict) -> None:
         isinstance(value, kind) and least <= value < math.inf):
       raise ValueError(f'{key}={value!r} must be a finite number of at least '
                        f'{least}.')
-  if list(config.acquisition) != ['coreset_ratio']:
-    raise ValueError(f'acquisition={list(config.acquisition)!r} may hold '
-                     'coreset_ratio alone.')
-  unknown = [key for key in config.train if key not in _TRAIN]
-  if unknown:
-    raise ValueError(
-        f'train.{unknown[0]} is unknown; known are {", ".join(_TRAIN)}.')
+  for section, known in _KNOWN.items():
+    values = config.get(section)
+    unknown = [] if values is None else [
+        key for key in values if key not in known]
+    if unknown:
+      raise ValueError(f'{section}.{unknown[0]} is unknown; known are '
+                       f'{", ".join(known)}.')
+  lookup(metric_lib.METRICS, 'acquisition.metric',
+         config.acquisition.get('metric', 'cosine'))
   for key, most in _MOST.items():
     value = _value(config, key)
     if value is not None and value > most:
@@ -78,9 +92,6 @@ def check(config: ml_collections.ConfigDict) -> None:
   if config.train.get('loss') is not None:
     lookup(losses.LOSSES, 'train.loss', config.train.loss)
   lr_factors(config.train.get('lr_factors') or '')
-  unknown = set(config.get('mesh') or {}) - {'data', 'fsdp'}
-  if unknown:
-    raise ValueError(f'mesh.{min(unknown)} is unknown; known are data, fsdp.')
   for kind in ('strategies', 'seeds'):
     values = config[kind]
     if not isinstance(values, (list, tuple)):
@@ -89,12 +100,14 @@ def check(config: ml_collections.ConfigDict) -> None:
       raise ValueError(f'{kind}={list(values)!r}: at least one is needed, and '
                        'none twice.')
   for name in config.strategies:
-    lookup(strategies_lib.STRATEGIES, 'strategies', name)
+    strategies_lib.find(name)
   for seed in config.seeds:
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
       raise ValueError(f'seeds={list(config.seeds)!r} must be integers within '
                        '[0, 2**32).')
-  lookup(oracles_lib.ORACLES, 'oracle', config.oracle)
+  lookup(oracles_lib.ORACLES, 'oracle', config.oracle.name)
+  lookup(oracles_lib.MISTAKES, 'oracle.mistake',
+         config.oracle.get('mistake', 'uniform'))
   load = lookup(datasets_lib.DATASETS, 'dataset.name', config.dataset.name)
   for name, parameter in inspect.signature(load).parameters.items():
     # Configs leave the user's own paths open: a None there was never filled.

@@ -34,12 +34,11 @@ from experiments import program
 from experiments import report
 from experiments import workdir as workdir_lib
 from mmal_jax import loop
-from mmal_jax.acquire import views as views_lib
-from mmal_jax.align import pools as pools_lib
 from mmal_jax.evaluate import queries as queries_lib
 
 flags.adopt_module_key_flags(folders)  # --help tells of them.
 
+_MODALITIES = ('image', 'text')
 _COLUMNS = ('images', 'density', 'margin', 'twins', 'found')
 
 
@@ -54,18 +53,20 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
     raise ValueError(
         f'workdir={str(folder)!r} holds {len(records)} of {expected} rounds; '
         'a finished experiment of at least two rounds a run is needed.')
+  if build_lib.buffer_of(config) is not None or config.get('missing'):
+    raise ValueError('only whole pools with nothing missing can be judged.')
   experiment = build_lib.build(config, cache_dir)
   rows = {name: [] for name in ('all items', *config.strategies)}
   for seed in config.seeds:
     statistics, left = _judge(experiment, seed)
     rows['all items'].append(_describe(statistics, left))
     for strategy in config.strategies:
-      asked = {m: [] for m in views_lib.MODALITIES}
+      asked = {m: [] for m in _MODALITIES}
       for record in records:
         if (record['seed'], record['strategy']) == (seed, strategy) and (
             record['round'] > 1):
-          side = views_lib.MODALITIES.index(record['modality'])
-          asked[record['modality']] += [p[side] for p in record['pairs']]
+          for modality, number in record['asked']:
+            asked[modality].append(number)
       rows[strategy].append(_describe(statistics, {
           m: np.array(indices, int) for m, indices in asked.items()}, left))
   return report.markdown([['asked for by', *_COLUMNS]] + [
@@ -77,21 +78,24 @@ def _judge(
     experiment: build_lib.Experiment, seed: int
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
   """Statistics by modality, and the pool indices `[n]` that they belong to."""
-  pools, pairing = pools_lib.hide_pairing(experiment.data.pool, seed)
-  rounds = build_lib.rounds(experiment, report.BASELINE, pools, pairing, seed)
+  pools, hidden = build_lib.hide(experiment, seed)
+  oracle = build_lib.make_oracle(experiment.config, pools, hidden, seed)
+  rounds = build_lib.rounds(experiment, report.BASELINE, pools, oracle, seed)
   next(rounds)  # zero-shot
-  views = loop.make_views(next(rounds), experiment.learner, pools)
+  views = loop.make_views(
+      next(rounds), experiment.learner, pools, pools.arrived(0))
   left = {m: np.flatnonzero(view.remaining) for m, view in views.items()}
   embeddings = {m: np.asarray(view.pool)[left[m]] for m, view in views.items()}
   statistics = {}
-  for side, modality in enumerate(views_lib.MODALITIES):
-    other = views_lib.other(modality)
-    counterparts = (np.argsort(pairing) if side else pairing)[left[modality]]
+  for side, modality in enumerate(_MODALITIES):
+    other = _MODALITIES[1 - side]
+    pairs = hidden.tuples[np.argsort(hidden.tuples[:, side])]
+    counterparts = pairs[left[modality], 1 - side]
     statistics[modality] = queries_lib.item_statistics(
         embeddings[modality], embeddings[other],
         # What was asked in round 1 has left with its counterparts.
         np.searchsorted(left[other], counterparts),
-        pools[1 - side].ids[left[other]])
+        pools.items[other].ids[left[other]])
   return statistics, left
 
 

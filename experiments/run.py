@@ -31,9 +31,9 @@ from experiments import program
 from experiments import report
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
+from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry as strategies_lib
-from mmal_jax.acquire import views
-from mmal_jax.align import pools as pools_lib
+from mmal_jax.align import registry as oracles_lib
 from mmal_jax.evaluate import evaluate
 from mmal_jax.train import average
 
@@ -46,7 +46,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 _STRATEGIES = flags.DEFINE_list(
     'strategies', None,
     'Strategies to compare, with commas between them, out of: '
-    f'{", ".join(sorted(strategies_lib.STRATEGIES))}. Default: the config\'s.')
+    f'{", ".join(sorted(strategies_lib.STRATEGIES))}; each also as NAME@RULE '
+    'with another rule for the modality: gap, random, alternate, both, or its '
+    'name. Default: the config\'s.')
 _SEEDS = flags.DEFINE_list(
     'seeds', None, 'Seeds, with commas between them. Default: the config\'s.')
 _ROUNDS = flags.DEFINE_integer(
@@ -56,6 +58,10 @@ _BATCH = flags.DEFINE_integer(
 _BUDGET = flags.DEFINE_integer(
     'budget', None, 'Annotations in all: a multiple of --batch, in place of '
     '--rounds.', lower_bound=1)
+_ORACLE = flags.DEFINE_string(
+    'oracle', None,
+    f'Who answers, out of: {", ".join(sorted(oracles_lib.ORACLES))}. Default: '
+    'the config\'s.')
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace the experiment that lies in --workdir.')
 _RESUME = flags.DEFINE_bool(
@@ -86,6 +92,8 @@ def configure() -> Any:
         raise ValueError(f'seeds={",".join(_SEEDS.value)!r} must be integers '
                          'from 0 on, with commas between them.')
       config.seeds = tuple(map(int, _SEEDS.value))
+    if _ORACLE.value is not None:
+      config.oracle.name = _ORACLE.value
     if _BATCH.value is not None:
       config.batch = _BATCH.value
     if _ROUNDS.value is not None:
@@ -113,9 +121,9 @@ def run_one(
     counter: compilations.CompilationCounter,
 ) -> dict[str, np.ndarray]:
   """Runs one strategy with one seed; returns its curves by metric."""
-  pools, pairing = pools_lib.hide_pairing(experiment.data.pool, seed)
+  pools, hidden = build_lib.hide(experiment, seed)
+  oracle = build_lib.make_oracle(experiment.config, pools, hidden, seed)
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
-  batch = experiment.config.batch
   run = {'strategy': strategy, 'seed': seed}
   rates = {}  # of the round's embedding, items a second by modality
 
@@ -124,14 +132,15 @@ def run_one(
 
   compiled, started = counter.count, time.perf_counter()
   for state in build_lib.rounds(
-      experiment, strategy, pools, pairing, seed, report):
-    t, annotations = int(state.round), int(state.num_aligned)
+      experiment, strategy, pools, oracle, seed, report):
+    t, annotations = int(state.round), state.annotations
     scores = {name: float(curve[t]) for name, curve in state.scores.items()}
-    record = run | {'round': t, 'annotations': annotations, 'scores': scores}
+    record = run | {
+        'round': t, 'annotations': annotations, 'cost': state.spent,
+        'aligned': state.num_aligned, 'scores': scores}
     if t:
-      workdir_lib.append(folder / workdir_lib.QUERIES, run | {
-          'round': t, 'modality': views.MODALITIES[state.modalities[t - 1]],
-          'pairs': state.aligned[annotations - batch:annotations]})
+      workdir_lib.append(
+          folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
       record['loss'] = state.losses[t - 1]
       record['embedded_per_second'] = dict(rates)
       rates.clear()
@@ -149,6 +158,16 @@ def run_one(
         workdir_lib.model_path(folder, strategy, seed),
         average.averaged(state.params, state.opt_state))
   return state.scores
+
+
+def _asked(state: state_lib.RunState, t: int) -> dict[str, Any]:
+  """A record of what was asked in a round, and answered by its end."""
+  there = state.queries[t] >= 0
+  columns, numbers = state.query_modalities[t, there], state.queries[t, there]
+  return {
+      'round': t + 1,
+      'asked': [[state.modalities[c], n] for c, n in zip(columns, numbers)],
+      'answers': state.answers[t, there]}
 
 
 def run(config: Any) -> str:

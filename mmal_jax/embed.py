@@ -21,8 +21,7 @@ Report = Callable[[str, int, float], None]
     jax.jit, static_argnames=('graphdef', 'modality', 'mesh'))
 def _embed_batch(graphdef, params, batch, modality, mesh):
   model = nnx.merge(graphdef, partition.gathered(params, mesh))
-  encode = model.encode_image if modality == 'image' else model.encode_text
-  return encode(batch)
+  return model.encode(modality, batch)
 
 
 def embed(
@@ -39,7 +38,7 @@ def embed(
     graphdef: of a `DualEncoder`, from `nnx.split`.
     params: its parameters. Where they lie over a mesh, batches do, too.
     items: `[n, ...]` pixels, tokens or features.
-    modality: `image` or `text`.
+    modality: of the items.
     batch_size: rows at a time.
     report: is told how long that took, compilation included.
 
@@ -76,7 +75,7 @@ def embed_batches(
     graphdef: as for `embed`, like all up to `batch_size`.
     params: parameters.
     items: `[n, ...]`.
-    modality: `image` or `text`.
+    modality: of the items.
     batch_size: rows at a time, at most, but for the rounding to a multiple of
       the mesh's devices. The last batch is filled up with copies of the first
       row, so that all run the same program.

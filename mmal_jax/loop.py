@@ -10,10 +10,13 @@ import numpy as np
 from mmal_jax import embed as embed_lib
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import coverage
+from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.strategies import random
-from mmal_jax.align import exact
+from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import pools as pools_lib
+from mmal_jax.align import pseudo as pseudo_lib
+from mmal_jax.align import suggest as suggest_lib
 from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate as evaluate_lib
 from mmal_jax.train import average
@@ -21,14 +24,34 @@ from mmal_jax.train import freeze
 from mmal_jax.train import step as step_lib
 
 
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """How a run goes, beyond its strategy.
+
+  Attributes:
+    steps: training steps after each round's answers.
+    pseudo_pairs: so many pairs that the model takes to belong together join
+      the training for each that is known; 0 for none (`pseudo`).
+    budget: cost of all answers, of which every round may spend an equal share
+      and what the rounds before it left; None where only the number of queries
+      counts.
+    metric: of the distances and similarities that strategies see.
+  """
+
+  steps: int
+  pseudo_pairs: float = 0.0
+  budget: float | None = None
+  metric: metric_lib.Metric = metric_lib.COSINE
+
+
 def run_rounds(
     state: state_lib.RunState,
     learner: step_lib.Learner,
     strategy: views_lib.Strategy,
-    oracle: exact.Oracle,
-    pools: pools_lib.Pools,
+    oracle: oracle_lib.Oracle,
+    source: pools_lib.Source,
     test: encode.EncodedPairs,
-    steps_per_round: int,
+    plan: Plan,
     report: embed_lib.Report | None = None,
 ) -> Iterator[state_lib.RunState]:
   """Runs all rounds that `state` has still to come.
@@ -39,9 +62,9 @@ def run_rounds(
     strategy: chooses the queries of every round but the first, which is a
       random batch, the same for every strategy of a seed.
     oracle: answers them; the only holder of the pairing.
-    pools: the learner's pools.
+    source: what arrives in each round: the whole pools, or a stream's buffer.
     test: held-out pairs.
-    steps_per_round: training steps after each round's answers.
+    plan: of training and costs.
     report: is told how long each pool's embedding took.
 
   Yields:
@@ -50,24 +73,26 @@ def run_rounds(
 
   Raises:
     ValueError: if training diverges, or a strategy or an oracle names an item
-      that cannot be aligned.
+      that it may not.
   """
   embedded = None  # of the test
   if state.round == 0:
     state, embedded = _evaluated(state, learner, test, embedded)
     yield state
   views = None
-  while state.round < len(state.modalities):
+  while state.round < len(state.queries):
     key_acquire, key_train = jax.random.split(
         jax.random.fold_in(state.key, int(state.round)))
     choose = random.random if state.round == 0 else strategy
-    views = make_views(state, learner, pools, views, report)
+    arrived = source.arrived(int(state.round))
+    views = make_views(
+        state, learner, source, arrived, views, plan.metric, report)
     query = choose(views, state.queries.shape[1], key_acquire)
-    asked = state_lib.check_query(state, query)
-    answers = np.full_like(asked, -1)
-    answers[asked >= 0] = oracle(query.modality, asked[asked >= 0])
-    state = state_lib.record_answers(state, query, answers)
-    state = _trained(state, learner, pools, key_train, steps_per_round)
+    state = _asked(state, query, arrived, plan.budget)
+    suggest = suggest_lib.suggester(views, arrived.numbers)
+    state = _answered(state, oracle, source.sizes, suggest)
+    tuples = _with_pseudo_pairs(state, views, arrived, plan.pseudo_pairs)
+    state = _trained(state, learner, source, tuples, key_train, plan)
     state, embedded = _evaluated(state, learner, test, embedded)
     yield state
 
@@ -75,58 +100,135 @@ def run_rounds(
 def make_views(
     state: state_lib.RunState,
     learner: step_lib.Learner,
-    pools: pools_lib.Pools,
+    source: pools_lib.Source,
+    arrived: pools_lib.Arrived,
     before: Mapping[str, views_lib.View] | None = None,
+    metric: metric_lib.Metric = metric_lib.COSINE,
     report: embed_lib.Report | None = None,
 ) -> dict[str, views_lib.View]:
-  """Embeds both pools with the present model: all that strategies see.
+  """Embeds what has arrived with the present model: all that strategies see.
 
   Args:
     state: present.
     learner: the model's structure.
-    pools: of the learner.
-    before: the views of the round before, if there are any: a modality whose
-      tower is locked is not embedded again, and where embeddings have not
-      changed the distances to the aligned set are brought up to date instead of
-      computed anew.
+    source: of the learner.
+    arrived: of the present round.
+    before: the views of the round before, if there are any: of a source that
+      stays, a modality whose tower is locked is not embedded again, and where
+      embeddings have not changed the distances to the aligned set are brought
+      up to date instead of computed anew.
+    metric: of the views.
     report: is told how long each embedding took.
 
   Returns:
     A view by modality.
   """
   views = {}
+  if not source.stays:
+    before = None
   params = average.averaged(state.params, state.opt_state)
   # Of parameters on a mesh: to the one device on which the pools are.
   logit_scale, logit_bias = (
       jnp.asarray(jax.device_get(x[...]))
       for x in (params['logit_scale'], params['logit_bias']))
-  filled = np.arange(len(state.aligned)) < state.num_aligned
-  for column, (modality, items) in enumerate(
-      zip(views_lib.MODALITIES, pools)):
+  for column, (modality, items) in enumerate(arrived.items.items()):
+
+    def embed(items, of=modality, report=None):
+      return embed_lib.embed(
+          learner.graphdef, params, items.values, of, report=report)
+
     locked = before is not None and not freeze.embeds_anew(
         modality, params, learner.frozen)
-    embeddings = before[modality].pool if locked else embed_lib.embed(
-        learner.graphdef, params, items.values, modality, report=report)
+    embeddings = before[modality].pool if locked else embed(
+        items, report=report)
+    numbers = state.aligned[:, column]
+    if source.stays:
+      aligned = embeddings[jnp.asarray(numbers)]
+    else:
+      # What is aligned may lie in any buffer. Always as many, padded with an
+      # item that is at hand.
+      filler = arrived.numbers[modality][0]
+      aligned = embed(source.fetch(
+          modality, np.where(numbers >= 0, numbers, filler)))
+    left = state_lib.remaining(state, modality, arrived.numbers[modality])
+    costs = None if arrived.costs is None else jnp.asarray(
+        arrived.costs[modality])
     views[modality] = views_lib.View(
-        pool=embeddings,
-        remaining=jnp.asarray(state.remaining[modality]),
-        aligned=embeddings[jnp.asarray(state.aligned[:, column])],
-        aligned_mask=jnp.asarray(filled),
-        logit_scale=jnp.exp(logit_scale), logit_bias=logit_bias)
+        pool=embeddings, remaining=jnp.asarray(left), aligned=aligned,
+        aligned_mask=jnp.asarray(numbers >= 0),
+        logit_scale=jnp.exp(logit_scale), logit_bias=logit_bias, costs=costs,
+        metric=metric,
+        asked=jnp.int32(len(state_lib.asked_of(state, modality))))
     if before is not None:
       views[modality] = coverage.carried_over(views[modality], before[modality])
   return views
 
 
-def _trained(state, learner, pools, key, steps) -> state_lib.RunState:
+def _asked(state, query, arrived, budget) -> state_lib.RunState:
+  """Enters the query, as far as the budget goes."""
+  left = {m: state_lib.remaining(state, m, numbers)
+          for m, numbers in arrived.numbers.items()}
+  columns, rows = state_lib.check_query(state, query, left)
+  names = [state.modalities[column] for column in columns]
+  numbers = np.array(
+      [arrived.numbers[m][row] for m, row in zip(names, rows)], np.int32)
+  costs = np.ones(len(rows), np.float32)
+  if arrived.costs is not None:
+    costs = np.array(
+        [arrived.costs[m][row] for m, row in zip(names, rows)], np.float32)
+  if budget is not None:
+    share = budget * (state.round + 1) / len(state.queries)
+    left_over = share - np.sum(state.query_costs, dtype=float)
+    # What was wanted most comes first; rounding must not cost the last.
+    affordable = np.cumsum(costs, dtype=float) <= left_over + 1e-6 * budget
+    columns, numbers, costs = (
+        x[affordable] for x in (columns, numbers, costs))
+  return state_lib.record_query(state, columns, numbers, costs)
+
+
+def _answered(state, oracle, sizes, suggest) -> state_lib.RunState:
+  """Asks the oracle, of the earlier queries only whether they are answered."""
+  rounds, places = state_lib.open_queries(state)
+  columns = state.query_modalities[rounds, places]
+  answers = np.full(
+      (len(rounds), len(state.modalities)), oracle_lib.NONE, np.int32)
+  for is_new in (False, True):
+    for column, modality in enumerate(state.modalities):
+      mine = (columns == column) & ((rounds == state.round) == is_new)
+      if mine.any():
+        numbers = state.queries[rounds[mine], places[mine]]
+        answers[mine] = oracle(modality, numbers, suggest if is_new else None)
+  return state_lib.record_answers(state, (rounds, places), answers, sizes)
+
+
+def _with_pseudo_pairs(state, views, arrived, ratio) -> np.ndarray:
+  """`[k, M]` item numbers of all that a round trains on."""
+  count = round(ratio * len(state.filled))
+  # A model that has learnt from no answer yet would only teach its own errors.
+  if not count or not state.round:
+    return state.filled
+  left = {
+      m: dataclasses.replace(view, remaining=jnp.asarray(
+          state_lib.remaining(state, m, arrived.numbers[m])))
+      for m, view in views.items()}
+  return np.concatenate([
+      state.filled, pseudo_lib.pairs(left, arrived.numbers, count)])
+
+
+def _trained(state, learner, source, tuples, key, plan) -> state_lib.RunState:
+  """Trains on the tuples, of which there may be none yet."""
   params, opt_state = state.params, state.opt_state
-  if state.start_params is not None:
-    params, opt_state = state.start_params, None
-  params, opt_state, loss = step_lib.fit(
-      learner, params, opt_state, key, pools.images, pools.texts,
-      state.aligned, state.num_aligned, steps)
   losses = state.losses.copy()
-  losses[state.round] = loss
+  if len(tuples):
+    if state.start_params is not None:
+      params, opt_state = state.start_params, None
+    # Of a fixed size, so that a round never compiles anew.
+    size = len(state.aligned) + round(plan.pseudo_pairs * len(state.aligned))
+    items, rows = source.hold(tuples)
+    padding = np.full((size - len(rows), rows.shape[1]), -1, np.int32)
+    params, opt_state, losses[state.round] = step_lib.fit(
+        learner, params, opt_state, key, items,
+        np.concatenate([rows, padding]), len(rows), plan.steps)
   return dataclasses.replace(
       state, params=params, opt_state=opt_state, losses=losses,
       round=np.asarray(state.round + 1, np.int32))

@@ -1,5 +1,6 @@
 """The whole state of a run, as one value of fixed shapes."""
 
+from collections.abc import Mapping
 import dataclasses
 
 from flax import nnx
@@ -8,7 +9,7 @@ import numpy as np
 import optax
 
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.align import pools as pools_lib
+from mmal_jax.align import oracle as oracle_lib
 
 
 @jax.tree_util.register_dataclass
@@ -19,7 +20,7 @@ class RunState:
   Host-side bookkeeping is NumPy, what the accelerator works on is JAX.
 
   Attributes:
-    params: of the dual encoder.
+    params: of the encoder.
     opt_state: of the optimizer.
     start_params: the parameters from which every round trains anew on all pairs
       aligned so far; None where a round goes on from the one before. Going on
@@ -27,16 +28,22 @@ class RunState:
       and Adams, On Warm-Starting Neural Network Training, 2020).
     key: typed random key of the run; never changes, rounds fold into it.
     round: scalar int32, rounds done.
-    aligned: `[T * B, 2]` int32 (image index, text index), -1 beyond the filled
-      rows, which come first.
+    aligned: `[T * B, M]` int32 item numbers of what is known to belong
+      together, a column a modality; -1 for an item that is missing, and beyond
+      the filled rows, which come first.
     num_aligned: scalar int32, filled rows of `aligned`.
-    remaining: by modality, `[n]` bool.
-    modalities: `[T]` int32, the place in `views.MODALITIES` of each round's
-      query; -1 in rounds to come.
-    queries: `[T, B]` int32 pool indices; -1 in rounds to come.
-    losses: `[T]` float32, each round's mean training loss; NaN to come.
+    query_modalities: `[T, B]` int32, the column of each query's modality; -1
+      where there is no query.
+    queries: `[T, B]` int32 item numbers; -1 where there is no query.
+    query_costs: `[T, B]` float32, what an answer to each costs; 0 where there
+      is no query.
+    answers: `[T, B, M]` int32, as of an `oracle.Oracle`: nothing but -1 where
+      nobody has answered yet.
+    losses: `[T]` float32, each round's mean training loss; NaN to come, and
+      where there was nothing to train on.
     scores: by metric, `[T + 1]` float32 percentages; entry 0 is before any
       annotation; NaN to come.
+    modalities: M names, of the columns; static under `jit`.
   """
 
   params: nnx.State
@@ -46,39 +53,60 @@ class RunState:
   round: np.ndarray
   aligned: np.ndarray
   num_aligned: np.ndarray
-  remaining: dict[str, np.ndarray]
-  modalities: np.ndarray
+  query_modalities: np.ndarray
   queries: np.ndarray
+  query_costs: np.ndarray
+  answers: np.ndarray
   losses: np.ndarray
   scores: dict[str, np.ndarray]
+  modalities: tuple[str, ...] = dataclasses.field(metadata={'static': True})
+
+  @property
+  def filled(self) -> np.ndarray:
+    """`[num_aligned, M]` int32, the rows of `aligned` that count."""
+    return self.aligned[:self.num_aligned]
+
+  @property
+  def answered(self) -> np.ndarray:
+    """`[T, B]` bool, the queries that were answered, or refused."""
+    return (self.answers != oracle_lib.NONE).any(axis=2)
+
+  @property
+  def annotations(self) -> int:
+    """How many answers were given so far."""
+    return int(np.count_nonzero(self.answered))
+
+  @property
+  def spent(self) -> float:
+    """What all answers so far cost."""
+    return float(np.sum(self.query_costs, where=self.answered, dtype=float))
 
 
-def check_budget(rounds: int, batch: int, images: int, texts: int) -> None:
+def check_budget(rounds: int, batch: int, sizes: Mapping[str, int]) -> None:
   """Refuses a budget that the pools cannot meet.
 
   Args:
     rounds: T.
     batch: B, queries a round.
-    images: size of the image pool.
-    texts: size of the text pool.
+    sizes: items of each modality.
 
   Raises:
-    ValueError: if T or B is below 1, or T * B is beyond either pool.
+    ValueError: if T or B is below 1, or T * B is beyond any pool.
   """
   for name, value in (('rounds', rounds), ('batch', batch)):
     if value < 1:
       raise ValueError(f'{name}={value!r} must be at least 1.')
-  if rounds * batch > min(images, texts):
+  if rounds * batch > min(sizes.values()):
     raise ValueError(
         f'a budget of rounds * batch = {rounds} * {batch} = {rounds * batch} '
-        f'annotations is beyond the pools of {images} images and {texts} '
-        'texts.')
+        'annotations is beyond the pools of '
+        f'{", ".join(f"{n} of {m}" for m, n in sizes.items())}.')
 
 
 def initial_state(
     params: nnx.State,
     opt_state: optax.OptState,
-    pools: pools_lib.Pools,
+    sizes: Mapping[str, int],
     metrics: tuple[str, ...],
     rounds: int,
     batch: int,
@@ -90,7 +118,7 @@ def initial_state(
   Args:
     params: of the warm start.
     opt_state: fresh.
-    pools: the learner's pools.
+    sizes: items of each modality, in the order of the columns.
     metrics: names of the scores to record.
     rounds: T.
     batch: B, queries a round.
@@ -100,8 +128,7 @@ def initial_state(
   Raises:
     ValueError: as `check_budget`, and for a seed that a key cannot hold.
   """
-  sizes = {'image': len(pools.images), 'text': len(pools.texts)}
-  check_budget(rounds, batch, sizes['image'], sizes['text'])
+  check_budget(rounds, batch, sizes)
   if not 0 <= seed < 2**32:  # Larger ones would wrap around to other seeds.
     raise ValueError(f'seed={seed!r} must lie within [0, 2**32).')
   return RunState(
@@ -110,13 +137,16 @@ def initial_state(
       start_params=params if restart else None,
       key=jax.random.key(seed),
       round=np.zeros((), np.int32),
-      aligned=np.full((rounds * batch, 2), -1, np.int32),
+      aligned=np.full((rounds * batch, len(sizes)), -1, np.int32),
       num_aligned=np.zeros((), np.int32),
-      remaining={m: np.ones(sizes[m], bool) for m in views_lib.MODALITIES},
-      modalities=np.full(rounds, -1, np.int32),
+      query_modalities=np.full((rounds, batch), -1, np.int32),
       queries=np.full((rounds, batch), -1, np.int32),
+      query_costs=np.zeros((rounds, batch), np.float32),
+      answers=np.full(
+          (rounds, batch, len(sizes)), oracle_lib.NONE, np.int32),
       losses=np.full(rounds, np.nan, np.float32),
       scores={m: np.full(rounds + 1, np.nan, np.float32) for m in metrics},
+      modalities=tuple(sizes),
   )
 
 
@@ -129,83 +159,164 @@ def record_scores(state: RunState, scores: dict[str, float]) -> RunState:
   return dataclasses.replace(state, scores=recorded)
 
 
-def check_query(state: RunState, query: views_lib.Query) -> np.ndarray:
+def asked_of(state: RunState, modality: str) -> np.ndarray:
+  """Numbers of all items of a modality that were asked about, `[q]` int32."""
+  column = state.modalities.index(modality)
+  return state.queries[state.query_modalities == column]
+
+
+def remaining(
+    state: RunState, modality: str, numbers: np.ndarray
+) -> np.ndarray:
+  """What may still be asked about, or be somebody's counterpart.
+
+  Args:
+    state: present.
+    modality: of the items.
+    numbers: `[n]` int32.
+
+  Returns:
+    `[n]` bool, False for what is aligned or was asked about, be it answered,
+    refused, or still open.
+  """
+  column = state.modalities.index(modality)
+  gone = np.concatenate([state.filled[:, column], asked_of(state, modality)])
+  return ~np.isin(numbers, gone)
+
+
+def check_query(
+    state: RunState,
+    query: views_lib.Query,
+    left: Mapping[str, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
   """Refuses a query that would spoil the books, before anybody is asked.
 
   Args:
     state: before the query.
-    query: of a strategy.
+    query: of a strategy; indices are rows of what has arrived.
+    left: by modality, `[n_m]` bool, the rows that remain.
 
   Returns:
-    Its indices, `[B]` int32 NumPy.
+    `(columns, rows)`, `[k]` int32 each, of the k items that it names.
 
   Raises:
     ValueError: if there are not B of them, if one is out of range, double or
-      aligned already, or if there are fewer than B though more items remain.
+      not left, or if there are fewer than B though more items remain.
   """
   batch = state.queries.shape[1]
+  at = f'the query in round {state.round}'
   asked = np.asarray(query.indices)
-  if query.modality not in views_lib.MODALITIES:
-    raise ValueError(f'modality={query.modality!r} of the query in round '
-                     f'{state.round} is none of {views_lib.MODALITIES}.')
+  names = ((query.modality,) * batch if isinstance(query.modality, str)
+           else tuple(query.modality))
+  unknown = [name for name in names if name not in state.modalities]
+  if unknown:
+    raise ValueError(f'modality={unknown[0]!r} of {at} is none of '
+                     f'{state.modalities}.')
   if asked.shape != (batch,) or not np.issubdtype(asked.dtype, np.integer):
     raise ValueError(
-        f'the query in round {state.round} has indices of shape {asked.shape} '
-        f'and type {asked.dtype}; ({batch},) integers are needed.')
-  left = state.remaining[query.modality]
-  _take(left, query.modality, asked[asked != -1], state.round)
-  expected = min(batch, np.count_nonzero(left))
-  if np.count_nonzero(asked != -1) != expected:
-    raise ValueError(
-        f'the query in round {state.round} names '
-        f'{np.count_nonzero(asked != -1)} items; {expected} are needed.')
-  return asked.astype(np.int32)
+        f'{at} has indices of shape {asked.shape} and type {asked.dtype}; '
+        f'({batch},) integers are needed.')
+  if len(names) != batch:
+    raise ValueError(f'{at} names {len(names)} modalities for {batch} items.')
+  there = asked != -1
+  for name in set(names):
+    mine = [row for row, m in zip(asked[there], np.array(names)[there])
+            if m == name]
+    _check_left(left[name], name, mine, state.round)
+  expected = min(batch, sum(np.count_nonzero(left[m]) for m in set(names)))
+  if np.count_nonzero(there) != expected:
+    raise ValueError(f'{at} names {np.count_nonzero(there)} items; {expected} '
+                     'are needed.')
+  columns = np.array([state.modalities.index(name) for name in names], np.int32)
+  return columns[there], asked[there].astype(np.int32)
+
+
+def record_query(
+    state: RunState, columns: np.ndarray, numbers: np.ndarray, costs: np.ndarray
+) -> RunState:
+  """Enters the queries of a round.
+
+  Args:
+    state: before them.
+    columns: `[k]` int32, of their modalities; k is at most B.
+    numbers: `[k]` int32.
+    costs: `[k]` float32, of an answer to each.
+  """
+  t, k = int(state.round), len(columns)
+  changed = {}
+  for name, values in (('query_modalities', columns), ('queries', numbers),
+                       ('query_costs', costs)):
+    changed[name] = getattr(state, name).copy()
+    changed[name][t, :k] = values
+  return dataclasses.replace(state, **changed)
+
+
+def open_queries(state: RunState) -> tuple[np.ndarray, np.ndarray]:
+  """`(rounds, places)` of the queries that nobody has answered yet."""
+  return np.nonzero((state.queries >= 0) & ~state.answered)
 
 
 def record_answers(
-    state: RunState, query: views_lib.Query, answers: np.ndarray
+    state: RunState,
+    where: tuple[np.ndarray, np.ndarray],
+    answers: np.ndarray,
+    sizes: Mapping[str, int],
 ) -> RunState:
   """Moves queried items and their counterparts to the aligned set.
 
+  An item may be named in several answers: annotators err, and all they said is
+  kept. Only what says the very same as an earlier answer adds nothing.
+
   Args:
     state: before the answers.
-    query: `[B]` indices, -1 for none.
-    answers: `[B]` int, the counterparts; ignored where the index is -1.
+    where: `(rounds, places)`, `[q]` each, of open queries.
+    answers: `[q, M]` int, as of an `oracle.Oracle`.
+    sizes: items of each modality.
 
   Raises:
-    ValueError: as `check_query`, and if an answer is out of range, double, or
-      aligned already.
+    ValueError: if an answer is of another shape, about another item than the
+      query, or names an item that does not exist.
   """
-  asked = check_query(state, query)
   answers = np.asarray(answers)
-  if answers.shape != asked.shape:
-    raise ValueError(f'the answers in round {state.round} have shape '
-                     f'{answers.shape}; {asked.shape} is needed.')
-  side = views_lib.MODALITIES.index(query.modality)
-  pairs = np.empty((len(asked), 2), np.int32)
-  pairs[:, side], pairs[:, 1 - side] = asked, answers
-  pairs = pairs[asked != -1]
-  remaining = {
-      modality: _take(
-          state.remaining[modality], modality, pairs[:, column], state.round)
-      for column, modality in enumerate(views_lib.MODALITIES)}
-  filled = int(state.num_aligned)
-  aligned = state.aligned.copy()
-  aligned[filled:filled + len(pairs)] = pairs
-  modalities, queries = state.modalities.copy(), state.queries.copy()
-  modalities[state.round], queries[state.round] = side, asked
+  at, q = f'the answers in round {state.round}', len(where[0])
+  if answers.shape != (q, len(state.modalities)) or not np.issubdtype(
+      answers.dtype, np.integer):
+    raise ValueError(
+        f'{at} have shape {answers.shape} and type {answers.dtype}; '
+        f'({q}, {len(state.modalities)}) integers are needed.')
+  for column, (modality, size) in enumerate(sizes.items()):
+    bad = (answers[:, column] < oracle_lib.NONE) | (answers[:, column] >= size)
+    if bad.any():
+      raise ValueError(f'{at} name {modality} {answers[bad, column][0]}; there '
+                       f'are {size}.')
+  given = (answers != oracle_lib.NONE).any(axis=1)
+  own = answers[np.arange(q), state.query_modalities[where]]
+  wrong = np.flatnonzero(given & (own != state.queries[where]))
+  if wrong.size:
+    raise ValueError(f'{at} are about item {own[wrong[0]]} where '
+                     f'{state.queries[where][wrong[0]]} was asked about.')
+  known = {tuple(row) for row in state.filled.tolist()}
+  fresh = []
+  for row in map(tuple, answers[given].tolist()):
+    # A refused query, or one without a counterpart, teaches nothing.
+    if row not in known and sum(number >= 0 for number in row) > 1:
+      known.add(row)
+      fresh.append(row)
+  aligned, recorded = state.aligned.copy(), state.answers.copy()
+  first = int(state.num_aligned)
+  last = first + len(fresh)
+  aligned[first:last] = np.array(fresh, np.int32).reshape(-1, answers.shape[1])
+  recorded[where] = answers
   return dataclasses.replace(
-      state, remaining=remaining, aligned=aligned, modalities=modalities,
-      queries=queries, num_aligned=np.asarray(filled + len(pairs), np.int32))
+      state, aligned=aligned, answers=recorded,
+      num_aligned=np.asarray(last, np.int32))
 
 
-def _take(left, modality, indices, at_round) -> np.ndarray:
-  """`left` without the items at `indices`."""
+def _check_left(left, modality, rows, at_round):
   left = left.copy()
-  for index in indices:
-    if not 0 <= index < len(left) or not left[index]:
+  for row in rows:
+    if not 0 <= row < len(left) or not left[row]:
       raise ValueError(
-          f'{modality} {index} cannot be aligned in round {at_round}: its '
-          f'pool has {len(left)} items, and none may be aligned twice.')
-    left[index] = False
-  return left
+          f'{modality} {row} cannot be asked about in round {at_round}: its '
+          f'pool has {len(left)} items, and none may be asked about twice.')
+    left[row] = False

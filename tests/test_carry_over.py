@@ -128,7 +128,8 @@ def test_views_of_towers_that_did_not_change(tiny_run, moved, known):
   first, second = _two_states(tiny_run)
   if moved is not None:
     second = dataclasses.replace(second, params=_moved(second.params, moved))
-  arguments = tiny_run.learner, tiny_run.pools
+  pools = tiny_run.pools
+  arguments = tiny_run.learner, pools, pools.arrived(0)
   before = loop.make_views(first, *arguments)
   assert all(view.nearest is None for view in before.values())
   views = loop.make_views(second, *arguments, before)
@@ -195,7 +196,8 @@ def test_a_locked_tower_is_embedded_once(tiny_run, monkeypatch):
   assert calls.count('image') == 2
   assert calls.count('text') == 2 * tiny.ROUNDS + 1
   # What was kept is what would have been computed anew.
-  afresh = loop.make_views(states[-2], locked.learner, locked.pools)
+  afresh = loop.make_views(
+      states[-2], locked.learner, locked.pools, locked.pools.arrived(0))
   for modality, view in afresh.items():
     np.testing.assert_array_equal(view.pool, seen[-1][modality].pool)
   first, last = seen[0]['text'].pool, seen[-1]['text'].pool

@@ -120,14 +120,15 @@ def test_load_builds_once_and_reads_back(tmp_path):
   again = colorswap.load(tmp_path, **_SMALL)
   for split, n in (('pretrain', 12), ('pool', 16), ('test', 14)):
     a, b = getattr(first, split), getattr(again, split)
-    assert a.images.shape == (n, 16, 16, 3) and a.images.dtype == np.uint8
-    np.testing.assert_array_equal(a.images, b.images)
-    assert a.texts == b.texts and len(a.texts) == n
+    assert a.items['image'].shape == (n, 16, 16, 3)
+    np.testing.assert_array_equal(
+        a.items['image'], b.items['image'])
+    assert a.items['text'] == b.items['text'] and len(a.items['text']) == n
   assert (first.pretrain.groups == -1).all()
   np.testing.assert_array_equal(first.test.groups, np.repeat(np.arange(7), 2))
   # Read back in order, though the file is shuffled or not: what was generated.
   generated = {e[f'caption_{h}'] for e in _examples('test') for h in (0, 1)}
-  assert set(first.test.texts) == generated
+  assert set(first.test.items['text']) == generated
 
 
 def test_other_values_are_other_datasets(tmp_path):

@@ -13,7 +13,7 @@ from mmal_jax.models import partition
 
 @pytest.fixture
 def items(tiny_run):
-  return tiny_run.data.pool.images  # 40 rows
+  return tiny_run.data.pool.items['image']  # 40 rows
 
 
 class Embedder:
@@ -82,7 +82,7 @@ def _changed(params, name):
 
 
 def test_only_a_tower_that_changed_is_run_again(to_disk, tiny_run, items):
-  texts = tiny_run.data.pool.texts
+  texts = tiny_run.data.pool.items['text']
   to_disk(items)
   to_disk(texts, modality='text')
   params = _changed(tiny_run.params, 'text_tower')

@@ -1,5 +1,7 @@
 """The loop: no leak, no recompilation, the same twice, resumable by value."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from mmal_jax.acquire import registry
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.align import exact
 from mmal_jax.align import pools as pools_lib
+from mmal_jax.align import stream
 from mmal_jax.data import encode
 from mmal_jax.train import step
 from tests import tiny
@@ -37,42 +40,62 @@ def test_a_run_keeps_the_books(tiny_run, strategy):
     aligned = state.aligned[:state.num_aligned]
     assert (state.aligned[state.num_aligned:] == -1).all()
     # Every pair is a true one, and has left both pools.
-    np.testing.assert_array_equal(
-        tiny_run.pairing[aligned[:, 0]], aligned[:, 1])
+    assert set(map(tuple, aligned.tolist())) <= set(
+        map(tuple, tiny_run.hidden.tuples.tolist()))
     for column, modality in enumerate(('image', 'text')):
-      gone = np.flatnonzero(~state.remaining[modality])
+      gone = np.flatnonzero(
+          ~state_lib.remaining(state, modality, np.arange(40)))
       np.testing.assert_array_equal(np.sort(aligned[:, column]), gone)
     for curve in state.scores.values():
       assert np.isfinite(curve[:t + 1]).all() and np.isnan(curve[t + 1:]).all()
     assert np.isfinite(state.losses[:t]).all()
+    assert state.annotations == state.spent == t * tiny.BATCH
     for i in range(t):
-      side = state.modalities[i]
+      side = state.query_modalities[i, 0]
+      assert (state.query_modalities[i] == side).all()
       batch = aligned[i * tiny.BATCH:(i + 1) * tiny.BATCH]
       np.testing.assert_array_equal(batch[:, side], state.queries[i])
+      np.testing.assert_array_equal(batch, state.answers[i])
+
+
+def _permuted(tuples, rows):
+  """Other texts for the images of these rows."""
+  other = tuples.copy()
+  other[rows, 1] = np.random.default_rng(5).permutation(other[rows, 1])
+  assert not np.array_equal(other, tuples)
+  return other
 
 
 def test_permuting_the_hidden_pairing_leaves_the_first_query(tiny_run):
-  other = np.random.default_rng(5).permutation(tiny_run.pairing)
-  assert not np.array_equal(other, tiny_run.pairing)
+  tuples = tiny_run.hidden.tuples
   for strategy in registry.STRATEGIES:
-    runs = [tiny_run.rounds(strategy, pairing=p)
-            for p in (tiny_run.pairing, other)]
+    runs = [tiny_run.rounds(strategy, tuples=t)
+            for t in (tuples, _permuted(tuples, np.arange(40)))]
     first, second = (next(r) and next(r) for r in runs)
-    assert first.modalities[0] == second.modalities[0]
+    np.testing.assert_array_equal(
+        first.query_modalities[0], second.query_modalities[0])
     np.testing.assert_array_equal(first.queries[0], second.queries[0])
     assert not np.array_equal(first.aligned, second.aligned)
 
 
-def test_permuting_the_hidden_pairing_leaves_the_first_chosen_query(tiny_run):
+@pytest.mark.parametrize('buffer', [None, 10])
+def test_permuting_what_is_hidden_leaves_the_first_chosen_query(
+    tiny_run, buffer):
   # The loop's first batch is random. Here it has been answered the same way
   # in both worlds, which differ in all that is still hidden.
-  state = _nth(tiny_run.rounds(), 1)
-  hidden = np.flatnonzero(state.remaining['image'])
-  other = tiny_run.pairing.copy()
-  other[hidden] = np.random.default_rng(5).permutation(other[hidden])
+  source = tiny_run.pools
+  if buffer is not None:
+    source = stream.of_pools(source, buffer)
+  state = _nth(tiny_run.rounds(source=source), 1)
+  tuples = tiny_run.hidden.tuples
+  hidden = np.flatnonzero(
+      state_lib.remaining(state, 'image', tuples[:, 0]))
   for strategy in registry.STRATEGIES:
-    chosen = [next(tiny_run.rounds(strategy, state=state, pairing=p))
-              for p in (tiny_run.pairing, other)]
+    chosen = [next(tiny_run.rounds(
+        strategy, state=state, tuples=t, source=source, pseudo_pairs=1.0))
+              for t in (tuples, _permuted(tuples, hidden))]
+    np.testing.assert_array_equal(
+        chosen[0].query_modalities[1], chosen[1].query_modalities[1])
     np.testing.assert_array_equal(chosen[0].queries[1], chosen[1].queries[1])
     assert not np.array_equal(chosen[0].aligned, chosen[1].aligned)
 
@@ -86,33 +109,40 @@ def _nth(states, n):
 def test_pools_do_not_betray_the_pairing():
   data = encode.encode(tiny.schema.Dataset(
       'x', tiny.feature_pairs(50, 1), tiny.feature_pairs(10, 2)))
-  pools, pairing = pools_lib.hide_pairing(data.pool, 3)
-  np.testing.assert_array_equal(np.sort(pairing), np.arange(50))
+  pools, hidden = pools_lib.hide_pairing(data.pool, 3)
+  images, texts = pools.items['image'], pools.items['text']
+  tuples = hidden.tuples
+  for column in (0, 1):
+    assert sorted(tuples[:, column]) == list(range(50))
   # Neither order nor numbering says who belongs to whom.
-  assert np.mean(pairing == np.arange(50)) < 0.2
-  assert np.mean(pools.images.ids == pools.texts.ids[pairing]) < 0.2
+  assert np.mean(tuples[:, 0] == tuples[:, 1]) < 0.2
+  assert np.mean(images.ids[tuples[:, 0]] == texts.ids[tuples[:, 1]]) < 0.2
   # The image pool is the same whatever the texts are, and the reverse.
   rows = np.random.default_rng(0).permutation(50)
   moved = encode.EncodedPairs(
-      data.pool.images, data.pool.texts.take(rows), data.pool.groups)
+      {'image': data.pool.items['image'],
+       'text': data.pool.items['text'].take(rows)}, data.pool.groups)
   other, _ = pools_lib.hide_pairing(moved, 3)
-  np.testing.assert_array_equal(other.images.values, pools.images.values)
-  np.testing.assert_array_equal(other.images.ids, pools.images.ids)
+  np.testing.assert_array_equal(other.items['image'].values, images.values)
+  np.testing.assert_array_equal(other.items['image'].ids, images.ids)
 
 
 def test_pools_keep_pairs_and_equal_items_together():
   pairs = tiny.feature_pairs(6, 0)
-  texts = pairs.texts[[0, 1, 0, 3, 0, 5]]
+  texts = pairs.items['text'][[0, 1, 0, 3, 0, 5]]
   data = encode.EncodedPairs(
-      encode.Items(pairs.images, np.arange(6)),
-      encode.Items(texts, np.array([0, 1, 0, 3, 0, 5])), pairs.groups)
-  pools, pairing = pools_lib.hide_pairing(data, 1)
-  source = [int(np.flatnonzero((pairs.images == row).all(1))[0])
-            for row in pools.images.values]
-  np.testing.assert_array_equal(pools.texts.values[pairing], texts[source])
-  equal = (pools.texts.values[:, None] == pools.texts.values[None]).all(-1)
-  ids = pools.texts.ids
-  np.testing.assert_array_equal(ids[:, None] == ids[None], equal)
+      {'image': encode.Items(pairs.items['image'], np.arange(6)),
+       'text': encode.Items(texts, np.array([0, 1, 0, 3, 0, 5]))}, pairs.groups)
+  pools, (tuples, rows) = pools_lib.hide_pairing(data, 1)
+  for column, (modality, values) in enumerate(
+      (('image', pairs.items['image']), ('text', texts))):
+    shuffled = pools.items[modality].values
+    np.testing.assert_array_equal(shuffled[tuples[:, column]], values)
+    np.testing.assert_array_equal(shuffled, values[rows[modality]])
+  texts = pools.items['text']
+  equal = (texts.values[:, None] == texts.values[None]).all(-1)
+  np.testing.assert_array_equal(
+      texts.ids[:, None] == texts.ids[None], equal)
 
 
 def test_same_seed_same_run_and_other_seed_other_run(tiny_run):
@@ -151,7 +181,7 @@ def test_restarting_trains_the_start_anew_on_all_pairs(tiny_run):
     _, key = jax.random.split(jax.random.fold_in(state.key, t))
     params, _, loss = step.fit(
         learner, tiny_run.params, learner.optimizer.init(tiny_run.params), key,
-        pool.images, pool.texts, state.aligned, state.num_aligned, tiny.STEPS)
+        pool.items, state.aligned, state.num_aligned, tiny.STEPS)
     _assert_close(state.params, params)
     np.testing.assert_allclose(state.losses[t], loss, rtol=1e-5)
     _assert_equal(state.start_params, tiny_run.params)
@@ -204,10 +234,10 @@ def test_rounds_do_not_recompile(tiny_run, strategy):
 def test_a_budget_beyond_the_pool_is_refused(tiny_run):
   def start(rounds, batch, seed=0):
     return state_lib.initial_state(
-        tiny_run.params, (), tiny_run.pools, ('x',), rounds, batch, seed)
+        tiny_run.params, (), tiny_run.pools.sizes, ('x',), rounds, batch, seed)
 
   start(10, 4)
-  with pytest.raises(ValueError, match=r'11 \* 4 = 44 .* 40 images'):
+  with pytest.raises(ValueError, match=r'11 \* 4 = 44 .* 40 of image'):
     start(11, 4)
   with pytest.raises(ValueError, match='batch=0 must be at least 1'):
     start(1, 0)
@@ -220,23 +250,11 @@ def test_a_budget_beyond_the_pool_is_refused(tiny_run):
 def test_the_last_item_of_the_pool_can_be_asked_for(tiny_run):
   state = state_lib.initial_state(
       tiny_run.params, tiny_run.learner.optimizer.init(tiny_run.params),
-      tiny_run.pools, tiny.evaluate.metric_names(tiny_run.data.test), 4, 10, 0)
+      tiny_run.pools.sizes, tiny.evaluate.metric_names(tiny_run.data.test), 4,
+      10, 0)
   last = _last(tiny_run.rounds(state=state))
-  assert last.num_aligned == 40 and not last.remaining['text'].any()
-
-
-@pytest.mark.parametrize('indices,answers,what', [
-    ([1, 1], [2, 3], 'image 1'),
-    ([1, 40], [2, 3], 'image 40'),
-    ([1, -7], [2, 3], 'image -7'),
-    ([1, 2], [3, 3], 'text 3'),
-    ([1, 2], [3, -1], 'text -1'),
-])
-def test_nothing_is_aligned_twice(tiny_run, indices, answers, what):
-  query = views_lib.Query('image', np.array(indices + [5, 6], np.int32))
-  with pytest.raises(ValueError, match=f'{what} cannot be aligned in round 0'):
-    state_lib.record_answers(
-        tiny_run.start(), query, np.array(answers + [5, 6]))
+  assert last.num_aligned == 40 and not state_lib.remaining(
+      last, 'text', np.arange(40)).any()
 
 
 @pytest.mark.parametrize('modality,indices,what', [
@@ -245,7 +263,10 @@ def test_nothing_is_aligned_twice(tiny_run, indices, answers, what):
     ('image', [[1, 2, 3, 4]], r'shape \(1, 4\)'),
     ('image', [1., 2., 3., 4.], 'type float64'),
     ('image', [1, 2, 3, -1], 'names 3 items; 4 are needed'),
-    ('image', [100, 2, 3, 4], 'image 100 cannot be aligned'),
+    ('image', [100, 2, 3, 4], 'image 100 cannot be asked about'),
+    ('image', [1, 1, 3, 4], 'image .* may be asked about twice'),
+    ('image', [-7, 2, 3, 4], 'image -7 cannot be asked about'),
+    (('image', 'text'), [1, 2, 3, 4], 'names 2 modalities for 4 items'),
     ('sound', [1, 2, 3, 4], "modality='sound'"),
 ])
 def test_a_strategy_that_answers_nonsense_is_stopped_before_the_oracle(
@@ -253,7 +274,8 @@ def test_a_strategy_that_answers_nonsense_is_stopped_before_the_oracle(
   state = _nth(tiny_run.rounds(), 1)
   query = views_lib.Query(modality, np.array(indices))
   if not what.startswith('image'):
-    left = np.flatnonzero(state.remaining['image'])
+    left = np.flatnonzero(
+        state_lib.remaining(state, 'image', np.arange(40)))
     query = query._replace(indices=np.where(
         query.indices > 0, left[query.indices.astype(int)], query.indices
     ).astype(query.indices.dtype))
@@ -263,16 +285,59 @@ def test_a_strategy_that_answers_nonsense_is_stopped_before_the_oracle(
         oracle=lambda *_: pytest.fail('the oracle was asked')))
 
 
-def test_answers_must_be_as_many_as_queries(tiny_run):
-  query = views_lib.Query('image', np.arange(4, dtype=np.int32))
-  with pytest.raises(ValueError, match=r'answers .* shape \(3,\)'):
-    state_lib.record_answers(tiny_run.start(), query, np.arange(3))
+def _one_query(run, modality='image', numbers=(0, 1, 2, 3)):
+  state = run.start()
+  columns = np.full(4, state.modalities.index(modality))
+  state = state_lib.record_query(
+      state, columns, np.array(numbers), np.ones(4, np.float32))
+  return state, state_lib.open_queries(state)
+
+
+@pytest.mark.parametrize('answers,what', [
+    (np.zeros((3, 2), int), r'shape \(3, 2\)'),
+    (np.zeros((4, 2)), 'type float64'),
+    ([[0, 5], [1, 6], [2, 7], [3, 40]], 'name text 40; there are 40'),
+    ([[0, 5], [1, 6], [2, 7], [3, -2]], 'name text -2; there are 40'),
+    ([[0, 5], [1, 6], [2, 7], [4, 8]], 'about item 4 where 3 was asked about'),
+])
+def test_answers_that_make_no_sense_are_refused(tiny_run, answers, what):
+  state, where = _one_query(tiny_run)
+  with pytest.raises(ValueError, match=what):
+    state_lib.record_answers(
+        state, where, np.array(answers), tiny_run.pools.sizes)
+
+
+def test_refusals_errors_and_open_queries(tiny_run):
+  state, where = _one_query(tiny_run)
+  sizes = tiny_run.pools.sizes
+  # Right or wrong; refused; open; naming a text that was named before.
+  state = state_lib.record_answers(
+      state, where, np.array([[0, 5], [1, -1], [-1, -1], [3, 5]]), sizes)
+  assert state.filled.tolist() == [[0, 5], [3, 5]]
+  assert state.annotations == 3 and state.spent == 3.0
+  left = state_lib.remaining(state, 'image', np.arange(6))
+  assert left.tolist() == [False] * 4 + [True] * 2
+  assert not state_lib.remaining(state, 'text', np.array([5]))[0]
+  (t,), (place,) = where = state_lib.open_queries(state)
+  assert (t, place) == (0, 2)
+  # Later; the same once more adds nothing.
+  state = state_lib.record_answers(state, where, np.array([[2, 9]]), sizes)
+  assert state.filled.tolist() == [[0, 5], [3, 5], [2, 9]]
+  assert not len(state_lib.open_queries(state)[0])
+  again, where = _one_query(tiny_run, 'text', (5, 6, 7, 8))
+  again = dataclasses.replace(
+      again, aligned=state.aligned, num_aligned=state.num_aligned)
+  again = state_lib.record_answers(
+      again, where, np.array([[0, 5], [10, 6], [11, 7], [12, 8]]), sizes)
+  assert again.filled[3:].tolist() == [[10, 6], [11, 7], [12, 8]]
 
 
 def test_oracle():
-  pairing = np.random.default_rng(0).permutation(9)
-  oracle = exact.exact(pairing)
-  images = np.array([4, 0, 8])
-  texts = oracle('image', images)
-  np.testing.assert_array_equal(texts, pairing[images])
-  np.testing.assert_array_equal(oracle('text', texts), images)
+  tuples = np.stack([np.random.default_rng(i).permutation(9)
+                     for i in range(3)], 1)
+  oracle = exact.exact(tuples, ('image', 'text', 'sound'))
+  for column, modality in enumerate(('image', 'text', 'sound')):
+    asked = np.array([4, 0, 8])
+    answers = oracle(modality, asked)
+    np.testing.assert_array_equal(answers[:, column], asked)
+    assert all(row in tuples.tolist() for row in answers.tolist())

@@ -18,7 +18,8 @@ def _pairs(images, texts):
   n = len(images)
   ids = np.arange(n, dtype=np.int32)
   return encode.EncodedPairs(
-      encode.Items(images, ids), encode.Items(texts, ids), ids * 0 - 1)
+      {'image': encode.Items(images, ids), 'text': encode.Items(texts, ids)},
+      ids * 0 - 1)
 
 
 def _pixels_and_tokens(n=6):
@@ -31,8 +32,9 @@ def _pixels_and_tokens(n=6):
 
 def _build(name, pairs, num_tokens, **config):
   return registry.MODELS[name](
-      pairs.images.values.shape[1:], pairs.texts.values.shape[1:], num_tokens,
-      rngs=nnx.Rngs(0), **config)
+      {m: jax.ShapeDtypeStruct(items.values.shape[1:], items.values.dtype)
+       for m, items in pairs.items.items()},
+      num_tokens, rngs=nnx.Rngs(0), **config)
 
 
 def _model(pairs, **config):
@@ -43,8 +45,8 @@ def _model(pairs, **config):
 def test_embeddings_are_unit_rows_and_all_is_parameter():
   pairs = _pixels_and_tokens()
   model = _model(pairs)
-  for x in (model.encode_image(pairs.images.values),
-            model.encode_text(pairs.texts.values)):
+  for x in (model.encode_image(pairs.items['image'].values),
+            model.encode_text(pairs.items['text'].values)):
     assert x.shape == (6, 4) and x.dtype == jnp.float32
     np.testing.assert_allclose(jnp.linalg.norm(x, axis=1), 1, rtol=1e-5)
   graphdef, params, rest = nnx.split(model, nnx.Param, ...)
@@ -55,7 +57,7 @@ def test_embeddings_are_unit_rows_and_all_is_parameter():
 def test_text_ignores_padding_but_not_order():
   pairs = _pixels_and_tokens()
   model = _model(pairs)
-  tokens = pairs.texts.values
+  tokens = pairs.items['text'].values
   # The same tokens through a shorter table of positions.
   np.testing.assert_allclose(
       model.text_tower.transformer(jnp.ones((1, 3, 16)) * jnp.arange(
@@ -107,9 +109,9 @@ def test_wrong_inputs_are_named():
 def test_embed_is_the_same_in_any_batch_size():
   pairs = _pixels_and_tokens(7)
   graphdef, params = nnx.split(_model(pairs), nnx.Param)
-  whole = nnx.merge(graphdef, params).encode_image(pairs.images.values)
+  whole = nnx.merge(graphdef, params).encode_image(pairs.items['image'].values)
   for batch_size in (1, 3, 7, 100):
-    got = embed.embed(graphdef, params, pairs.images.values, 'image',
+    got = embed.embed(graphdef, params, pairs.items['image'].values, 'image',
                       batch_size)
     np.testing.assert_allclose(got, whole, atol=1e-6)
 

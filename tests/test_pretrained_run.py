@@ -157,7 +157,7 @@ def test_its_model_goes_home(finished, published):
   pools, _ = pools_lib.hide_pairing(experiment.data.pool, 3)
   state = checkpoint.load(
       workdir.state_path(finished / 'w', 'mmal_entropy', 3),
-      build.initial_state(experiment, pools, 3))
+      build.initial_state(experiment, pools.sizes, 3))
   name = 'text_tower.position'
   np.testing.assert_array_equal(
       params['text_tower']['position'][...], state.opt_state.average[name])

@@ -124,8 +124,8 @@ def test_end_to_end(tmp_path, capsys):
 
 def test_features_end_to_end(tmp_path, capsys):
   pairs = tiny.feature_pairs(60, 0)
-  np.save(tmp_path / 'x.npy', pairs.images)
-  np.save(tmp_path / 'y.npy', pairs.texts)
+  np.save(tmp_path / 'x.npy', pairs.items['image'])
+  np.save(tmp_path / 'y.npy', pairs.items['text'])
   arguments = [
       f'--config.dataset.images={tmp_path / "x.npy"}',
       f'--config.dataset.texts={tmp_path / "y.npy"}',
@@ -174,7 +174,7 @@ def test_paths_left_open_are_asked_for(tmp_path):
     (['--seeds=1,1'], 'none twice'),
     (['--config.dataset.name=imagenet'], "dataset.name='imagenet' is unknown"),
     (['--config.model.name=clip'], "model.name='clip' is unknown"),
-    (['--config.oracle=delphi'], "oracle='delphi' is unknown"),
+    (['--oracle=delphi'], "oracle='delphi' is unknown"),
     (['--config.batch=0'], 'batch=0 must be'),
     (['--config.train.steps_per_round=0'], 'train.steps_per_round=0'),
     (['--seeds=4294967296'], 'must be integers within [0, 2**32)'),

@@ -52,10 +52,23 @@ def batch():
   rng = np.random.default_rng(0)
   texts = rng.integers(1, 11, size=(B, 5)).astype(np.int32)
   texts[:, 3:] *= rng.integers(2, size=(B, 2), dtype=np.int32)
+  valid = rng.random(B) < 0.8
   return gradient.Batch(
-      rng.integers(256, size=(B, 8, 8, 3)).astype(np.uint8), texts,
-      rng.integers(12, size=B).astype(np.int32),
-      rng.integers(12, size=B).astype(np.int32), rng.random(B) < 0.8)
+      {'image': rng.integers(256, size=(B, 8, 8, 3)).astype(np.uint8),
+       'text': texts},
+      {m: rng.integers(12, size=B).astype(np.int32) for m in ('image', 'text')},
+      {'image': valid, 'text': valid})
+
+
+def _shapes(b, image, text, rows):
+  """A batch of shapes, cut as `rows`."""
+  def of(shape, dtype):
+    return jax.ShapeDtypeStruct((b, *shape), dtype, sharding=rows)
+
+  return gradient.Batch(
+      {'image': of(image, np.uint8), 'text': of(text, np.int32)},
+      *({m: of((), dtype) for m in ('image', 'text')}
+        for dtype in (np.int32, bool)))
 
 
 def _assert_close(a, b, rtol):
@@ -72,8 +85,8 @@ def _run(params, graphdef, batches, mesh, opt, **fields):
   taken = []
   for i, batch in enumerate(batches):
     if mesh is not None:
-      batch = gradient.Batch(*(
-          sharding.shard_rows(x, partition.batch_rows(mesh)) for x in batch))
+      rows = partition.batch_rows(mesh)
+      batch = jax.tree.map(lambda x: sharding.shard_rows(x, rows), batch)
     params, state, loss = step.train_step(
         learner, params, state, jax.random.key(i), batch)
     taken.append(float(loss))
@@ -88,7 +101,7 @@ def test_five_steps_on_4x2_devices_are_those_of_one(
   graphdef, params = _split(_config(pooling))
   opt = optimizer.make_optimizer(1e-2, 5, weight_decay=0.1, ema=0.9)
   rng = np.random.default_rng(1)
-  batches = [gradient.Batch(*(x[rng.permutation(B)] for x in batch))
+  batches = [jax.tree.map(lambda x: x[rng.permutation(B)], batch)
              for _ in range(5)]
   mesh = sharding.make_mesh(4, 2)
   alone = _run(params, graphdef, batches, None, opt,
@@ -157,7 +170,7 @@ def test_bfloat16_computes_in_it_and_keeps_float32_outside(batch):
     jaxpr = str(jax.make_jaxpr(compute)(params, batch))
     assert ('bf16[16,5,16]' in jaxpr) == (dtype == 'bfloat16')
     model = nnx.merge(graphdef, params)
-    assert model.encode_text(batch.texts).dtype == jnp.float32
+    assert model.encode_text(batch.items['text']).dtype == jnp.float32
   (one, gradients), (other, rounded) = found['float32'], found['bfloat16']
   assert one != other
   np.testing.assert_allclose(one, other, rtol=0.02)
@@ -248,9 +261,6 @@ def test_activations_are_cut_over_fsdp_as_well():
       config_lib.ImageTower(stack, (32, 32), 4),
       config_lib.TextTower(stack, 32, 16), 64)), nnx.Param)
   b = 128
-  shapes = gradient.Batch(
-      ((b, 32, 32, 3), np.uint8), ((b, 16), np.int32), ((b,), np.int32),
-      ((b,), np.int32), ((b,), bool))
   opt = optax.sgd(1.0)
   temporary = {}
   for sizes in ((8, 1), (1, 8), (4, 2)):
@@ -263,8 +273,7 @@ def test_activations_are_cut_over_fsdp_as_well():
                 x.shape, x.dtype, sharding=where),
             params, partition.shardings(params, mesh)),
         opt.init(params), jax.eval_shape(lambda: jax.random.key(0)),
-        gradient.Batch(*(jax.ShapeDtypeStruct(
-            *x, sharding=partition.batch_rows(mesh)) for x in shapes)))
+        _shapes(b, (32, 32, 3), (16,), partition.batch_rows(mesh)))
     temporary[sizes] = (
         compiled.compile().memory_analysis().temp_size_in_bytes)
   assert temporary[1, 8] < 1.15 * temporary[8, 1], temporary
@@ -284,10 +293,7 @@ def test_gradients_are_cut_over_fsdp():
                         loss_lib.sigmoid_loss, mesh=mesh)).lower(
           jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(
               x.shape, x.dtype, sharding=where), params, cut),
-          gradient.Batch(*(
-              jax.ShapeDtypeStruct(*x, sharding=rows) for x in (
-                  ((b, 8, 8, 3), np.uint8), ((b, 4), np.int32),
-                  ((b,), np.int32), ((b,), np.int32), ((b,), bool))))).compile()
+          _shapes(b, (8, 8, 3), (4,), rows)).compile()
   for where, x in zip(compiled.output_shardings[1], jax.tree.leaves(cut),
                       strict=True):
     assert where.is_equivalent_to(x, len(x.spec)), (where, x)

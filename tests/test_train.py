@@ -14,6 +14,9 @@ from mmal_jax.train import optimizer
 from mmal_jax.train import step
 from mmal_jax.train import warm_start
 
+_ITEMS = {'image': jax.ShapeDtypeStruct((8, 8, 3), np.uint8),
+          'text': jax.ShapeDtypeStruct((3,), np.int32)}
+
 
 @pytest.mark.parametrize('filled', [0, 3, 8, 20])
 def test_minibatch_draws_filled_rows_once(filled):
@@ -68,8 +71,7 @@ def test_every_step_of_a_short_schedule_counts(steps):
 def test_only_kernels_decay():
   opt = optimizer.make_optimizer(1e-2, 5, weight_decay=0.5)
   model = registry.MODELS['transformers'](
-      (8, 8, 3), (3,), 9, rngs=nnx.Rngs(0), width=8, depth=1, heads=2,
-      embed_dim=4)
+      _ITEMS, 9, rngs=nnx.Rngs(0), width=8, depth=1, heads=2, embed_dim=4)
   params = jax.tree.map(
       lambda p: p * 0 + 1, nnx.split(model, nnx.Param)[1])
   updates, _ = opt.update(
@@ -112,8 +114,8 @@ def test_fitting_pairs_raises_their_retrieval(tiny_run):
   learner = tiny_run.learner._replace(
       optimizer=optimizer.make_optimizer(1e-2, 60), batch_size=40)
   params, _, loss = step.fit(
-      learner, tiny_run.params, None, jax.random.key(0), pool.images,
-      pool.texts, jnp.stack([rows, rows], 1), jnp.int32(len(pool)), 60)
+      learner, tiny_run.params, None, jax.random.key(0), pool.items,
+      jnp.stack([rows, rows], 1), jnp.int32(len(pool)), 60)
   before, after = (
       evaluate.evaluate(evaluate.embed_pairs(
           learner.graphdef, p, tiny_run.data.test), tiny_run.data.test)
@@ -149,15 +151,16 @@ def test_warm_starts_of_other_models_are_not_taken(tmp_path):
   rng = np.random.default_rng(0)
   ids = np.arange(8, dtype=np.int32)
   pairs = encode.EncodedPairs(
-      encode.Items(
+      {'image': encode.Items(
           rng.integers(256, size=(8, 8, 8, 3)).astype(np.uint8), ids),
-      encode.Items(rng.integers(1, 9, size=(8, 3)).astype(np.int32), ids),
+       'text': encode.Items(
+           rng.integers(1, 9, size=(8, 3)).astype(np.int32), ids)},
       ids * 0 - 1)
   found = {}
   for dtype in ('float32', 'bfloat16'):
     graphdef, params = nnx.split(registry.MODELS['transformers'](
-        (8, 8, 3), (3,), 9, rngs=nnx.Rngs(0), width=8, depth=1, heads=2,
-        embed_dim=4, dtype=dtype), nnx.Param)
+        _ITEMS, 9, rngs=nnx.Rngs(0), width=8, depth=1, heads=2, embed_dim=4,
+        dtype=dtype), nnx.Param)
     found[dtype] = warm_start.warm_start(
         graphdef, params, pairs, steps=2, batch_size=8, cache_dir=tmp_path)
   assert len(list(tmp_path.iterdir())) == 2

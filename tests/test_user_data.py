@@ -106,9 +106,9 @@ def test_folder_of_mixed_images(tmp_path):
   data = paired_folder.load(_folder(tmp_path, _rows()), image_size=16,
                             test_fraction=0.25)
   assert len(data.pool) == 6 and len(data.test) == 2 and data.pretrain is None
-  assert data.pool.images.shape == (6, 16, 16, 3)
+  assert data.pool.items['image'].shape == (6, 16, 16, 3)
   assert (data.pool.groups == -1).all()
-  assert set(data.pool.texts + data.test.texts) == {
+  assert set(data.pool.items['text'] + data.test.items['text']) == {
       f'text {i}' for i in range(8)}
 
 
@@ -125,8 +125,8 @@ def test_folder_with_splits_and_groups_as_jsonl_and_csv(tmp_path):
   (folder / 'pairs.csv').write_text('\r\n'.join(csv))
   for table in ('pairs.jsonl', 'pairs.csv'):
     data = paired_folder.load(folder, table, image_size=8)
-    assert data.pretrain.texts == ('text 0', 'text 1')
-    assert data.pool.texts == tuple(f'text {i}' for i in range(2, 6))
+    assert data.pretrain.items['text'] == ('text 0', 'text 1')
+    assert data.pool.items['text'] == tuple(f'text {i}' for i in range(2, 6))
     assert data.pool.groups.tolist() == [-1, -1, 0, 0]
     assert data.test.groups.tolist() == [0, 0]
 
@@ -206,7 +206,7 @@ def test_csv_rows_end_at_newlines_alone(tmp_path):
   rows = [f'{i}.img,before\u2028after \x0b\x85 {i}' for i in range(4)]
   (folder / 'pairs.csv').write_text('\n'.join(['image,text', *rows]))
   data = paired_folder.load(folder, 'pairs.csv')
-  assert set(data.pool.texts + data.test.texts) == {
+  assert set(data.pool.items['text'] + data.test.items['text']) == {
       row.split(',')[1] for row in rows}
 
 
@@ -229,9 +229,9 @@ def test_no_image_lies_in_pool_and_test_not_even_as_a_copy(tmp_path):
   for seed in range(5):
     data = paired_folder.load(folder, test_fraction=0.3, seed=seed)
     assert len(data.test) == 2
-    shown = {image.tobytes() for image in data.pool.images}
+    shown = {image.tobytes() for image in data.pool.items['image']}
     assert len(shown) == 3
-    assert not shown & {image.tobytes() for image in data.test.images}
+    assert not shown & {image.tobytes() for image in data.test.items['image']}
 
 
 def test_splits_need_pool_and_test(tmp_path):
@@ -273,9 +273,10 @@ def test_features(tmp_path, caplog):
   np.savez(tmp_path / 'all.npz', image=x, text=y, split=split)
   every = tmp_path / 'all.npz'
   data = features.load(every, every, every)
-  np.testing.assert_array_equal(data.pool.images, x[:6].astype(np.float32))
-  np.testing.assert_array_equal(data.test.texts, y[6:9].astype(np.float32))
-  assert data.pool.images.dtype == data.pool.texts.dtype == np.float32
+  images, texts = data.pool.items['image'], data.test.items['text']
+  np.testing.assert_array_equal(images, x[:6].astype(np.float32))
+  np.testing.assert_array_equal(texts, y[6:9].astype(np.float32))
+  assert images.dtype == texts.dtype == np.float32
   ratio = features.load(
       _save(tmp_path, 'x.npy', x), _save(tmp_path, 'y.npy', y),
       test_fraction=0.3)
@@ -285,7 +286,7 @@ def test_features(tmp_path, caplog):
   features.load(tmp_path / 'twice.npz', every, every)
   assert '1 of 3 test rows have image features' in caplog.text
   renamed = features.load(every, every, every, pool_split='dev')
-  np.testing.assert_array_equal(renamed.pool.images, x[9:])
+  np.testing.assert_array_equal(renamed.pool.items['image'], x[9:])
 
 
 def _damaged(x, row, value):
@@ -361,13 +362,15 @@ def test_cut_texts_are_counted(caplog):
 def test_encode_learns_nothing_from_the_test_texts():
   def pairs(texts):
     n = len(texts)
-    return schema.Pairs(np.arange(n * 12, dtype=np.uint8).reshape(n, 2, 2, 3),
-                        tuple(texts), schema.no_groups(n))
+    return schema.image_text(
+        np.arange(n * 12, dtype=np.uint8).reshape(n, 2, 2, 3), tuple(texts),
+        schema.no_groups(n))
   pool = pairs(['a cat', 'a dog', 'a cat'])
   one, other = (
       encode.encode(schema.Dataset('x', pool, pairs(texts)))
       for texts in (['a cat', 'zz'], ['yyyyyyyyyyyyyyyyyyy'] * 9))
-  np.testing.assert_array_equal(one.pool.texts.values, other.pool.texts.values)
+  np.testing.assert_array_equal(
+      one.pool.items['text'].values, other.pool.items['text'].values)
   assert one.tokenizer.to_str() == other.tokenizer.to_str()
-  assert one.pool.texts.ids.tolist() == [0, 1, 0]
-  assert one.pool.images.ids.tolist() == [0, 1, 2]
+  assert one.pool.items['text'].ids.tolist() == [0, 1, 0]
+  assert one.pool.items['image'].ids.tolist() == [0, 1, 2]

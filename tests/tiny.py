@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from flax import nnx
+import jax
 import numpy as np
 
 from mmal_jax import loop
@@ -28,7 +29,7 @@ def feature_pairs(n: int, seed: int) -> schema.Pairs:
   images, texts = (
       (hidden @ view + 0.1 * rng.normal(size=(n, 7))).astype(np.float32)
       for view in views)
-  return schema.Pairs(images, texts, schema.no_groups(n))
+  return schema.image_text(images, texts, schema.no_groups(n))
 
 
 class Run(NamedTuple):
@@ -36,30 +37,33 @@ class Run(NamedTuple):
   learner: step.Learner
   params: nnx.State
   pools: pools_lib.Pools
-  pairing: np.ndarray
+  hidden: pools_lib.Hidden
 
   def start(self, seed: int = 0, restart=False) -> state_lib.RunState:
     return state_lib.initial_state(
-        self.params, self.learner.optimizer.init(self.params), self.pools,
+        self.params, self.learner.optimizer.init(self.params),
+        self.pools.sizes,
         evaluate.metric_names(self.data.test), ROUNDS, BATCH, seed, restart)
 
   def rounds(
-      self, strategy='mmal', state=None, pairing=None, seed=0, oracle=None,
-      report=None):
+      self, strategy='mmal', state=None, tuples=None, seed=0, oracle=None,
+      report=None, source=None, **plan):
     """The generator of states; `strategy` is a name or a function."""
-    pairing = self.pairing if pairing is None else pairing
+    tuples = self.hidden.tuples if tuples is None else tuples
     return loop.run_rounds(
         self.start(seed) if state is None else state, self.learner,
         strategies.find(strategy) if isinstance(strategy, str) else strategy,
-        oracle or exact.exact(pairing),
-        self.pools, self.data.test, STEPS, report)
+        oracle or exact.exact(tuples, tuple(self.pools.items)),
+        source or self.pools, self.data.test, loop.Plan(STEPS, **plan), report)
 
 
 def make_run() -> Run:
   data = encode.encode(
       schema.Dataset('tiny', feature_pairs(40, 1), feature_pairs(20, 2)))
   model = models.MODELS['mlp'](
-      (7,), (7,), 0, rngs=nnx.Rngs(0), width=16, embed_dim=8)
+      dict.fromkeys(
+          data.pool.items, jax.ShapeDtypeStruct((7,), np.float32)),
+      0, rngs=nnx.Rngs(0), width=16, embed_dim=8)
   graphdef, params = nnx.split(model, nnx.Param)
   learner = step.Learner(graphdef, optimizer.make_optimizer(1e-2, STEPS), 8)
   return Run(data, learner, params, *pools_lib.hide_pairing(data.pool, 0))

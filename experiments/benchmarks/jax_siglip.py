@@ -71,7 +71,8 @@ class Siglip:
     """
     ids, key = jnp.arange(len(images)), jax.random.key(0)
     batch = gradient.Batch(
-        jnp.asarray(images), jnp.asarray(tokens), ids, ids, ids >= 0)
+        {'image': jnp.asarray(images), 'text': jnp.asarray(tokens)},
+        {'image': ids, 'text': ids}, {'image': ids >= 0, 'text': ids >= 0})
     learner = step_lib.Learner(
         _graphdef(self._config, dtype, remat), self._optimizer, len(images),
         parts=parts)

@@ -2,9 +2,11 @@
 
 import ml_collections
 
+from experiments.configs import common
+
 
 def get_config() -> ml_collections.ConfigDict:
-  return ml_collections.ConfigDict({
+  return ml_collections.ConfigDict(common.asking() | {
       # Fields of `synthetic_colorswap.ColorswapConfig` may be added here.
       'dataset': {
           'name': 'synthetic_colorswap', 'seed': 0, 'pretrain': 3000,
@@ -22,9 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
           'steps_per_round': 300, 'batch_size': 64, 'peak_lr': 3e-3,
           'weight_decay': 0.5, 'shift': 2,
           # Every round trains the warm start anew on all pairs aligned so far.
-          'restart': True},
-      'acquisition': {'coreset_ratio': 2.0},  # B_c / B
-      'oracle': 'exact',
+          'restart': True, 'pseudo_pairs': 0.0},
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1),
       'rounds': 5,

@@ -6,9 +6,11 @@ Give `--config.dataset.images=FILE --config.dataset.texts=FILE`.
 import ml_collections
 from ml_collections import config_dict
 
+from experiments.configs import common
+
 
 def get_config() -> ml_collections.ConfigDict:
-  return ml_collections.ConfigDict({
+  return ml_collections.ConfigDict(common.asking() | {
       'dataset': {
           'name': 'features',
           'images': config_dict.placeholder(str),
@@ -19,9 +21,8 @@ def get_config() -> ml_collections.ConfigDict:
       'model': {'name': 'mlp', 'width': 512, 'embed_dim': 256},
       'train': {
           'steps_per_round': 100, 'batch_size': 256, 'peak_lr': 1e-3,
-          'weight_decay': 0.5, 'shift': 0, 'restart': True},
-      'acquisition': {'coreset_ratio': 2.0},  # B_c / B
-      'oracle': 'exact',
+          'weight_decay': 0.5, 'shift': 0, 'restart': True,
+          'pseudo_pairs': 0.0},
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1, 2, 3, 4),
       'rounds': 6,

@@ -6,9 +6,11 @@ Give `--config.dataset.folder=DIR`.
 import ml_collections
 from ml_collections import config_dict
 
+from experiments.configs import common
+
 
 def get_config() -> ml_collections.ConfigDict:
-  return ml_collections.ConfigDict({
+  return ml_collections.ConfigDict(common.asking() | {
       'dataset': {
           'name': 'paired_folder',
           'folder': config_dict.placeholder(str),
@@ -24,9 +26,8 @@ def get_config() -> ml_collections.ConfigDict:
           'weight_decay': 1e-4, 'shift': 2},
       'train': {
           'steps_per_round': 300, 'batch_size': 64, 'peak_lr': 3e-3,
-          'weight_decay': 0.5, 'shift': 2, 'restart': True},
-      'acquisition': {'coreset_ratio': 2.0},  # B_c / B
-      'oracle': 'exact',
+          'weight_decay': 0.5, 'shift': 2, 'restart': True,
+          'pseudo_pairs': 0.0},
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1),
       'rounds': 6,

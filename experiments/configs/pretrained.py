@@ -8,6 +8,8 @@ own images and texts, as the real ColorSwap's, a `group` an example.
 import ml_collections
 from ml_collections import config_dict
 
+from experiments.configs import common
+
 _DATASETS = {
     'synthetic_colorswap': {
         'name': 'synthetic_colorswap', 'seed': 0, 'pretrain': 1, 'pool': 700,
@@ -23,7 +25,7 @@ def get_config(dataset: str = 'synthetic_colorswap') -> (
   if dataset not in _DATASETS:
     raise ValueError(
         f'pretrained.py:{dataset} is unknown; known are {list(_DATASETS)}.')
-  return ml_collections.ConfigDict({
+  return ml_collections.ConfigDict(common.asking() | {
       'dataset': _DATASETS[dataset],
       'init': config_dict.placeholder(str),
       # `checkpoint`: whatever --init holds. On a GPU or a TPU take bfloat16.
@@ -34,7 +36,7 @@ def get_config(dataset: str = 'synthetic_colorswap') -> (
       'text': {'folder': config_dict.placeholder(str)},
       'train': {
           'steps_per_round': 100, 'batch_size': 64, 'peak_lr': 1e-5,
-          'weight_decay': 0.1, 'shift': 0, 'restart': True,
+          'weight_decay': 0.1, 'shift': 0, 'restart': True, 'pseudo_pairs': 0.0,
           # sigmoid, sigmoid_chunked, sigmoid_ring or softmax; None takes the
           # one that the checkpoint was trained with.
           'loss': config_dict.placeholder(str),
@@ -45,8 +47,6 @@ def get_config(dataset: str = 'synthetic_colorswap') -> (
           'parts': 1, 'clip': 1.0, 'ema': 0.0, 'warmup_fraction': 0.1},
       # -1: all devices. Parameters are cut over `fsdp` of them.
       'mesh': {'data': -1, 'fsdp': 1},
-      'acquisition': {'coreset_ratio': 2.0},  # B_c / B
-      'oracle': 'exact',
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1, 2),
       'rounds': 5,

@@ -1,28 +1,36 @@
 """The oracle that is always right."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
-# (modality, [k] indices into its pool) -> [k] indices into the other pool.
-Oracle = Callable[[str, np.ndarray], np.ndarray]
+from mmal_jax.align import oracle as oracle_lib
 
 
-def exact(pairing: np.ndarray) -> Oracle:
-  """Makes an oracle that answers with the true counterpart.
+def exact(tuples: np.ndarray, modalities: Sequence[str]) -> oracle_lib.Oracle:
+  """Makes an oracle that answers with the true counterparts.
 
-  >>> oracle = exact(np.array([2, 0, 1]))
-  >>> oracle('image', np.array([0])), oracle('text', np.array([2]))
-  (array([2], dtype=int32), array([0], dtype=int32))
+  >>> oracle = exact(np.array([[0, 2], [1, 0], [2, 1]]), ('image', 'text'))
+  >>> oracle('image', np.array([0])), oracle('text', np.array([0]))
+  (array([[0, 2]], dtype=int32), array([[1, 0]], dtype=int32))
 
   Args:
-    pairing: `[n]` int; image i belongs to text `pairing[i]`.
+    tuples: `[n, M]` int32 item numbers of what belongs together, -1 where an
+      item is missing.
+    modalities: M names, of the columns.
 
   Returns:
     The oracle.
   """
-  answers = {
-      'image': np.asarray(pairing, np.int32),
-      'text': np.argsort(pairing).astype(np.int32),
-  }
-  return lambda modality, indices: answers[modality][indices]
+  tuples = np.asarray(tuples, np.int32)
+  rows = {}
+  for column, modality in enumerate(modalities):
+    there = np.flatnonzero(tuples[:, column] >= 0)
+    rows[modality] = np.empty(len(there), np.int64)
+    rows[modality][tuples[there, column]] = there
+
+  def answer(modality, numbers, suggest=None):
+    del suggest  # It knows.
+    return tuples[rows[modality][numbers]]
+
+  return answer

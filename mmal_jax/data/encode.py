@@ -1,6 +1,6 @@
 """From datasets to the arrays that towers read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import functools
 import hashlib
@@ -45,10 +45,9 @@ class Items:
 
 @dataclasses.dataclass(frozen=True)
 class EncodedPairs:
-  """n image-text pairs, row by row; `groups` as in `schema.Pairs`."""
+  """n pairs or tuples, row by row; all as in `schema.Pairs`."""
 
-  images: Items
-  texts: Items
+  items: Mapping[str, Items]
   groups: np.ndarray
 
   def __len__(self) -> int:
@@ -56,7 +55,7 @@ class EncodedPairs:
 
 
 class EncodedDataset(NamedTuple):
-  """A dataset as arrays; `tokenizer` is None where texts are features."""
+  """A dataset as arrays; `tokenizer` is None where nothing is a text."""
 
   pool: EncodedPairs
   test: EncodedPairs
@@ -102,7 +101,7 @@ def encode(
   """Tokenizes texts, where there are any, and numbers equal items.
 
   Args:
-    dataset: of images and texts, or of features.
+    dataset: of images, texts and features.
     vocab_size: of a tokenizer that is trained here, on `pretrain` and `pool`
       only, where none is given.
     max_tokens: upper bound on the tokens of a text; rows are as long as the
@@ -111,33 +110,48 @@ def encode(
     preprocess: what is done to images; None leaves them as they are.
 
   Raises:
-    ValueError: if `tokenizer` or `preprocess` is given and items are features.
+    ValueError: if `tokenizer` or `preprocess` is given and an item is a row of
+      features.
   """
   pool, test, pretrain = dataset.pool, dataset.test, dataset.pretrain
-  features = isinstance(pool.texts, np.ndarray)
-  if features and (tokenizer is not None or preprocess is not None):
+  if (tokenizer is not None or preprocess is not None) and any(
+      map(_is_features, pool.items.values())):
     raise ValueError(
         f'dataset {dataset.name!r} holds features; a pretrained model needs '
         'images and texts.')
-  if features or tokenizer is not None:
-    to_tokens = tokenizer
-  else:
-    seen = list(pool.texts) + ([] if pretrain is None else list(pretrain.texts))
+  to_tokens = tokenizer
+  seen = [text for pairs in (pool, pretrain) if pairs is not None
+          for items in pairs.items.values() if _is_texts(items)
+          for text in items]
+  if seen and tokenizer is None:
     tokenizer = tokenizer_lib.train(seen, vocab_size)
     to_tokens = functools.partial(
         tokenizer_lib.tokenize, tokenizer,
         length=min(max_tokens, tokenizer_lib.longest(tokenizer, seen)))
 
+  def encode_items(items: schema.Images | schema.Texts) -> Items:
+    if _is_texts(items):
+      return Items(to_tokens(items), schema.item_ids(items))
+    if _is_features(items):
+      return Items(items, schema.item_ids(items))
+    return _encode_images(items, preprocess)
+
   def encode_pairs(pairs: schema.Pairs) -> EncodedPairs:
-    texts = pairs.texts if features else to_tokens(pairs.texts)
     return EncodedPairs(
-        _encode_images(pairs.images, preprocess),
-        Items(texts, schema.item_ids(pairs.texts)),
+        {name: encode_items(items) for name, items in pairs.items.items()},
         pairs.groups)
 
   return EncodedDataset(
       encode_pairs(pool), encode_pairs(test),
       None if pretrain is None else encode_pairs(pretrain), tokenizer)
+
+
+def _is_features(items) -> bool:
+  return isinstance(items, np.ndarray) and items.ndim == 2
+
+
+def _is_texts(items) -> bool:
+  return not isinstance(items, (np.ndarray, image_files.ImageFiles))
 
 
 def _encode_images(images, preprocess) -> Items:

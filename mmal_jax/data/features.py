@@ -76,8 +76,9 @@ def load(
           '%d of %d test rows have image features that a pool row has, too.',
           np.count_nonzero(twice), len(twice))
   pool, test = (
-      schema.Pairs(image_rows[mask], text_rows[mask],
-                   schema.no_groups(np.count_nonzero(mask)))
+      schema.image_text(
+          image_rows[mask], text_rows[mask],
+          schema.no_groups(np.count_nonzero(mask)))
       for mask in (is_pool, is_test))
   return schema.Dataset('features', pool, test)
 

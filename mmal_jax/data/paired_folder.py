@@ -287,7 +287,7 @@ def _pairs(rows: list[Row], pixels, preprocess) -> schema.Pairs:
   images = (
       np.stack([pixels[row.image] for row in rows]) if preprocess is None
       else image_files.ImageFiles([row.image for row in rows], preprocess))
-  return schema.Pairs(
+  return schema.image_text(
       images,
       tuple(row.text for row in rows),
       np.array(groups, np.int32))

@@ -1,6 +1,6 @@
 """The one shape in which every dataset reaches the rest of the package."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 
 import numpy as np
@@ -14,22 +14,26 @@ Texts = Sequence[str] | np.ndarray
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-  """n image-text pairs, row by row.
+  """n pairs, or tuples of more modalities, row by row.
 
   Attributes:
-    images: `[n, h, w, 3]` uint8 pixels, be they in memory or in n files, or
-      `[n, d]` float32 features.
-    texts: n strings, or `[n, d]` float32 features.
+    items: by modality, n items each: `[n, h, w, 3]` uint8 pixels, be they in
+      memory or in n files; n strings; or `[n, d]` float32 features. Mostly an
+      `image` and a `text`; any other names, and more of them, will do.
     groups: `[n]` int32. The rows that share a number are one Winoground group:
       captions of the same words, told apart only by their images. -1: none.
   """
 
-  images: Images
-  texts: Texts
+  items: Mapping[str, Images | Texts]
   groups: np.ndarray
 
   def __len__(self) -> int:
-    return len(self.images)
+    return len(self.groups)
+
+
+def image_text(images: Images, texts: Texts, groups: np.ndarray) -> Pairs:
+  """Pairs of an image and a text."""
+  return Pairs({'image': images, 'text': texts}, groups)
 
 
 @dataclasses.dataclass(frozen=True)

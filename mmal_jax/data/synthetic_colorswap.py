@@ -205,7 +205,7 @@ def _pairs(source, grouped: bool) -> schema.Pairs:
       pngs.append(example[f'image_{half}'])
       texts.append(example[f'caption_{half}'].decode())
   groups = np.arange(len(texts), dtype=np.int32) // 2
-  return schema.Pairs(
+  return schema.image_text(
       np.stack([images_lib.decode(png) for png in pngs]),
       tuple(texts),
       groups if grouped else schema.no_groups(len(texts)),

@@ -1,6 +1,7 @@
 """All scores of a model on held-out pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+import itertools
 
 from flax import nnx
 import numpy as np
@@ -17,7 +18,7 @@ def embed_pairs(
     pairs: encode.EncodedPairs,
     known: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-  """Embeds both sides of the pairs.
+  """Embeds all sides of the pairs.
 
   Args:
     graphdef: of a `DualEncoder`.
@@ -32,7 +33,7 @@ def embed_pairs(
   return {
       modality: known[modality] if modality in known else np.asarray(
           embed_lib.embed(graphdef, params, items.values, modality))
-      for modality, items in (('image', pairs.images), ('text', pairs.texts))}
+      for modality, items in pairs.items.items()}
 
 
 def evaluate(
@@ -45,22 +46,55 @@ def evaluate(
     pairs: the test split.
 
   Returns:
-    Percentages: those of `winoground`, where pairs have groups, and those of
-    `retrieval`.
+    Percentages: those of `winoground`, of images and texts that have groups;
+    recalls between any two modalities, `i2t_r1` for images to texts; and
+    `mean_r10`, the mean of all recalls at 10.
   """
-  images, texts = embeddings['image'], embeddings['text']
-  return (
-      winoground_lib.winoground(images, texts, pairs.groups)
-      | retrieval_lib.retrieval(
-          images, texts, pairs.images.ids, pairs.texts.ids))
+  scores = {}
+  if _has_groups(pairs):
+    scores = winoground_lib.winoground(
+        embeddings['image'], embeddings['text'], pairs.groups)
+  directions = _directions(tuple(pairs.items))
+  for (one, other), names in directions.items():
+    recalls = retrieval_lib.retrieval(
+        embeddings[one], embeddings[other], pairs.items[one].ids,
+        pairs.items[other].ids)
+    for name, recall in zip(names, recalls):
+      scores |= {f'{name}_r{k}': value for k, value in recall.items()}
+  at_10 = [scores[f'{name}_r10'] for names in directions.values()
+           for name in names]
+  return scores | {'mean_r10': sum(at_10) / len(at_10)}
 
 
 def metric_names(pairs: encode.EncodedPairs) -> tuple[str, ...]:
   """Names of the scores that `evaluate` will give for these pairs."""
-  groups = winoground_lib.METRICS if np.any(pairs.groups >= 0) else ()
+  groups = winoground_lib.METRICS if _has_groups(pairs) else ()
   recalls = tuple(
-      f'{d}_r{k}' for d in ('i2t', 't2i') for k in retrieval_lib.KS)
+      f'{name}_r{k}' for names in _directions(tuple(pairs.items)).values()
+      for name in names for k in retrieval_lib.KS)
   return groups + recalls + ('mean_r10',)
+
+
+def _has_groups(pairs: encode.EncodedPairs) -> bool:
+  return {'image', 'text'} <= set(pairs.items) and bool(
+      np.any(pairs.groups >= 0))
+
+
+def _directions(
+    modalities: Sequence[str],
+) -> dict[tuple[str, str], tuple[str, str]]:
+  """Any two modalities, and what retrieval from each to the other is called.
+
+  >>> _directions(['image', 'text'])
+  {('image', 'text'): ('i2t', 't2i')}
+  """
+  short = [modality[0] for modality in modalities]
+  if len(set(short)) < len(short):
+    short = list(modalities)
+  return {
+      (modalities[a], modalities[b]): (
+          f'{short[a]}2{short[b]}', f'{short[b]}2{short[a]}')
+      for a, b in itertools.combinations(range(len(modalities)), 2)}
 
 
 def headline(metrics: tuple[str, ...]) -> str:

@@ -34,7 +34,7 @@ def retrieval(
     text_embeddings: np.ndarray,
     image_ids: np.ndarray,
     text_ids: np.ndarray,
-) -> dict[str, float]:
+) -> tuple[dict[int, float], dict[int, float]]:
   """Image-to-text and text-to-image recall@k over n pairs.
 
   Images and texts that occur in several pairs stand in the gallery once, and
@@ -48,8 +48,7 @@ def retrieval(
     text_ids: `[n]` int; equal texts have equal numbers.
 
   Returns:
-    Percentages `i2t_r1`, ..., `t2i_r10`, and `mean_r10`, the mean of the two
-    recalls at 10.
+    Percentages by k of `KS`, from images to texts and the other way.
   """
   _, image_rows, image_of = np.unique(
       image_ids, return_index=True, return_inverse=True)
@@ -59,10 +58,4 @@ def retrieval(
   relevant[image_of, text_of] = True
   images = np.asarray(image_embeddings)[image_rows]
   texts = np.asarray(text_embeddings)[text_rows]
-  scores = {}
-  for direction, recall in (
-      ('i2t', recalls(images, texts, relevant)),
-      ('t2i', recalls(texts, images, relevant.T))):
-    scores |= {f'{direction}_r{k}': value for k, value in recall.items()}
-  scores['mean_r10'] = (scores['i2t_r10'] + scores['t2i_r10']) / 2
-  return scores
+  return recalls(images, texts, relevant), recalls(texts, images, relevant.T)

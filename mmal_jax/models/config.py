@@ -136,12 +136,20 @@ class DualEncoder:
   remat: bool = False
 
   def __post_init__(self):
-    _at_least_one(self, 'embed_dim')
-    _one_of(self, 'dtype', DTYPES)
+    check_meeting(self.embed_dim, self.dtype)
     if not self.image_projection and self.embed_dim != self.image.stack.width:
       raise ValueError(
           f'embed_dim={self.embed_dim} must be the image tower\'s width='
           f'{self.image.stack.width} where it has no projection.')
+
+
+def check_meeting(embed_dim: int, dtype: str) -> None:
+  """Refuses what no space to meet in is made of, or no tower computes in."""
+  if embed_dim < 1:
+    raise ValueError(f'model.embed_dim={embed_dim!r} must be at least 1.')
+  if dtype not in DTYPES:
+    raise ValueError(
+        f'model.dtype={dtype!r} is none of {", ".join(DTYPES)}.')
 
 
 def differences(one: Any, other: Any, prefix: str = '') -> list[str]:

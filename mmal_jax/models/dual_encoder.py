@@ -1,5 +1,6 @@
-"""Dual encoder: two towers that meet in one embedding space."""
+"""Dual encoder: towers that meet in one embedding space."""
 
+from collections.abc import Mapping, Sequence
 import math
 
 from flax import nnx
@@ -14,6 +15,9 @@ from mmal_jax.models import vit
 class DualEncoder(nnx.Module):
   """Towers and projections, with the loss's scale and bias.
 
+  Two of them make it dual; any number of modalities may have a tower. That of
+  `image` is the attribute `image_tower`, and `image_projection` what follows.
+
   References:
     Radford et al., Learning Transferable Visual Models From Natural Language
     Supervision, 2021; Zhai et al., Sigmoid Loss for Language Image
@@ -22,36 +26,37 @@ class DualEncoder(nnx.Module):
 
   def __init__(
       self,
-      image_tower: nnx.Module,
-      text_tower: nnx.Module,
+      towers: Mapping[str, nnx.Module],
       embed_dim: int,
       *,
-      image_projection: bool = True,
+      unprojected: Sequence[str] = (),
       projection_bias: bool = True,
       logit_scale: float = math.log(10.0),
       logit_bias: float = -10.0,
       rngs: nnx.Rngs,
   ):
-    self.image_tower, self.text_tower = image_tower, text_tower
-    self.image_projection = nnx.data(nnx.Linear(
-        image_tower.width, embed_dim, use_bias=projection_bias, rngs=rngs)
-        if image_projection else None)
-    self.text_projection = nnx.Linear(
-        text_tower.width, embed_dim, use_bias=projection_bias, rngs=rngs)
+    for modality, tower in towers.items():
+      setattr(self, f'{modality}_tower', tower)
+    for modality, tower in towers.items():
+      setattr(self, f'{modality}_projection', nnx.data(
+          None if modality in unprojected else nnx.Linear(
+              tower.width, embed_dim, use_bias=projection_bias, rngs=rngs)))
     self.logit_scale = nnx.Param(jnp.float32(logit_scale))  # kept as a log
     self.logit_bias = nnx.Param(jnp.float32(logit_bias))
 
+  def encode(self, modality: str, items: jax.Array) -> jax.Array:
+    """Embeds `[batch, ...]` items: `[batch, embed_dim]` rows of norm 1."""
+    pooled = getattr(self, f'{modality}_tower')(items).astype(jnp.float32)
+    projection = getattr(self, f'{modality}_projection')
+    return _unit(pooled if projection is None else projection(pooled))
+
   def encode_image(self, images: jax.Array) -> jax.Array:
-    """Embeds `[batch, ...]` images: `[batch, embed_dim]` rows of norm 1."""
-    pooled = self.image_tower(images).astype(jnp.float32)
-    if self.image_projection is not None:
-      pooled = self.image_projection(pooled)
-    return _unit(pooled)
+    """`encode`, of images."""
+    return self.encode('image', images)
 
   def encode_text(self, texts: jax.Array) -> jax.Array:
-    """Embeds `[batch, ...]` texts: `[batch, embed_dim]` rows of norm 1."""
-    pooled = self.text_tower(texts).astype(jnp.float32)
-    return _unit(self.text_projection(pooled))
+    """`encode`, of texts."""
+    return self.encode('text', texts)
 
 
 def from_config(
@@ -60,10 +65,11 @@ def from_config(
   """A dual encoder of two transformers with fresh parameters, float32."""
   dtype = jnp.dtype(config.dtype)
   return DualEncoder(
-      vit.ViT(config.image, dtype, config.remat, rngs=rngs),
-      text.TextTransformer(config.text, dtype, config.remat, rngs=rngs),
+      {'image': vit.ViT(config.image, dtype, config.remat, rngs=rngs),
+       'text': text.TextTransformer(
+           config.text, dtype, config.remat, rngs=rngs)},
       config.embed_dim,
-      image_projection=config.image_projection,
+      unprojected=() if config.image_projection else ('image',),
       projection_bias=config.projection_bias,
       logit_scale=config.logit_scale, logit_bias=config.logit_bias, rngs=rngs)
 

@@ -23,8 +23,7 @@ RULES: tuple[tuple[str, P], ...] = (
     ('*.embed.kernel', P(None, 'fsdp')),  # [patch, width]
     ('*.hidden.kernel', P(None, 'fsdp')),  # [features, width]
     ('*.token.embedding', P(None, 'fsdp')),  # [vocab_size, width]
-    ('*image_projection.kernel', P('fsdp', None)),  # [width, embed_dim]
-    ('*text_projection.kernel', P('fsdp', None)),
+    ('*_projection.kernel', P('fsdp', None)),  # [width, embed_dim]
     ('*', P()),
 )
 

@@ -1,18 +1,26 @@
 """Every model by name.
 
-`MODELS[name](image_shape, text_shape, num_tokens, rngs=..., **config)`.
+`MODELS[name](items, num_tokens, rngs=..., **config)`.
 """
 
+from collections.abc import Mapping
+
 from flax import nnx
+import jax
+import jax.numpy as jnp
 
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import mlp
+from mmal_jax.models import text
+from mmal_jax.models import vit
+
+# By modality, the shape and type of one item.
+Items = Mapping[str, jax.ShapeDtypeStruct]
 
 
 def transformers(
-    image_shape: tuple[int, ...],
-    text_shape: tuple[int, ...],
+    items: Items,
     num_tokens: int,
     *,
     rngs: nnx.Rngs,
@@ -24,14 +32,13 @@ def transformers(
     dtype: str = 'float32',
     remat: bool = False,
 ) -> dual_encoder.DualEncoder:
-  """A ViT and a text transformer of the same width and depth.
+  """Transformers of the same width and depth: ViTs for pixels, and for texts.
 
   Args:
-    image_shape: of one image, `(h, w, 3)`.
-    text_shape: of one text, `(length,)` tokens.
-    num_tokens: rows of the token embedding; 0 where texts are features.
+    items: by modality: `(h, w, 3)` uint8 pixels or `(length,)` int32 tokens.
+    num_tokens: rows of the token embedding.
     rngs: source of the initial parameters.
-    width: of both residual streams.
+    width: of all residual streams.
     depth: number of blocks of each tower.
     heads: attention heads; they divide the width.
     patch: height and width of a patch in pixels.
@@ -40,28 +47,31 @@ def transformers(
     remat: compute blocks again in the backward pass instead of keeping them.
 
   Raises:
-    ValueError: if images are not pixels or texts not tokens, or for a size
-      below 1.
+    ValueError: if items are neither pixels nor tokens, or for a size below 1.
   """
-  if len(image_shape) != 3 or num_tokens == 0:
-    raise ValueError(
-        'model=transformers needs pixels and texts; an image of the pool has '
-        f'shape {image_shape} and a text {text_shape}. For features take '
-        'model=mlp.')
   stack = config_lib.Stack(width, depth, heads, 4 * width)
-  config = config_lib.DualEncoder(
-      config_lib.ImageTower(stack, image_shape[:2], patch),
-      config_lib.TextTower(stack, num_tokens, text_shape[0]),
-      embed_dim, dtype=dtype, remat=remat)
-  if image_shape[0] % patch or image_shape[1] % patch:
-    raise ValueError(f'patch={patch} must divide the image size '
-                     f'{image_shape[0]}x{image_shape[1]}.')
-  return dual_encoder.from_config(config, rngs=rngs)
+  config_lib.check_meeting(embed_dim, dtype)
+  compute, towers = jnp.dtype(dtype), {}
+  for modality, item in items.items():
+    if len(item.shape) == 3:
+      tower = config_lib.ImageTower(stack, item.shape[:2], patch)
+      if item.shape[0] % patch or item.shape[1] % patch:
+        raise ValueError(f'patch={patch} must divide the image size '
+                         f'{item.shape[0]}x{item.shape[1]}.')
+      towers[modality] = vit.ViT(tower, compute, remat, rngs=rngs)
+    elif item.dtype == jnp.int32:
+      tower = config_lib.TextTower(stack, num_tokens, item.shape[0])
+      towers[modality] = text.TextTransformer(
+          tower, compute, remat, rngs=rngs)
+    else:
+      raise ValueError(
+          'model=transformers needs pixels and texts; the pool holds '
+          f'{_told(items)}. For features take model=mlp.')
+  return dual_encoder.DualEncoder(towers, embed_dim, rngs=rngs)
 
 
 def mlps(
-    image_shape: tuple[int, ...],
-    text_shape: tuple[int, ...],
+    items: Items,
     num_tokens: int,
     *,
     rngs: nnx.Rngs,
@@ -70,25 +80,24 @@ def mlps(
 ) -> dual_encoder.DualEncoder:
   """An MLP head on each modality's precomputed features.
 
-  Args and errors as in `transformers`, with shapes `(d_image,)` and `(d_text,)`
+  Args and errors as in `transformers`, with items of shape `(d,)`, no tokens,
   and `width` that of the hidden layers.
   """
-  _check_sizes(width=width, embed_dim=embed_dim)
-  if len(image_shape) != 1 or num_tokens:
-    raise ValueError(
-        'model=mlp needs one row of features an item; an image of the pool has '
-        f'shape {image_shape} and a text {text_shape}. For pixels and texts '
-        'take model=transformers.')
-  return dual_encoder.DualEncoder(
-      mlp.MLP(image_shape[0], width, rngs=rngs),
-      mlp.MLP(text_shape[0], width, rngs=rngs),
-      embed_dim, rngs=rngs)
-
-
-def _check_sizes(**sizes: int) -> None:
-  for name, size in sizes.items():
+  for name, size in (('width', width), ('embed_dim', embed_dim)):
     if size < 1:
       raise ValueError(f'model.{name}={size!r} must be at least 1.')
+  if num_tokens or any(len(item.shape) != 1 for item in items.values()):
+    raise ValueError(
+        'model=mlp needs one row of features an item; the pool holds '
+        f'{_told(items)}. For pixels and texts take model=transformers.')
+  return dual_encoder.DualEncoder(
+      {modality: mlp.MLP(item.shape[0], width, rngs=rngs)
+       for modality, item in items.items()}, embed_dim, rngs=rngs)
+
+
+def _told(items: Items) -> str:
+  return ', '.join(f'{modality} of shape {item.shape} and type {item.dtype}'
+                   for modality, item in items.items())
 
 
 MODELS = {'transformers': transformers, 'mlp': mlps}

@@ -5,7 +5,7 @@ parts do not add up to its own. The embeddings of all parts come first, then
 the loss's gradient in them, and with it each part once more.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from flax import nnx
@@ -14,33 +14,28 @@ import jax.numpy as jnp
 
 from mmal_jax.models import partition
 from mmal_jax.train import freeze
+from mmal_jax.train import pairwise
 
 
 class Batch(NamedTuple):
-  """b aligned pairs.
+  """b aligned pairs, or tuples of more modalities.
 
   Attributes:
-    images: `[b, h, w, 3]` uint8 pixels or `[b, d]` features.
-    texts: `[b, length]` int32 tokens or `[b, d]` features.
-    image_ids: `[b]` int32; equal images have equal numbers.
-    text_ids: `[b]` int32.
-    valid: `[b]` bool; False for rows of padding.
+    items: by modality, `[b, h, w, 3]` uint8 pixels, `[b, length]` int32 tokens
+      or `[b, d]` features.
+    ids: by modality, `[b]` int32; equal items have equal numbers.
+    valid: by modality, `[b]` bool; False for rows of padding, and where an item
+      is missing.
   """
 
-  images: jax.Array
-  texts: jax.Array
-  image_ids: jax.Array
-  text_ids: jax.Array
-  valid: jax.Array
-
-
-# As `loss.sigmoid_loss`.
-Loss = Callable[..., jax.Array]
+  items: Mapping[str, jax.Array]
+  ids: Mapping[str, jax.Array]
+  valid: Mapping[str, jax.Array]
 
 
 def loss_and_gradient(
     graphdef: nnx.GraphDef,
-    loss: Loss,
+    loss: pairwise.Loss,
     params: nnx.State,
     batch: Batch,
     frozen: tuple[str, ...] = (),
@@ -73,36 +68,36 @@ def loss_and_gradient(
         freeze.join(params, learnt, fixed, frozen), mesh)
     return nnx.merge(graphdef, whole)
 
-  def encode(learnt, images, texts):
+  def encode(learnt, items):
     encoder = model(learnt)
-    return encoder.encode_image(images), encoder.encode_text(texts)
+    return {m: encoder.encode(m, values) for m, values in items.items()}
 
-  def loss_of(learnt, image_embeddings, text_embeddings):
+  def loss_of(learnt, embeddings):
     encoder = model(learnt)
-    return loss(
-        image_embeddings, text_embeddings, encoder.logit_scale[...],
-        encoder.logit_bias[...], batch.image_ids, batch.text_ids, batch.valid)
+    return pairwise.pairwise(
+        loss, embeddings, encoder.logit_scale[...], encoder.logit_bias[...],
+        batch.ids, batch.valid)
 
   if parts == 1:
     return jax.value_and_grad(lambda learnt: loss_of(
-        learnt, *encode(learnt, batch.images, batch.texts)))(learnt)
+        learnt, encode(learnt, batch.items)))(learnt)
 
   # Every parts-th row: each device then has its share of every part.
   pieces = jax.tree.map(
       lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1),
-      (batch.images, batch.texts))
-  embeddings = jax.lax.map(lambda piece: encode(learnt, *piece), pieces)
+      dict(batch.items))
+  embeddings = jax.lax.map(lambda piece: encode(learnt, piece), pieces)
   whole = jax.tree.map(
       lambda x: x.swapaxes(0, 1).reshape(-1, x.shape[-1]), embeddings)
-  value, (gradient, *cotangents) = jax.value_and_grad(
-      loss_of, argnums=(0, 1, 2))(learnt, *whole)
+  value, (gradient, cotangents) = jax.value_and_grad(
+      loss_of, argnums=(0, 1))(learnt, whole)
   cotangents = jax.tree.map(
       lambda x: x.reshape(-1, parts, x.shape[-1]).swapaxes(0, 1),
-      tuple(cotangents))
+      cotangents)
 
   def add_part(gradient, inputs):
     piece, cotangent = inputs
-    _, pull_back = jax.vjp(lambda learnt: encode(learnt, *piece), learnt)
+    _, pull_back = jax.vjp(lambda learnt: encode(learnt, piece), learnt)
     return jax.tree.map(jnp.add, gradient, pull_back(cotangent)[0]), None
 
   gradient, _ = jax.lax.scan(add_part, gradient, (pieces, cotangents))

@@ -6,13 +6,13 @@ import jax
 
 from mmal_jax.models import partition
 from mmal_jax.train import chunked
-from mmal_jax.train import gradient
 from mmal_jax.train import loss
+from mmal_jax.train import pairwise
 from mmal_jax.train import ring
 from mmal_jax.train import softmax
 
 
-def _ring(mesh: jax.sharding.Mesh | None) -> gradient.Loss:
+def _ring(mesh: jax.sharding.Mesh | None) -> pairwise.Loss:
   if mesh is None:  # One device is a ring of its own.
     return chunked.sigmoid_loss
   return functools.partial(ring.sigmoid_loss, rows=partition.batch_rows(mesh))

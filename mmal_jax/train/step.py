@@ -1,6 +1,6 @@
 """One training step, on a minibatch drawn from the aligned pairs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import functools
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from mmal_jax.train import freeze
 from mmal_jax.train import gradient
 from mmal_jax.train import loss as loss_lib
 from mmal_jax.train import optimizer as optimizer_lib
+from mmal_jax.train import pairwise
 
 
 class Learner(NamedTuple):
@@ -38,7 +39,7 @@ class Learner(NamedTuple):
   optimizer: optax.GradientTransformation
   batch_size: int
   shift: int = 0
-  loss: gradient.Loss = loss_lib.sigmoid_loss
+  loss: pairwise.Loss = loss_lib.sigmoid_loss
   frozen: tuple[str, ...] = ()
   parts: int = 1
   mesh: jax.sharding.Mesh | None = None
@@ -91,8 +92,7 @@ def train_step(
     New parameters, new optimizer state, and the loss before the step.
   """
   if learner.shift:
-    batch = batch._replace(
-        images=augment.random_shift(key, batch.images, learner.shift))
+    batch = batch._replace(items=_shifted(key, batch.items, learner.shift))
   loss, gradients = gradient.loss_and_gradient(
       learner.graphdef, learner.loss, params, batch, learner.frozen,
       learner.parts, learner.mesh)
@@ -114,8 +114,7 @@ def fit(
     params: nnx.State,
     opt_state: optax.OptState | None,
     key: jax.Array,
-    images: encode.Items,
-    texts: encode.Items,
+    items: Mapping[str, encode.Items],
     aligned: np.ndarray,
     num_aligned: int | np.ndarray,
     steps: int,
@@ -127,9 +126,9 @@ def fit(
     params: parameters.
     opt_state: state of the optimizer; None for a fresh one.
     key: typed random key of all these steps.
-    images: the image pool; values `[n, ...]`, ids `[n]`, on the host.
-    texts: the text pool; values `[m, ...]`, ids `[m]`, on the host.
-    aligned: `[capacity, 2]` int32: image index, text index.
+    items: by modality, of a pool, on the host.
+    aligned: `[capacity, M]` int32, rows of these items, a column a modality in
+      their order; -1 where an item is missing.
     num_aligned: how many rows of `aligned` are filled; they come first.
     steps: at least 1.
 
@@ -144,7 +143,7 @@ def fit(
   # one thread.
   losses = []
   for shift_key, batch in _batches(
-      learner, key, images, texts, np.asarray(aligned), num_aligned, steps):
+      learner, key, items, np.asarray(aligned), num_aligned, steps):
     params, opt_state, loss = train_step(
         learner, params, opt_state, shift_key, batch)
     losses.append(loss)
@@ -157,7 +156,7 @@ def _copy(tree):
 
 
 def _batches(
-    learner, key, images, texts, aligned, num_aligned, steps
+    learner, key, items, aligned, num_aligned, steps
 ) -> Iterator[tuple[jax.Array, gradient.Batch]]:
   """Yields each step's own key and its minibatch, where it belongs."""
   size = min(learner.batch_size, len(aligned))
@@ -167,17 +166,29 @@ def _batches(
   missing = -size % divisor
   rows, valid = (
       np.pad(np.asarray(x), ((0, 0), (0, missing))) for x in (rows, valid))
-  # [steps, b, 2]; what is not filled holds no item's number.
-  pairs = np.where(valid[..., None], aligned[rows], 0)
-  image_rows, text_rows = pairs[..., 0], pairs[..., 1]
-  for i, image_batch in enumerate(encode.stream(images.values, image_rows)):
+  # [steps, b, M]
+  tuples = np.where(valid[..., None], aligned[rows], -1)
+  columns = dict(zip(items, np.moveaxis(np.maximum(tuples, 0), -1, 0)))
+  streams = [encode.stream(items[m].values, columns[m]) for m in items]
+  for i, values in enumerate(zip(*streams, strict=True)):
     batch = gradient.Batch(
-        image_batch, texts.values[text_rows[i]], images.ids[image_rows[i]],
-        texts.ids[text_rows[i]], valid[i])
+        dict(zip(items, values)),
+        {m: items[m].ids[columns[m][i]] for m in items},
+        dict(zip(items, tuples[i].T >= 0)))
     if learner.mesh is not None:
       where = partition.batch_rows(learner.mesh)
-      batch = gradient.Batch(*(sharding.shard_rows(x, where) for x in batch))
+      batch = jax.tree.map(lambda x: sharding.shard_rows(x, where), batch)
     yield shift_keys[i], batch
+
+
+def _shifted(key, items, most):
+  """Items of which the images are shifted, each modality's on its own."""
+  shifted = dict(items)
+  images = [m for m, values in items.items() if values.ndim == 4]
+  for i, modality in enumerate(images):
+    own = key if not i else jax.random.fold_in(key, i)
+    shifted[modality] = augment.random_shift(own, items[modality], most)
+  return shifted
 
 
 @functools.partial(

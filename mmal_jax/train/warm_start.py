@@ -73,8 +73,8 @@ def warm_start(
       batch_size, shift, mesh=mesh)
   rows = np.arange(len(pairs), dtype=np.int32)
   params, _, loss = step_lib.fit(
-      learner, params, None, jax.random.key(seed), pairs.images, pairs.texts,
-      np.stack([rows, rows], axis=1), len(pairs), steps)
+      learner, params, None, jax.random.key(seed), pairs.items,
+      np.stack([rows] * len(pairs.items), axis=1), len(pairs), steps)
   logging.info('Warm start: mean loss %.3f over %d steps.', loss, steps)
   if path is not None:
     _publish(path, params)
@@ -87,7 +87,7 @@ def _digest(graphdef, params, pairs, recipe) -> str:
   digest.update(fingerprint.of(graphdef).encode())
   for path in sorted(pathlib.Path(__file__).parent.glob('*.py')):
     digest.update(path.read_bytes())
-  for items in (pairs.images, pairs.texts):
+  for items in pairs.items.values():
     digest.update(encode.digest(items).encode())
   for leaf in jax.tree.leaves(params):
     digest.update(repr((leaf.shape, str(leaf.dtype))).encode())

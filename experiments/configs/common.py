@@ -1,0 +1,31 @@
+"""What every config has in common: how is asked, and what may go wrong."""
+
+from typing import Any
+
+from ml_collections import config_dict
+
+
+def asking() -> dict[str, Any]:
+  """The sections of acquisition and annotation, all that is odd turned off."""
+  return {
+      'acquisition': {
+          'coreset_ratio': 2.0,  # B_c / B
+          'metric': 'cosine'},  # or sqeuclidean, inner
+      'oracle': {
+          'name': 'exact',
+          # Share of the items that are answered wrongly, by a `uniform` draw or
+          # a `near` neighbour; share that annotators refuse to answer.
+          'wrong': 0.0, 'mistake': 'uniform', 'refuse': 0.0},
+      # Share of the pairs that lost one of their items.
+      'missing': 0.0,
+      # Items of each modality that arrive in a round; None has all at hand.
+      # `beyond`: the oracle finds counterparts in other buffers, too.
+      'stream': {'buffer': config_dict.placeholder(int), 'beyond': True},
+      # Median costs of an answer, by the modality that is asked about; `spread`
+      # of their logarithms; `budget`, what all answers may cost. None: each
+      # costs 1, and the number of queries alone counts.
+      'costs': {
+          'image': config_dict.placeholder(float),
+          'text': config_dict.placeholder(float), 'spread': 0.0,
+          'budget': config_dict.placeholder(float)},
+  }

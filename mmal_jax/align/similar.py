@@ -1,0 +1,73 @@
+"""The realistic mistake: to take an item for one that looks or reads alike."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mmal_jax.align import wrong
+from mmal_jax.data import encode
+from mmal_jax.data import image_files
+
+_EDGE = 16  # pixels; what differs only in detail is taken for alike
+
+
+def nearest_other(items: Mapping[str, encode.Items]) -> wrong.Mistake:
+  """For each item, the one that is most like it without being the same.
+
+  Alike are images of a small squared difference when they are shrunk, texts
+  that share many tokens whatever their order, and features of a large cosine.
+
+  Args:
+    items: by modality, of the whole pool.
+
+  Returns:
+    `(modality, numbers [q]) -> numbers [q]`, ties to the lowest number.
+
+  Raises:
+    ValueError: if all items of a modality are the same.
+  """
+  known: dict[str, np.ndarray] = {}
+
+  def mistake(modality, numbers):
+    if modality not in known:
+      known[modality] = _comparable(items[modality].values)
+    rows, ids = known[modality], items[modality].ids
+    found = np.empty(len(numbers), np.int32)
+    for i, number in enumerate(numbers):
+      similarity = rows @ rows[number]
+      similarity[ids == ids[number]] = -np.inf
+      found[i] = np.argmax(similarity)
+      if similarity[found[i]] == -np.inf:
+        raise ValueError(f'all items of {modality} are the same: there is none '
+                         'to take another for.')
+    return found
+
+  return mistake
+
+
+def _comparable(values: encode.Values) -> np.ndarray:
+  """`[n, d]` rows of norm 1, the more alike the larger their product."""
+  if isinstance(values, image_files.ImageFiles):
+    batches = values.stream(np.array_split(
+        np.arange(len(values)), max(1, len(values) // 256)))
+    rows = np.concatenate([_shrunk(batch) for batch in batches])
+  elif values.ndim == 4:
+    rows = _shrunk(values)
+  elif np.issubdtype(values.dtype, np.integer):
+    rows = np.zeros((len(values), values.max(initial=0) + 1), np.float32)
+    np.add.at(rows, (np.arange(len(values))[:, None], values), 1.0)
+    rows[:, 0] = 0.0  # padding
+  else:
+    rows = values
+  norms = np.linalg.norm(rows, axis=1, keepdims=True)
+  return rows / np.maximum(norms, 1e-12)
+
+
+def _shrunk(pixels: np.ndarray) -> np.ndarray:
+  """`[n, h, w, 3]` to `[n, d]`, averaged over blocks and centred."""
+  n, h, w, c = pixels.shape
+  step = max(1, h // _EDGE), max(1, w // _EDGE)
+  h, w = h // step[0], w // step[1]
+  blocks = pixels[:, :h * step[0], :w * step[1]].astype(np.float32)
+  blocks = blocks.reshape(n, h, step[0], w, step[1], c).mean(axis=(2, 4))
+  return blocks.reshape(n, -1) - 127.5
