@@ -43,10 +43,11 @@ def files(
 
   Every round writes `round_NNN/` with its README.txt: for Label Studio
   `tasks.json` and `labeling_config.xml`, as plain lines `queries.jsonl`, and
-  `images/`. Answers are read from `answers/`. What is accepted goes to
-  `ledger.jsonl` before it is used; `conflicts.jsonl` lists where people
-  disagree. All state is in the folder: a program started anew goes on, no
-  query is ever written twice, and no accepted answer is lost or changed.
+  `images/`; `items_*.jsonl` list all items. Answers are read from `answers/`.
+  What is accepted goes to `ledger.jsonl` before it is used; `conflicts.jsonl`
+  lists where people disagree. All state is in the folder: a program started
+  anew goes on, no query is ever written twice, and no accepted answer is lost
+  or changed.
 
   One program may use a folder at a time.
 
@@ -173,7 +174,7 @@ def _wait(collect, ids, needed, seconds, sleep, clock):
 
 
 def _same_pools(folder: pathlib.Path, shown) -> str:
-  """Makes the folder, or refuses one of other pools; what marks these."""
+  """Makes the folder, or refuses one of other pools; what marks the pools."""
   pools = {m: {'items': len(items), 'sha256': shown_lib.digest(items)}
            for m, items in shown.items()}
   text = json.dumps(pools, indent=1) + '\n'
@@ -189,6 +190,11 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
     raise ValueError(f'{path} is gone: nobody knows of which items the rounds '
                      'beside it are. Choose a new folder.')
   else:
+    for modality, items in shown.items():
+      records = shown_lib.catalogue(items)
+      if records:
+        durable.write(folder / f'items_{modality}.jsonl',
+                      json_lines.dump(records))
     durable.write(path, text)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 

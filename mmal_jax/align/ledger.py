@@ -36,11 +36,15 @@ def read(path: pathlib.Path, modalities: Iterable[str]) -> dict[str, Entry]:
       durable.whole_lines(path), path.name, problems):
     try:
       query = line['query']
-      entries[query] = Entry(
+      entry = Entry(
           answers_lib.row_of(query, line['answer'], modalities),
           {who: answers_lib.row_of(query, said, modalities)
            for who, said in line['annotators'].items()},
           place)
+      first = entries.setdefault(query, entry)
+      if first.row != entry.row:
+        problems.append(f'{place}: {query} has another answer in '
+                        f'{first.place}.')
     except (AttributeError, KeyError, TypeError, ValueError) as e:
       problems.append(f'{place}: damaged: {type(e).__name__} {e}.')
   json_lines.refuse(str(path), problems)

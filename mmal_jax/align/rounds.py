@@ -84,7 +84,7 @@ def write(
                 json.dumps(tasks, ensure_ascii=False, indent=1) + '\n')
   durable.write(draft / 'labeling_config.xml', label_studio.config(
       modality, shown_lib.are_images(shown[modality]), sizes))
-  durable.write(draft / 'README.txt', _readme(folder, path, queries[0], sizes))
+  durable.write(draft / 'README.txt', _readme(folder, queries[0], sizes))
   try:
     os.rename(draft, path)
   except OSError as e:
@@ -99,15 +99,15 @@ def _numbered(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
                 if path.name[6:].isdecimal())
 
 
-def _readme(folder, path, query, sizes) -> str:
+def _readme(folder, query, sizes) -> str:
   one = {other: 7 if size > 7 else 0 for other, size in sizes.items()}
-  answer = next(iter(one.values())) if len(one) == 1 else one
-  lines = [{'query': query['query'], 'answer': answer, 'annotator': 'ann'},
-           {'query': query['query'], 'answer': None, 'annotator': 'ann',
-            'reason': 'blurred'}]
+  given = {'query': query['query'], 'annotator': 'ann'}
+  lines = [
+      given | {'answer': next(iter(one.values())) if len(one) == 1 else one},
+      given | {'answer': None, 'reason': 'blurred'}]
   return _README.format(
-      modality=query['modality'], others=' and '.join(sizes), round=path.name,
-      folder=folder, parent=shlex.quote(str(folder.parent)), lines=json_lines.dump(lines),
+      modality=query['modality'], others=' and '.join(sizes), folder=folder,
+      parent=shlex.quote(str(folder.parent)), lines=json_lines.dump(lines),
       none_of_these=label_studio.NONE_OF_THESE,
       no_counterpart=label_studio.NO_COUNTERPART)
 
@@ -117,7 +117,11 @@ What to do
 ==========
 Every query here shows one {modality}. Say which {others} belongs to it. The
 candidates are the likeliest by the model's lights, best first; the right one
-need not be among them. Answers go to the folder
+need not be among them. All texts and image files by number are listed in
+
+  {folder}/items_*.jsonl
+
+Answers go to the folder
 
   {folder}/answers
 
@@ -142,9 +146,9 @@ With Label Studio
 
 2. Make a project, and paste labeling_config.xml as code of its labeling
    interface. Rounds about the same modality can share a project.
-3. Settings, Cloud Storage, Add Source Storage, Local Files, with the absolute
-   local path '{folder}'. Save it, and do not sync: it is there only to permit
-   that files below it are shown.
+3. In the settings of the project, Cloud Storage, Add Source Storage, Local
+   Files, give as absolute local path {folder}
+   and save without syncing: it only permits that files there are shown.
 4. Import tasks.json.
 5. For each task choose a candidate, "{no_counterpart}", or "{none_of_these}":
    then type in the number of the right one if you know it; else the query

@@ -82,6 +82,21 @@ def digest(items: Shown) -> str:
   return total.hexdigest()
 
 
+def catalogue(items: Shown) -> list[dict[str, str | int]]:
+  """All items by number, to find one that is no candidate.
+
+  Returns:
+    A record an item, with its text or its file's path; nothing for pixels and
+    features, which have neither.
+  """
+  if isinstance(items, np.ndarray):
+    return []
+  if isinstance(items, image_files.ImageFiles):
+    return [{'item': number, 'file': str(path.resolve())}
+            for number, path in enumerate(items.paths)]
+  return [{'item': number, 'text': text} for number, text in enumerate(items)]
+
+
 def put(
     items: Shown, number: int, name: str, folder: pathlib.Path, link: bool
 ) -> dict[str, str]:
