@@ -11,33 +11,16 @@ import pytest
 
 from mmal_jax.align import files
 from mmal_jax.align import label_studio
-
-N = 9
-
-
-def _shown():
-  rng = np.random.default_rng(0)
-  return {
-      'image': rng.integers(256, size=(N, 6, 5, 3)).astype(np.uint8),
-      'text': [f'text {i}: $item <b>"é"</b>\nend' for i in range(N)]}
-
-
-def _suggest(modality, numbers, other, k):
-  del modality, other
-  return ((numbers[:, None] + np.arange(k)) % N).astype(np.int32)
-
-
-def _asks(oracle, numbers, modality='image', suggest=_suggest):
-  return oracle(modality, np.array(numbers, np.int32), suggest)
+from tests import people
 
 
 @pytest.fixture(name='asked', params=['image', 'text'])
 def _asked(tmp_path, request):
   """A folder in which items 0 to 5 of a modality were asked about."""
   def make(**arguments):
-    return files.files(tmp_path, _shown(), candidates=3, **arguments)
+    return files.files(tmp_path, people.shown(), candidates=3, **arguments)
   with pytest.raises(files.Waiting):
-    _asks(make(), range(6), request.param)
+    people.asks(make(), range(6), request.param)
   return tmp_path, make, request.param
 
 
@@ -111,7 +94,7 @@ def test_exports_are_read(asked, form):
   folder, make, modality = asked
   _put(folder, form(_export(folder, modality)))
   np.testing.assert_array_equal(
-      _asks(make(), range(6), modality, None),
+      people.asks(make(), range(6), modality, None),
       _answers([1, -1, 8, -1, None, None], modality))
   ledger = [json.loads(line) for line in
             (folder / 'ledger.jsonl').read_text().splitlines()]
@@ -124,7 +107,7 @@ def test_exports_are_read(asked, form):
   export[5]['annotations'] = copy.deepcopy(export[0]['annotations'])
   _put(folder, form(export), 'later.json')
   np.testing.assert_array_equal(
-      _asks(make(), range(6), modality, None),
+      people.asks(make(), range(6), modality, None),
       _answers([1, -1, 8, -1, None, 1], modality))
 
 
@@ -132,7 +115,7 @@ def test_skipped_may_count_as_refused(asked):
   folder, make, modality = asked
   _put(folder, _export(folder, modality))
   np.testing.assert_array_equal(
-      _asks(make(skip_is_refusal=True), range(6), modality, None),
+      people.asks(make(skip_is_refusal=True), range(6), modality, None),
       _answers([1, -1, 8, -1, -1, None], modality))
 
 
@@ -144,7 +127,7 @@ def test_an_annotator_by_mail_and_two_who_disagree(asked):
   again['result'][0]['value']['choices'] = ['2']
   export[0]['annotations'].append(again)
   _put(folder, export)
-  assert (_asks(make(), [0], modality, None) == -1).all()
+  assert (people.asks(make(), [0], modality, None) == -1).all()
   conflict = json.loads((folder / 'conflicts.jsonl').read_text())
   assert [list(x.values()) for x in conflict['answers'].values()] == [[1], [2]]
   assert list(conflict['answers']) == ['3', 'b@x.org']
@@ -166,7 +149,7 @@ def _spoil(export, how):
   elif how == 'half a number':
     result[:] = [_region('number', other, 4.5)]
   elif how == 'too large a number':
-    result[:] = [_region('number', other, N)]
+    result[:] = [_region('number', other, people.N)]
   elif how == 'unknown choice':
     result[0]['value']['choices'] = ['maybe']
   elif how == 'nothing chosen':
@@ -203,7 +186,7 @@ def test_what_cannot_be_read_is_refused(asked, how, part):
   _put(folder, _spoil(_export(folder, modality), how), 'bad.json')
   (folder / 'answers' / 'worse.json').write_text('[{]')
   with pytest.raises(ValueError) as e:
-    _asks(make(), [1], modality, None)
+    people.asks(make(), [1], modality, None)
   assert part in str(e.value) and 'worse.json: bad JSON' in str(e.value)
   assert 'has 2 problem(s)' in str(e.value)
   assert not (folder / 'ledger.jsonl').exists()
@@ -214,16 +197,16 @@ def test_a_whole_number_that_was_typed_in_is_an_integer(asked):
   export = _export(folder, modality)
   export[2]['annotations'][0]['result'][1]['value']['number'] = 8.0
   _put(folder, export)
-  assert 8 in _asks(make(), [2], modality, None)
+  assert 8 in people.asks(make(), [2], modality, None)
 
 
-def test_texts_cannot_be_taken_for_markup_or_variables(asked):
-  folder, _, modality = asked
-  if modality == 'text':
-    return
-  first = _tasks(folder)[0]['data']['candidates_text'][0]
-  assert first == {'value': '0', 'html': (
-      '<b>0</b> text 0: $item &lt;b&gt;&quot;é&quot;&lt;/b&gt;<br>end')}
+def test_texts_cannot_be_taken_for_markup_or_variables():
+  query = {'query': 'image-1', 'file': 'images/image-1.png', 'candidates': {
+      'text': [{'item': 7, 'text': '$item <b>"é"</b>\nend'}]}}
+  data = label_studio.task(query, 'f/round_001', 'p')['data']
+  assert data['item'] == '/data/local-files/?d=f/round_001/images/image-1.png'
+  assert data['candidates_text'][0] == {'value': '7', 'html': (
+      '<b>7</b> $item &lt;b&gt;&quot;é&quot;&lt;/b&gt;<br>end')}
 
 
 def test_label_studio_agrees(asked, tmp_path_factory):
@@ -255,5 +238,5 @@ def test_label_studio_agrees(asked, tmp_path_factory):
   assert minimal == ours
   _put(folder, minimal)
   np.testing.assert_array_equal(
-      _asks(make(), range(6), modality, None),
+      people.asks(make(), range(6), modality, None),
       _answers([1, -1, 8, -1, None, None], modality))

@@ -59,25 +59,44 @@ def write(
 
   Returns:
     Its folder.
+
+  Raises:
+    ValueError: if another program writes one at the same time.
   """
   last = max((number for number, _ in _numbered(folder)), default=0)
   path = folder / f'round_{last + 1:03d}'
   draft = folder / f'.draft_{uuid.uuid4().hex}'
   os.makedirs(draft / 'images')
+  try:
+    _fill(draft, folder, path.name, shown, modality, numbers.tolist(),
+          candidates, pools, link)
+    if path.exists():
+      raise ValueError(f'{path} has just appeared: does another program use '
+                       f'{str(folder)!r} at the same time?')
+    os.rename(draft, path)
+  except BaseException:
+    shutil.rmtree(draft)
+    raise
+  return path
 
-  def put(name, number):
-    query = answers_lib.query_id(name, number)
+
+def _fill(
+    draft, folder, name, shown, modality, numbers, candidates, pools, link
+) -> None:
+  """Writes the files of a round."""
+  def put(of, number):
+    query = answers_lib.query_id(of, number)
     return {'item': number, **shown_lib.put(
-        shown[name], number, query, draft, link)}
+        shown[of], number, query, draft, link)}
 
   queries = [
       {'query': answers_lib.query_id(modality, number), 'modality': modality,
        **put(modality, number), 'candidates': {
            other: [put(other, n) for n in rows[row].tolist() if n >= 0]
            for other, rows in candidates.items()}}
-      for row, number in enumerate(numbers.tolist())]
-  round_path = f'{folder.name}/{path.name}'
-  tasks = [label_studio.task(query, round_path, pools) for query in queries]
+      for row, number in enumerate(numbers)]
+  tasks = [label_studio.task(query, f'{folder.name}/{name}', pools)
+           for query in queries]
   sizes = {other: len(shown[other]) for other in candidates}
   durable.write(draft / 'queries.jsonl', json_lines.dump(queries))
   durable.write(draft / 'tasks.json',
@@ -85,13 +104,6 @@ def write(
   durable.write(draft / 'labeling_config.xml', label_studio.config(
       modality, shown_lib.are_images(shown[modality]), sizes))
   durable.write(draft / 'README.txt', _readme(folder, queries[0], sizes))
-  try:
-    os.rename(draft, path)
-  except OSError as e:
-    shutil.rmtree(draft)
-    raise ValueError(f'{path} exists: does another program use {str(folder)!r}'
-                     ' at the same time?') from e
-  return path
 
 
 def _numbered(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
