@@ -89,7 +89,10 @@ def test_folders_of_other_pools_are_refused(asked):
   folder, _ = asked
   swapped = people.shown()
   swapped['text'][0], swapped['text'][1] = swapped['text'][1::-1]
-  for other in (swapped, people.shown(seed=1), people.shown(people.MODALITIES),
+  turned = people.shown()
+  turned['image'] = turned['image'].reshape(people.N, 5, 6, 3)
+  for other in (swapped, turned, people.shown(seed=1),
+                people.shown(people.MODALITIES),
                 people.shown(people.MODALITIES[1::-1])):
     with pytest.raises(ValueError, match='pools.json is of other items'):
       files.files(folder, other)
