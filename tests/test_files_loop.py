@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from mmal_jax.align import files
+from mmal_jax.align.people import files
 
 MODALITIES = ('image', 'text')
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmal_jax.align import files
+from mmal_jax.align.people import files
 from tests import people
 
 _asks, _give, _line, _lines = (

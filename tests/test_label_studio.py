@@ -9,8 +9,8 @@ import json
 import numpy as np
 import pytest
 
-from mmal_jax.align import files
-from mmal_jax.align import label_studio
+from mmal_jax.align.people import files
+from mmal_jax.align.people import label_studio
 from tests import people
 
 

@@ -1,5 +1,7 @@
 """STUB"""
 import numpy as np
+
+
 def csls_mutual(view, other, k=10):
   s=np.array(view.pool)@np.array(other.pool).T
   s[~np.asarray(view.remaining)]=-9; s[:,~np.asarray(other.remaining)]=-9

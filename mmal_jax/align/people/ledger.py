@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import pathlib
 from typing import NamedTuple
 
-from mmal_jax.align import answers as answers_lib
-from mmal_jax.align import durable
-from mmal_jax.align import json_lines
+from mmal_jax.align.people import answers as answers_lib
+from mmal_jax.align.people import durable
+from mmal_jax.align.people import json_lines
 
 
 class Entry(NamedTuple):

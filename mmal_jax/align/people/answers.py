@@ -6,9 +6,9 @@ import pathlib
 import re
 from typing import Any, NamedTuple
 
-from mmal_jax.align import json_lines
-from mmal_jax.align import label_studio
 from mmal_jax.align import oracle as oracle_lib
+from mmal_jax.align.people import json_lines
+from mmal_jax.align.people import label_studio
 
 CONFLICTS = ('ask', 'majority')
 _FIELDS = ('query', 'answer', 'annotator', 'reason')

@@ -10,11 +10,11 @@ import uuid
 
 import numpy as np
 
-from mmal_jax.align import answers as answers_lib
-from mmal_jax.align import durable
-from mmal_jax.align import json_lines
-from mmal_jax.align import label_studio
-from mmal_jax.align import shown as shown_lib
+from mmal_jax.align.people import answers as answers_lib
+from mmal_jax.align.people import durable
+from mmal_jax.align.people import json_lines
+from mmal_jax.align.people import label_studio
+from mmal_jax.align.people import shown as shown_lib
 
 
 def asked(folder: pathlib.Path) -> dict[str, str]:
