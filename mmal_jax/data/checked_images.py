@@ -1,6 +1,6 @@
 """Images of somebody's files: found, each decoded once, and kept or left."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 import concurrent.futures
 import pathlib
 
@@ -131,18 +131,15 @@ def gather(
   return np.stack([pixels[source] for source in sources])
 
 
-def warn_of_shared(
-    pool: Sequence[image_files.Source], test: Sequence[image_files.Source]
-) -> None:
+def warn_of_shared(pool: Collection[bytes], test: Collection[bytes]) -> None:
   """Logs how many test images the pool holds, too: no error in a published set.
 
   Args:
-    pool: images of the pool, each once or more.
+    pool: digests of the pool's images, each once or more.
     test: the same of the test set.
   """
-  seen = set(digests(set(pool)).values())
-  of_test = digests(set(test)).values()
-  shared = sum(digest in seen for digest in of_test)
+  test = set(test)
+  shared = len(test.intersection(pool))
   if shared:
     logging.warning('%d of %d test images are in the pool, too.',
-                    shared, len(of_test))
+                    shared, len(test))

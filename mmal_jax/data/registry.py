@@ -1,11 +1,15 @@
 """Every dataset by name: `DATASETS[name](**config) -> schema.Dataset`."""
 
+from mmal_jax.data import colorswap
 from mmal_jax.data import features
+from mmal_jax.data import karpathy
 from mmal_jax.data import paired_folder
 from mmal_jax.data import synthetic_colorswap
 
 DATASETS = {
+    'colorswap': colorswap.load,
     'features': features.load,
+    'karpathy': karpathy.load,
     'paired_folder': paired_folder.load,
     'synthetic_colorswap': synthetic_colorswap.load,
 }
