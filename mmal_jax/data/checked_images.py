@@ -62,14 +62,14 @@ def find(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def listed(folder: pathlib.Path) -> list[pathlib.Path]:
-  """Paths of a folder's images, by their ending, in order of their names.
+  """Paths of all images in a folder and those in it, by their ending.
 
-  Folders in it are not entered, and hidden files are not seen.
+  Sorted; what is hidden is not seen.
   """
   return sorted(
-      path for path in folder.iterdir()
-      if path.suffix.lower() in _SUFFIXES and not path.name.startswith('.')
-      and path.is_file())
+      path for path in folder.rglob('*')
+      if path.suffix.lower() in _SUFFIXES and path.is_file() and not any(
+          part.startswith('.') for part in path.relative_to(folder).parts))
 
 
 def decode(

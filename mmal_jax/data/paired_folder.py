@@ -4,7 +4,7 @@ The table is JSON lines, `{"image": path, "text": ..., "group": optional,
 "split": optional}`, or a CSV with the same columns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import csv
 import io
 import json
@@ -68,11 +68,9 @@ def load(
   folder = pathlib.Path(folder)
   size = checked_images.size_of(image_size, preprocess)
   problems: list[str] = []
-  rows = _check(_read(folder / pairs, problems), folder, problems)
-  at: dict[pathlib.Path, str] = {}
-  for row in rows:
-    at.setdefault(row.image, f'line {row.line}')
-  pixels = checked_images.decode(at, size, problems)
+  rows = read_table(folder, pairs, problems)
+  problems += _split_problems(rows)
+  pixels = checked_images.decode(first_lines(rows), size, problems)
   digests = checked_images.digests(pixels)
   problems += _overlaps(rows, digests)
   if not rows and not problems:
@@ -80,9 +78,52 @@ def load(
   problems_lib.report(folder / pairs, problems)
   split = _split(rows, digests, test_fraction, seed)
   return schema.Dataset('paired_folder', **{
-      name: _pairs(
+      name: to_pairs(
           [row for row, s in zip(rows, split) if s == name], pixels, preprocess)
       for name in SPLITS if name in split})
+
+
+def read_table(
+    folder: pathlib.Path, name: str, problems: list[str]
+) -> list[Row]:
+  """Reads and checks a table, but for its splits; its images are not opened.
+
+  Args:
+    folder: where the table and the images lie.
+    name: of the table.
+    problems: takes a sentence for each thing that is wrong.
+
+  Returns:
+    The sound rows.
+
+  Raises:
+    ValueError: if the file cannot be read or ends in neither `.jsonl` nor
+      `.csv`.
+  """
+  return _check(_read(folder / name, problems), folder, problems)
+
+
+def first_lines(rows: list[Row]) -> dict[pathlib.Path, str]:
+  """Where each image stands first, as `checked_images.decode` wants it."""
+  at: dict[pathlib.Path, str] = {}
+  for row in rows:
+    at.setdefault(row.image, f'line {row.line}')
+  return at
+
+
+def to_pairs(
+    rows: list[Row],
+    pixels: Mapping[pathlib.Path, np.ndarray],
+    preprocess: preprocess_lib.Preprocess | None,
+) -> schema.Pairs:
+  """Rows as a dataset holds them; the rest as in `checked_images.gather`."""
+  numbers: dict[str, int] = {}
+  groups = [-1 if row.group is None
+            else numbers.setdefault(row.group, len(numbers)) for row in rows]
+  return schema.image_text(
+      checked_images.gather([row.image for row in rows], pixels, preprocess),
+      tuple(row.text for row in rows),
+      np.array(groups, np.int32))
 
 
 def _read(
@@ -159,6 +200,11 @@ def _check(numbered, folder, problems: list[str]) -> list[Row]:
       at = ', '.join(str(row.line) for row in group_rows)
       problems.append(
           f'line {at}: group {group!r} must be two rows of the same split.')
+  return rows
+
+
+def _split_problems(rows: list[Row]) -> list[str]:
+  problems = []
   unsplit = [row.line for row in rows if row.split is None]
   if unsplit and len(unsplit) < len(rows):
     problems.append(
@@ -167,7 +213,7 @@ def _check(numbered, folder, problems: list[str]) -> list[Row]:
   if named and not {'pool', 'test'} <= named:
     problems.append(f'the rows\' splits are {sorted(named)}: pool and test are '
                     'both needed.')
-  return rows
+  return problems
 
 
 def _wrong_fields(fields: dict[str, object]) -> list[str]:
@@ -210,13 +256,3 @@ def _split(
           for row in rows]
   is_test = splits_lib.hold_out(keys, test_fraction, seed)
   return ['test' if t else 'pool' for t in is_test]
-
-
-def _pairs(rows: list[Row], pixels, preprocess) -> schema.Pairs:
-  digests: dict[str, int] = {}
-  groups = [-1 if row.group is None
-            else digests.setdefault(row.group, len(digests)) for row in rows]
-  return schema.image_text(
-      checked_images.gather([row.image for row in rows], pixels, preprocess),
-      tuple(row.text for row in rows),
-      np.array(groups, np.int32))

@@ -5,6 +5,7 @@ from mmal_jax.data import features
 from mmal_jax.data import karpathy
 from mmal_jax.data import paired_folder
 from mmal_jax.data import synthetic_colorswap
+from mmal_jax.data import unpaired_folder
 
 DATASETS = {
     'colorswap': colorswap.load,
@@ -12,4 +13,5 @@ DATASETS = {
     'karpathy': karpathy.load,
     'paired_folder': paired_folder.load,
     'synthetic_colorswap': synthetic_colorswap.load,
+    'unpaired_folder': unpaired_folder.load,
 }
