@@ -6,6 +6,7 @@ from mmal_jax.data import karpathy
 from mmal_jax.data import paired_folder
 from mmal_jax.data import synthetic_colorswap
 from mmal_jax.data import unpaired_folder
+from mmal_jax.data import webdataset
 
 DATASETS = {
     'colorswap': colorswap.load,
@@ -14,4 +15,5 @@ DATASETS = {
     'paired_folder': paired_folder.load,
     'synthetic_colorswap': synthetic_colorswap.load,
     'unpaired_folder': unpaired_folder.load,
+    'webdataset': webdataset.load,
 }
