@@ -7,12 +7,27 @@ import contextlib
 import hashlib
 import os
 import pathlib
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
+
+
+class Source(Protocol):
+  """Where one encoded image is: a `pathlib.Path`, or what acts like one.
+
+  `str` names it in messages.
+
+  Attributes:
+    name: short, for messages.
+  """
+
+  name: str
+
+  def read_bytes(self) -> bytes:
+    """The encoded image, read by any thread; OSError if that fails."""
 
 
 class Part(NamedTuple):
@@ -57,15 +72,11 @@ class Encoded(NamedTuple):
     return self.content
 
 
-Source = pathlib.Path | Part | Encoded
-
-
 class ImageFiles:
   """n images as one lazy array.
 
   Attributes:
-    paths: of the n files; an image that is no file of its own is a `Part` of
-      one, or `Encoded`.
+    paths: of the n files, or other sources.
     preprocess: what is done to each.
     shape: `(n, size, size, 3)`.
     dtype: uint8.
@@ -79,7 +90,7 @@ class ImageFiles:
       preprocess: preprocess_lib.Preprocess,
   ):
     self.paths = tuple(
-        path if isinstance(path, Source) else pathlib.Path(path)
+        pathlib.Path(path) if isinstance(path, (str, os.PathLike)) else path
         for path in paths)
     self.preprocess = preprocess
     size = preprocess.size

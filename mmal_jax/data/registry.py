@@ -1,5 +1,6 @@
 """Every dataset by name: `DATASETS[name](**config) -> schema.Dataset`."""
 
+from mmal_jax.data import coco_captions
 from mmal_jax.data import colorswap
 from mmal_jax.data import features
 from mmal_jax.data import karpathy
@@ -9,6 +10,7 @@ from mmal_jax.data import unpaired_folder
 from mmal_jax.data import webdataset
 
 DATASETS = {
+    'coco_captions': coco_captions.load,
     'colorswap': colorswap.load,
     'features': features.load,
     'karpathy': karpathy.load,
