@@ -84,9 +84,10 @@ _BAD_LINES = """{"text": 3}
     ('x.txt', '', ['it holds no text']),
     ('x.txt', 'a\0b', ['line 1: .text. holds a NUL'.replace('.', "'")]),
     ('x.jsonl', _BAD_LINES, [
-        "line 1: 'text' is 3", "line 2: 'text' is ''", 'line 3: bad JSON',
+        "line 1: 'text' is 3", 'line 3: bad JSON',
         "line 4: '[\"a\"]' is no object", 'line 5: ', 'line 6: bad JSON',
-        '6 problem(s)']),
+        '5 problem(s)']),
+    ('x.jsonl', '\n\n', ['it holds no text']),
     ('x.csv', 'a', ['must end in .txt or .jsonl']),
     ('x.txt', None, ['cannot be read']),
     ('x.txt', b'\xff\xfe', ['not UTF-8']),

@@ -117,10 +117,11 @@ def test_keys_and_other_members(tmp_path, caplog):
   _shard(tmp_path / 'a.tar', [
       info, ('./deep/1.JPG', _image(0, 'JPEG')), ('deep/1.txt', b'one'),
       ('other/1.txt', b'two'), ('other/1.png', _image(10)),
-      ('other/1.cls', b'3'), ('other/1.seg.png', _image(99))])
+      ('other/1.cls', b'3'), ('other/1.seg.png', _image(99)),
+      ('README.md', b'x'), ('.hidden', b'x')])
   data = webdataset.load(tmp_path / 'a.tar', test_fraction=0.5)
   assert {*data.pool.items['text'], *data.test.items['text']} == {'one', 'two'}
-  assert '2 members of a.tar are no image' in caplog.text
+  assert '4 members of a.tar are no image' in caplog.text
 
 
 def _link(name, kind, target='00000.tar'):

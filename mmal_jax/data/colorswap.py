@@ -163,7 +163,8 @@ def _json(path: pathlib.Path, problems: list[str]) -> Iterator[Example]:
 def _parquet(
     path: pathlib.Path, problems: list[str]
 ) -> Iterator[list[Example]]:
-  from pyarrow import parquet  # Slow to import, and seldom needed.
+  import pyarrow  # Slow to import, and seldom needed.
+  from pyarrow import parquet
   try:
     with parquet.ParquetFile(path) as file:
       missing = set(_COLUMNS) - set(file.schema_arrow.names)
@@ -180,7 +181,7 @@ def _parquet(
           examples.append((f'{path.name} row {row}', fields))
           row += 1
         yield examples
-  except (OSError, ValueError) as e:  # pyarrow's own are among them
+  except (OSError, ValueError, pyarrow.ArrowException) as e:
     problems.append(f'{path.name} cannot be read: {e}.')
 
 

@@ -27,7 +27,8 @@ def load(
   Args:
     images: folder of JPEG, PNG and WebP files, by their ending, and of folders
       of these.
-    texts: a `.txt` of one text a line, or a `.jsonl` of `{"text": ...}`.
+    texts: a `.txt` of one text a line, none of them blank, or a `.jsonl` of
+      `{"text": ...}`.
     test_pairs: a table as `paired_folder` reads it, of test pairs alone. Paths
       in it are relative to its own folder.
     image_size: every image is resized to this height and width in pixels and
@@ -41,7 +42,7 @@ def load(
 
   Raises:
     ValueError: listing every problem with its line or file: what cannot be
-      read, blank lines, an item that is in a pool twice, an image that is in
+      read, blank texts, an item that is in a pool twice, an image that is in
       the test set, too.
   """
   folder, file, table = map(pathlib.Path, (images, texts, test_pairs))
@@ -112,7 +113,9 @@ def _texts(path: pathlib.Path, problems: list[str]) -> tuple[str, ...]:
   found: dict[str, int] = {}
   for number, line in enumerate(lines, 1):
     text: object = line.removesuffix('\r')
-    if path.suffix == '.jsonl' and line.strip():
+    if path.suffix == '.jsonl':
+      if not line.strip():
+        continue
       try:
         fields = json.loads(line, object_pairs_hook=problems_lib.once)
       except (ValueError, RecursionError) as e:
@@ -127,6 +130,6 @@ def _texts(path: pathlib.Path, problems: list[str]) -> tuple[str, ...]:
     if not wrong and found.setdefault(text, number) != number:
       wrong.append(f'the same text as line {found[text]}')
     problems += [f'line {number}: {what}.' for what in wrong]
-  if not lines:
+  if not found and not problems:
     problems.append('it holds no text.')
   return tuple(found)

@@ -143,11 +143,12 @@ def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
           if member.size < 0:
             return  # It would lead back to where it came from.
           continue
-        key, _, suffix = _split_name(member.name)
+        key, suffix = _split_name(member.name)
         kind = _KINDS.get(suffix.lower())
         if kind is None:
           ignored += 1
-        elif (key, kind) in seen:
+          continue
+        if (key, kind) in seen:
           problems.append(f'{where}: {key!r} has another {kind}.')
         elif kind == 'image':
           images[key] = image_files.Part(
@@ -166,7 +167,7 @@ def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
   if ignored:
     logging.warning('%d members of %s are no image, text or JSON.', ignored,
                     path.name)
-  for key in images.keys() - texts.keys():
+  for key in sorted(images.keys() - texts.keys()):
     problems.append(f'{path.name}: {key!r} has no text.')
   for key in sorted({key for key, _ in seen} - images.keys()):
     problems.append(f'{path.name}: {key!r} has no image.')
@@ -185,11 +186,11 @@ def _wrong_member(member: tarfile.TarInfo) -> str | None:
   return None
 
 
-def _split_name(name: str) -> tuple[str, str, str]:
-  """Key, dot and ending; a leading `./` is no part of the key."""
+def _split_name(name: str) -> tuple[str, str]:
+  """Key and ending; a leading `./` is no part of the key."""
   path = pathlib.PurePosixPath(name)
-  stem, dot, suffix = path.name.partition('.')
-  return str(path.parent / stem), dot, suffix
+  stem, _, suffix = path.name.partition('.')
+  return str(path.parent / stem), suffix
 
 
 def _text(
