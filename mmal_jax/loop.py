@@ -74,6 +74,7 @@ def run_rounds(
   Raises:
     ValueError: if training diverges, or a strategy or an oracle names an item
       that it may not.
+    oracle.Waiting: if people have not answered enough yet.
   """
   embedded = None  # of the test
   if state.round == 0:
@@ -192,12 +193,20 @@ def _answered(state, oracle, sizes, suggest) -> state_lib.RunState:
   columns = state.query_modalities[rounds, places]
   answers = np.full(
       (len(rounds), len(state.modalities)), oracle_lib.NONE, np.int32)
+  waiting = []
   for is_new in (False, True):
     for column, modality in enumerate(state.modalities):
       mine = (columns == column) & ((rounds == state.round) == is_new)
       if mine.any():
         numbers = state.queries[rounds[mine], places[mine]]
-        answers[mine] = oracle(modality, numbers, suggest if is_new else None)
+        try:
+          answers[mine] = oracle(
+              modality, numbers, suggest if is_new else None)
+        except oracle_lib.Waiting as e:
+          # Not before all questions of the round have gone out.
+          waiting.append(e)
+  if waiting:
+    raise oracle_lib.Waiting('\n'.join(map(str, waiting)))
   return state_lib.record_answers(state, (rounds, places), answers, sizes)
 
 
@@ -238,8 +247,9 @@ def _evaluated(state, learner, test, before):
   """The state with its scores, and the test's embeddings."""
   params = average.averaged(state.params, state.opt_state)
   known = {} if before is None else {
-      modality: rows for modality, rows in before.items()
-      if not freeze.embeds_anew(modality, params, learner.frozen)}
+      name: rows for name, rows in before.items()
+      if not freeze.embeds_anew(
+          evaluate_lib.modality_of(name), params, learner.frozen)}
   embedded = evaluate_lib.embed_pairs(learner.graphdef, params, test, known)
   scores = evaluate_lib.evaluate(embedded, test)
   return state_lib.record_scores(state, scores), embedded

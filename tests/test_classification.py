@@ -7,6 +7,7 @@ import pytest
 from mmal_jax.data import class_folder
 from mmal_jax.data import image_files
 from mmal_jax.data import preprocess
+from mmal_jax.data import prompts
 from mmal_jax.evaluate import classification
 
 
@@ -82,14 +83,14 @@ def test_class_embeddings_refuse(texts):
 
 
 def test_prompts():
-  made = classification.prompts(['cat', '{} of a kind'])
-  t = len(classification.TEMPLATES)
+  made = prompts.of_classes(['cat', '{} of a kind'])
+  t = len(prompts.TEMPLATES)
   assert len(made) == 2 * t and len(set(made)) == 2 * t
   assert made[0] == 'a photo of a cat.'
   assert made[t] == 'a photo of a {} of a kind.'
   for bad in ([], ['no place'], ['{} and {}']):
     with pytest.raises(ValueError, match='templates'):
-      classification.prompts(['cat'], bad)
+      prompts.of_classes(['cat'], bad)
 
 
 def _classes(folder):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import files
 
 MODALITIES = ('image', 'text')
@@ -35,7 +36,7 @@ def test_a_run_that_waits_and_is_started_anew_is_the_oracle_s(
     try:
       for state in tiny_run.rounds('coreset', state, oracle=oracle):
         pass
-    except files.Waiting:
+    except oracle_lib.Waiting:
       waits += 1
       _annotate(tmp_path, tiny_run.hidden.tuples)
   assert waits >= 4

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import files
 from mmal_jax.data import image_files
 from mmal_jax.data import preprocess
@@ -21,7 +22,7 @@ _asks, _give, _line, _lines = (
 def _asked(tmp_path):
   """A folder in which images 5, 3 and 0 were asked about, and its oracle."""
   oracle = files.files(tmp_path, people.shown())
-  with pytest.raises(files.Waiting):
+  with pytest.raises(oracle_lib.Waiting):
     _asks(oracle, [5, 3, 0])
   return tmp_path, oracle
 
@@ -58,7 +59,7 @@ def test_a_round_is_written_and_answered(asked):
       'query': 'image-0', 'answer': {'text': 0},
       'annotators': {'bob': {'text': 0}}, 'sources': ['b.jsonl, line 1'],
       'reasons': {'bob': 'why'}}
-  with pytest.raises(files.Waiting):
+  with pytest.raises(oracle_lib.Waiting):
     _asks(oracle, [2], 'text')
   _give(folder, 'c.jsonl', _line('text-2', 8))
   assert _asks(oracle, [2], 'text').tolist() == [[8, 2]]
@@ -69,10 +70,10 @@ def test_a_round_is_written_and_answered(asked):
 
 def test_half_answered_rounds_go_on_and_open_queries_are_asked_again(tmp_path):
   oracle = files.files(tmp_path, people.shown(), enough=0.5)
-  with pytest.raises(files.Waiting, match=r'0 of 3 .* 2 are needed.*round_001'):
+  with pytest.raises(oracle_lib.Waiting, match=r'0 of 3 .* 2 are needed.*round_001'):
     _asks(oracle, [1, 2, 3])
   _give(tmp_path, 'a.jsonl', _line('image-2', 4))
-  with pytest.raises(files.Waiting, match='1 of 3'):
+  with pytest.raises(oracle_lib.Waiting, match='1 of 3'):
     _asks(oracle, [1, 2, 3])
   _give(tmp_path, 'b.jsonl', _line('image-1', 6))
   assert _asks(oracle, [1, 2, 3]).tolist() == [[1, 6], [2, 4], [-1, -1]]
@@ -80,7 +81,7 @@ def test_half_answered_rounds_go_on_and_open_queries_are_asked_again(tmp_path):
   assert _asks(oracle, [3], suggest=None).tolist() == [[-1, -1]]
   assert _asks(oracle, [8], suggest=None).tolist() == [[-1, -1]]
   assert _asks(oracle, [], suggest=None).shape == (0, 2)
-  with pytest.raises(files.Waiting, match='0 of 2.*round_001, round_002'):
+  with pytest.raises(oracle_lib.Waiting, match='0 of 2.*round_001, round_002'):
     _asks(oracle, [3, 4])
   assert [q['query'] for q in _lines(
       tmp_path / 'round_002' / 'queries.jsonl')] == ['image-4']
@@ -98,7 +99,7 @@ def test_a_program_started_anew_goes_on_from_the_folder_alone(asked):
   (folder / 'answers' / 'a.jsonl').unlink()
   again = files.files(folder, people.shown())
   assert _asks(again, [3], suggest=None).tolist() == [[3, 7]]
-  with pytest.raises(files.Waiting, match='1 of 2'):
+  with pytest.raises(oracle_lib.Waiting, match='1 of 2'):
     _asks(again, [3, 5])
   assert len(list(folder.glob('round_*'))) == 1
   assert len(_lines(folder / 'ledger.jsonl')) == 1
@@ -148,7 +149,7 @@ def test_a_crash_while_a_round_is_written(tmp_path, monkeypatch):
       _asks(oracle, [3])
   assert {p.name for p in tmp_path.iterdir()} == {
       'answers', 'items_text.jsonl', 'pools.json'}
-  with pytest.raises(files.Waiting):
+  with pytest.raises(oracle_lib.Waiting):
     _asks(oracle, [3])
   assert (tmp_path / 'round_001').exists()
 
@@ -157,7 +158,7 @@ def test_people_who_disagree_are_told(asked):
   folder, oracle = asked
   _give(folder, 'a.jsonl', _line('image-3', 7), _line('image-3', 6, 'bob'),
         _line('image-5', 1), _line('image-5', 1, 'bob'))
-  with pytest.raises(files.Waiting, match='1 of 2'):
+  with pytest.raises(oracle_lib.Waiting, match='1 of 2'):
     _asks(oracle, [3, 5])
   conflict, = _lines(folder / 'conflicts.jsonl')
   assert conflict == {
@@ -173,7 +174,7 @@ def test_people_who_disagree_are_told(asked):
 
 def test_majority(tmp_path):
   oracle = files.files(tmp_path, people.shown(), conflicts='majority', people=3)
-  with pytest.raises(files.Waiting):
+  with pytest.raises(oracle_lib.Waiting):
     _asks(oracle, [1, 2, 3])
   said = {1: (4, 5, 4), 2: (6, None, 7), 3: (8, 8)}
   _give(tmp_path, 'a.jsonl', *(
@@ -196,7 +197,7 @@ def test_majority(tmp_path):
 
 def test_three_modalities(tmp_path):
   oracle = files.files(tmp_path, people.shown(people.MODALITIES), candidates=2)
-  with pytest.raises(files.Waiting):
+  with pytest.raises(oracle_lib.Waiting):
     _asks(oracle, [4, 6, 8], 'text')
   queries = _lines(tmp_path / 'round_001' / 'queries.jsonl')
   assert queries[0]['candidates'] == {
@@ -232,7 +233,7 @@ def test_waiting_polls_until_the_answers_are_there(tmp_path):
       clock=lambda: now[0])
   assert _asks(oracle, [3]).tolist() == [[3, 7]]
   assert naps == [5, 5, 2]
-  with pytest.raises(files.Waiting):
+  with pytest.raises(oracle_lib.Waiting):
     _asks(oracle, [4])
   assert now[0] == 24 and naps[3:] == [5, 5, 2]
   now[0] = 0
@@ -253,7 +254,7 @@ def test_image_files_are_shown_as_they_are(tmp_path, link):
            'text': people.shown()['text']}
   folder = tmp_path / 'a folder'
   oracle = files.files(folder, shown, candidates=3, link=link)
-  with pytest.raises(files.Waiting):
+  with pytest.raises(oracle_lib.Waiting):
     _asks(oracle, [3, 4], 'text')
   images = folder / 'round_001' / 'images'
   assert {p.name for p in images.iterdir()} == {

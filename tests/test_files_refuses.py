@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import files
 from tests import people
 
@@ -14,7 +15,7 @@ _asks, _give, _line, _lines = (
 def _asked(tmp_path):
   """A folder in which images 5, 3 and 0 were asked about, and its oracle."""
   oracle = files.files(tmp_path, people.shown())
-  with pytest.raises(files.Waiting):
+  with pytest.raises(oracle_lib.Waiting):
     _asks(oracle, [5, 3, 0])
   return tmp_path, oracle
 

@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 
+from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import files
 from mmal_jax.align.people import label_studio
 from tests import people
@@ -19,7 +20,7 @@ def _asked(tmp_path, request):
   """A folder in which items 0 to 5 of a modality were asked about."""
   def make(**arguments):
     return files.files(tmp_path, people.shown(), candidates=3, **arguments)
-  with pytest.raises(files.Waiting):
+  with pytest.raises(oracle_lib.Waiting):
     people.asks(make(), range(6), request.param)
   return tmp_path, make, request.param
 

@@ -22,10 +22,6 @@ from mmal_jax.align.people import shown as shown_lib
 _POLL_SECONDS = 5.0
 
 
-class Waiting(Exception):
-  """Not enough queries of the round have been answered; ask again later."""
-
-
 def files(
     folder: str | os.PathLike[str],
     shown: Mapping[str, shown_lib.Shown],
@@ -68,8 +64,8 @@ def files(
     clock: in seconds, likewise.
 
   Returns:
-    The oracle. It raises `Waiting` if not enough is answered, and ValueError
-    for what does not fit: every problem of the answers at once, an answer that
+    The oracle. It raises `oracle.Waiting` if not enough is answered, and
+    ValueError for what does not fit: every problem of the answers at once, an answer that
     was changed after it had been accepted, an item that does not exist.
 
   Raises:
@@ -143,7 +139,7 @@ def files(
     done = sum(query in entries for query in ids)
     if done < needed:
       where = sorted({asked[query] for query in ids if query not in entries})
-      raise Waiting(
+      raise oracle_lib.Waiting(
           f'{done} of {len(ids)} queries about {modality} are answered, and '
           f'{needed} are needed. The questions are in {folder}, '
           f'{", ".join(where)}: see README.txt there. Put the answers into '
