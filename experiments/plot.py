@@ -14,7 +14,7 @@ def curves(summary: dict[str, Any], path: pathlib.Path) -> None:
   """Draws mean and standard deviation over seeds, and the zero-shot line.
 
   Args:
-    summary: from `report.summarise`.
+    summary: from `summary.summarise`.
     path: of the PNG.
   """
   metric = summary['headline']

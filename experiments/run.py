@@ -28,7 +28,8 @@ from experiments import compilations
 from experiments import folders
 from experiments import plot
 from experiments import program
-from experiments import report
+from experiments import summary as summary_lib
+from experiments import tables
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import state as state_lib
@@ -196,12 +197,12 @@ def run(config: Any) -> str:
       strategy: {m: np.stack([c[m] for c in of_seeds]) for m in of_seeds[0]}
       for strategy, of_seeds in curves.items()}
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
-  summary = report.summarise(
+  summary = summary_lib.summarise(
       np.arange(config.rounds + 1) * config.batch, scores, headline)
   summary['seconds'] = time.perf_counter() - started
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   plot.curves(summary, folder / workdir_lib.CURVES)
-  return f'{report.table(summary)}\n\n{report.curve_table(summary)}'
+  return f'{tables.table(summary)}\n\n{tables.curve_table(summary)}'
 
 
 def main(argv: Sequence[str]) -> None:

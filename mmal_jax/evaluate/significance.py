@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 # Beyond, the sign flips of one half would no longer fit the memory.
-_MOST_SEEDS = 40
+MOST_SEEDS = 40
 
 
 def t_probability(t: float, degrees: int) -> float:
@@ -139,8 +139,8 @@ def sign_flips(differences: np.ndarray) -> float:
   """
   differences = _checked(differences)
   n = len(differences)
-  if n > _MOST_SEEDS:
-    raise ValueError(f'{n} differences are beyond the {_MOST_SEEDS} whose sign '
+  if n > MOST_SEEDS:
+    raise ValueError(f'{n} differences are beyond the {MOST_SEEDS} whose sign '
                      'flips can be counted.')
   # What is equal but for rounding counts as equal.
   tolerance = 1e-9 * float(np.sum(np.abs(differences)))
