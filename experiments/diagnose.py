@@ -81,7 +81,8 @@ def _judge(
   """Statistics by modality, and the pool indices `[n]` that they belong to."""
   pools, hidden = build_lib.hide(experiment, seed)
   oracle = build_lib.make_oracle(experiment.config, pools, hidden, seed)
-  rounds = build_lib.rounds(experiment, summary_lib.BASELINE, pools, oracle, seed)
+  rounds = build_lib.rounds(
+      experiment, summary_lib.BASELINE, pools, oracle, seed)
   next(rounds)  # zero-shot
   views = loop.make_views(
       next(rounds), experiment.learner, pools, pools.arrived(0))

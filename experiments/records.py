@@ -4,8 +4,9 @@ A label is a strategy, followed by the settings in which the experiments differ:
 `mmal, train.pseudo_pairs=1`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import json
+import math
 import pathlib
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ import numpy as np
 from experiments import workdir as workdir_lib
 from mmal_jax.evaluate import curves as curves_lib
 
-CELLS = 'cells'  # of a sweep: one experiment a folder
+# Of a sweep: what it consists of, and one experiment a folder.
+PLAN, CELLS = 'sweep.json', 'cells'
 
 
 class Run(NamedTuple):
@@ -71,8 +73,8 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
     found, unfinished = _experiments(path)
     folders += found
     if unfinished:
-      notes.append(f'{unfinished} cell(s) of {path} are not finished and left '
-                   'out.')
+      notes.append(f'{unfinished} of the cells of {path} are not finished and '
+                   'left out.')
   runs, origins = {}, {}
   configs = {folder: json.loads(
       (folder / workdir_lib.CONFIG).read_text('utf-8')) for folder in folders}
@@ -172,14 +174,37 @@ def shares(records: Records) -> dict[str, dict[str, np.ndarray]]:
   return found
 
 
+def flat(config: Mapping[str, Any], prefix: str = '') -> (
+    Iterator[tuple[str, Any]]):
+  """The values of a config by dotted key.
+
+  >>> dict(flat({'rounds': 2, 'train': {'shift': 0}}))
+  {'rounds': 2, 'train.shift': 0}
+  """
+  for key, value in config.items():
+    if isinstance(value, Mapping):
+      yield from flat(value, f'{prefix}{key}.')
+    else:
+      yield prefix + key, value
+
+
+def as_text(value: Any) -> str:
+  """A value of a config as labels show it: 1.0 is 1."""
+  return f'{value:.7g}' if isinstance(value, float) else str(value)
+
+
 def _experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
   """Finished experiments at a path, and how many are not."""
-  is_sweep = (path / CELLS).is_dir()
-  folders = sorted((path / CELLS).iterdir()) if is_sweep else [path]
+  folders, total = [path], 1
+  if (path / PLAN).exists():
+    plan = json.loads((path / PLAN).read_text('utf-8'))
+    total = math.prod(map(len, (
+        plan['strategies'], plan['seeds'], *plan['set'].values())))
+    folders = sorted((path / CELLS).glob('*'))
   finished = [f for f in folders if (f / workdir_lib.SUMMARY).exists()]
   if not finished:
     raise ValueError(f'{path} holds no finished experiment.')
-  return finished, len(folders) - len(finished)
+  return finished, total - len(finished)
 
 
 def _runs(folder, config, settings) -> list[Run]:
@@ -196,17 +221,10 @@ def _runs(folder, config, settings) -> list[Run]:
 
 def _settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:
   """What tells each config from the others, as the end of a label."""
-  flat = [dict(_flat(config)) for config in configs]
-  keys = sorted(set().union(*flat) - {'strategies', 'seeds'})
+  flats = [dict(flat(config)) for config in configs]
+  keys = sorted(set().union(*flats) - {'strategies', 'seeds'})
   # A value that a config lacks is one that it leaves open.
   varying = [key for key in keys
-             if any(f.get(key) != flat[0].get(key) for f in flat)]
-  return [''.join(f', {key}={f.get(key)}' for key in varying) for f in flat]
-
-
-def _flat(config: Mapping[str, Any], prefix: str = ''):
-  for key, value in config.items():
-    if isinstance(value, Mapping):
-      yield from _flat(value, f'{prefix}{key}.')
-    else:
-      yield prefix + key, value
+             if any(f.get(key) != flats[0].get(key) for f in flats)]
+  return [''.join(f', {key}={as_text(f.get(key))}' for key in varying)
+          for f in flats]
