@@ -28,7 +28,9 @@ from mmal_jax.align import registry as oracles_lib
 from mmal_jax.align import stream as stream_lib
 from mmal_jax.align import wrong
 from mmal_jax.data import encode
+from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import registry as datasets_lib
+from mmal_jax.data import schema
 from mmal_jax.data import tokenizer as tokenizer_lib
 from mmal_jax.evaluate import evaluate
 from mmal_jax.models import dual_encoder
@@ -63,17 +65,29 @@ def load_data(
     pretrained: pretrained_lib.Pretrained | None = None,
 ) -> encode.EncodedDataset:
   """Reads (or renders) the dataset and encodes it for the model."""
+  if pretrained is None:
+    return encode.encode(
+        load_raw(config, cache_dir), **config.get('text', {}))
+  _, _, tokenizer, preprocess = pretrained
+  return encode.encode(
+      load_raw(config, cache_dir, preprocess), tokenizer=tokenizer,
+      preprocess=preprocess)
+
+
+def load_raw(
+    config: ml_collections.ConfigDict,
+    cache_dir: str,
+    preprocess: preprocess_lib.Preprocess | None = None,
+) -> schema.Dataset:
+  """Reads (or renders) the dataset as it is; row i stays row i when encoded."""
   load = datasets_lib.DATASETS[config.dataset.name]
   arguments = _arguments(config.dataset)
   if config.dataset.name == 'synthetic_colorswap':
     arguments['data_dir'] = f'{cache_dir}/datasets'
-  if pretrained is None:
-    return encode.encode(load(**arguments), **config.get('text', {}))
-  _, _, tokenizer, preprocess = pretrained
-  if 'preprocess' in inspect.signature(load).parameters:
+  if preprocess is not None and (
+      'preprocess' in inspect.signature(load).parameters):
     arguments['preprocess'] = preprocess
-  return encode.encode(
-      load(**arguments), tokenizer=tokenizer, preprocess=preprocess)
+  return load(**arguments)
 
 
 def init_params(
@@ -90,8 +104,17 @@ def init_params(
   return nnx.split(model, nnx.Param)
 
 
-def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
+def build(
+    config: ml_collections.ConfigDict,
+    cache_dir: str,
+    data: encode.EncodedDataset | None = None,
+) -> Experiment:
   """Loads the data and the checkpoint, or trains, or finds, the warm start.
+
+  Args:
+    config: checked.
+    cache_dir: of rendered datasets and warm starts.
+    data: what `load_data` would read, where it is in memory already.
 
   Raises:
     ValueError: for a budget beyond the pool, and all that the dataset, the
@@ -101,7 +124,8 @@ def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
       **{'data': 1, 'fsdp': 1} | dict(config.get('mesh') or {}))
   pretrained = None if config.get('init') is None else pretrained_lib.load(
       config)
-  data = load_data(config, cache_dir, pretrained)
+  if data is None:
+    data = load_data(config, cache_dir, pretrained)
   state_lib.check_budget(
       config.rounds, config.batch, dict.fromkeys(
           data.pool.items, len(data.pool)))

@@ -31,7 +31,8 @@ from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import folders
 from experiments import program
-from experiments import report
+from experiments import summary as summary_lib
+from experiments import tables
 from experiments import workdir as workdir_lib
 from mmal_jax import loop
 from mmal_jax.evaluate import queries as queries_lib
@@ -69,8 +70,8 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
             asked[modality].append(number)
       rows[strategy].append(_describe(statistics, {
           m: np.array(indices, int) for m, indices in asked.items()}, left))
-  return report.markdown([['asked for by', *_COLUMNS]] + [
-      [name] + [report.mean_pm_std([seen[c] for seen in of_seeds])
+  return tables.markdown([['asked for by', *_COLUMNS]] + [
+      [name] + [tables.mean_pm_std([seen[c] for seen in of_seeds])
                 for c in _COLUMNS] for name, of_seeds in rows.items()])
 
 
@@ -80,7 +81,8 @@ def _judge(
   """Statistics by modality, and the pool indices `[n]` that they belong to."""
   pools, hidden = build_lib.hide(experiment, seed)
   oracle = build_lib.make_oracle(experiment.config, pools, hidden, seed)
-  rounds = build_lib.rounds(experiment, report.BASELINE, pools, oracle, seed)
+  rounds = build_lib.rounds(
+      experiment, summary_lib.BASELINE, pools, oracle, seed)
   next(rounds)  # zero-shot
   views = loop.make_views(
       next(rounds), experiment.learner, pools, pools.arrived(0))

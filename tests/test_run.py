@@ -19,8 +19,9 @@ import pytest
 from experiments import build
 from experiments import check
 from experiments import diagnose
-from experiments import report
 from experiments import run
+from experiments import summary as summary_lib
+from experiments import tables
 from experiments import workdir
 from experiments.configs import colorswap
 from mmal_jax.acquire import registry
@@ -275,9 +276,9 @@ def test_help_tells_of_all_flags_and_strategies():
 def test_table_of_one_seed_has_no_spread():
   scores = {'random': {'group': np.array([[1., 2., 3.]])},
             'mmal': {'group': np.array([[1., 1., 2.]])}}
-  summary = report.summarise(np.array([0, 10, 20]), scores, 'group')
-  table = report.table(summary)
+  found = summary_lib.summarise(np.array([0, 10, 20]), scores, 'group')
+  table = tables.table(found)
   assert '±' not in table and 'not reached' in table
   assert 'reached by 0 of 1 seeds' in table
-  assert report.curve_table(summary).splitlines()[3].split() == [
+  assert tables.curve_table(found).splitlines()[3].split() == [
       '|', 'mmal', '|', '1.0', '|', '1.0', '|', '2.0', '|']
