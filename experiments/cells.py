@@ -13,8 +13,8 @@ import urllib.parse
 
 import ml_collections
 
-from experiments import build as build_lib
 from experiments import check as check_lib
+from experiments import datasets
 from experiments import records
 from experiments import run as run_lib
 from experiments import workdir as workdir_lib
@@ -117,7 +117,7 @@ def run_here(
   else:
     sections = shared(config, ('dataset', 'text'))
     if data is None or data.sections != sections:
-      data = Data(sections, build_lib.load_data(config, cache_dir))
+      data = Data(sections, datasets.load(config, cache_dir))
   run_lib.run(config, folder, cache_dir, quiet=True,
               data=None if data is None else data.encoded)
   return data

@@ -7,6 +7,7 @@ from typing import Any
 
 import ml_collections
 
+from experiments import annotators
 from experiments import pretrained as pretrained_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
@@ -53,7 +54,7 @@ _KNOWN = {
               'ema', 'clip', 'warmup_fraction', 'pseudo_pairs'),
     'mesh': ('data', 'fsdp'),
     'acquisition': ('coreset_ratio', 'metric'),
-    'oracle': ('name', 'wrong', 'mistake', 'refuse'),
+    'oracle': ('name', 'wrong', 'mistake', 'refuse', *annotators.PEOPLE),
     'stream': ('buffer', 'beyond'),
 }
 
@@ -106,6 +107,9 @@ def check(config: ml_collections.ConfigDict) -> None:
       raise ValueError(f'seeds={list(config.seeds)!r} must be integers within '
                        '[0, 2**32).')
   lookup(oracles_lib.ORACLES, 'oracle', config.oracle.name)
+  if config.oracle.name == 'files' and not config.oracle.get('folder'):
+    raise ValueError('oracle=\'files\' needs a folder for questions and '
+                     'answers: add --config.oracle.folder=DIR.')
   lookup(oracles_lib.MISTAKES, 'oracle.mistake',
          config.oracle.get('mistake', 'uniform'))
   load = lookup(datasets_lib.DATASETS, 'dataset.name', config.dataset.name)

@@ -27,6 +27,7 @@ from absl import flags
 import ml_collections
 import numpy as np
 
+from experiments import annotators
 from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import folders
@@ -54,7 +55,7 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
     raise ValueError(
         f'workdir={str(folder)!r} holds {len(records)} of {expected} rounds; '
         'a finished experiment of at least two rounds a run is needed.')
-  if build_lib.buffer_of(config) is not None or config.get('missing'):
+  if annotators.buffer_of(config) is not None or config.get('missing'):
     raise ValueError('only whole pools with nothing missing can be judged.')
   experiment = build_lib.build(config, cache_dir)
   rows = {name: [] for name in ('all items', *config.strategies)}
@@ -79,8 +80,7 @@ def _judge(
     experiment: build_lib.Experiment, seed: int
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
   """Statistics by modality, and the pool indices `[n]` that they belong to."""
-  pools, hidden = build_lib.hide(experiment, seed)
-  oracle = build_lib.make_oracle(experiment.config, pools, hidden, seed)
+  pools, hidden, oracle = build_lib.annotators_of(experiment, seed)
   rounds = build_lib.rounds(
       experiment, summary_lib.BASELINE, pools, oracle, seed)
   next(rounds)  # zero-shot

@@ -7,7 +7,7 @@ Example:
 Every strategy gets the same warm start, first batch and training budget.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import os
 import pathlib
 import re
@@ -34,11 +34,14 @@ from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate
 from mmal_jax.train import average
 
+# Exit status of a run that waits for people's answers.
+WAITING = 3
 _CONFIGS = os.path.join(os.path.dirname(__file__), 'configs')
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None,
@@ -123,8 +126,7 @@ def run_one(
     counter: compilations.CompilationCounter,
 ) -> dict[str, np.ndarray]:
   """Runs one strategy with one seed; returns its curves by metric."""
-  pools, hidden = build_lib.hide(experiment, seed)
-  oracle = build_lib.make_oracle(experiment.config, pools, hidden, seed)
+  pools, _, oracle = build_lib.annotators_of(experiment, seed)
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
   run = {'strategy': strategy, 'seed': seed}
   rates = {}  # of the round's embedding, items a second by modality
@@ -190,7 +192,7 @@ def run(
     cache_dir: of rendered datasets and warm starts.
     overwrite: replace the experiment that lies in `workdir`.
     resume: take up an unfinished one.
-    data: what `build.load_data` would read, where it is in memory already.
+    data: what `datasets.load` would read, where it is in memory already.
     quiet: show no progress.
   """
   started = time.perf_counter()
@@ -226,11 +228,21 @@ def run(
   return f'{tables.table(summary)}\n\n{tables.curve_table(summary)}'
 
 
+def _or_wait(work: Callable[[], str]) -> str:
+  """Does the work; ends the program where it has to wait for people."""
+  try:
+    return work()
+  except oracle_lib.Waiting as e:
+    print(f'{e}\nGive --overwrite then: rounds are computed anew, and nobody '
+          'is asked twice.')
+    sys.exit(WAITING)
+
+
 def main(argv: Sequence[str]) -> None:
   program.call(
-      lambda: run(
+      lambda: _or_wait(lambda: run(
           configure(), folders.WORKDIR.value, folders.CACHE_DIR.value,
-          overwrite=_OVERWRITE.value, resume=_RESUME.value)
+          overwrite=_OVERWRITE.value, resume=_RESUME.value))
       + f'\nWritten to {folders.WORKDIR.value}.', argv)
 
 

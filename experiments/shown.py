@@ -9,7 +9,7 @@ import matplotlib
 import ml_collections
 import numpy as np
 
-from experiments import build as build_lib
+from experiments import datasets
 from experiments import tables
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
@@ -55,7 +55,7 @@ def load(
     config: ml_collections.ConfigDict, cache_dir: str, seed: int
 ) -> Shown:
   """Reads the dataset and shuffles it as the runs of a seed did."""
-  pool = build_lib.load_raw(config, cache_dir).pool
+  pool = datasets.load_raw(config, cache_dir).pool
   # Only the numbers are of interest, whatever the items are.
   places = np.arange(len(pool), dtype=np.int32)
   numbered = encode.EncodedPairs(

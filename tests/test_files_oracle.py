@@ -70,7 +70,8 @@ def test_a_round_is_written_and_answered(asked):
 
 def test_half_answered_rounds_go_on_and_open_queries_are_asked_again(tmp_path):
   oracle = files.files(tmp_path, people.shown(), enough=0.5)
-  with pytest.raises(oracle_lib.Waiting, match=r'0 of 3 .* 2 are needed.*round_001'):
+  with pytest.raises(
+      oracle_lib.Waiting, match=r'0 of 3 .* 2 are needed.*round_001'):
     _asks(oracle, [1, 2, 3])
   _give(tmp_path, 'a.jsonl', _line('image-2', 4))
   with pytest.raises(oracle_lib.Waiting, match='1 of 3'):

@@ -15,7 +15,16 @@ def asking() -> dict[str, Any]:
           'name': 'exact',
           # Share of the items that are answered wrongly, by a `uniform` draw or
           # a `near` neighbour; share that annotators refuse to answer.
-          'wrong': 0.0, 'mistake': 'uniform', 'refuse': 0.0},
+          'wrong': 0.0, 'mistake': 'uniform', 'refuse': 0.0,
+          # Of `files`: where questions and answers lie, how many likely
+          # counterparts are shown, which share of a round's answers is enough
+          # to go on, how long to wait for it (None: the program ends), how
+          # many people must have answered, and what of their disagreement
+          # (`ask` again, or `majority`).
+          'folder': config_dict.placeholder(str), 'candidates': 10,
+          'enough': 1.0, 'wait_seconds': config_dict.placeholder(float),
+          'people': 1, 'conflicts': 'ask', 'skip_is_refusal': False,
+          'link': False},
       # Share of the pairs that lost one of their items.
       'missing': 0.0,
       # Items of each modality that arrive in a round; None has all at hand.

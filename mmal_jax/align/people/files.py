@@ -65,8 +65,9 @@ def files(
 
   Returns:
     The oracle. It raises `oracle.Waiting` if not enough is answered, and
-    ValueError for what does not fit: every problem of the answers at once, an answer that
-    was changed after it had been accepted, an item that does not exist.
+    ValueError for what does not fit: every problem of the answers at once, an
+    answer that was changed after it had been accepted, an item that does not
+    exist.
 
   Raises:
     TypeError: if items cannot be shown.
