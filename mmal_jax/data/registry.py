@@ -6,6 +6,7 @@ from mmal_jax.data import features
 from mmal_jax.data import karpathy
 from mmal_jax.data import paired_folder
 from mmal_jax.data import synthetic_colorswap
+from mmal_jax.data import synthetic_trio
 from mmal_jax.data import unpaired_folder
 from mmal_jax.data import webdataset
 
@@ -16,6 +17,7 @@ DATASETS = {
     'karpathy': karpathy.load,
     'paired_folder': paired_folder.load,
     'synthetic_colorswap': synthetic_colorswap.load,
+    'synthetic_trio': synthetic_trio.load,
     'unpaired_folder': unpaired_folder.load,
     'webdataset': webdataset.load,
 }
