@@ -31,6 +31,7 @@ from experiments.benchmarks import result
 from experiments.benchmarks import roofline
 from experiments.benchmarks import scaling
 from experiments.benchmarks import step
+from experiments.benchmarks import stream
 from experiments.benchmarks import train
 
 BENCHMARKS = {
@@ -46,6 +47,7 @@ BENCHMARKS = {
     'precision': precision.run,
     'train': train.run,
     'embed': embed.run,
+    'stream': stream.run,
 }
 _OUT = flags.DEFINE_string(
     'out', 'runs/benchmarks', 'Folder for the JSON files, one a benchmark.')
