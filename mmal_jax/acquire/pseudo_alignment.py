@@ -1,27 +1,26 @@
 r"""Who would belong to whom, if the present model were right.
 
-Unlike `matches`, this tells *which* item the best match is, and it lets hubs,
-the items that are near to everything, not win everywhere: CSLS takes from every
-similarity how similar both items are to their neighbourhoods,
+Unlike `matches`, this tells *which* items the best matches are, and it can keep
+hubs, the items that are near to everything, from winning everywhere: CSLS takes
+from every similarity how similar both items are to their neighbourhoods,
 
 .. math::
   \mathrm{csls}(x, y) = 2\, s(x, y) - r(x) - r(y), \qquad
   r(x) = \frac{1}{k} \sum_{y \in N_k(x)} s(x, y).
 """
 
-from collections.abc import Callable
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import nearest as nearest_lib
+from mmal_jax.acquire import tiles
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
 
-_ROWS = 256  # rows of a tile
+_ROWS = 256  # of a tile
 
 
 def best_match(
@@ -42,9 +41,26 @@ def best_match(
     TypeError: for a pool on disk.
     ValueError: for a sharded one.
   """
-  whole.check({'first': view, 'second': other}, 'best_match')
-  return _best(
-      view.pool, other.pool, other.remaining, jnp.zeros(len(other.pool)),
+  index, similarity = best_matches(view, other, 1)
+  return index[:, 0], similarity[:, 0]
+
+
+def best_matches(
+    view: views_lib.View, other: views_lib.View, k: int
+) -> tuple[jax.Array, jax.Array]:
+  """As `best_match`, but the k most similar ones, by falling similarity.
+
+  Args:
+    view: of n items.
+    other: of m items.
+    k: how many.
+
+  Returns:
+    `([n, k] int32, [n, k] float32)`; -1 and -inf where fewer remain.
+  """
+  whole.check({'first': view, 'second': other}, 'best_matches')
+  return _top(
+      view.pool, other.pool, other.remaining, jnp.zeros(len(other.pool)), k,
       view.metric)
 
 
@@ -81,105 +97,51 @@ def csls_mutual(
 
 @functools.partial(jax.jit, static_argnames=('k', 'metric'))
 def _csls_mutual(x, x_remaining, y, y_remaining, k, metric):
+
+  def best(x, y, remaining, mean):
+    # What does not depend on y changes no maximum over y.
+    index, score = _top(x, y, remaining, -0.5 * mean, 1, metric)
+    return index[:, 0], score[:, 0]
+
   x_mean = _neighbourhood(x, y, y_remaining, k, metric)
   y_mean = _neighbourhood(y, x, x_remaining, k, metric)
-  # What does not depend on the other side changes no maximum.
-  partner, score = _best(x, y, y_remaining, -0.5 * y_mean, metric)
-  back, _ = _best(y, x, x_remaining, -0.5 * x_mean, metric)
+  partner, score = best(x, y, y_remaining, y_mean)
+  back, _ = best(y, x, x_remaining, x_mean)
   is_mutual = x_remaining & (partner >= 0) & (
       back[partner] == jnp.arange(len(x)))
   return (jnp.where(is_mutual, partner, -1),
           jnp.where(is_mutual, 2 * score - x_mean, -jnp.inf))
 
 
-@functools.partial(jax.jit, static_argnames='metric')
-def _best(x, y, y_remaining, y_bonus, metric):
-  """The largest similarity plus bonus for each row of x, and where it is."""
-
-  def add(found, similarity, at):
-    index, value = found
-    columns = similarity.shape[1]
-    bonus = jax.lax.dynamic_slice_in_dim(y_bonus, at, columns)
-    # Computed once: rounded otherwise, the maximum would not be found again.
-    similarity = jax.lax.optimization_barrier(similarity + bonus[None])
-    highest = jnp.max(similarity, axis=1)
-    # As `argmax`, which vectorises badly (measured on CPU: 7 times as slow).
-    # Tiles come in the order of their rows: ties stay with the lowest index.
-    place = at + jnp.min(jnp.where(
-        similarity == highest[:, None], jnp.arange(columns)[None], columns),
-        axis=1).astype(jnp.int32)
-    is_better = highest > value
-    return (jnp.where(is_better, place, index),
-            jnp.where(is_better, highest, value))
-
-  none = (jnp.full(len(x), -1, jnp.int32), jnp.full(len(x), -jnp.inf))
-  return fold_similarities(add, none, x, y, y_remaining, metric)
-
-
 def _neighbourhood(x, y, y_remaining, k, metric):
   """`[n]`: the mean of the k largest similarities; 0 where there are none."""
-
-  def add(largest, similarity, at):
-    del at
-    return jax.lax.top_k(
-        jnp.concatenate([largest, similarity], axis=1), k)[0]
-
-  largest = fold_similarities(
-      add, jnp.full((len(x), k), -jnp.inf), x, y, y_remaining, metric)
+  _, largest = _top(x, y, y_remaining, jnp.zeros(len(y)), k, metric)
   is_there = largest > -jnp.inf
   return jnp.sum(largest, axis=1, where=is_there) / jnp.maximum(
       jnp.sum(is_there, axis=1), 1)
 
 
-def fold_similarities(
-    add: Callable[[Any, jax.Array, jax.Array], Any],
-    start: Any,
-    x: jax.Array,
-    y: jax.Array,
-    y_remaining: jax.Array,
-    metric: metric_lib.Metric,
-) -> Any:
-  """Takes all similarities between two sets of rows in, tile by tile.
+@functools.partial(jax.jit, static_argnames=('k', 'metric'))
+def _top(x, y, y_remaining, y_bonus, k, metric):
+  """The k largest of similarity plus bonus for each row, and where they are."""
 
-  Args:
-    add: `(found so far, [rows, columns] float32, index of the first column)` to
-      what is found then; of every row of `x` on its own. Similarities that do
-      not count are -inf.
-    start: pytree of `[n, ...]`, what is found of nothing.
-    x: `[n, d]`.
-    y: `[m, d]`.
-    y_remaining: `[m]` bool; False rows do not count.
-    metric: similarity falls as its distance grows.
+  def top_of(some, some_norms):
+    none = (jnp.full((len(some), k), -1, jnp.int32),
+            jnp.full((len(some), k), -jnp.inf))
 
-  Returns:
-    As `start`.
-  """
-  n, m = len(x), len(y)
-  rows, columns = min(_ROWS, n), min(nearest_lib.tile_rows(), m)
-  x_norms, y_norms = metric.norms(x), metric.norms(y)
+    def add(found, first, fresh, part, norms, remaining, bonus):
+      score = bonus[None] + metric.similarity_at_zero - metric.distances(
+          metric_lib.dots(some, part), some_norms, norms)
+      score = jnp.where((fresh & remaining)[None], score, -jnp.inf)
+      # Tiles come in the order of their rows: ties stay with the lowest index.
+      index, best = found
+      best, places = jax.lax.top_k(jnp.concatenate([best, score], axis=1), k)
+      before = jnp.take_along_axis(index, jnp.minimum(places, k - 1), axis=1)
+      return jnp.where(places < k, before, first + places - k), best
 
-  def fold_rows(i, found):
-    # The last tile reaches back into the one before, and finds the same again.
-    first = jnp.minimum(i * rows, n - rows)
-    some, some_norms, nothing = jax.tree.map(
-        lambda a: jax.lax.dynamic_slice_in_dim(a, first, rows),
-        (x, x_norms, start))
+    index, score = tiles.fold_tiles(
+        add, none, nearest_lib.tile_rows(), y, metric.norms(y), y_remaining,
+        y_bonus)
+    return jnp.where(score > -jnp.inf, index, -1), score
 
-    def fold_columns(j, part_found):
-      at = jnp.minimum(j * columns, m - columns)
-      part, part_norms, remaining = (
-          jax.lax.dynamic_slice_in_dim(a, at, columns)
-          for a in (y, y_norms, y_remaining))
-      # Not to count twice.
-      fresh = remaining & (jnp.arange(columns) + at >= j * columns)
-      similarity = metric.similarity_at_zero - metric.distances(
-          metric_lib.dots(some, part), some_norms, part_norms)
-      return add(
-          part_found, jnp.where(fresh[None], similarity, -jnp.inf), at)
-
-    part_found = jax.lax.fori_loop(0, -(-m // columns), fold_columns, nothing)
-    return jax.tree.map(
-        lambda a, b: jax.lax.dynamic_update_slice_in_dim(a, b, first, 0),
-        found, part_found)
-
-  return jax.lax.fori_loop(0, -(-n // rows), fold_rows, start)
+  return tiles.map_tiles(top_of, _ROWS, x, metric.norms(x))

@@ -4,10 +4,17 @@ import functools
 
 from mmal_jax.acquire import uncertainty
 from mmal_jax.acquire import views
+from mmal_jax.acquire.strategies import badge
+from mmal_jax.acquire.strategies import cluster_margin
 from mmal_jax.acquire.strategies import coreset
+from mmal_jax.acquire.strategies import facility
+from mmal_jax.acquire.strategies import kmeans
 from mmal_jax.acquire.strategies import margin
 from mmal_jax.acquire.strategies import mmal
+from mmal_jax.acquire.strategies import probcover
 from mmal_jax.acquire.strategies import random
+from mmal_jax.acquire.strategies import similarity
+from mmal_jax.acquire.strategies import typiclust
 
 STRATEGIES: dict[str, views.Strategy] = {
     'mmal': mmal.mmal,
@@ -18,6 +25,15 @@ STRATEGIES: dict[str, views.Strategy] = {
         margin.margin, uncertainty=uncertainty.LEAST_CONFIDENCE),
     'entropy': functools.partial(
         margin.margin, uncertainty=uncertainty.ENTROPY),
+    # Strategies for one modality, on one of the unpaired pools.
+    'badge': badge.badge,
+    'cluster_margin': cluster_margin.cluster_margin,
+    'facility': facility.facility,
+    'kmeans': kmeans.kmeans,
+    'probcover': probcover.probcover,
+    'typiclust': typiclust.typiclust,
+    'similarity': similarity.similarity,
+    'dissimilarity': functools.partial(similarity.similarity, lowest=True),
     # The method without stage 3, without stage 2, with other scores in 3.
     'mmal_no_uncertainty': functools.partial(mmal.mmal, coreset_ratio=1.0),
     'mmal_no_coreset': functools.partial(margin.margin, modality='gap'),
