@@ -37,6 +37,7 @@ from mmal_jax.train import freeze
 from mmal_jax.train import losses
 from mmal_jax.train import optimizer as optimizer_lib
 from mmal_jax.train import step as step_lib
+from mmal_jax.train import unaligned as unaligned_lib
 from mmal_jax.train import warm_start as warm_start_lib
 
 
@@ -144,8 +145,11 @@ def make_learner(
       frozen=frozen, lr_factors=factors, ema=train.get('ema', 0.0))
   return step_lib.Learner(
       graphdef, optimizer, train.batch_size, train.shift,
-      losses.LOSSES[loss](mesh), frozen,
-      train.get('parts', 1), mesh)
+      losses.LOSSES[loss](mesh), frozen, train.get('parts', 1), mesh,
+      unaligned_lib.Unaligned(
+          train.unaligned, train.get('unaligned_size', 128),
+          train.get('unaligned_temperature', 0.05))
+      if train.get('unaligned', 0.0) else None)
 
 
 def initial_state(

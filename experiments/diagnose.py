@@ -35,7 +35,7 @@ from experiments import program
 from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
-from mmal_jax import loop
+from mmal_jax import observe
 from mmal_jax.evaluate import queries as queries_lib
 
 flags.adopt_module_key_flags(folders)  # --help tells of them.
@@ -84,7 +84,7 @@ def _judge(
   rounds = build_lib.rounds(
       experiment, summary_lib.BASELINE, pools, oracle, seed)
   next(rounds)  # zero-shot
-  views = loop.make_views(
+  views = observe.make_views(
       next(rounds), experiment.learner, pools, pools.arrived(0))
   left = {m: np.flatnonzero(view.remaining) for m, view in views.items()}
   embeddings = {m: np.asarray(view.pool)[left[m]] for m, view in views.items()}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmal_jax import loop
+from mmal_jax import observe
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry
 from mmal_jax.align import stream
@@ -48,9 +48,9 @@ def test_what_is_aligned_already_is_not_offered_in_its_buffer(tiny_run):
 def test_aligned_rows_are_embedded_wherever_they_lie(tiny_run):
   states = list(tiny_run.rounds('random', source=_stream(tiny_run)))
   source = _stream(tiny_run)
-  views = loop.make_views(
+  views = observe.make_views(
       states[3], tiny_run.learner, source, source.arrived(3))
-  whole = loop.make_views(
+  whole = observe.make_views(
       states[3], tiny_run.learner, tiny_run.pools, tiny_run.pools.arrived(3))
   for modality, view in views.items():
     mask = np.asarray(view.aligned_mask)

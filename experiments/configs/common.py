@@ -38,3 +38,14 @@ def asking() -> dict[str, Any]:
           'text': config_dict.placeholder(float), 'spread': 0.0,
           'budget': config_dict.placeholder(float)},
   }
+
+
+def learning_from_the_unaligned() -> dict[str, Any]:
+  """Values of `train` for what a step learns beside the answers; all off."""
+  return {
+      # So many pairs that the model takes to belong together join the training
+      # for each that is known.
+      'pseudo_pairs': 0.0,
+      # Weight of a loss of unaligned items against the counterparts of those
+      # they resemble; items a step; temperature of the resemblance.
+      'unaligned': 0.0, 'unaligned_size': 128, 'unaligned_temperature': 0.05}

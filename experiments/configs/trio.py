@@ -21,8 +21,8 @@ def get_config() -> ml_collections.ConfigDict:
       'train': {
           # Sounds must not be shifted: their pitch is what they say.
           'steps_per_round': 200, 'batch_size': 64, 'peak_lr': 3e-3,
-          'weight_decay': 0.5, 'shift': 0, 'restart': True,
-          'pseudo_pairs': 0.0},
+          'weight_decay': 0.5, 'shift': 0, 'restart': True}
+      | common.learning_from_the_unaligned(),
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1, 2, 3, 4),
       'rounds': 4,
