@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from experiments import build
+from experiments import datasets
 from experiments import records
 from experiments import report
 from experiments import shown
@@ -175,13 +175,17 @@ def test_costs_that_differ_are_compared_where_all_have_been(tmp_path, config):
 @pytest.mark.parametrize('missing', [0.0, 0.3])
 def test_what_is_shown_is_what_was_hidden(tmp_path, config, missing):
   config.missing = missing
-  data = build.load_data(config, '')
+  data = datasets.load(config, '')
   hidden_pools, hidden = pools.hide_pairing(data.pool, 5, missing)
   found = shown.load(config, '', 5)
   for modality, items in hidden_pools.items.items():
     assert len(found.rows[modality]) == len(items)
     np.testing.assert_array_equal(
         items.values, found.items[modality][found.rows[modality]])
+  with mock.patch.object(datasets, 'load_raw') as load:
+    load.return_value.pool = schema.Loose({'text': ['a', 'b'], 'sound': 'xyz'})
+    loose = shown.load(config, '', 5)
+  assert loose.text('text', 1) == 'b' and len(loose.rows['sound']) == 3
   image, text = next(pair for pair in hidden.tuples if min(pair) >= 0)
   assert found.text('image', image) == found.text('text', text)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from experiments import cells
+from experiments import datasets
 from experiments import records
 from experiments import run
 from experiments import sweep
@@ -183,7 +184,6 @@ def test_cells_have_configs_of_their_own():
 
 def test_data_is_read_once_for_all_cells_that_share_it(data, tmp_path):
   read = []
-  load = cells.build_lib.load_data
   config = features.get_config()
   config.dataset.images = str(data / 'image.npy')
   config.dataset.texts = str(data / 'text.npy')
@@ -197,7 +197,7 @@ def test_data_is_read_once_for_all_cells_that_share_it(data, tmp_path):
           for found in read] == [0] * 20 + [20] * 20
   np.testing.assert_array_equal(
       read[20].pool.items['image'].values,
-      load(cell.config, '').pool.items['image'].values)
+      datasets.load(cell.config, '').pool.items['image'].values)
 
 
 @pytest.fixture(name='stub')
