@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Mapping, Sequence
+import copy
 import itertools
 import json
 import pathlib
@@ -77,7 +78,7 @@ def product(
   """
   cells = {}
   for values in itertools.product(*settings.values()):
-    changed = ml_collections.ConfigDict(config)
+    changed = copy.deepcopy(config)  # The constructor shares sections.
     texts = [f'{key}={records.as_text(_put(changed, key, value))}'
              for key, value in zip(settings, values)]
     for seed, strategy in itertools.product(config.seeds, config.strategies):
@@ -85,7 +86,7 @@ def product(
           '-'.join([strategy, *texts, f'seed{seed}']), safe='@=+')
       if name in cells:
         raise ValueError(f'the sweep has {name} twice.')
-      one = ml_collections.ConfigDict(changed)
+      one = copy.deepcopy(changed)
       one.strategies, one.seeds = (strategy,), (seed,)
       check_lib.check(one)
       cells[name] = Cell(name, one)

@@ -80,5 +80,6 @@ def modalities(
     axis.grid(alpha=0.3)
   axes[0, 0].legend()
   axes[-1, 0].set_xlabel('round')
+  axes[-1, 0].xaxis.get_major_locator().set_params(integer=True)
   figure.savefig(path, dpi=150)
   plt.close(figure)

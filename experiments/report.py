@@ -17,6 +17,7 @@ from absl import flags
 import ml_collections
 
 from experiments import cache
+from experiments import out as out_lib
 from experiments import plot
 from experiments import program
 from experiments import records as records_lib
@@ -29,8 +30,6 @@ from mmal_jax.evaluate import evaluate
 _WORKDIRS = flags.DEFINE_list(
     'workdirs', None,
     'Folders of finished experiments or sweeps, with commas between them.')
-_OUT = flags.DEFINE_string(
-    'out', None, 'Folder of the report; an earlier one there is replaced.')
 BASELINE = flags.DEFINE_string(
     'baseline', summary_lib.BASELINE,
     'Strategy that the others are compared with, in the same settings; or one '
@@ -49,6 +48,7 @@ SHOW = flags.DEFINE_string(
 SHOW_SEED = flags.DEFINE_integer(
     'show_seed', None, 'Seed whose queries are shown. Default: the first.')
 flags.adopt_module_key_flags(cache)
+flags.adopt_module_key_flags(out_lib)
 
 _REPORT = 'report.md'
 _OURS = (_REPORT, 'summary.json', 'curves.png', 'modalities.png', 'asked.md',
@@ -184,13 +184,13 @@ def from_flags(paths: Sequence[pathlib.Path], out: pathlib.Path) -> str:
 
 
 def _work() -> str:
-  for flag in (_WORKDIRS, _OUT):
+  for flag in (_WORKDIRS, out_lib.OUT):
     if not flag.value:
       raise ValueError(f'--{flag.name} is needed.')
   table = from_flags(
       [pathlib.Path(path) for path in _WORKDIRS.value],
-      pathlib.Path(_OUT.value))
-  return f'{table}\nWritten to {_OUT.value}.'
+      pathlib.Path(out_lib.OUT.value))
+  return f'{table}\nWritten to {out_lib.OUT.value}.'
 
 
 def main(argv: Sequence[str]) -> None:

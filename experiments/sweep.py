@@ -90,9 +90,7 @@ def sweep(
   failed, done = [], 0
   for cell, seconds, error in _run_all(mine, folder, cache_dir, processes):
     done += 1
-    said = f'{seconds:.1f} s'
-    if seconds is None:
-      said = 'was finished'
+    said = 'was finished' if seconds is None else f'{seconds:.1f} s'
     if error is not None:
       failed.append(cell.name)
       text = f'{type(error).__name__}: {error}'

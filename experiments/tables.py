@@ -44,6 +44,10 @@ def comparison_table(summary: dict[str, Any], x: str) -> str:
            'saving seed by seed']]
   for name, entry in summary['strategies'].items():
     row = [name, entry.get('baseline', 'none')]
+    if row[1] == name:  # Nothing is learnt from itself.
+      rows.append([*row, '-', '-', '-', _pm(entry['mean_score'][m], 'ci95'),
+                   '-', '-', '-', *_saving_cells(entry['saving'], '-')])
+      continue
     for key in ('minus_baseline', 'mean_score_minus_baseline'):
       if key == 'mean_score_minus_baseline':
         row.append(_pm(entry['mean_score'][m], 'ci95'))
