@@ -10,16 +10,15 @@ import pytest
 from mmal_jax import loop
 from mmal_jax import observe
 from mmal_jax import sharding
+from mmal_jax.acquire import views as views_lib
 from mmal_jax.align import pseudo
 from mmal_jax.align import reference
 from mmal_jax.align import stream
-from mmal_jax.acquire import views as views_lib
 from mmal_jax.models import partition
 from mmal_jax.train import gradient
 from mmal_jax.train import loss as loss_lib
 from mmal_jax.train import step
 from mmal_jax.train import unaligned
-from tests import tiny
 
 U, B, D, R = 6, 9, 4, 5
 NAMES = ('image', 'text')
