@@ -15,22 +15,25 @@ from tests import reference
 MODALITIES = ('image', 'text')
 
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
+
 def _views(seed=0, n=40, left=30):
+  """What is not left is aligned; always of the same shapes."""
   rng = np.random.default_rng(seed)
   views = {}
   for modality in MODALITIES:
     pool = rng.normal(size=(n, 8)).astype(np.float32)
     pool /= np.linalg.norm(pool, axis=1, keepdims=True)
-    remaining = np.arange(n) < left
+    remaining = jnp.arange(n) < left
     views[modality] = views_lib.View(
-        jnp.asarray(pool), jnp.asarray(remaining), jnp.asarray(pool[left:]),
-        jnp.ones(n - left, bool), logit_scale=jnp.float32(10.0),
+        jnp.asarray(pool), remaining, jnp.asarray(pool), ~remaining, logit_scale=jnp.float32(10.0),
         logit_bias=jnp.float32(-10.0), asked=jnp.int32(len(modality)))
   return views
 
 
 @pytest.mark.parametrize('name', sorted(registry.STRATEGIES))
-@pytest.mark.parametrize('left,batch', [(30, 8), (3, 8), (1, 1)])
+@pytest.mark.parametrize('left,batch', [(30, 8), (3, 8), (1, 8)])
 def test_queries_are_distinct_and_remaining(name, left, batch):
   views = _views(left=left)
   query = registry.STRATEGIES[name](views, batch, jax.random.key(0))
@@ -40,6 +43,19 @@ def test_queries_are_distinct_and_remaining(name, left, batch):
   assert (indices[expected:] == -1).all()
   assert len(set(indices[:expected].tolist())) == expected
   assert np.asarray(views[query.modality].remaining)[indices[:expected]].all()
+
+
+@pytest.mark.parametrize('name', sorted(registry.STRATEGIES))
+def test_copies_and_nothing_aligned(name):
+  views = {
+      m: dataclasses.replace(
+          view, pool=jnp.tile(view.pool[:2], (20, 1)),
+          aligned_mask=jnp.zeros(40, bool))
+      for m, view in _views().items()}
+  indices = np.asarray(
+      registry.STRATEGIES[name](views, 8, jax.random.key(1)).indices)
+  assert len(set(indices.tolist())) == 8
+  assert 0 <= indices.min() and indices.max() < 30
 
 
 @pytest.mark.parametrize('name', sorted(registry.STRATEGIES))
@@ -79,7 +95,8 @@ def test_random_is_uniform():
 def test_mmal_is_the_three_stages():
   views = _views(5)
   plain = {
-      m: [np.asarray(x) for x in (v.pool, v.remaining, v.aligned)]
+      m: [np.asarray(x) for x in (
+          v.pool, v.remaining, v.aligned[v.aligned_mask])]
       for m, v in views.items()}
   gaps = {m: reference.coverage_gap(*v) for m, v in plain.items()}
   modality = max(gaps, key=gaps.get)
@@ -102,9 +119,9 @@ def test_both_modalities_share_a_batch(name):
   views = _views()
   views['text'] = dataclasses.replace(
       views['text'], remaining=jnp.arange(40) < 2)
-  query = registry.find(f'{name}@both')(views, 9, jax.random.key(0))
+  query = registry.find(f'{name}@both')(views, 10, jax.random.key(0))
   assert query.modality[:4] == ('image', 'text', 'image', 'text')
-  assert query.modality[4:] == ('image',) * 5
+  assert query.modality[4:] == ('image',) * 6
   for modality, left in (('image', 30), ('text', 2)):
     mine = [int(i) for m, i in zip(query.modality, query.indices)
             if m == modality]

@@ -33,8 +33,8 @@ def spread(
   def draw(i, carry):
     nearest, left, picks = carry
     largest = jnp.max(nearest, where=left, initial=0.0)
-    # Shares of the largest: squares of small numbers would underflow. Never 0,
-    # so that something is drawn where all distances are.
+    # Relative to the largest, so that the floor is the same at every scale. The
+    # floor lets something be drawn where all distances are 0.
     share = jnp.where(largest > 0, nearest / largest, 1.0)
     share = jnp.where(i == 0, 1.0, jnp.maximum(share, 1e-30))
     lots = jnp.log(share) + jax.random.gumbel(
