@@ -45,8 +45,8 @@ class Data(NamedTuple):
 def parse(values: Sequence[str]) -> dict[str, list[str]]:
   """Values by config key, of `KEY=VALUE,VALUE` each.
 
-  >>> parse(['train.shift=0,2'])
-  {'train.shift': ['0', '2']}
+  >>> parse(['train.shift=0,2', 'rounds+batch=2+10,4+5'])
+  {'train.shift': ['0', '2'], 'rounds+batch': ['2+10', '4+5']}
 
   Raises:
     ValueError: if one is written otherwise, or a key is there twice.
@@ -70,7 +70,8 @@ def product(
 
   Args:
     config: with all strategies and seeds.
-    settings: values by config key, as written.
+    settings: values by config key, as written; of several keys that change
+      together, with + between them, several values with + between them.
 
   Raises:
     ValueError: if a key is not in the config, a value is of another kind or
@@ -79,8 +80,12 @@ def product(
   cells = {}
   for values in itertools.product(*settings.values()):
     changed = copy.deepcopy(config)  # The constructor shares sections.
+    with changed.unlocked():
+      if 'sweep' in changed:
+        del changed.sweep
     texts = [f'{key}={records.as_text(_put(changed, key, value))}'
-             for key, value in zip(settings, values)]
+             for keys, together in zip(settings, values)
+             for key, value in _apart(keys, together)]
     for seed, strategy in itertools.product(config.seeds, config.strategies):
       name = urllib.parse.quote(
           '-'.join([strategy, *texts, f'seed{seed}']), safe='@=+')
@@ -91,6 +96,15 @@ def product(
       check_lib.check(one)
       cells[name] = Cell(name, one)
   return list(cells.values())
+
+
+def _apart(keys: str, values: str) -> list[tuple[str, str]]:
+  """Each of the keys that change together, and its value."""
+  keys_, values_ = keys.split('+'), values.split('+')
+  if len(keys_) != len(values_):
+    raise ValueError(f'set={keys}={values}: {len(keys_)} keys, and '
+                     f'{len(values_)} values.')
+  return list(zip(keys_, values_))
 
 
 def is_finished(folder: pathlib.Path) -> bool:

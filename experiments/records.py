@@ -112,6 +112,17 @@ def baselines(records: Records, name: str) -> dict[str, str]:
   return {label: other for label, other in of.items() if other in records.runs}
 
 
+def common_points(points: Sequence[np.ndarray]) -> np.ndarray:
+  """All points at which any run was measured, up to where the shortest ends.
+
+  >>> common_points([np.array([0, 2, 4]), np.array([0, 3])])
+  array([0, 2, 3])
+  """
+  end = min(of_run[-1] for of_run in points)
+  every = np.unique(np.concatenate(list(points)))
+  return every[every <= end]
+
+
 def curves(
     records: Records, x: str
 ) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]], bool]:
@@ -133,9 +144,7 @@ def curves(
   """
   points = {(label, run.seed): np.array([record[x] for record in run.metrics])
             for label, runs in records.runs.items() for run in runs}
-  end = min(of_run[-1] for of_run in points.values())
-  every = np.unique(np.concatenate(list(points.values())))
-  grid = every[every <= end]
+  grid = common_points(list(points.values()))
   if len(grid) < 2:
     raise ValueError(f'a run has no {x}: there is no curve to draw.')
   first = next(iter(records.runs.values()))[0].metrics[0]['scores']

@@ -28,6 +28,7 @@ from experiments import compilations
 from experiments import folders
 from experiments import plot
 from experiments import program
+from experiments import records
 from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
@@ -37,6 +38,7 @@ from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.data import encode
+from mmal_jax.evaluate import curves as curves_lib
 from mmal_jax.evaluate import evaluate
 from mmal_jax.train import average
 
@@ -124,8 +126,12 @@ def run_one(
     folder: pathlib.Path,
     bar: tqdm.tqdm,
     counter: compilations.CompilationCounter,
-) -> dict[str, np.ndarray]:
-  """Runs one strategy with one seed; returns its curves by metric."""
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+  """Runs one strategy with one seed.
+
+  Returns:
+    Annotations after each round, and by metric the scores there.
+  """
   pools, _, oracle = build_lib.annotators_of(experiment, seed)
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
   run = {'strategy': strategy, 'seed': seed}
@@ -134,10 +140,12 @@ def run_one(
   def report(modality, items, seconds):
     rates[modality] = items / seconds
 
+  points = []
   compiled, started = counter.count, time.perf_counter()
   for state in build_lib.rounds(
       experiment, strategy, pools, oracle, seed, report):
     t, annotations = int(state.round), state.annotations
+    points.append(annotations)
     scores = {name: float(curve[t]) for name, curve in state.scores.items()}
     record = run | {
         'round': t, 'annotations': annotations, 'cost': state.spent,
@@ -161,7 +169,7 @@ def run_one(
     checkpoint.save(
         workdir_lib.model_path(folder, strategy, seed),
         average.averaged(state.params, state.opt_state))
-  return state.scores
+  return np.array(points), state.scores
 
 
 def _asked(state: state_lib.RunState, t: int) -> dict[str, Any]:
@@ -216,12 +224,16 @@ def run(
       for strategy, of_seeds in curves.items():
         of_seeds.append(
             run_one(experiment, strategy, seed, folder, bar, counter))
+  # Not all need have as many answers: refused ones cost, open ones come late.
+  grid = records.common_points([
+      points for of_seeds in curves.values() for points, _ in of_seeds])
   scores = {
-      strategy: {m: np.stack([c[m] for c in of_seeds]) for m in of_seeds[0]}
+      strategy: {m: np.stack([
+          curves_lib.on_grid(grid, points, c[m]) for points, c in of_seeds])
+                 for m in of_seeds[0][1]}
       for strategy, of_seeds in curves.items()}
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
-  summary = summary_lib.summarise(
-      np.arange(config.rounds + 1) * config.batch, scores, headline)
+  summary = summary_lib.summarise(grid, scores, headline)
   summary['seconds'] = time.perf_counter() - started
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   plot.curves(summary, folder / workdir_lib.CURVES)

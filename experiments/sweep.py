@@ -36,8 +36,9 @@ from experiments import run as run_lib
 from experiments import workdir as workdir_lib
 
 _SET = flags.DEFINE_multi_string(
-    'set', [], 'A key of the config and its values, KEY=VALUE,VALUE; may be '
-    'given several times.')
+    'set', [], 'A key of the config and its values, KEY=VALUE,VALUE; or several'
+    ' that change together, KEY+KEY=VALUE+VALUE,VALUE+VALUE. May be given '
+    'several times. Default: what the config says in `sweep`.')
 _PROCESSES = flags.DEFINE_integer(
     'processes', 1, 'Cells to run at a time. Several on one accelerator must '
     'share its memory: see XLA_PYTHON_CLIENT_PREALLOCATE.', lower_bound=1)
@@ -226,9 +227,11 @@ def _work() -> str:
   # As by Ctrl-C, so that no cell goes on alone.
   before = signal.signal(
       signal.SIGTERM, lambda *_: sys.exit('error: stopped'))
+  config = run_lib.configure()
+  settings = cells_lib.parse(_SET.value or config.get('sweep', ()))
   try:
     return sweep(
-        run_lib.configure(), cells_lib.parse(_SET.value), folder,
+        config, settings, folder,
         cache.CACHE_DIR.value, _PROCESSES.value, _shard(_SHARD.value))
   finally:
     signal.signal(signal.SIGTERM, before)

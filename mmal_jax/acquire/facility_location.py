@@ -17,7 +17,11 @@ _AT_ONCE = 128  # items whose gains are brought up to date at a time
 
 @functools.partial(jax.jit, static_argnames=('k', 'points'))
 def select_facilities(
-    view: views_lib.View, k: int, key: jax.Array, points: int = 4096
+    view: views_lib.View,
+    k: int,
+    key: jax.Array,
+    points: int = 4096,
+    costs: jax.Array | None = None,
 ) -> jax.Array:
   r"""k times the item that raises the similarity of all points to the set most.
 
@@ -36,6 +40,7 @@ def select_facilities(
     key: draws the points.
     points: r are so many remaining items, drawn at random; all if no more
       remain.
+    costs: `[n]` float32, by which gains are divided; None where all are equal.
 
   Returns:
     `[k]` int32 pool indices in the order of their choice, ties to the lowest
@@ -58,16 +63,19 @@ def select_facilities(
     return 1.0 - _METRIC.distances(
         metric_lib.dots(some, rows.values), some_norms, rows.norms)
 
-  def gains(some, some_norms, best):
+  prices = jnp.ones(n) if costs is None else costs
+
+  def gains(some, some_norms, some_prices, best):
     raised = jnp.maximum(similarities(some, some_norms) - best[None], 0.0)
-    return jnp.sum(jnp.where(rows.remaining[None], raised, 0.0), axis=1)
+    total = jnp.sum(jnp.where(rows.remaining[None], raised, 0.0), axis=1)
+    return total / some_prices
 
   def work(carry):
     bounds, fresh, left, best, picks, done = carry
     stale = left & ~fresh
     _, at = jax.lax.top_k(
         jnp.where(stale, bounds, -jnp.inf), min(_AT_ONCE, n))
-    now = gains(view.pool[at], norms[at], best)
+    now = gains(view.pool[at], norms[at], prices[at], best)
     bounds = bounds.at[at].set(jnp.where(stale[at], now, bounds[at]))
     fresh = fresh.at[at].set(True)
     pick = jnp.argmax(jnp.where(left, bounds, -jnp.inf)).astype(jnp.int32)
@@ -82,7 +90,7 @@ def select_facilities(
 
   best = jnp.maximum(1.0 - nearest, 0.0)
   bounds = tiles.map_tiles(
-      functools.partial(gains, best=best), _ROWS, view.pool, norms)
+      functools.partial(gains, best=best), _ROWS, view.pool, norms, prices)
   start = (bounds, jnp.ones(n, bool), view.remaining, best,
            jnp.full(k, -1, jnp.int32), jnp.zeros((), jnp.int32))
   return jax.lax.while_loop(

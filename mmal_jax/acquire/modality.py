@@ -9,7 +9,7 @@ import numpy as np
 from mmal_jax.acquire import coverage
 from mmal_jax.acquire import views as views_lib
 
-_RULES = ('gap', 'random', 'alternate', 'both')
+_RULES = ('gap', 'random', 'alternate', 'cheapest', 'both')
 
 
 def coverage_gap(view: views_lib.View) -> jax.Array:
@@ -61,15 +61,16 @@ def choose(
   Args:
     views: by modality.
     rule: `gap` (the paper's stage 1), `random`, `alternate` (the one that was
-      asked about least so far, ties to the first), or a modality's name.
+      asked about least so far), `cheapest` (the one whose remaining items cost
+      least on average), ties to the first, or a modality's name.
     key: for `random`.
 
   Returns:
     The modality.
 
   Raises:
-    ValueError: if `rule` is none of these, or if `alternate` is wanted and
-      views do not tell what was asked.
+    ValueError: if `rule` is none of these, or if views do not tell what was
+      asked, for `alternate`, or what it costs, for `cheapest`.
   """
   if rule == 'gap':
     return select_modality(views)
@@ -79,6 +80,12 @@ def choose(
     if any(view.asked is None for view in views.values()):
       raise ValueError('view.asked=None: modality=\'alternate\' needs it.')
     return min(views, key=lambda m: int(views[m].asked))
+  if rule == 'cheapest':
+    if any(view.costs is None for view in views.values()):
+      raise ValueError('view.costs=None: modality=\'cheapest\' needs them.')
+    means = {m: float(jnp.mean(view.costs, where=view.remaining))
+             for m, view in views.items() if bool(view.remaining.any())}
+    return min(means or views, key=lambda m: means.get(m, 0.0))
   if rule not in views:
     raise ValueError(
         f'modality={rule!r} is none of {", ".join((*_RULES, *views))}.')

@@ -18,6 +18,7 @@ def facility(
     *,
     modality: str = 'random',
     by_reference: bool = False,
+    by_cost: bool = False,
     points: int = 4096,
 ) -> views_lib.Query:
   """Greedy facility location: coverage that counts how many are covered.
@@ -31,7 +32,8 @@ def facility(
     modality: the rule to choose it by (`modality.query`).
     by_reference: whether items are alike by the views' `reference` rows, where
       these are known, instead of by the present embeddings.
-    points: how many of them stand for the pool.
+    by_cost: whether an item has to gain more if it costs more to ask about.
+    points: how many items stand for the pool.
 
   Returns:
     The query.
@@ -56,6 +58,7 @@ def facility(
           view, pool=view.reference, aligned=view.aligned_reference,
           nearest=None)
     key = jax.random.fold_in(key_items, list(views).index(name))
-    return facility_location.select_facilities(view, k, key, points)
+    return facility_location.select_facilities(
+        view, k, key, points, view.costs if by_cost else None)
 
   return modality_lib.query(views, batch, key_modality, modality, select)

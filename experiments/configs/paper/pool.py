@@ -1,0 +1,38 @@
+"""The pool setting: all baselines, the paper's method, and the best of ours.
+
+Each config of this folder is an experiment, for `experiments.sweep`. All but
+one are on the synthetic ColorSwap of the default config, with 600 answers and
+800 training steps a run at most instead of 1000 and 1500.
+"""
+
+from collections.abc import Sequence
+
+import ml_collections
+
+from experiments.configs import colorswap
+
+BASELINES = (
+    'random', 'coreset', 'margin', 'least_confidence', 'entropy', 'badge',
+    'cluster_margin', 'typiclust', 'probcover', 'kmeans', 'similarity')
+
+
+def get_config() -> ml_collections.ConfigDict:
+  return base(BASELINES + ('mmal', 'facility', 'mmal_plus'))
+
+
+def base(
+    strategies: Sequence[str], sweep: Sequence[str] = ()
+) -> ml_collections.ConfigDict:
+  """The config that all experiments of the paper start from.
+
+  Args:
+    strategies: to compare.
+    sweep: settings, as for `experiments.sweep --set`.
+  """
+  config = colorswap.get_config()
+  config.strategies = tuple(strategies)
+  config.seeds = (0, 1, 2, 3, 4)
+  config.rounds, config.batch = 4, 150
+  config.train.steps_per_round = 200
+  config.sweep = tuple(sweep)
+  return config
