@@ -1,17 +1,18 @@
 """From a config to the values that a run is made of."""
 
-from collections.abc import Iterator, Mapping
-import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 import functools
 import inspect
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from absl import logging
 from flax import nnx
 import jax
 import ml_collections
 
+from experiments import annotators
 from experiments import check
+from experiments import datasets
 from experiments import pretrained as pretrained_lib
 from mmal_jax import embed
 from mmal_jax import loop
@@ -20,15 +21,11 @@ from mmal_jax import state as state_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.align import costs as costs_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import pools as pools_lib
-from mmal_jax.align import refusing
-from mmal_jax.align import registry as oracles_lib
 from mmal_jax.align import stream as stream_lib
-from mmal_jax.align import wrong
 from mmal_jax.data import encode
-from mmal_jax.data import registry as datasets_lib
+from mmal_jax.data import schema
 from mmal_jax.data import tokenizer as tokenizer_lib
 from mmal_jax.evaluate import evaluate
 from mmal_jax.models import dual_encoder
@@ -40,6 +37,7 @@ from mmal_jax.train import freeze
 from mmal_jax.train import losses
 from mmal_jax.train import optimizer as optimizer_lib
 from mmal_jax.train import step as step_lib
+from mmal_jax.train import unaligned as unaligned_lib
 from mmal_jax.train import warm_start as warm_start_lib
 
 
@@ -50,30 +48,8 @@ class Experiment(NamedTuple):
   data: encode.EncodedDataset
   learner: step_lib.Learner
   warm: nnx.State | None  # None: every seed starts from a fresh model
+  load_raw: Callable[[], schema.Dataset]  # as it is, for people to see
   pretrained: pretrained_lib.Pretrained | None = None
-
-
-def _arguments(section: ml_collections.ConfigDict) -> dict[str, Any]:
-  return {k: v for k, v in section.to_dict().items() if k != 'name'}
-
-
-def load_data(
-    config: ml_collections.ConfigDict,
-    cache_dir: str,
-    pretrained: pretrained_lib.Pretrained | None = None,
-) -> encode.EncodedDataset:
-  """Reads (or renders) the dataset and encodes it for the model."""
-  load = datasets_lib.DATASETS[config.dataset.name]
-  arguments = _arguments(config.dataset)
-  if config.dataset.name == 'synthetic_colorswap':
-    arguments['data_dir'] = f'{cache_dir}/datasets'
-  if pretrained is None:
-    return encode.encode(load(**arguments), **config.get('text', {}))
-  _, _, tokenizer, preprocess = pretrained
-  if 'preprocess' in inspect.signature(load).parameters:
-    arguments['preprocess'] = preprocess
-  return encode.encode(
-      load(**arguments), tokenizer=tokenizer, preprocess=preprocess)
 
 
 def init_params(
@@ -86,12 +62,22 @@ def init_params(
       modality: jax.ShapeDtypeStruct(items.values.shape[1:], items.values.dtype)
       for modality, items in data.pool.items.items()}
   model = models_lib.MODELS[config.model.name](
-      items, num_tokens, rngs=nnx.Rngs(seed), **_arguments(config.model))
+      items, num_tokens, rngs=nnx.Rngs(seed),
+      **datasets.arguments(config.model))
   return nnx.split(model, nnx.Param)
 
 
-def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
+def build(
+    config: ml_collections.ConfigDict,
+    cache_dir: str,
+    data: encode.EncodedDataset | None = None,
+) -> Experiment:
   """Loads the data and the checkpoint, or trains, or finds, the warm start.
+
+  Args:
+    config: checked.
+    cache_dir: of rendered datasets and warm starts.
+    data: what `datasets.load` would read, where it is in memory already.
 
   Raises:
     ValueError: for a budget beyond the pool, and all that the dataset, the
@@ -101,15 +87,18 @@ def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
       **{'data': 1, 'fsdp': 1} | dict(config.get('mesh') or {}))
   pretrained = None if config.get('init') is None else pretrained_lib.load(
       config)
-  data = load_data(config, cache_dir, pretrained)
-  state_lib.check_budget(
-      config.rounds, config.batch, dict.fromkeys(
-          data.pool.items, len(data.pool)))
-  buffer = buffer_of(config)
-  if buffer is not None and config.rounds * buffer > len(data.pool):
+  load_raw = functools.partial(
+      datasets.load_raw, config, cache_dir,
+      None if pretrained is None else pretrained.preprocess)
+  if data is None:
+    data = datasets.load(config, cache_dir, pretrained)
+  sizes = {m: len(items) for m, items in data.pool.items.items()}
+  state_lib.check_budget(config.rounds, config.batch, sizes)
+  buffer = annotators.buffer_of(config)
+  if buffer is not None and config.rounds * buffer > min(sizes.values()):
     raise ValueError(
         f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
-        f'the pool of {len(data.pool)}.')
+        f'the pool of {min(sizes.values())}.')
   warm_config = dict(config.get('warm_start') or {})
   seed = warm_config.pop('seed', 0)
   if pretrained is None:
@@ -125,15 +114,16 @@ def build(config: ml_collections.ConfigDict, cache_dir: str) -> Experiment:
         config, graphdef, params, mesh, 'softmax' if clip else 'sigmoid')
     # Its parameters are on the device now.
     return Experiment(
-        config, data, learner, params, pretrained._replace(params=None))
+        config, data, learner, params, load_raw,
+        pretrained._replace(params=None))
   learner = make_learner(config, graphdef, params, mesh)
   if data.pretrain is None:
     logging.info('No pretrain split: every seed starts from a fresh model.')
-    return Experiment(config, data, learner, None)
+    return Experiment(config, data, learner, None, load_raw)
   warm = warm_start_lib.warm_start(
       graphdef, params, data.pretrain, seed, **warm_config, mesh=mesh,
       cache_dir=f'{cache_dir}/warm_starts')
-  return Experiment(config, data, learner, warm)
+  return Experiment(config, data, learner, warm, load_raw)
 
 
 def make_learner(
@@ -155,15 +145,18 @@ def make_learner(
       frozen=frozen, lr_factors=factors, ema=train.get('ema', 0.0))
   return step_lib.Learner(
       graphdef, optimizer, train.batch_size, train.shift,
-      losses.LOSSES[loss](mesh), frozen,
-      train.get('parts', 1), mesh)
+      losses.LOSSES[loss](mesh), frozen, train.get('parts', 1), mesh,
+      unaligned_lib.Unaligned(
+          train.unaligned, train.get('unaligned_size', 128),
+          train.get('unaligned_temperature', 0.05))
+      if train.get('unaligned', 0.0) else None)
 
 
 def initial_state(
     experiment: Experiment, sizes: Mapping[str, int], seed: int
 ) -> state_lib.RunState:
   """The state in which a run of one seed starts."""
-  config, data, learner, params, _ = experiment
+  config, data, learner, params, *_ = experiment
   if params is None:
     _, params = init_params(config, data, seed)
     params = partition.place(params, learner.mesh)
@@ -173,45 +166,15 @@ def initial_state(
       config.train.restart)
 
 
-def hide(
+def annotators_of(
     experiment: Experiment, seed: int
-) -> tuple[pools_lib.Pools, pools_lib.Hidden]:
-  """The learner's pools of one seed, and what only the oracle may see."""
+) -> tuple[pools_lib.Pools, pools_lib.Hidden | None, oracle_lib.Oracle]:
+  """The learner's pools of one seed, what is hidden, and who knows it."""
   config = experiment.config
-  pools, hidden = pools_lib.hide_pairing(
-      experiment.data.pool, seed, config.get('missing', 0.0))
-  costs = {name: value for name, value in (config.get('costs') or {}).items()
-           if name != 'budget' and value is not None}
-  if any(costs.values()):
-    pools = dataclasses.replace(
-        pools, costs=costs_lib.draw(pools.sizes, seed, **costs))
-  return pools, hidden
-
-
-def make_oracle(
-    config: ml_collections.ConfigDict,
-    pools: pools_lib.Pools,
-    hidden: pools_lib.Hidden,
-    seed: int,
-) -> oracle_lib.Oracle:
-  """The oracle that `config.oracle` describes."""
-  settings = config.oracle
-  oracle = oracles_lib.ORACLES[settings.name](hidden.tuples, pools.sizes)
-  if settings.get('wrong', 0.0):
-    mistake = oracles_lib.MISTAKES[settings.get('mistake', 'uniform')](
-        pools, seed)
-    oracle = wrong.wrong(oracle, pools.sizes, settings.wrong, mistake, seed)
-  if settings.get('refuse', 0.0):
-    oracle = refusing.refusing(oracle, pools.sizes, settings.refuse, seed)
-  buffer = buffer_of(config)
-  if buffer is not None and not config.stream.get('beyond', True):
-    oracle = stream_lib.within_buffer(oracle, tuple(pools.sizes), buffer)
-  return oracle
-
-
-def buffer_of(config: ml_collections.ConfigDict) -> int | None:
-  """Items that arrive in a round; None where all are at hand."""
-  return (config.get('stream') or {}).get('buffer')
+  pools, hidden = annotators.hide(config, experiment.data.pool, seed)
+  oracle = annotators.make_oracle(
+      config, pools, hidden, seed, experiment.load_raw)
+  return pools, hidden, oracle
 
 
 def rounds(
@@ -224,9 +187,8 @@ def rounds(
 ) -> Iterator[state_lib.RunState]:
   """Starts a run: its states, one a round, as `loop.run_rounds` yields them."""
   config = experiment.config
-  source = pools
-  if buffer_of(config) is not None:
-    source = stream_lib.of_pools(pools, buffer_of(config))
+  buffer = annotators.buffer_of(config)
+  source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
   plan = loop.Plan(
       config.train.steps_per_round, config.train.get('pseudo_pairs', 0.0),
       (config.get('costs') or {}).get('budget'),

@@ -7,6 +7,7 @@ from typing import Any
 
 import ml_collections
 
+from experiments import annotators
 from experiments import pretrained as pretrained_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
@@ -40,7 +41,9 @@ _LEAST_OPTIONAL = {
     'warm_start.weight_decay': 0.0, 'warm_start.shift': 0,
     'train.parts': 1, 'train.ema': 0.0, 'train.clip': 1e-6,
     'train.warmup_fraction': 0.0, 'mesh.data': -1, 'mesh.fsdp': 1,
-    'model.image_size': 1, 'train.pseudo_pairs': 0.0, 'oracle.wrong': 0.0,
+    'model.image_size': 1, 'train.pseudo_pairs': 0.0,
+    'train.unaligned': 0.0, 'train.unaligned_size': 1,
+    'train.unaligned_temperature': 1e-6, 'oracle.wrong': 0.0,
     'oracle.refuse': 0.0, 'missing': 0.0, 'stream.buffer': 1,
     'stream.beyond': 0, 'costs.budget': 0.0,
 }
@@ -50,10 +53,11 @@ _MOST = {'train.ema': 0.999999, 'train.warmup_fraction': 1.0,
 _KNOWN = {
     'train': ('steps_per_round', 'batch_size', 'peak_lr', 'weight_decay',
               'shift', 'restart', 'loss', 'freeze', 'lr_factors', 'parts',
-              'ema', 'clip', 'warmup_fraction', 'pseudo_pairs'),
+              'ema', 'clip', 'warmup_fraction', 'pseudo_pairs', 'unaligned',
+              'unaligned_size', 'unaligned_temperature'),
     'mesh': ('data', 'fsdp'),
     'acquisition': ('coreset_ratio', 'metric'),
-    'oracle': ('name', 'wrong', 'mistake', 'refuse'),
+    'oracle': ('name', 'wrong', 'mistake', 'refuse', *annotators.PEOPLE),
     'stream': ('buffer', 'beyond'),
 }
 
@@ -106,6 +110,9 @@ def check(config: ml_collections.ConfigDict) -> None:
       raise ValueError(f'seeds={list(config.seeds)!r} must be integers within '
                        '[0, 2**32).')
   lookup(oracles_lib.ORACLES, 'oracle', config.oracle.name)
+  if config.oracle.name == 'files' and not config.oracle.get('folder'):
+    raise ValueError('oracle=\'files\' needs a folder for questions and '
+                     'answers: add --config.oracle.folder=DIR.')
   lookup(oracles_lib.MISTAKES, 'oracle.mistake',
          config.oracle.get('mistake', 'uniform'))
   load = lookup(datasets_lib.DATASETS, 'dataset.name', config.dataset.name)

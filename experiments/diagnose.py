@@ -27,13 +27,15 @@ from absl import flags
 import ml_collections
 import numpy as np
 
+from experiments import annotators
 from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import folders
 from experiments import program
-from experiments import report
+from experiments import summary as summary_lib
+from experiments import tables
 from experiments import workdir as workdir_lib
-from mmal_jax import loop
+from mmal_jax import observe
 from mmal_jax.evaluate import queries as queries_lib
 
 flags.adopt_module_key_flags(folders)  # --help tells of them.
@@ -53,7 +55,7 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
     raise ValueError(
         f'workdir={str(folder)!r} holds {len(records)} of {expected} rounds; '
         'a finished experiment of at least two rounds a run is needed.')
-  if build_lib.buffer_of(config) is not None or config.get('missing'):
+  if annotators.buffer_of(config) is not None or config.get('missing'):
     raise ValueError('only whole pools with nothing missing can be judged.')
   experiment = build_lib.build(config, cache_dir)
   rows = {name: [] for name in ('all items', *config.strategies)}
@@ -69,8 +71,8 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
             asked[modality].append(number)
       rows[strategy].append(_describe(statistics, {
           m: np.array(indices, int) for m, indices in asked.items()}, left))
-  return report.markdown([['asked for by', *_COLUMNS]] + [
-      [name] + [report.mean_pm_std([seen[c] for seen in of_seeds])
+  return tables.markdown([['asked for by', *_COLUMNS]] + [
+      [name] + [tables.mean_pm_std([seen[c] for seen in of_seeds])
                 for c in _COLUMNS] for name, of_seeds in rows.items()])
 
 
@@ -78,11 +80,11 @@ def _judge(
     experiment: build_lib.Experiment, seed: int
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
   """Statistics by modality, and the pool indices `[n]` that they belong to."""
-  pools, hidden = build_lib.hide(experiment, seed)
-  oracle = build_lib.make_oracle(experiment.config, pools, hidden, seed)
-  rounds = build_lib.rounds(experiment, report.BASELINE, pools, oracle, seed)
+  pools, hidden, oracle = build_lib.annotators_of(experiment, seed)
+  rounds = build_lib.rounds(
+      experiment, summary_lib.BASELINE, pools, oracle, seed)
   next(rounds)  # zero-shot
-  views = loop.make_views(
+  views = observe.make_views(
       next(rounds), experiment.learner, pools, pools.arrived(0))
   left = {m: np.flatnonzero(view.remaining) for m, view in views.items()}
   embeddings = {m: np.asarray(view.pool)[left[m]] for m, view in views.items()}

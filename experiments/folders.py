@@ -1,15 +1,12 @@
-"""The flags that all programs share: where an experiment and its cache lie."""
-
-import os
+"""The flags of all programs on one experiment: where it and its cache lie."""
 
 from absl import flags
+
+from experiments import cache
 
 WORKDIR = flags.DEFINE_string(
     'workdir', None,
     'Folder of the experiment: metrics, queries, models, summary and curves.',
     required=True)
-CACHE_DIR = flags.DEFINE_string(
-    'cache_dir',
-    os.path.join(os.environ.get('XDG_CACHE_HOME') or
-                 os.path.expanduser('~/.cache'), 'mmal_jax'),
-    'Folder that keeps rendered datasets and warm starts between runs.')
+CACHE_DIR = cache.CACHE_DIR
+flags.adopt_module_key_flags(cache)

@@ -1,4 +1,4 @@
-"""`curves.png`: score against annotations."""
+"""`curves.png` and `modalities.png`."""
 
 import pathlib
 from typing import Any
@@ -6,16 +6,29 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from mmal_jax.evaluate import significance
+
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt  # noqa: E402
 
+_BANDS = {
+    '1 standard deviation': lambda scores: np.std(scores, axis=0, ddof=1),
+    '95 % confidence interval of the mean': significance.half_width,
+}
+STD, CI95 = _BANDS
 
-def curves(summary: dict[str, Any], path: pathlib.Path) -> None:
-  """Draws mean and standard deviation over seeds, and the zero-shot line.
+
+def curves(
+    summary: dict[str, Any], path: pathlib.Path, band: str = STD,
+    x: str = 'annotations',
+) -> None:
+  """Draws means and their spread over seeds, and the zero-shot line.
 
   Args:
-    summary: from `report.summarise`.
+    summary: from `summary.summarise`.
     path: of the PNG.
+    band: `STD` or `CI95`.
+    x: label of the axis.
   """
   metric = summary['headline']
   annotations = summary['annotations']
@@ -25,17 +38,48 @@ def curves(summary: dict[str, Any], path: pathlib.Path) -> None:
     mean = scores.mean(0)
     line, = axes.plot(annotations, mean, marker='o', markersize=3, label=name)
     if len(scores) > 1:
-      std = scores.std(0, ddof=1)
-      axes.fill_between(annotations, mean - std, mean + std,
-                        color=line.get_color(), alpha=0.15, linewidth=0)
+      width = _BANDS[band](scores)
+      # No score lies beyond, however wide the interval of two seeds.
+      axes.fill_between(
+          annotations, np.maximum(mean - width, 0),
+          np.minimum(mean + width, 100), color=line.get_color(), alpha=0.15,
+          linewidth=0)
   zero_shot = np.mean([entry['zero_shot'][metric]['mean']
                        for entry in summary['strategies'].values()])
   axes.axhline(zero_shot, color='grey', linestyle=':', label='zero-shot')
   seeds = len(scores)
-  axes.set(xlabel='annotations', ylabel=f'{metric} (%)',
+  axes.set(xlabel=x, ylabel=f'{metric} (%)',
            title=f'{seeds} seed{"s" if seeds > 1 else ""}'
-           + (', band: 1 standard deviation' if seeds > 1 else ''))
+           + (f', band: {band}' if seeds > 1 else ''))
   axes.legend()
   axes.grid(alpha=0.3)
+  figure.savefig(path, dpi=150)
+  plt.close(figure)
+
+
+def modalities(
+    shares: dict[str, dict[str, np.ndarray]], path: pathlib.Path
+) -> None:
+  """Draws which modality was asked about, round by round.
+
+  Args:
+    shares: from `records.shares`.
+    path: of the PNG.
+  """
+  names = list(next(iter(shares.values())))
+  # Of two modalities one tells of the other.
+  names = names[:1] if len(names) == 2 else names
+  figure, axes = plt.subplots(
+      len(names), figsize=(7, 0.5 + 3 * len(names)), squeeze=False, sharex=True,
+      layout='constrained')
+  for axis, name in zip(axes[:, 0], names):
+    for label, of_label in shares.items():
+      rounds = 1 + np.arange(len(of_label[name]))
+      axis.plot(rounds, of_label[name], marker='o', markersize=3, label=label)
+    axis.set(ylabel=f'queries about {name} (%)', ylim=(-3, 103))
+    axis.grid(alpha=0.3)
+  axes[0, 0].legend()
+  axes[-1, 0].set_xlabel('round')
+  axes[-1, 0].xaxis.get_major_locator().set_params(integer=True)
   figure.savefig(path, dpi=150)
   plt.close(figure)

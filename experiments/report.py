@@ -1,125 +1,201 @@
-"""The closing table, and the numbers behind it."""
+"""Tables and pictures of finished experiments, one or several together.
+
+Example:
+
+  python -m experiments.report --workdirs=runs/a,runs/b --out=runs/report
+
+Folders may hold experiments or sweeps. A strategy that was run under different
+settings is several strategies here, told apart by what differs. Only seeds that
+all of them were run with count; what that leaves out is said.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+import pathlib
 
-import numpy as np
+from absl import app
+from absl import flags
+import ml_collections
 
-from mmal_jax.evaluate import savings as savings_lib
+from experiments import cache
+from experiments import out as out_lib
+from experiments import plot
+from experiments import program
+from experiments import records as records_lib
+from experiments import shown as shown_lib
+from experiments import summary as summary_lib
+from experiments import tables
+from experiments import workdir as workdir_lib
+from mmal_jax.evaluate import evaluate
 
-BASELINE = 'random'
-_WITH_GROUPS = ('group', 'text', 'image', 'mean_r10')
+_WORKDIRS = flags.DEFINE_list(
+    'workdirs', None,
+    'Folders of finished experiments or sweeps, with commas between them.')
+BASELINE = flags.DEFINE_string(
+    'baseline', summary_lib.BASELINE,
+    'Strategy that the others are compared with, in the same settings; or one '
+    'label of the report, settings and all, to compare all with that.')
+METRIC = flags.DEFINE_string(
+    'metric', None, 'Score to compare by. Default: group, or mean_r10 where '
+    'the data has no groups.')
+X = flags.DEFINE_enum(
+    'x', 'annotations', ['annotations', 'cost'],
+    'What a strategy has to save: answers, or what they cost.')
+ASKED = flags.DEFINE_bool(
+    'asked', True, 'Show what was asked; needs the data.')
+SHOW = flags.DEFINE_string(
+    'show', None, 'Label whose queries are shown. Default: the first that is '
+    'no baseline.')
+SHOW_SEED = flags.DEFINE_integer(
+    'show_seed', None, 'Seed whose queries are shown. Default: the first.')
+flags.adopt_module_key_flags(cache)
+flags.adopt_module_key_flags(out_lib)
+
+_REPORT = 'report.md'
+_OURS = (_REPORT, 'summary.json', 'curves.png', 'modalities.png', 'asked.md',
+         'asked.png')
+_MOST_POINTS = 12  # columns of the curve table
 
 
-def summarise(
-    annotations: np.ndarray,
-    scores: dict[str, dict[str, np.ndarray]],
-    headline: str,
-) -> dict[str, Any]:
-  """Everything that `summary.json` holds.
+def write(
+    paths: Sequence[pathlib.Path],
+    out: pathlib.Path,
+    cache_dir: str,
+    baseline: str = summary_lib.BASELINE,
+    metric: str | None = None,
+    x: str = 'annotations',
+    asked: bool = True,
+    show: str | None = None,
+    show_seed: int | None = None,
+) -> str:
+  """Writes the report; returns its main table.
 
   Args:
-    annotations: `[t]` annotations at each point of the curves.
-    scores: by strategy and metric, `[seeds, t]` percentages.
-    headline: the metric whose target counts.
+    paths: of experiments and sweeps, as for `records.read`.
+    out: folder to write to; made if there is none.
+    cache_dir: of rendered datasets.
+    baseline: as for `records.baselines`.
+    metric: to compare by; None for the data's own headline.
+    x: `annotations` or `cost`.
+    asked: whether to show what was asked.
+    show: a label; None for the first that is no baseline.
+    show_seed: its seed; None for the first.
+
+  Raises:
+    ValueError: as `records.read` and `records.curves`, for a `metric`, `show`
+      or `show_seed` that no run has, or if `out` holds what no report wrote.
   """
-  summary = {'headline': headline, 'annotations': annotations, 'strategies': {}}
-  for strategy, by_metric in scores.items():
-    entry = {
-        'final': {m: _mean_std(s[:, -1]) for m, s in by_metric.items()},
-        'zero_shot': {m: _mean_std(s[:, 0]) for m, s in by_metric.items()},
-        'curves': by_metric,
-    }
-    if BASELINE in scores:
-      # Seed by seed: the seeds differ more than the strategies do.
-      entry['minus_baseline'] = {
-          m: _mean_std(s[:, -1] - scores[BASELINE][m][:, -1])
-          for m, s in by_metric.items()}
-    if BASELINE in scores:
-      saving = savings_lib.saving(
-          annotations, by_metric[headline], scores[BASELINE][headline])
-      entry['saving'] = saving._asdict()
-    summary['strategies'][strategy] = entry
-  return summary
+  records = records_lib.read(paths)
+  grid, scores, same = records_lib.curves(records, x)
+  metrics = tuple(next(iter(scores.values())))
+  metric = evaluate.headline(metrics) if metric is None else metric
+  if metric not in metrics:
+    raise ValueError(f'metric={metric!r} is unknown; all runs have '
+                     f'{", ".join(metrics)}.')
+  baselines = records_lib.baselines(records, baseline)
+  run = _run_to_show(records, baselines, show, show_seed)
+  summary = summary_lib.summarise(grid, scores, metric, baselines)
+  notes = list(records.notes)
+  if not baselines:
+    notes.append(f'There is no run of {baseline}: nothing is compared.')
+  if not same:
+    notes.append(f'The runs were not measured at the same {x}: their curves '
+                 'are read off, on straight lines between the points, and end '
+                 f'at {grid[-1]:.7g}, the most that all of them reached.')
+  shown = shown_lib.load(
+      ml_collections.ConfigDict(run.config), cache_dir, run.seed
+  ) if asked else None
+  _prepare(out)
+  shares = records_lib.shares(records)
+  workdir_lib.write(out / 'summary.json', summary | {
+      'x': x, 'seeds': records.seeds, 'query_percent': shares, 'notes': notes})
+  plot.curves(summary, out / 'curves.png', plot.CI95, x)
+  plot.modalities(shares, out / 'modalities.png')
+  link = ''
+  if shown is not None:
+    title = f'What {run.label} asked with seed {run.seed}'
+    shown_lib.write(shown, run.queries, title, out)
+    link = f'[{title}](asked.md), in its first and its last round.'
+  comparison = tables.comparison_table(summary, x)
+  (out / _REPORT).write_text(
+      _markdown(records, summary, comparison, notes, shares, x, link), 'utf-8')
+  return f'{tables.score_table(summary)}\n\n{comparison}'
 
 
-def table(summary: dict[str, Any]) -> str:
-  """Final scores, and annotations saved, as a Markdown table."""
-  headline = summary['headline']
-  strategies = summary['strategies']
-  metrics = list(next(iter(strategies.values()))['final'])
-  shown = metrics
-  if 'group' in metrics:  # All recalls beside them would be too wide to read.
-    shown = [m for m in _WITH_GROUPS if m in metrics]
-  header = (['strategy'] + shown
-            + [f'{headline} - {BASELINE}\'s',
-               f'annotations to reach {BASELINE}\'s final {headline}',
-               'saving', 'saving seed by seed'])
-  first = next(iter(strategies.values()))['zero_shot']
-  rows = [['zero-shot'] + [_pm(first[m]) for m in shown] + ['-'] * 4]
-  for name, entry in strategies.items():
-    rows.append([name] + [_pm(entry['final'][m]) for m in shown]
-                + _difference_cell(entry, headline)
-                + _saving_cells(entry.get('saving')))
-  return markdown([header] + rows)
+def _markdown(records, summary, comparison, notes, shares, x, link) -> str:
+  seeds = records.seeds
+  metric = summary['headline']
+  parts = ['# Report', '\n'.join(f'* {note}' for note in (
+      f'Means over the seeds {", ".join(map(str, seeds))}. ± is half the 95 % '
+      'confidence interval of the mean (Student\'s t).',
+      'Scores are percentages.', *notes)),
+      f'## Scores after {summary["annotations"][-1]:.7g} {x}',
+      tables.score_table(summary),
+      '## Against the baseline', comparison,
+      f'Differences are taken seed by seed. "mean {metric}" is the area under '
+      f'the curve over {x}. p-values are two-sided and not corrected for the '
+      f'number of comparisons; that of all sign flips is at least '
+      f'{2 / 2**len(seeds):.2g} with {len(seeds)} seed(s).',
+      f'## {metric} over {x}', '![curves](curves.png)',
+      tables.curve_table(summary, 'ci95', _MOST_POINTS),
+      '## What was asked about', '![modalities](modalities.png)',
+      _share_table(shares)]
+  return '\n\n'.join([*parts, link]).rstrip() + '\n'
 
 
-def curve_table(summary: dict[str, Any]) -> str:
-  """The headline score at every number of annotations, as Markdown."""
-  headline = summary['headline']
-  rows = [[f'{headline} after'] + [str(a) for a in summary['annotations']]]
-  for name, entry in summary['strategies'].items():
-    curves = entry['curves'][headline]  # [seeds, t]
-    rows.append([name] + [mean_pm_std(scores) for scores in curves.T])
-  return markdown(rows)
+def _share_table(shares) -> str:
+  rounds = max(len(percent) for by_modality in shares.values()
+               for percent in by_modality.values())
+  rows = [['queries in round (%)', 'modality',
+           *(str(1 + t) for t in range(rounds))]]
+  for label, by_modality in shares.items():
+    for modality, percent in by_modality.items():
+      cells = ['-' if p != p else f'{p:.0f}' for p in percent]
+      rows.append([label, modality, *cells, *['-'] * (rounds - len(cells))])
+  return tables.markdown(rows)
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-  """A Markdown table, padded to be read as it is; the first row is the header.
-  """
-  widths = [max(map(len, column)) for column in zip(*rows)]
-  lines = [' | '.join(cell.ljust(width) for cell, width in zip(row, widths))
-           for row in rows]
-  lines.insert(1, ' | '.join('-' * width for width in widths))
-  return '\n'.join(f'| {line} |' for line in lines)
+def _run_to_show(records, baselines, show, seed) -> records_lib.Run:
+  labels = list(records.runs)
+  if show is None:
+    show = next((label for label in labels
+                 if baselines.get(label) != label), labels[0])
+  seed = records.seeds[0] if seed is None else seed
+  for flag, value, known in (
+      ('show', show, labels), ('show_seed', seed, records.seeds)):
+    if value not in known:
+      raise ValueError(f'{flag}={value!r} is none of {known}.')
+  return records.runs[show][records.seeds.index(seed)]
 
 
-def mean_pm_std(values: Sequence[float]) -> str:
-  """`12.3 ± 0.4`; of a single value there is no spread."""
-  return _pm(_mean_std(np.asarray(values)))
+def _prepare(out: pathlib.Path) -> None:
+  out.mkdir(parents=True, exist_ok=True)
+  foreign = sorted({p.name for p in out.iterdir()} - set(_OURS))
+  if foreign:
+    raise ValueError(f'out={str(out)!r} holds {foreign[:3]}, which no report '
+                     'wrote; choose another.')
+  for name in _OURS:  # Nothing of an earlier report may pass for this one's.
+    (out / name).unlink(missing_ok=True)
 
 
-def _mean_std(values: np.ndarray) -> dict[str, float]:
-  spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
-  return {'mean': np.mean(values), 'std': spread}
+def from_flags(paths: Sequence[pathlib.Path], out: pathlib.Path) -> str:
+  """`write` with the program's flags."""
+  return write(paths, out, cache.CACHE_DIR.value, BASELINE.value, METRIC.value,
+               X.value, ASKED.value, SHOW.value, SHOW_SEED.value)
 
 
-def _pm(cell: dict[str, float]) -> str:
-  mean, std = cell['mean'], cell['std']
-  return f'{mean:.1f}' if np.isnan(std) else f'{mean:.1f} ± {std:.1f}'
+def _work() -> str:
+  for flag in (_WORKDIRS, out_lib.OUT):
+    if not flag.value:
+      raise ValueError(f'--{flag.name} is needed.')
+  table = from_flags(
+      [pathlib.Path(path) for path in _WORKDIRS.value],
+      pathlib.Path(out_lib.OUT.value))
+  return f'{table}\nWritten to {out_lib.OUT.value}.'
 
 
-def _difference_cell(entry: dict[str, Any], headline: str) -> list[str]:
-  if 'minus_baseline' not in entry:
-    return ['-']
-  cell = entry['minus_baseline'][headline]
-  return [('+' if cell['mean'] > 0 else '') + _pm(cell)]
+def main(argv: Sequence[str]) -> None:
+  program.call(_work, argv)
 
 
-def _saving_cells(saving: dict[str, Any] | None) -> list[str]:
-  if saving is None:
-    return [f'no {BASELINE} run'] + ['-'] * 2
-  per_seed, reached = saving['per_seed'], saving['reached']
-  if np.isnan(saving['needed']):
-    cells = ['not reached', '-']
-  elif np.isnan(saving['percent']):
-    cells = [f'{saving["needed"]:.0f}', f'undefined: {BASELINE} did not rise']
-  else:
-    cells = [f'{saving["needed"]:.0f}', f'{saving["percent"]:.0f} %']
-  if not reached.all():
-    # A mean over the seeds that got there alone would flatter.
-    of_seeds = f'reached by {reached.sum()} of {len(reached)} seeds'
-  else:
-    of_seeds = ('undefined' if np.isnan(per_seed).any()
-                else mean_pm_std(per_seed) + ' %')
-  return cells + [of_seeds]
+if __name__ == '__main__':
+  app.run(main)

@@ -7,7 +7,7 @@ Example:
 Every strategy gets the same warm start, first batch and training budget.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import os
 import pathlib
 import re
@@ -28,15 +28,20 @@ from experiments import compilations
 from experiments import folders
 from experiments import plot
 from experiments import program
-from experiments import report
+from experiments import summary as summary_lib
+from experiments import tables
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import registry as oracles_lib
+from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate
 from mmal_jax.train import average
 
+# Exit status of a run that waits for people's answers.
+WAITING = 3
 _CONFIGS = os.path.join(os.path.dirname(__file__), 'configs')
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None,
@@ -121,8 +126,7 @@ def run_one(
     counter: compilations.CompilationCounter,
 ) -> dict[str, np.ndarray]:
   """Runs one strategy with one seed; returns its curves by metric."""
-  pools, hidden = build_lib.hide(experiment, seed)
-  oracle = build_lib.make_oracle(experiment.config, pools, hidden, seed)
+  pools, _, oracle = build_lib.annotators_of(experiment, seed)
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
   run = {'strategy': strategy, 'seed': seed}
   rates = {}  # of the round's embedding, items a second by modality
@@ -170,16 +174,35 @@ def _asked(state: state_lib.RunState, t: int) -> dict[str, Any]:
       'answers': state.answers[t, there]}
 
 
-def run(config: Any) -> str:
-  """Runs the whole experiment; returns the closing tables."""
+def run(
+    config: Any,
+    workdir: str | os.PathLike[str],
+    cache_dir: str,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    data: encode.EncodedDataset | None = None,
+    quiet: bool = False,
+) -> str:
+  """Runs the whole experiment; returns the closing tables.
+
+  Args:
+    config: checked.
+    workdir: where all is written.
+    cache_dir: of rendered datasets and warm starts.
+    overwrite: replace the experiment that lies in `workdir`.
+    resume: take up an unfinished one.
+    data: what `datasets.load` would read, where it is in memory already.
+    quiet: show no progress.
+  """
   started = time.perf_counter()
-  workdir_lib.check(
-      folders.WORKDIR.value, overwrite=_OVERWRITE.value, resume=_RESUME.value)
+  workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
   counter = compilations.CompilationCounter()
-  print('Preparing data and warm start ...', file=sys.stderr, flush=True)
-  experiment = build_lib.build(config, folders.CACHE_DIR.value)
+  if not quiet:
+    print('Preparing data and warm start ...', file=sys.stderr, flush=True)
+  experiment = build_lib.build(config, cache_dir, data)
   # Not before: what was refused up to here has cost no earlier result.
-  folder = workdir_lib.claim(folders.WORKDIR.value)
+  folder = workdir_lib.claim(workdir)
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
   if experiment.data.tokenizer is not None:
     save = experiment.data.tokenizer.save
@@ -187,7 +210,8 @@ def run(config: Any) -> str:
          else str(folder / workdir_lib.TOKENIZER))
   curves = {strategy: [] for strategy in config.strategies}
   total = len(config.seeds) * len(curves) * config.rounds
-  with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True) as bar:
+  with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True,
+                 disable=quiet) as bar:
     for seed in config.seeds:
       for strategy, of_seeds in curves.items():
         of_seeds.append(
@@ -196,17 +220,30 @@ def run(config: Any) -> str:
       strategy: {m: np.stack([c[m] for c in of_seeds]) for m in of_seeds[0]}
       for strategy, of_seeds in curves.items()}
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
-  summary = report.summarise(
+  summary = summary_lib.summarise(
       np.arange(config.rounds + 1) * config.batch, scores, headline)
   summary['seconds'] = time.perf_counter() - started
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   plot.curves(summary, folder / workdir_lib.CURVES)
-  return f'{report.table(summary)}\n\n{report.curve_table(summary)}'
+  return f'{tables.table(summary)}\n\n{tables.curve_table(summary)}'
+
+
+def _or_wait(work: Callable[[], str]) -> str:
+  """Does the work; ends the program where it has to wait for people."""
+  try:
+    return work()
+  except oracle_lib.Waiting as e:
+    print(f'{e}\nGive --overwrite then: rounds are computed anew, and nobody '
+          'is asked twice.')
+    sys.exit(WAITING)
 
 
 def main(argv: Sequence[str]) -> None:
   program.call(
-      lambda: f'{run(configure())}\nWritten to {folders.WORKDIR.value}.', argv)
+      lambda: _or_wait(lambda: run(
+          configure(), folders.WORKDIR.value, folders.CACHE_DIR.value,
+          overwrite=_OVERWRITE.value, resume=_RESUME.value))
+      + f'\nWritten to {folders.WORKDIR.value}.', argv)
 
 
 def _names(argv: Sequence[str], flag: str) -> bool:

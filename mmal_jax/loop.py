@@ -1,6 +1,6 @@
 """The loop: acquire, align, train, evaluate, T times over."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 import dataclasses
 
 import jax
@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmal_jax import embed as embed_lib
+from mmal_jax import observe
 from mmal_jax import state as state_lib
-from mmal_jax.acquire import coverage
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.strategies import random
@@ -74,94 +74,35 @@ def run_rounds(
   Raises:
     ValueError: if training diverges, or a strategy or an oracle names an item
       that it may not.
+    oracle.Waiting: if people have not answered enough yet.
   """
   embedded = None  # of the test
   if state.round == 0:
     state, embedded = _evaluated(state, learner, test, embedded)
     yield state
-  views = None
+  views = spaces = None
   while state.round < len(state.queries):
     key_acquire, key_train = jax.random.split(
         jax.random.fold_in(state.key, int(state.round)))
     choose = random.random if state.round == 0 else strategy
     arrived = source.arrived(int(state.round))
-    views = make_views(
+    views = observe.make_views(
         state, learner, source, arrived, views, plan.metric, report)
+    spaces = observe.spaces(state, learner, source, arrived, views, spaces)
+    views = observe.with_reference(
+        views, state, learner, source, arrived, spaces)
     query = choose(views, state.queries.shape[1], key_acquire)
     state = _asked(state, query, arrived, plan.budget)
     suggest = suggest_lib.suggester(views, arrived.numbers)
     state = _answered(state, oracle, source.sizes, suggest)
-    tuples = _with_pseudo_pairs(state, views, arrived, plan.pseudo_pairs)
-    state = _trained(state, learner, source, tuples, key_train, plan)
+    left = {
+        m: state_lib.remaining(state, m, numbers)
+        for m, numbers in arrived.numbers.items()}
+    tuples = _with_pseudo_pairs(state, views, left, arrived, plan.pseudo_pairs)
+    state = _trained(
+        state, learner, source, arrived, tuples, left, spaces, key_train, plan)
     state, embedded = _evaluated(state, learner, test, embedded)
     yield state
-
-
-def make_views(
-    state: state_lib.RunState,
-    learner: step_lib.Learner,
-    source: pools_lib.Source,
-    arrived: pools_lib.Arrived,
-    before: Mapping[str, views_lib.View] | None = None,
-    metric: metric_lib.Metric = metric_lib.COSINE,
-    report: embed_lib.Report | None = None,
-) -> dict[str, views_lib.View]:
-  """Embeds what has arrived with the present model: all that strategies see.
-
-  Args:
-    state: present.
-    learner: the model's structure.
-    source: of the learner.
-    arrived: of the present round.
-    before: the views of the round before, if there are any: of a source that
-      stays, a modality whose tower is locked is not embedded again, and where
-      embeddings have not changed the distances to the aligned set are brought
-      up to date instead of computed anew.
-    metric: of the views.
-    report: is told how long each embedding took.
-
-  Returns:
-    A view by modality.
-  """
-  views = {}
-  if not source.stays:
-    before = None
-  params = average.averaged(state.params, state.opt_state)
-  # Of parameters on a mesh: to the one device on which the pools are.
-  logit_scale, logit_bias = (
-      jnp.asarray(jax.device_get(x[...]))
-      for x in (params['logit_scale'], params['logit_bias']))
-  for column, (modality, items) in enumerate(arrived.items.items()):
-
-    def embed(items, of=modality, report=None):
-      return embed_lib.embed(
-          learner.graphdef, params, items.values, of, report=report)
-
-    locked = before is not None and not freeze.embeds_anew(
-        modality, params, learner.frozen)
-    embeddings = before[modality].pool if locked else embed(
-        items, report=report)
-    numbers = state.aligned[:, column]
-    if source.stays:
-      aligned = embeddings[jnp.asarray(numbers)]
-    else:
-      # What is aligned may lie in any buffer. Always as many, padded with an
-      # item that is at hand.
-      filler = arrived.numbers[modality][0]
-      aligned = embed(source.fetch(
-          modality, np.where(numbers >= 0, numbers, filler)))
-    left = state_lib.remaining(state, modality, arrived.numbers[modality])
-    costs = None if arrived.costs is None else jnp.asarray(
-        arrived.costs[modality])
-    views[modality] = views_lib.View(
-        pool=embeddings, remaining=jnp.asarray(left), aligned=aligned,
-        aligned_mask=jnp.asarray(numbers >= 0),
-        logit_scale=jnp.exp(logit_scale), logit_bias=logit_bias, costs=costs,
-        metric=metric,
-        asked=jnp.int32(len(state_lib.asked_of(state, modality))))
-    if before is not None:
-      views[modality] = coverage.carried_over(views[modality], before[modality])
-  return views
 
 
 def _asked(state, query, arrived, budget) -> state_lib.RunState:
@@ -192,30 +133,38 @@ def _answered(state, oracle, sizes, suggest) -> state_lib.RunState:
   columns = state.query_modalities[rounds, places]
   answers = np.full(
       (len(rounds), len(state.modalities)), oracle_lib.NONE, np.int32)
+  waiting = []
   for is_new in (False, True):
     for column, modality in enumerate(state.modalities):
       mine = (columns == column) & ((rounds == state.round) == is_new)
       if mine.any():
         numbers = state.queries[rounds[mine], places[mine]]
-        answers[mine] = oracle(modality, numbers, suggest if is_new else None)
+        try:
+          answers[mine] = oracle(
+              modality, numbers, suggest if is_new else None)
+        except oracle_lib.Waiting as e:
+          # Not before all questions of the round have gone out.
+          waiting.append(e)
+  if waiting:
+    raise oracle_lib.Waiting('\n'.join(map(str, waiting)))
   return state_lib.record_answers(state, (rounds, places), answers, sizes)
 
 
-def _with_pseudo_pairs(state, views, arrived, ratio) -> np.ndarray:
+def _with_pseudo_pairs(state, views, left, arrived, ratio) -> np.ndarray:
   """`[k, M]` item numbers of all that a round trains on."""
   count = round(ratio * len(state.filled))
   # A model that has learnt from no answer yet would only teach its own errors.
   if not count or not state.round:
     return state.filled
-  left = {
-      m: dataclasses.replace(view, remaining=jnp.asarray(
-          state_lib.remaining(state, m, arrived.numbers[m])))
-      for m, view in views.items()}
+  remaining = {m: dataclasses.replace(view, remaining=jnp.asarray(left[m]))
+               for m, view in views.items()}
   return np.concatenate([
-      state.filled, pseudo_lib.pairs(left, arrived.numbers, count)])
+      state.filled, pseudo_lib.pairs(remaining, arrived.numbers, count)])
 
 
-def _trained(state, learner, source, tuples, key, plan) -> state_lib.RunState:
+def _trained(
+    state, learner, source, arrived, tuples, left, spaces, key, plan
+) -> state_lib.RunState:
   """Trains on the tuples, of which there may be none yet."""
   params, opt_state = state.params, state.opt_state
   losses = state.losses.copy()
@@ -226,9 +175,17 @@ def _trained(state, learner, source, tuples, key, plan) -> state_lib.RunState:
     size = len(state.aligned) + round(plan.pseudo_pairs * len(state.aligned))
     items, rows = source.hold(tuples)
     padding = np.full((size - len(rows), rows.shape[1]), -1, np.int32)
+    rows = np.concatenate([rows, padding])
+    pool = None
+    if learner.unaligned is not None and all(x.any() for x in left.values()):
+      held = observe.reference_of(state, learner, source, items, spaces)
+      pool = step_lib.Pool(
+          arrived.items, {m: np.flatnonzero(x) for m, x in left.items()},
+          {m: np.asarray(space.rows) for m, space in spaces.items()},
+          {m: held[m][column] for m, column in zip(held, rows.T)})
     params, opt_state, losses[state.round] = step_lib.fit(
-        learner, params, opt_state, key, items,
-        np.concatenate([rows, padding]), len(rows), plan.steps)
+        learner, params, opt_state, key, items, rows, len(tuples), plan.steps,
+        pool)
   return dataclasses.replace(
       state, params=params, opt_state=opt_state, losses=losses,
       round=np.asarray(state.round + 1, np.int32))
@@ -238,8 +195,9 @@ def _evaluated(state, learner, test, before):
   """The state with its scores, and the test's embeddings."""
   params = average.averaged(state.params, state.opt_state)
   known = {} if before is None else {
-      modality: rows for modality, rows in before.items()
-      if not freeze.embeds_anew(modality, params, learner.frozen)}
+      name: rows for name, rows in before.items()
+      if not freeze.embeds_anew(
+          evaluate_lib.modality_of(name), params, learner.frozen)}
   embedded = evaluate_lib.embed_pairs(learner.graphdef, params, test, known)
   scores = evaluate_lib.evaluate(embedded, test)
   return state_lib.record_scores(state, scores), embedded

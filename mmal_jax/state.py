@@ -99,8 +99,8 @@ def check_budget(rounds: int, batch: int, sizes: Mapping[str, int]) -> None:
   if rounds * batch > min(sizes.values()):
     raise ValueError(
         f'a budget of rounds * batch = {rounds} * {batch} = {rounds * batch} '
-        'annotations is beyond the pools of '
-        f'{", ".join(f"{n} of {m}" for m, n in sizes.items())}.')
+        'annotations is beyond the pools: '
+        f'{", ".join(f"{m} has {n}" for m, n in sizes.items())}.')
 
 
 def initial_state(

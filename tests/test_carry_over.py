@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from mmal_jax import embed
-from mmal_jax import loop
+from mmal_jax import observe
 from mmal_jax import sharding
 from mmal_jax.acquire import coverage
 from mmal_jax.acquire import metric as metric_lib
@@ -130,9 +130,9 @@ def test_views_of_towers_that_did_not_change(tiny_run, moved, known):
     second = dataclasses.replace(second, params=_moved(second.params, moved))
   pools = tiny_run.pools
   arguments = tiny_run.learner, pools, pools.arrived(0)
-  before = loop.make_views(first, *arguments)
+  before = observe.make_views(first, *arguments)
   assert all(view.nearest is None for view in before.values())
-  views = loop.make_views(second, *arguments, before)
+  views = observe.make_views(second, *arguments, before)
   assert [m for m in views if views[m].nearest is not None] == known
   for modality in known:
     view = views[modality]
@@ -196,7 +196,7 @@ def test_a_locked_tower_is_embedded_once(tiny_run, monkeypatch):
   assert calls.count('image') == 2
   assert calls.count('text') == 2 * tiny.ROUNDS + 1
   # What was kept is what would have been computed anew.
-  afresh = loop.make_views(
+  afresh = observe.make_views(
       states[-2], locked.learner, locked.pools, locked.pools.arrived(0))
   for modality, view in afresh.items():
     np.testing.assert_array_equal(view.pool, seen[-1][modality].pool)

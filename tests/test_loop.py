@@ -237,7 +237,7 @@ def test_a_budget_beyond_the_pool_is_refused(tiny_run):
         tiny_run.params, (), tiny_run.pools.sizes, ('x',), rounds, batch, seed)
 
   start(10, 4)
-  with pytest.raises(ValueError, match=r'11 \* 4 = 44 .* 40 of image'):
+  with pytest.raises(ValueError, match=r'11 \* 4 = 44 .* image has 40'):
     start(11, 4)
   with pytest.raises(ValueError, match='batch=0 must be at least 1'):
     start(1, 0)

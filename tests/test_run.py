@@ -19,8 +19,9 @@ import pytest
 from experiments import build
 from experiments import check
 from experiments import diagnose
-from experiments import report
 from experiments import run
+from experiments import summary as summary_lib
+from experiments import tables
 from experiments import workdir
 from experiments.configs import colorswap
 from mmal_jax.acquire import registry
@@ -71,8 +72,8 @@ def test_end_to_end(tmp_path, capsys):
   assert {'group', 'text', 'image', 'i2t_r1', 't2i_r10'} <= set(
       metrics[0]['scores'])
   queries = _lines(folder / workdir.QUERIES)
-  assert len(queries) == 2 * 2 * 2 and len(queries[0]['pairs']) == 4
-  firsts = {(q['seed'], q['strategy']): q['pairs']
+  assert len(queries) == 2 * 2 * 2 and len(queries[0]['asked']) == 4
+  firsts = {(q['seed'], q['strategy']): q['asked']
             for q in queries if q['round'] == 1}
   assert firsts[0, 'mmal'] == firsts[0, 'random'] != firsts[7, 'mmal']
   summary = json.loads((folder / workdir.SUMMARY).read_text())
@@ -135,7 +136,7 @@ def test_features_end_to_end(tmp_path, capsys):
   assert "random's final mean_r10" in out
   for metric in ('i2t_r1', 'i2t_r5', 'i2t_r10', 't2i_r1', 't2i_r5', 't2i_r10'):
     assert f' {metric} ' in out
-  assert 'beyond the pools of 48 images' in _error(
+  assert 'beyond the pools: image has 48' in _error(
       tmp_path, *arguments, '--budget=56', '--overwrite', config='features')
 
 
@@ -167,7 +168,7 @@ def test_paths_left_open_are_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize('arguments,what', [
-    (['--strategies=mmal,oracle'], "strategies='oracle' is unknown; known are"),
+    (['--strategies=mmal,oracle'], "strategy='oracle' is unknown; known are"),
     (['--strategies='], 'at least one is needed'),
     (['--strategies=mmal,mmal'], 'none twice'),
     (['--seeds=0,x'], "seeds='0,x' must be integers"),
@@ -189,7 +190,7 @@ def test_paths_left_open_are_asked_for(tmp_path):
     (['--budget=16', '--rounds=3'], 'budget=16 is not rounds=3 * batch=4'),
     (['--config.batch=0', '--budget=8'], 'batch=0 must be'),
     (['--batch=13'], 'rounds * batch = 2 * 13 = 26 annotations is beyond the '
-                     'pools of 24 images and 24 texts'),
+                     'pools: image has 24, text has 24'),
     (['--config.model.patch=5'], 'patch=5 must divide the image size 16x16'),
     (['--config.model.name=mlp', '--config.dataset.skew=-1.0'], 'skew=-1.0'),
     (['stray'], "unknown arguments ['stray']"),
@@ -275,9 +276,9 @@ def test_help_tells_of_all_flags_and_strategies():
 def test_table_of_one_seed_has_no_spread():
   scores = {'random': {'group': np.array([[1., 2., 3.]])},
             'mmal': {'group': np.array([[1., 1., 2.]])}}
-  summary = report.summarise(np.array([0, 10, 20]), scores, 'group')
-  table = report.table(summary)
+  found = summary_lib.summarise(np.array([0, 10, 20]), scores, 'group')
+  table = tables.table(found)
   assert '±' not in table and 'not reached' in table
   assert 'reached by 0 of 1 seeds' in table
-  assert report.curve_table(summary).splitlines()[3].split() == [
+  assert tables.curve_table(found).splitlines()[3].split() == [
       '|', 'mmal', '|', '1.0', '|', '1.0', '|', '2.0', '|']

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import report
+from experiments import tables
 from experiments.benchmarks import timing
 
 
@@ -32,7 +32,7 @@ class Result(NamedTuple):
 def markdown(result: Result) -> str:
   """The table with its title and notes."""
   cells = [[_text(cell) for cell in row] for row in result.rows]
-  table = report.markdown([list(result.columns)] + cells)
+  table = tables.markdown([list(result.columns)] + cells)
   notes = '\n'.join(f'* {note}' for note in result.notes)
   return f'## {result.name}\n\n{table}\n\n{notes}\n'
 

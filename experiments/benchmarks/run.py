@@ -18,6 +18,7 @@ from absl import flags
 from absl import logging
 import jax
 
+from experiments import out
 from experiments import workdir
 from experiments.benchmarks import blocks
 from experiments.benchmarks import devices
@@ -31,6 +32,7 @@ from experiments.benchmarks import result
 from experiments.benchmarks import roofline
 from experiments.benchmarks import scaling
 from experiments.benchmarks import step
+from experiments.benchmarks import stream
 from experiments.benchmarks import train
 
 BENCHMARKS = {
@@ -46,9 +48,10 @@ BENCHMARKS = {
     'precision': precision.run,
     'train': train.run,
     'embed': embed.run,
+    'stream': stream.run,
 }
-_OUT = flags.DEFINE_string(
-    'out', 'runs/benchmarks', 'Folder for the JSON files, one a benchmark.')
+flags.adopt_module_key_flags(out)  # --help tells of it.
+_OUT = 'runs/benchmarks'  # The JSON files, one a benchmark.
 _ONLY = flags.DEFINE_list(
     'only', None, 'Benchmarks to run, with commas between them, out of: '
     f'{", ".join(BENCHMARKS)}. Default: all.')
@@ -63,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
   if unknown or len(argv) > 1:
     sys.exit(f'error: unknown {(unknown + argv[1:])[0]!r}; --only takes '
              f'{", ".join(BENCHMARKS)}.')
-  folder = pathlib.Path(_OUT.value)
+  folder = pathlib.Path(out.OUT.value or _OUT)
   folder.mkdir(parents=True, exist_ok=True)
   for name in names:
     print(f'{name} ...', file=sys.stderr, flush=True)

@@ -24,7 +24,8 @@ def get_config() -> ml_collections.ConfigDict:
           'steps_per_round': 300, 'batch_size': 64, 'peak_lr': 3e-3,
           'weight_decay': 0.5, 'shift': 2,
           # Every round trains the warm start anew on all pairs aligned so far.
-          'restart': True, 'pseudo_pairs': 0.0},
+          'restart': True}
+      | common.learning_from_the_unaligned(),
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1),
       'rounds': 5,

@@ -15,7 +15,16 @@ def asking() -> dict[str, Any]:
           'name': 'exact',
           # Share of the items that are answered wrongly, by a `uniform` draw or
           # a `near` neighbour; share that annotators refuse to answer.
-          'wrong': 0.0, 'mistake': 'uniform', 'refuse': 0.0},
+          'wrong': 0.0, 'mistake': 'uniform', 'refuse': 0.0,
+          # Of `files`: where questions and answers lie, how many likely
+          # counterparts are shown, which share of a round's answers is enough
+          # to go on, how long to wait for it (None: the program ends), how
+          # many people must have answered, and what of their disagreement
+          # (`ask` again, or `majority`).
+          'folder': config_dict.placeholder(str), 'candidates': 10,
+          'enough': 1.0, 'wait_seconds': config_dict.placeholder(float),
+          'people': 1, 'conflicts': 'ask', 'skip_is_refusal': False,
+          'link': False},
       # Share of the pairs that lost one of their items.
       'missing': 0.0,
       # Items of each modality that arrive in a round; None has all at hand.
@@ -29,3 +38,14 @@ def asking() -> dict[str, Any]:
           'text': config_dict.placeholder(float), 'spread': 0.0,
           'budget': config_dict.placeholder(float)},
   }
+
+
+def learning_from_the_unaligned() -> dict[str, Any]:
+  """Values of `train` for what a step learns beside the answers; all off."""
+  return {
+      # So many pairs that the model takes to belong together join the training
+      # for each that is known.
+      'pseudo_pairs': 0.0,
+      # Weight of a loss of unaligned items against the counterparts of those
+      # they resemble; items a step; temperature of the resemblance.
+      'unaligned': 0.0, 'unaligned_size': 128, 'unaligned_temperature': 0.05}

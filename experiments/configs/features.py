@@ -21,8 +21,8 @@ def get_config() -> ml_collections.ConfigDict:
       'model': {'name': 'mlp', 'width': 512, 'embed_dim': 256},
       'train': {
           'steps_per_round': 100, 'batch_size': 256, 'peak_lr': 1e-3,
-          'weight_decay': 0.5, 'shift': 0, 'restart': True,
-          'pseudo_pairs': 0.0},
+          'weight_decay': 0.5, 'shift': 0, 'restart': True}
+      | common.learning_from_the_unaligned(),
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1, 2, 3, 4),
       'rounds': 6,

@@ -26,8 +26,8 @@ def get_config() -> ml_collections.ConfigDict:
           'weight_decay': 1e-4, 'shift': 2},
       'train': {
           'steps_per_round': 300, 'batch_size': 64, 'peak_lr': 3e-3,
-          'weight_decay': 0.5, 'shift': 2, 'restart': True,
-          'pseudo_pairs': 0.0},
+          'weight_decay': 0.5, 'shift': 2, 'restart': True}
+      | common.learning_from_the_unaligned(),
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1),
       'rounds': 6,

@@ -36,7 +36,7 @@ def get_config(dataset: str = 'synthetic_colorswap') -> (
       'text': {'folder': config_dict.placeholder(str)},
       'train': {
           'steps_per_round': 100, 'batch_size': 64, 'peak_lr': 1e-5,
-          'weight_decay': 0.1, 'shift': 0, 'restart': True, 'pseudo_pairs': 0.0,
+          'weight_decay': 0.1, 'shift': 0, 'restart': True,
           # sigmoid, sigmoid_chunked, sigmoid_ring or softmax; None takes the
           # one that the checkpoint was trained with.
           'loss': config_dict.placeholder(str),
@@ -44,7 +44,8 @@ def get_config(dataset: str = 'synthetic_colorswap') -> (
           # with commas between them.
           'freeze': 'none',
           'lr_factors': '',  # as *_tower.*=0.1,*.token.*=0
-          'parts': 1, 'clip': 1.0, 'ema': 0.0, 'warmup_fraction': 0.1},
+          'parts': 1, 'clip': 1.0, 'ema': 0.0, 'warmup_fraction': 0.1}
+      | common.learning_from_the_unaligned(),
       # -1: all devices. Parameters are cut over `fsdp` of them.
       'mesh': {'data': -1, 'fsdp': 1},
       'strategies': ('mmal', 'random'),

@@ -15,9 +15,9 @@ _ROWS = 256  # of a tile
 _AT_ONCE = 128  # items whose gains are brought up to date at a time
 
 
-@functools.partial(jax.jit, static_argnames=('k', 'reference'))
+@functools.partial(jax.jit, static_argnames=('k', 'points'))
 def select_facilities(
-    view: views_lib.View, k: int, key: jax.Array, reference: int = 4096
+    view: views_lib.View, k: int, key: jax.Array, points: int = 4096
 ) -> jax.Array:
   r"""k times the item that raises the similarity of all points to the set most.
 
@@ -34,8 +34,8 @@ def select_facilities(
       cosine whatever its metric: the sum needs one that is not negative.
     k: number of items.
     key: draws the points.
-    reference: the points are so many remaining items, drawn at random; all if
-      no more remain.
+    points: r are so many remaining items, drawn at random; all if no more
+      remain.
 
   Returns:
     `[k]` int32 pool indices in the order of their choice, ties to the lowest
@@ -47,11 +47,11 @@ def select_facilities(
   """
   n = len(view.pool)
   lots = jax.random.uniform(key, (n,))
-  points = views_lib.keep_best(lots, view.remaining, min(reference, n))
+  drawn = views_lib.keep_best(lots, view.remaining, min(points, n))
   norms = _METRIC.norms(view.pool)
-  rows = nearest_lib.Rows(view.pool[points], norms[points], points >= 0)
+  rows = nearest_lib.Rows(view.pool[drawn], norms[drawn], drawn >= 0)
   nearest = nearest_lib.fold(
-      rows, jnp.full(len(points), jnp.inf), view.aligned, view.aligned_mask,
+      rows, jnp.full(len(drawn), jnp.inf), view.aligned, view.aligned_mask,
       _METRIC)
 
   def similarities(some, some_norms):

@@ -25,6 +25,8 @@ STRATEGIES: dict[str, views.Strategy] = {
         margin.margin, uncertainty=uncertainty.LEAST_CONFIDENCE),
     'entropy': functools.partial(
         margin.margin, uncertainty=uncertainty.ENTROPY),
+    # The best of our own.
+    'mmal_plus': functools.partial(facility.facility, by_reference=True),
     # Strategies for one modality, on one of the unpaired pools.
     'badge': badge.badge,
     'cluster_margin': cluster_margin.cluster_margin,

@@ -36,6 +36,10 @@ class View:
     logit_bias: scalar float32 that it adds.
     costs: `[n]` float32, what it costs to ask about each item, above 0; None
       where all cost the same.
+    reference: `[n, r]` rows of norm 1 whose similarity tells what is alike by
+      what was known before any answer (`align.reference`); None where that is
+      what the embeddings tell.
+    aligned_reference: `[a, r]`, the same of the aligned set.
     asked: scalar int32, how many items of this modality were asked about in
       all rounds so far.
     metric: of the distances; static under `jit`.
@@ -52,6 +56,8 @@ class View:
   logit_scale: jax.Array | None = None
   logit_bias: jax.Array | None = None
   costs: jax.Array | None = None
+  reference: jax.Array | None = None
+  aligned_reference: jax.Array | None = None
   asked: jax.Array | None = None
   metric: metric_lib.Metric = dataclasses.field(
       default=metric_lib.COSINE, metadata={'static': True})

@@ -21,6 +21,10 @@ Suggest = Callable[[str, np.ndarray, str, int], np.ndarray]
 Oracle = Callable[[str, np.ndarray, Suggest | None], np.ndarray]
 
 
+class Waiting(Exception):
+  """Not enough queries of the round have been answered; ask again later."""
+
+
 def alone(answers: np.ndarray, column: int) -> np.ndarray:
   """`[q, M]` answers without their counterparts: refused, or none is there.
 

@@ -12,6 +12,7 @@ import tokenizers
 from mmal_jax.data import image_files
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import pretrained_tokenizer
+from mmal_jax.data import prompts as prompts_lib
 from mmal_jax.data import schema
 from mmal_jax.data import tokenizer as tokenizer_lib
 
@@ -43,21 +44,49 @@ class Items:
     return Items(values, self.ids[rows])
 
 
+class EncodedLabelled(NamedTuple):
+  """n images of known classes.
+
+  Attributes:
+    images: n of them.
+    labels: `[n]` int32, into the classes.
+    prompts: c * t texts, as `prompts.of_classes` has them.
+  """
+
+  images: Items
+  labels: np.ndarray
+  prompts: Items
+
+
 @dataclasses.dataclass(frozen=True)
 class EncodedPairs:
-  """n pairs or tuples, row by row; all as in `schema.Pairs`."""
+  """n pairs or tuples, row by row; all as in `schema.Pairs`.
+
+  Attributes:
+    items: by modality, n each.
+    groups: `[n]` int32.
+    labelled: images of known classes, to be classified besides; or None.
+  """
 
   items: Mapping[str, Items]
   groups: np.ndarray
+  labelled: EncodedLabelled | None = None
 
   def __len__(self) -> int:
     return len(self.groups)
 
 
+@dataclasses.dataclass(frozen=True)
+class EncodedLoose:
+  """Items that were never paired; as in `schema.Loose`."""
+
+  items: Mapping[str, Items]
+
+
 class EncodedDataset(NamedTuple):
   """A dataset as arrays; `tokenizer` is None where nothing is a text."""
 
-  pool: EncodedPairs
+  pool: EncodedPairs | EncodedLoose
   test: EncodedPairs
   pretrain: EncodedPairs | None
   tokenizer: Tokenizer | None
@@ -136,13 +165,23 @@ def encode(
       return Items(items, schema.item_ids(items))
     return _encode_images(items, preprocess)
 
-  def encode_pairs(pairs: schema.Pairs) -> EncodedPairs:
-    return EncodedPairs(
-        {name: encode_items(items) for name, items in pairs.items.items()},
-        pairs.groups)
+  def encode_pairs(pairs: schema.Pairs | schema.Loose):
+    items = {name: encode_items(items) for name, items in pairs.items.items()}
+    if isinstance(pairs, schema.Loose):
+      return EncodedLoose(items)
+    return EncodedPairs(items, pairs.groups)
 
+  encoded_test = encode_pairs(test)
+  if dataset.labelled is not None:
+    if to_tokens is None:
+      raise ValueError(f'dataset {dataset.name!r} has classes, but no texts: '
+                       'their prompts need a tokenizer.')
+    labelled = dataset.labelled
+    encoded_test = dataclasses.replace(encoded_test, labelled=EncodedLabelled(
+        encode_items(labelled.images), labelled.labels,
+        encode_items(prompts_lib.of_classes(labelled.classes))))
   return EncodedDataset(
-      encode_pairs(pool), encode_pairs(test),
+      encode_pairs(pool), encoded_test,
       None if pretrain is None else encode_pairs(pretrain), tokenizer)
 
 

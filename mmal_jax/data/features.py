@@ -1,11 +1,13 @@
 """Precomputed features of frozen unimodal encoders: one array a modality."""
 
+from collections.abc import Mapping
 import os
 import pathlib
 
 from absl import logging
 import numpy as np
 
+from mmal_jax.data import parquet_column
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
 
@@ -18,37 +20,48 @@ def load(
     test_split: str = 'test',
     test_fraction: float = 0.2,
     seed: int = 0,
+    others: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> schema.Dataset:
-  """Reads one feature array a modality; row i of both is pair i.
+  """Reads one feature array a modality; row i of all of them is tuple i.
 
   Args:
-    images: `.npy` or `.npz` with an array `[n, d_image]` of floats. An `.npz`
-      holds one array, or has one named `image`.
-    texts: the same with `[n, d_text]`; in an `.npz`, named `text`.
-    split: `.npy` or `.npz` with `[n]` strings that name each row's split.
+    images: `.npy`, `.npz` or `.parquet` with an array `[n, d_image]` of floats.
+      An `.npz` holds one array, or has one named `image`; a Parquet file has a
+      column of lists named `image` or `embedding`, or no other one of lists.
+    texts: the same with `[n, d_text]`; named `text`.
+    split: likewise, `[n]` strings that name each row's split; named `split`.
     pool_split: the string that stands for the pool.
     test_split: the string that stands for the test set. Rows with any other
       are left out, and their number is logged.
     test_fraction: share of rows held out where no `split` is given. Rows with
       the same image features stay together.
     seed: of that division.
+    others: files of further modalities by their names, `audio` for one, by
+      which their arrays and columns are called, too.
 
   Returns:
-    The dataset; it has no groups and no `pretrain`.
+    The dataset, of `image`, `text` and the others; it has no groups and no
+    `pretrain`.
 
   Raises:
     ValueError: if a file cannot be read or shapes do not fit, or for a NaN or
       an infinity, naming the first bad row.
     TypeError: if an array does not hold floats.
   """
-  image_rows = _features(images, 'images', 'image')
-  text_rows = _features(texts, 'texts', 'text')
-  n = len(image_rows)
-  if n != len(text_rows):
-    raise ValueError(
-        f'images has {n} rows and texts has {len(text_rows)}: row i of both '
-        'must be pair i.')
-  ids = schema.item_ids(image_rows)
+  items = {'image': _features(images, 'images', 'image'),
+           'text': _features(texts, 'texts', 'text')}
+  for name, path in (others or {}).items():
+    if name in items:
+      raise ValueError(f'others names {name!r}, which has an argument of its '
+                       'own.')
+    items[name] = _features(path, f'others[{name!r}]', name)
+  n = len(items['image'])
+  for name, rows in items.items():
+    if len(rows) != n:
+      raise ValueError(
+          f'images has {n} rows and {"texts" if name == "text" else name} has '
+          f'{len(rows)}: row i of all must be tuple i.')
+  ids = schema.item_ids(items['image'])
   if split is None:
     is_test = splits_lib.hold_out(
         [(i,) for i in ids.tolist()], test_fraction, seed)
@@ -76,9 +89,8 @@ def load(
           '%d of %d test rows have image features that a pool row has, too.',
           np.count_nonzero(twice), len(twice))
   pool, test = (
-      schema.image_text(
-          image_rows[mask], text_rows[mask],
-          schema.no_groups(np.count_nonzero(mask)))
+      schema.Pairs({name: rows[mask] for name, rows in items.items()},
+                   schema.no_groups(np.count_nonzero(mask)))
       for mask in (is_pool, is_test))
   return schema.Dataset('features', pool, test)
 
@@ -103,9 +115,12 @@ def _features(path, argument: str, key: str) -> np.ndarray:
 
 def _array(path, argument: str, key: str) -> np.ndarray:
   path = pathlib.Path(path)
-  if path.suffix not in ('.npy', '.npz'):
-    raise ValueError(f'{argument}={str(path)!r} must end in .npy or .npz.')
+  if path.suffix not in ('.npy', '.npz', '.parquet'):
+    raise ValueError(
+        f'{argument}={str(path)!r} must end in .npy, .npz or .parquet.')
   try:
+    if path.suffix == '.parquet':
+      return parquet_column.read(path, key, 'embedding')
     # Pickled arrays can run code of whoever made the file: never.
     loaded = np.load(path, allow_pickle=False)
     if isinstance(loaded, np.ndarray):

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,11 +15,68 @@ from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
 
 
+class Source(Protocol):
+  """Where one encoded image is: a `pathlib.Path`, or what acts like one.
+
+  `str` names it in messages.
+
+  Attributes:
+    name: short, for messages.
+  """
+
+  name: str
+
+  def read_bytes(self) -> bytes:
+    """The encoded image, read by any thread; OSError if that fails."""
+
+
+class Part(NamedTuple):
+  """An encoded image inside a larger file, where it stays.
+
+  Attributes:
+    path: of the larger file.
+    name: of the image, for messages.
+    offset: of its first byte.
+    size: in bytes.
+  """
+
+  path: pathlib.Path
+  name: str
+  offset: int
+  size: int
+
+  def __str__(self) -> str:
+    return f'{self.path}:{self.name}'
+
+  def read_bytes(self) -> bytes:
+    """The encoded image; OSError if the file is gone or too short."""
+    with self.path.open('rb') as file:
+      file.seek(self.offset)
+      found = file.read(self.size)
+    if len(found) < self.size:
+      raise OSError(f'{self.path} has been cut.')
+    return found
+
+
+class Encoded(NamedTuple):
+  """An encoded image in memory; `name` is for messages."""
+
+  name: str
+  content: bytes
+
+  def __str__(self) -> str:
+    return self.name
+
+  def read_bytes(self) -> bytes:
+    """The encoded image."""
+    return self.content
+
+
 class ImageFiles:
   """n images as one lazy array.
 
   Attributes:
-    paths: of the n files.
+    paths: of the n files, or other sources.
     preprocess: what is done to each.
     shape: `(n, size, size, 3)`.
     dtype: uint8.
@@ -28,10 +86,12 @@ class ImageFiles:
 
   def __init__(
       self,
-      paths: Iterable[str | os.PathLike[str]],
+      paths: Iterable[str | os.PathLike[str] | Source],
       preprocess: preprocess_lib.Preprocess,
   ):
-    self.paths = tuple(map(pathlib.Path, paths))
+    self.paths = tuple(
+        pathlib.Path(path) if isinstance(path, (str, os.PathLike)) else path
+        for path in paths)
     self.preprocess = preprocess
     size = preprocess.size
     self.shape = (len(self.paths), size, size, 3)
@@ -117,9 +177,24 @@ class ImageFiles:
   def _decode(self, row: int, out: np.ndarray) -> None:
     path = self.paths[row]
     try:
-      out[0] = self.preprocess.apply(images_lib.open_rgb(path))
+      out[0] = self.preprocess.apply(images_lib.open_rgb(content(path)))
     except ValueError as e:
       raise ValueError(f'image {str(path)!r} {e}') from e
+
+
+def content(source: Source) -> bytes | pathlib.Path:
+  """What `images.decode` reads: encoded bytes, or a path where that will do.
+
+  Raises:
+    ValueError: if a larger file cannot be read; not naming `source`, as
+      `images.decode` does not.
+  """
+  if isinstance(source, pathlib.Path):
+    return source
+  try:
+    return source.read_bytes()
+  except OSError as e:
+    raise ValueError(f'cannot be read: {e}') from e
 
 
 def item_ids(files: ImageFiles) -> np.ndarray:
@@ -150,15 +225,19 @@ def digests(files: ImageFiles) -> list[bytes]:
     ValueError: if a file cannot be read, with its path.
   """
   with concurrent.futures.ThreadPoolExecutor() as pool:
-    return list(pool.map(_digest, files.paths))
+    return list(pool.map(digest, files.paths))
 
 
-def _digest(path: pathlib.Path) -> bytes:
+def digest(source: Source) -> bytes:
+  """SHA-256 of one image's encoded bytes.
+
+  Raises:
+    ValueError: if it cannot be read, with its path.
+  """
   try:
-    with path.open('rb') as file:
-      return hashlib.file_digest(file, 'sha256').digest()
+    return hashlib.sha256(source.read_bytes()).digest()
   except OSError as e:
-    raise ValueError(f'image {str(path)!r} cannot be read: {e}') from e
+    raise ValueError(f'image {str(source)!r} cannot be read: {e}') from e
 
 
 def _finish(

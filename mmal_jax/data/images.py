@@ -6,6 +6,7 @@ import os
 import numpy as np
 from PIL import Image
 from PIL import ImageOps
+from PIL import UnidentifiedImageError
 
 FORMATS = ('PNG', 'JPEG', 'WEBP')
 
@@ -41,6 +42,10 @@ def open_rgb(source: bytes | str | os.PathLike[str]) -> Image.Image:
   try:
     with Image.open(file, formats=FORMATS) as image:
       return to_rgb(ImageOps.exif_transpose(image))
+  except UnidentifiedImageError as e:
+    # Pillow's own message is of where the bytes lie in memory.
+    raise ValueError(
+        f'cannot be read as {"/".join(FORMATS)}: it is none of these') from e
   except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
     raise ValueError(f'cannot be read as {"/".join(FORMATS)}: {e}') from e
 

@@ -4,10 +4,8 @@ The table is JSON lines, `{"image": path, "text": ..., "group": optional,
 "split": optional}`, or a CSV with the same columns.
 """
 
-from collections.abc import Iterator
-import concurrent.futures
+from collections.abc import Iterator, Mapping
 import csv
-import hashlib
 import io
 import json
 import os
@@ -16,15 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmal_jax.data import image_files
-from mmal_jax.data import images as images_lib
+from mmal_jax.data import checked_images
 from mmal_jax.data import preprocess as preprocess_lib
+from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
 
 SPLITS = ('pretrain', 'pool', 'test')
 _COLUMNS = ('image', 'text', 'group', 'split')
-_MAX_SHOWN = 50  # lines of problems in one error message
 
 
 class Row(NamedTuple):
@@ -69,54 +66,64 @@ def load(
       numbers.
   """
   folder = pathlib.Path(folder)
-  if preprocess is not None and image_size is not None:
-    raise ValueError(f'image_size={image_size!r} is given, but the model takes '
-                     f'images of {preprocess.size}: leave it out.')
-  image_size = 64 if image_size is None else image_size
-  if image_size < 1:
-    raise ValueError(f'image_size={image_size!r} must be at least 1.')
+  size = checked_images.size_of(image_size, preprocess)
   problems: list[str] = []
-  rows = _check(_read(folder / pairs, problems), folder, problems)
-  pixels = _decoded(rows, image_size, preprocess is None, problems)
-  digests = _digests(pixels)
+  rows = read_table(folder, pairs, problems)
+  problems += _split_problems(rows)
+  pixels = checked_images.decode(first_lines(rows), size, problems)
+  digests = checked_images.digests(pixels)
   problems += _overlaps(rows, digests)
   if not rows and not problems:
     problems.append('it holds no rows.')
-  if problems:
-    hidden = len(problems) - _MAX_SHOWN
-    more = [f'... and {hidden} more.'] if hidden > 0 else []
-    raise ValueError('\n  '.join(
-        [f'{folder / pairs} has {len(problems)} problem(s):']
-        + problems[:_MAX_SHOWN] + more))
+  problems_lib.report(folder / pairs, problems)
   split = _split(rows, digests, test_fraction, seed)
   return schema.Dataset('paired_folder', **{
-      name: _pairs(
+      name: to_pairs(
           [row for row, s in zip(rows, split) if s == name], pixels, preprocess)
       for name in SPLITS if name in split})
 
 
-def _decoded(
-    rows, size: int, keep: bool, problems: list[str]
-) -> dict[pathlib.Path, np.ndarray | None]:
-  """Pixels of every readable file; nothing in their place unless `keep`."""
-  lines: dict[pathlib.Path, int] = {}
+def read_table(
+    folder: pathlib.Path, name: str, problems: list[str]
+) -> list[Row]:
+  """Reads and checks a table, but for its splits; its images are not opened.
+
+  Args:
+    folder: where the table and the images lie.
+    name: of the table.
+    problems: takes a sentence for each thing that is wrong.
+
+  Returns:
+    The sound rows.
+
+  Raises:
+    ValueError: if the file cannot be read or ends in neither `.jsonl` nor
+      `.csv`.
+  """
+  return _check(_read(folder / name, problems), folder, problems)
+
+
+def first_lines(rows: list[Row]) -> dict[pathlib.Path, str]:
+  """Where each image stands first, as `checked_images.decode` wants it."""
+  at: dict[pathlib.Path, str] = {}
   for row in rows:
-    lines.setdefault(row.image, row.line)
+    at.setdefault(row.image, f'line {row.line}')
+  return at
 
-  def decode(path):
-    try:
-      pixels = images_lib.decode(path, size if keep else None)
-      return pixels if keep else np.empty(0, np.uint8)
-    except ValueError as e:
-      return e
 
-  with concurrent.futures.ThreadPoolExecutor() as pool:
-    found = dict(zip(lines, pool.map(decode, lines)))
-  for path, one in found.items():
-    if isinstance(one, ValueError):
-      problems.append(f'line {lines[path]}: image {path.name!r} {one}')
-      found[path] = None
-  return found
+def to_pairs(
+    rows: list[Row],
+    pixels: Mapping[pathlib.Path, np.ndarray],
+    preprocess: preprocess_lib.Preprocess | None,
+) -> schema.Pairs:
+  """Rows as a dataset holds them; the rest as in `checked_images.gather`."""
+  numbers: dict[str, int] = {}
+  groups = [-1 if row.group is None
+            else numbers.setdefault(row.group, len(numbers)) for row in rows]
+  return schema.image_text(
+      checked_images.gather([row.image for row in rows], pixels, preprocess),
+      tuple(row.text for row in rows),
+      np.array(groups, np.int32))
 
 
 def _read(
@@ -155,7 +162,7 @@ def _read(
   for number, line in enumerate(table.split('\n'), 1):
     if line.strip():
       try:
-        fields = json.loads(line, object_pairs_hook=_once)
+        fields = json.loads(line, object_pairs_hook=problems_lib.once)
       except (ValueError, RecursionError) as e:
         problems.append(f'line {number}: bad JSON: {e}')
         continue
@@ -165,28 +172,17 @@ def _read(
         problems.append(f'line {number}: {line.strip()[:40]!r} is no object.')
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-  fields = dict(pairs)
-  if len(fields) < len(pairs):
-    raise ValueError(f'a field stands twice in {[k for k, _ in pairs]}')
-  return fields
-
-
 def _check(numbered, folder, problems: list[str]) -> list[Row]:
   """Keeps the sound rows and says what is wrong with the others."""
   rows, first_line, members = [], {}, {}
   for line, fields in numbered:
     wrong = _wrong_fields(fields)
     if not wrong:
-      path = folder / fields['image']
       try:
-        path = path.resolve()
-        if not path.is_relative_to(folder.resolve()):
-          wrong.append(f'image {fields["image"]!r} lies outside the folder')
-        elif not path.is_file():
-          wrong.append(f'image {fields["image"]!r} does not exist')
-      except (OSError, RuntimeError) as e:  # too long a name, a loop of links
-        wrong.append(f'image {fields["image"][:40]!r} cannot be found: {e}')
+        path = checked_images.find(folder, fields['image'])
+      except ValueError as e:
+        path = folder / fields['image']
+        wrong.append(str(e))
       earlier = first_line.setdefault((path, fields['text']), line)
       if earlier != line:
         wrong.append(f'the same image and text as line {earlier}')
@@ -204,6 +200,11 @@ def _check(numbered, folder, problems: list[str]) -> list[Row]:
       at = ', '.join(str(row.line) for row in group_rows)
       problems.append(
           f'line {at}: group {group!r} must be two rows of the same split.')
+  return rows
+
+
+def _split_problems(rows: list[Row]) -> list[str]:
+  problems = []
   unsplit = [row.line for row in rows if row.split is None]
   if unsplit and len(unsplit) < len(rows):
     problems.append(
@@ -212,20 +213,14 @@ def _check(numbered, folder, problems: list[str]) -> list[Row]:
   if named and not {'pool', 'test'} <= named:
     problems.append(f'the rows\' splits are {sorted(named)}: pool and test are '
                     'both needed.')
-  return rows
+  return problems
 
 
 def _wrong_fields(fields: dict[str, object]) -> list[str]:
   wrong = [f'unknown field {k!r}; known are {_COLUMNS}'
            for k in fields if k not in _COLUMNS]
   for column in ('image', 'text'):
-    value = fields.get(column)
-    if value is None:
-      wrong.append(f'{column!r} is missing')
-    elif not isinstance(value, str) or not value.strip():
-      wrong.append(f'{column!r} is {value!r}, not a text')
-    elif '\0' in value or not _is_unicode(value):
-      wrong.append(f'{column!r} holds a NUL or half a surrogate pair')
+    wrong += problems_lib.of_text(column, fields.get(column))
   group = fields.get('group')
   if isinstance(group, bool) or not isinstance(group, (str, int, type(None))):
     wrong.append(f'\'group\' is {fields["group"]!r}, not a string or integer')
@@ -234,25 +229,8 @@ def _wrong_fields(fields: dict[str, object]) -> list[str]:
   return wrong
 
 
-def _is_unicode(text: str) -> bool:
-  try:
-    text.encode()
-  except UnicodeEncodeError:
-    return False
-  return True
-
-
-def _digests(
-    pixels: dict[pathlib.Path, np.ndarray | None]
-) -> dict[pathlib.Path, str]:
-  """Digests of the files that could be read: copies share theirs."""
-  # Of the files, not of the pixels: once resized, different icons may coincide.
-  return {path: hashlib.sha256(path.read_bytes()).hexdigest()
-          for path, array in pixels.items() if array is not None}
-
-
 def _overlaps(
-    rows: list[Row], digests: dict[pathlib.Path, str]
+    rows: list[Row], digests: dict[pathlib.Path, bytes]
 ) -> list[str]:
   """What is wrong with splits that share an image with the test."""
   tests = {}
@@ -269,7 +247,7 @@ def _overlaps(
 
 
 def _split(
-    rows: list[Row], digests: dict[pathlib.Path, str], test_fraction: float,
+    rows: list[Row], digests: dict[pathlib.Path, bytes], test_fraction: float,
     seed: int,
 ) -> list[str]:
   if rows[0].split is not None:
@@ -278,16 +256,3 @@ def _split(
           for row in rows]
   is_test = splits_lib.hold_out(keys, test_fraction, seed)
   return ['test' if t else 'pool' for t in is_test]
-
-
-def _pairs(rows: list[Row], pixels, preprocess) -> schema.Pairs:
-  digests: dict[str, int] = {}
-  groups = [-1 if row.group is None
-            else digests.setdefault(row.group, len(digests)) for row in rows]
-  images = (
-      np.stack([pixels[row.image] for row in rows]) if preprocess is None
-      else image_files.ImageFiles([row.image for row in rows], preprocess))
-  return schema.image_text(
-      images,
-      tuple(row.text for row in rows),
-      np.array(groups, np.int32))

@@ -37,21 +37,57 @@ def image_text(images: Images, texts: Texts, groups: np.ndarray) -> Pairs:
 
 
 @dataclasses.dataclass(frozen=True)
+class Loose:
+  """Pools of items of which nobody knows what belongs to what.
+
+  Attributes:
+    items: by modality, as in `Pairs`, but of any number each: row i of one has
+      nothing to do with row i of another, and may have no counterpart at all.
+  """
+
+  items: Mapping[str, Images | Texts]
+
+  def __len__(self) -> int:
+    return sum(map(len, self.items.values()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+  """n images of known classes, for zero-shot classification.
+
+  Attributes:
+    images: n of them, as in `Pairs`.
+    labels: `[n]` int32, into `classes`.
+    classes: names as they stand in a prompt, `golden retriever` for one.
+  """
+
+  images: Images
+  labels: np.ndarray
+  classes: tuple[str, ...]
+
+  def __len__(self) -> int:
+    return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
 class Dataset:
   """The splits of one dataset.
 
   Attributes:
     name: the registry's name for it.
-    pool: the pairs to be hidden; the learner sees them as two loose pools.
+    pool: the pairs to be hidden; the learner sees them as two loose pools. Or
+      pools that are loose indeed: then only a person can answer.
     test: held-out pairs, for evaluation only.
     pretrain: pairs that cost nothing (a stand-in for web pre-training), or
       None where there are none: the warm start is then a fresh model.
+    labelled: images of known classes, for evaluation only, or None.
   """
 
   name: str
-  pool: Pairs
+  pool: Pairs | Loose
   test: Pairs
   pretrain: Pairs | None = None
+  labelled: Labelled | None = None
 
 
 def item_ids(items: Texts | Images) -> np.ndarray:

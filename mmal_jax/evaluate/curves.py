@@ -1,4 +1,4 @@
-"""What a curve of scores is worth: annotations needed to reach a score."""
+"""What a curve of scores is worth."""
 
 import numpy as np
 
@@ -30,3 +30,54 @@ def annotations_to_reach(
   rise = (target - scores[i - 1]) / (scores[i] - scores[i - 1])
   step = annotations[i] - annotations[i - 1]
   return float(annotations[i - 1] + rise * step)
+
+
+def mean_score(annotations: np.ndarray, scores: np.ndarray) -> np.ndarray:
+  """Area under each curve over the annotations, divided by their range.
+
+  Between two measured points the curve is taken for a straight line.
+
+  >>> float(mean_score(np.array([0, 100, 200]), np.array([5, 10, 20])))
+  11.25
+
+  Args:
+    annotations: `[t]` rising numbers, at least two.
+    scores: `[..., t]` the score at each.
+
+  Returns:
+    `[...]` float64, in the scores' own unit.
+
+  Raises:
+    ValueError: if there is but one point.
+  """
+  if len(annotations) < 2:
+    raise ValueError(f'a curve of {len(annotations)} point(s) has no area.')
+  area = np.trapezoid(np.asarray(scores, float), annotations, axis=-1)
+  return area / (annotations[-1] - annotations[0])
+
+
+def on_grid(
+    grid: np.ndarray, annotations: np.ndarray, scores: np.ndarray
+) -> np.ndarray:
+  """Reads a curve off at other numbers of annotations.
+
+  Rounds without an answer leave several scores at one number; the last counts.
+
+  Args:
+    grid: `[g]` numbers within those measured.
+    annotations: `[t]` numbers that never fall.
+    scores: `[t]` the score at each.
+
+  Returns:
+    `[g]` float64, on the straight lines between the points.
+
+  Raises:
+    ValueError: if the grid reaches beyond the curve.
+  """
+  annotations, scores = np.asarray(annotations), np.asarray(scores, float)
+  if np.min(grid) < annotations[0] or np.max(grid) > annotations[-1]:
+    raise ValueError(
+        f'the grid from {np.min(grid)} to {np.max(grid)} is not within the '
+        f'curve from {annotations[0]} to {annotations[-1]}.')
+  last = np.append(annotations[1:] != annotations[:-1], True)
+  return np.interp(grid, annotations[last], scores[last])

@@ -8,8 +8,13 @@ import numpy as np
 
 from mmal_jax import embed as embed_lib
 from mmal_jax.data import encode
+from mmal_jax.data import prompts as prompts_lib
+from mmal_jax.evaluate import classification
 from mmal_jax.evaluate import retrieval as retrieval_lib
 from mmal_jax.evaluate import winoground as winoground_lib
+
+# Names of the embeddings that are of no modality's pairs.
+LABELLED, PROMPTS = 'labelled images', 'prompts'
 
 
 def embed_pairs(
@@ -24,16 +29,27 @@ def embed_pairs(
     graphdef: of a `DualEncoder`.
     params: its parameters.
     pairs: the test split.
-    known: embeddings by modality that need not be computed again.
+    known: embeddings that need not be computed again, by the same names.
 
   Returns:
-    `[n, d]` float32 by modality.
+    `[n, d]` float32 by modality; and, where images of known classes are to be
+    classified, those of `LABELLED` and of `PROMPTS`.
   """
   known = known or {}
+  items = {modality: (modality, items)
+           for modality, items in pairs.items.items()}
+  if pairs.labelled is not None:
+    items[LABELLED] = ('image', pairs.labelled.images)
+    items[PROMPTS] = ('text', pairs.labelled.prompts)
   return {
-      modality: known[modality] if modality in known else np.asarray(
-          embed_lib.embed(graphdef, params, items.values, modality))
-      for modality, items in pairs.items.items()}
+      name: known[name] if name in known else np.asarray(
+          embed_lib.embed(graphdef, params, some.values, modality))
+      for name, (modality, some) in items.items()}
+
+
+def modality_of(name: str) -> str:
+  """The modality whose tower made the embeddings of that name."""
+  return {LABELLED: 'image', PROMPTS: 'text'}.get(name, name)
 
 
 def evaluate(
@@ -48,7 +64,8 @@ def evaluate(
   Returns:
     Percentages: those of `winoground`, of images and texts that have groups;
     recalls between any two modalities, `i2t_r1` for images to texts; and
-    `mean_r10`, the mean of all recalls at 10.
+    `mean_r10`, the mean of all recalls at 10; `top1` and `top5` of images of
+    known classes.
   """
   scores = {}
   if _has_groups(pairs):
@@ -63,7 +80,15 @@ def evaluate(
       scores |= {f'{name}_r{k}': value for k, value in recall.items()}
   at_10 = [scores[f'{name}_r10'] for names in directions.values()
            for name in names]
-  return scores | {'mean_r10': sum(at_10) / len(at_10)}
+  scores['mean_r10'] = sum(at_10) / len(at_10)
+  if pairs.labelled is not None:
+    prompts = embeddings[PROMPTS]
+    by_class = prompts.reshape(
+        -1, len(prompts_lib.TEMPLATES), prompts.shape[1])
+    scores |= classification.accuracy(
+        embeddings[LABELLED], classification.class_embeddings(by_class),
+        pairs.labelled.labels)
+  return scores
 
 
 def metric_names(pairs: encode.EncodedPairs) -> tuple[str, ...]:
@@ -72,7 +97,8 @@ def metric_names(pairs: encode.EncodedPairs) -> tuple[str, ...]:
   recalls = tuple(
       f'{name}_r{k}' for names in _directions(tuple(pairs.items)).values()
       for name in names for k in retrieval_lib.KS)
-  return groups + recalls + ('mean_r10',)
+  classes = () if pairs.labelled is None else classification.METRICS
+  return groups + recalls + ('mean_r10',) + classes
 
 
 def _has_groups(pairs: encode.EncodedPairs) -> bool:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from mmal_jax.models import partition
 from mmal_jax.train import freeze
 from mmal_jax.train import pairwise
+from mmal_jax.train import unaligned as unaligned_lib
 
 
 class Batch(NamedTuple):
@@ -26,11 +27,17 @@ class Batch(NamedTuple):
     ids: by modality, `[b]` int32; equal items have equal numbers.
     valid: by modality, `[b]` bool; False for rows of padding, and where an item
       is missing.
+    unaligned: items that nobody has aligned, to learn from as well; or None.
   """
 
   items: Mapping[str, jax.Array]
   ids: Mapping[str, jax.Array]
   valid: Mapping[str, jax.Array]
+  unaligned: unaligned_lib.Items | None = None
+
+
+# Names of the unaligned items beside the aligned ones of the same modality.
+_UNALIGNED = 'unaligned '
 
 
 def loss_and_gradient(
@@ -41,6 +48,7 @@ def loss_and_gradient(
     frozen: tuple[str, ...] = (),
     parts: int = 1,
     mesh: jax.sharding.Mesh | None = None,
+    unaligned: unaligned_lib.Unaligned | None = None,
 ) -> tuple[jax.Array, list[jax.Array]]:
   """The loss, and its gradient in the parameters that learn.
 
@@ -53,6 +61,7 @@ def loss_and_gradient(
     parts: in how many parts activations are held one after the other; the
       result is the same but for rounding.
     mesh: where parameters and the batch lie.
+    unaligned: how to learn from the batch's unaligned items, if it has any.
 
   Returns:
     Scalar loss; gradients in the order of `freeze.split(params, frozen)[0]`.
@@ -70,22 +79,34 @@ def loss_and_gradient(
 
   def encode(learnt, items):
     encoder = model(learnt)
-    return {m: encoder.encode(m, values) for m, values in items.items()}
+    return {name: encoder.encode(name.removeprefix(_UNALIGNED), values)
+            for name, values in items.items()}
 
   def loss_of(learnt, embeddings):
     encoder = model(learnt)
-    return pairwise.pairwise(
-        loss, embeddings, encoder.logit_scale[...], encoder.logit_bias[...],
-        batch.ids, batch.valid)
+    scale, bias = encoder.logit_scale[...], encoder.logit_bias[...]
+    aligned = {m: embeddings[m] for m in batch.items}
+    total = pairwise.pairwise(
+        loss, aligned, scale, bias, batch.ids, batch.valid)
+    if batch.unaligned is None:
+      return total
+    return total + unaligned_lib.loss(
+        batch.unaligned, unaligned,
+        {m: embeddings[_UNALIGNED + m] for m in batch.items}, aligned, scale,
+        bias, batch.valid)
 
+  items = dict(batch.items)
+  if batch.unaligned is not None:
+    items |= {_UNALIGNED + m: values
+              for m, values in batch.unaligned.values.items()}
   if parts == 1:
-    return jax.value_and_grad(lambda learnt: loss_of(
-        learnt, encode(learnt, batch.items)))(learnt)
+    return jax.value_and_grad(
+        lambda learnt: loss_of(learnt, encode(learnt, items)))(learnt)
 
   # Every parts-th row: each device then has its share of every part.
   pieces = jax.tree.map(
       lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1),
-      dict(batch.items))
+      items)
   embeddings = jax.lax.map(lambda piece: encode(learnt, piece), pieces)
   whole = jax.tree.map(
       lambda x: x.swapaxes(0, 1).reshape(-1, x.shape[-1]), embeddings)

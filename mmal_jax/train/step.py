@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 import functools
+import itertools
 from typing import NamedTuple
 
 from flax import nnx
@@ -19,6 +20,7 @@ from mmal_jax.train import gradient
 from mmal_jax.train import loss as loss_lib
 from mmal_jax.train import optimizer as optimizer_lib
 from mmal_jax.train import pairwise
+from mmal_jax.train import unaligned as unaligned_lib
 
 
 class Learner(NamedTuple):
@@ -33,6 +35,7 @@ class Learner(NamedTuple):
     frozen: patterns of the parameters that the optimizer leaves alone.
     parts: a batch's activations are held in so many parts, one after the other.
     mesh: from `sharding.make_mesh`: where parameters and batches lie.
+    unaligned: how to learn from unaligned items as well; None not at all.
   """
 
   graphdef: nnx.GraphDef
@@ -43,10 +46,29 @@ class Learner(NamedTuple):
   frozen: tuple[str, ...] = ()
   parts: int = 1
   mesh: jax.sharding.Mesh | None = None
+  unaligned: unaligned_lib.Unaligned | None = None
 
   def __hash__(self) -> int:
     # Jit asks at every step, and that of a graphdef takes milliseconds.
     return hash(self[1:])
+
+
+class Pool(NamedTuple):
+  """Unaligned items, all by modality, on the host.
+
+  Attributes:
+    items: of the pool.
+    rows: `[k]` int of those that remain unaligned, at least one.
+    reference: `[n, r]` float32 rows of norm 1, of all items (see
+      `align.reference`).
+    aligned_reference: `[capacity, r]`, of the items that each row of the
+      aligned table names; where it names none, of any.
+  """
+
+  items: Mapping[str, encode.Items]
+  rows: Mapping[str, np.ndarray]
+  reference: Mapping[str, np.ndarray]
+  aligned_reference: Mapping[str, np.ndarray]
 
 
 def minibatch(
@@ -93,9 +115,13 @@ def train_step(
   """
   if learner.shift:
     batch = batch._replace(items=_shifted(key, batch.items, learner.shift))
+    if batch.unaligned is not None:
+      values = _shifted(
+          jax.random.fold_in(key, 0), batch.unaligned.values, learner.shift)
+      batch = batch._replace(unaligned=batch.unaligned._replace(values=values))
   loss, gradients = gradient.loss_and_gradient(
       learner.graphdef, learner.loss, params, batch, learner.frozen,
-      learner.parts, learner.mesh)
+      learner.parts, learner.mesh, learner.unaligned)
   _, fixed = freeze.split(params, learner.frozen)
   gradients = freeze.join(
       params, gradients, jax.tree.map(jnp.zeros_like, fixed), learner.frozen)
@@ -118,6 +144,7 @@ def fit(
     aligned: np.ndarray,
     num_aligned: int | np.ndarray,
     steps: int,
+    pool: Pool | None = None,
 ) -> tuple[nnx.State, optax.OptState, jax.Array]:
   """Takes `steps` steps, each on a random minibatch of the aligned pairs.
 
@@ -131,6 +158,7 @@ def fit(
       their order; -1 where an item is missing.
     num_aligned: how many rows of `aligned` are filled; they come first.
     steps: at least 1.
+    pool: unaligned items, for a learner that learns from them, too.
 
   Returns:
     Parameters, optimizer state, and the mean loss over all steps.
@@ -143,7 +171,7 @@ def fit(
   # one thread.
   losses = []
   for shift_key, batch in _batches(
-      learner, key, items, np.asarray(aligned), num_aligned, steps):
+      learner, key, items, np.asarray(aligned), num_aligned, steps, pool):
     params, opt_state, loss = train_step(
         learner, params, opt_state, shift_key, batch)
     losses.append(loss)
@@ -156,7 +184,7 @@ def _copy(tree):
 
 
 def _batches(
-    learner, key, items, aligned, num_aligned, steps
+    learner, key, items, aligned, num_aligned, steps, pool
 ) -> Iterator[tuple[jax.Array, gradient.Batch]]:
   """Yields each step's own key and its minibatch, where it belongs."""
   size = min(learner.batch_size, len(aligned))
@@ -170,15 +198,36 @@ def _batches(
   tuples = np.where(valid[..., None], aligned[rows], -1)
   columns = dict(zip(items, np.moveaxis(np.maximum(tuples, 0), -1, 0)))
   streams = [encode.stream(items[m].values, columns[m]) for m in items]
-  for i, values in enumerate(zip(*streams, strict=True)):
+  unaligned = itertools.repeat(None)
+  if pool is not None and learner.unaligned is not None:
+    unaligned = _unaligned(learner, key, pool, rows, divisor)
+  for i, (values, others) in enumerate(zip(
+      zip(*streams, strict=True), unaligned)):
     batch = gradient.Batch(
         dict(zip(items, values)),
         {m: items[m].ids[columns[m][i]] for m in items},
-        dict(zip(items, tuples[i].T >= 0)))
+        dict(zip(items, tuples[i].T >= 0)), others)
     if learner.mesh is not None:
       where = partition.batch_rows(learner.mesh)
       batch = jax.tree.map(lambda x: sharding.shard_rows(x, where), batch)
     yield shift_keys[i], batch
+
+
+def _unaligned(
+    learner, key, pool, aligned_rows, divisor
+) -> Iterator[unaligned_lib.Items]:
+  """Yields each step's unaligned items."""
+  size = learner.unaligned.size
+  size += -size % divisor
+  rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+  rows = {m: rng.choice(some, (len(aligned_rows), size))
+          for m, some in pool.rows.items()}
+  streams = [encode.stream(pool.items[m].values, rows[m]) for m in rows]
+  for i, values in enumerate(zip(*streams, strict=True)):
+    yield unaligned_lib.Items(
+        dict(zip(rows, values)),
+        {m: pool.reference[m][rows[m][i]] for m in rows},
+        {m: pool.aligned_reference[m][aligned_rows[i]] for m in rows})
 
 
 def _shifted(key, items, most):

@@ -1,6 +1,7 @@
 """Facility location: the set that every item has something similar in."""
 
 from collections.abc import Mapping
+import dataclasses
 
 import jax
 
@@ -16,7 +17,8 @@ def facility(
     key: jax.Array,
     *,
     modality: str = 'random',
-    reference: int = 4096,
+    by_reference: bool = False,
+    points: int = 4096,
 ) -> views_lib.Query:
   """Greedy facility location: coverage that counts how many are covered.
 
@@ -27,25 +29,33 @@ def facility(
     batch: the number of items to query.
     key: draws the modality and the points to cover.
     modality: the rule to choose it by (`modality.query`).
-    reference: how many points stand for the pool.
+    by_reference: whether items are alike by the views' `reference` rows, where
+      these are known, instead of by the present embeddings.
+    points: how many of them stand for the pool.
 
   Returns:
     The query.
 
   Raises:
     TypeError: for a pool on disk.
-    ValueError: for a sharded one, or `reference` below 1.
+    ValueError: for a sharded one, or `points` below 1.
 
   References:
     Wei et al., Submodularity in Data Subset Selection and Active Learning,
     2015.
   """
   whole.check(views, 'facility')
-  if reference < 1:
-    raise ValueError(f'reference={reference!r} must be at least 1.')
+  if points < 1:
+    raise ValueError(f'points={points!r} must be at least 1.')
   key_modality, key_items = jax.random.split(key)
-  return modality_lib.query(
-      views, batch, key_modality, modality,
-      lambda name, k: facility_location.select_facilities(
-          views[name], k,
-          jax.random.fold_in(key_items, list(views).index(name)), reference))
+
+  def select(name, k):
+    view = views[name]
+    if by_reference and view.reference is not None:
+      view = dataclasses.replace(
+          view, pool=view.reference, aligned=view.aligned_reference,
+          nearest=None)
+    key = jax.random.fold_in(key_items, list(views).index(name))
+    return facility_location.select_facilities(view, k, key, points)
+
+  return modality_lib.query(views, batch, key_modality, modality, select)

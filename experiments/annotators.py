@@ -1,0 +1,93 @@
+"""From a config to what is hidden, what it costs to ask, and who answers."""
+
+from collections.abc import Callable
+import dataclasses
+import pathlib
+
+import ml_collections
+
+from experiments import datasets
+from mmal_jax.align import costs as costs_lib
+from mmal_jax.align import oracle as oracle_lib
+from mmal_jax.align import pools as pools_lib
+from mmal_jax.align import refusing
+from mmal_jax.align import registry as oracles_lib
+from mmal_jax.align import stream as stream_lib
+from mmal_jax.align import wrong
+from mmal_jax.data import encode
+from mmal_jax.data import schema
+
+# What `config.oracle` may say of people who answer.
+PEOPLE = ('folder', 'candidates', 'enough', 'wait_seconds', 'conflicts',
+          'people', 'skip_is_refusal', 'link')
+
+
+def hide(
+    config: ml_collections.ConfigDict,
+    pool: encode.EncodedPairs | encode.EncodedLoose,
+    seed: int,
+) -> tuple[pools_lib.Pools, pools_lib.Hidden | None]:
+  """The learner's pools of one seed, and what only the oracle may see.
+
+  Loose pools stay in their order, and nothing is hidden: nobody knows it.
+  """
+  if isinstance(pool, encode.EncodedLoose):
+    pools, hidden = pools_lib.Pools(pool.items), None
+  else:
+    pools, hidden = pools_lib.hide_pairing(
+        pool, seed, config.get('missing', 0.0))
+  costs = {name: value for name, value in (config.get('costs') or {}).items()
+           if name != 'budget' and value is not None}
+  if any(costs.values()):
+    pools = dataclasses.replace(
+        pools, costs=costs_lib.draw(pools.sizes, seed, **costs))
+  return pools, hidden
+
+
+def make_oracle(
+    config: ml_collections.ConfigDict,
+    pools: pools_lib.Pools,
+    hidden: pools_lib.Hidden | None,
+    seed: int,
+    load_raw: Callable[[], schema.Dataset],
+) -> oracle_lib.Oracle:
+  """The oracle that `config.oracle` describes.
+
+  Args:
+    config: checked.
+    pools: of the learner.
+    hidden: what `hide` hid.
+    seed: of the run.
+    load_raw: returns the dataset as it is, for an oracle that shows it.
+  """
+  settings = config.oracle
+
+  def shown():
+    items = load_raw().pool.items
+    if hidden is None:
+      return items
+    return {m: datasets.in_order(items[m], hidden.rows[m]) for m in pools.items}
+
+  asking = {}
+  if settings.name == 'files':
+    asking = {k: v for k, v in settings.items() if k in PEOPLE}
+    # Item numbers are those of the seed's pools.
+    asking['folder'] = pathlib.Path(settings.folder) / f'seed{seed}'
+  oracle = oracles_lib.ORACLES[settings.name](
+      None if hidden is None else hidden.tuples, tuple(pools.items), shown,
+      **asking)
+  if settings.get('wrong', 0.0):
+    mistake = oracles_lib.MISTAKES[settings.get('mistake', 'uniform')](
+        pools, seed)
+    oracle = wrong.wrong(oracle, pools.sizes, settings.wrong, mistake, seed)
+  if settings.get('refuse', 0.0):
+    oracle = refusing.refusing(oracle, pools.sizes, settings.refuse, seed)
+  buffer = buffer_of(config)
+  if buffer is not None and not config.stream.get('beyond', True):
+    oracle = stream_lib.within_buffer(oracle, tuple(pools.sizes), buffer)
+  return oracle
+
+
+def buffer_of(config: ml_collections.ConfigDict) -> int | None:
+  """Items that arrive in a round; None where all are at hand."""
+  return (config.get('stream') or {}).get('buffer')

@@ -1,0 +1,118 @@
+"""A long stream: does memory stay flat, and a buffer's time the same?"""
+
+import gc
+import os
+import time
+
+from flax import nnx
+import jax
+import numpy as np
+
+from experiments.benchmarks import result
+from mmal_jax import loop
+from mmal_jax import state as state_lib
+from mmal_jax.acquire import registry
+from mmal_jax.align import stream
+from mmal_jax.data import encode
+from mmal_jax.data import schema
+from mmal_jax.evaluate import evaluate
+from mmal_jax.models import registry as models
+from mmal_jax.train import optimizer
+from mmal_jax.train import step
+
+_D, _CENTRES = 32, 1000
+_STRIDE = 7_368_787  # a prime: texts are in another order than their images
+
+
+class Scenes:
+  """Features of both modalities, computed from an item's number alone."""
+
+  def __init__(self, n: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    self.n = n
+    self._centres = rng.normal(size=(_CENTRES, _D))
+    self._maps = {m: rng.normal(size=(_D, _D)) for m in ('image', 'text')}
+    self._inverse = pow(_STRIDE, -1, n)
+
+  def fetch(self, modality: str, numbers: np.ndarray) -> encode.Items:
+    """`[k, d]` features of items by number."""
+    numbers = np.asarray(numbers, np.int64)
+    pairs = numbers * self._inverse % self.n if modality == 'text' else numbers
+    hidden = self._centres[pairs % _CENTRES] + _noise(pairs)
+    features = (hidden @ self._maps[modality]).astype(np.float32)
+    return encode.Items(features, numbers.astype(np.int32))
+
+  def answer(self, modality, numbers, suggest=None) -> np.ndarray:
+    """As `oracle.Oracle`."""
+    del suggest
+    numbers = np.asarray(numbers, np.int64)
+    if modality == 'image':
+      pairs = [numbers, numbers * _STRIDE % self.n]
+    else:
+      pairs = [numbers * self._inverse % self.n, numbers]
+    return np.stack(pairs, 1).astype(np.int32)
+
+
+def _noise(pairs: np.ndarray) -> np.ndarray:
+  """`[k, d]` uniform within a half of 0, by a hash (Steele et al. 2014)."""
+  x = pairs[:, None].astype(np.uint64) * np.uint64(_D) + np.arange(
+      _D, dtype=np.uint64)
+  x = (x + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+  for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+    x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+  x ^= x >> np.uint64(31)
+  return (x >> np.uint64(11)).astype(float) / 2**53 - 0.5
+
+
+def run(small: bool) -> result.Result:
+  """Memory and seconds a buffer, from one end of the stream to the other."""
+  n, buffer, batch = (10_000, 500, 2) if small else (10_000_000, 10_000, 2)
+  scenes, rounds = Scenes(n), n // buffer
+  numbers = np.random.default_rng(1).integers(n, size=200)
+  answers = scenes.answer('image', numbers)
+  test = encode.EncodedPairs(
+      {m: scenes.fetch(m, answers[:, i]) for i, m in enumerate(
+          ('image', 'text'))}, schema.no_groups(200))
+  graphdef, params = nnx.split(models.MODELS['mlp'](
+      dict.fromkeys(test.items, jax.ShapeDtypeStruct((_D,), np.float32)), 0,
+      rngs=nnx.Rngs(0), width=64, embed_dim=32), nnx.Param)
+  learner = step.Learner(graphdef, optimizer.make_optimizer(1e-3, 10), 64)
+  source = stream.Stream({'image': n, 'text': n}, buffer, scenes.fetch)
+  state = state_lib.initial_state(
+      params, optimizer.init(learner.optimizer, params), source.sizes,
+      evaluate.metric_names(test), rounds, batch, 0)
+  memory, seconds, started = [], [], time.perf_counter()
+  for state in loop.run_rounds(
+      state, learner, registry.find('mmal'), scenes.answer, source, test,
+      loop.Plan(10)):
+    seconds.append(time.perf_counter() - started)
+    gc.collect()
+    memory.append((_resident(), sum(x.nbytes for x in jax.live_arrays())))
+    started = time.perf_counter()
+  warm = max(3, rounds // 20)
+  resident, arrays = np.array(memory[warm:]).T
+  tenth = max(1, rounds // 10)
+  first, last = (float(np.median(part)) for part in (
+      seconds[warm:warm + tenth], seconds[-tenth:]))
+  recall = state.scores['mean_r10']
+  return result.Result(
+      'stream',
+      ['items of each modality', 'buffers', 'resident MB, least', 'most',
+       'spread %', 'arrays MB, least', 'most', 'seconds a buffer, first tenth',
+       'last tenth', 'ratio', 'mean_r10 before', 'after'],
+      [[n, rounds, resident.min() / 1e6, resident.max() / 1e6,
+        100 * (resident.max() / resident.min() - 1), arrays.min() / 1e6,
+        arrays.max() / 1e6, first, last, last / first, float(recall[0]),
+        float(recall[-1])]],
+      [f'Buffers of {buffer} items of each modality, {batch} queries a buffer '
+       'by `mmal`, all through the loop that pools take; features of '
+       f'{_D} dimensions computed from the items\' numbers, MLP heads, 10 '
+       'training steps a buffer.',
+       f'Memory and seconds after the first {warm} buffers; resident: of the '
+       'whole process, after every buffer; seconds are medians.'])
+
+
+def _resident() -> int:
+  """Bytes of this process in memory."""
+  with open('/proc/self/statm', encoding='ascii') as file:
+    return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')

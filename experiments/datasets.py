@@ -1,0 +1,69 @@
+"""From a config to its dataset: as it is, and as arrays."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from experiments import pretrained as pretrained_lib
+from mmal_jax.align.people import shown
+from mmal_jax.data import class_folder
+from mmal_jax.data import encode
+from mmal_jax.data import image_files
+from mmal_jax.data import preprocess as preprocess_lib
+from mmal_jax.data import registry as datasets_lib
+from mmal_jax.data import schema
+
+
+def arguments(section: ml_collections.ConfigDict) -> dict[str, Any]:
+  """What a section of the config says beside the name."""
+  return {k: v for k, v in section.to_dict().items() if k != 'name'}
+
+
+def load(
+    config: ml_collections.ConfigDict,
+    cache_dir: str,
+    pretrained: pretrained_lib.Pretrained | None = None,
+) -> encode.EncodedDataset:
+  """Reads (or renders) the dataset and encodes it for the model."""
+  if pretrained is None:
+    return encode.encode(
+        load_raw(config, cache_dir), **config.get('text', {}))
+  _, _, tokenizer, preprocess = pretrained
+  return encode.encode(
+      load_raw(config, cache_dir, preprocess), tokenizer=tokenizer,
+      preprocess=preprocess)
+
+
+def load_raw(
+    config: ml_collections.ConfigDict,
+    cache_dir: str,
+    preprocess: preprocess_lib.Preprocess | None = None,
+) -> schema.Dataset:
+  """Reads (or renders) the dataset as it is; row i stays row i when encoded."""
+  read = datasets_lib.DATASETS[config.dataset.name]
+  given = arguments(config.dataset)
+  classes = given.pop('classes', None)
+  taken = inspect.signature(read).parameters
+  if config.dataset.name == 'synthetic_colorswap':
+    given['data_dir'] = f'{cache_dir}/datasets'
+  if preprocess is not None and 'preprocess' in taken:
+    given['preprocess'] = preprocess
+  dataset = read(**given)
+  if classes is None:
+    return dataset
+  return dataclasses.replace(dataset, labelled=class_folder.load_labelled(
+      classes, given.get('image_size'), preprocess))
+
+
+def in_order(
+    items: schema.Images | schema.Texts, rows: np.ndarray
+) -> shown.Shown:
+  """The raw items at `rows`, in that order."""
+  if isinstance(items, image_files.ImageFiles):
+    return items.select(rows)
+  if isinstance(items, np.ndarray):
+    return items[rows]
+  return [items[row] for row in rows]

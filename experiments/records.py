@@ -1,0 +1,230 @@
+"""Finished experiments, read back for a report.
+
+A label is a strategy, followed by the settings in which the experiments differ:
+`mmal, train.pseudo_pairs=1`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+import json
+import math
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments import workdir as workdir_lib
+from mmal_jax.evaluate import curves as curves_lib
+
+# Of a sweep: what it consists of, and one experiment a folder.
+PLAN, CELLS = 'sweep.json', 'cells'
+
+
+class Run(NamedTuple):
+  """One strategy with one seed.
+
+  Attributes:
+    strategy: its name.
+    settings: what tells its experiment from the others; mostly empty.
+    seed: of the run.
+    config: of its experiment.
+    metrics: a record a round, from zero-shot on.
+    queries: a record a round.
+  """
+
+  strategy: str
+  settings: str
+  seed: int
+  config: dict[str, Any]
+  metrics: list[dict[str, Any]]
+  queries: list[dict[str, Any]]
+
+  @property
+  def label(self) -> str:
+    return self.strategy + self.settings
+
+
+class Records(NamedTuple):
+  """Runs of the same seeds for every label.
+
+  Attributes:
+    runs: by label, a run a seed, in the order of `seeds`.
+    seeds: that all labels have.
+    notes: what was left out, in sentences.
+  """
+
+  runs: dict[str, list[Run]]
+  seeds: list[int]
+  notes: list[str]
+
+
+def read(paths: Sequence[pathlib.Path]) -> Records:
+  """Reads experiments, and sweeps of them.
+
+  Args:
+    paths: folders of finished experiments, or of sweeps. A sweep's cells that
+      are not finished are left out.
+
+  Raises:
+    ValueError: if a folder holds nothing that is finished, two of them hold the
+      same run, or no seed was run with all strategies and settings.
+  """
+  notes, folders = [], []
+  for path in paths:
+    found, unfinished = _experiments(path)
+    folders += found
+    if unfinished:
+      notes.append(f'{unfinished} of the cells of {path} are not finished and '
+                   'left out.')
+  runs, origins = {}, {}
+  configs = {folder: json.loads(
+      (folder / workdir_lib.CONFIG).read_text('utf-8')) for folder in folders}
+  settings = _settings(list(configs.values()))
+  for (folder, config), suffix in zip(configs.items(), settings):
+    for run in _runs(folder, config, suffix):
+      key = run.label, run.seed
+      if key in origins:
+        raise ValueError(f'{run.label} with seed {run.seed} is both in '
+                         f'{origins[key]} and in {folder}.')
+      origins[key] = folder
+      runs.setdefault(run.label, {})[run.seed] = run
+  seeds = sorted(set.intersection(*map(set, runs.values())))
+  if not seeds:
+    raise ValueError('no seed was run with all of: ' + '; '.join(runs) + '.')
+  others = sorted({seed for label, seed in origins} - set(seeds))
+  if others:
+    notes.append(f'Not all strategies were run with the seeds {others}: they '
+                 'are left out.')
+  return Records({label: [by_seed[seed] for seed in seeds]
+                  for label, by_seed in runs.items()}, seeds, notes)
+
+
+def baselines(records: Records, name: str) -> dict[str, str]:
+  """By label, the one it is compared with.
+
+  Args:
+    records: of `read`.
+    name: a label; or a strategy, which stands for its run in the settings of
+      the one that is compared.
+  """
+  if name in records.runs:
+    return dict.fromkeys(records.runs, name)
+  of = {label: name + runs[0].settings for label, runs in records.runs.items()}
+  return {label: other for label, other in of.items() if other in records.runs}
+
+
+def curves(
+    records: Records, x: str
+) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]], bool]:
+  """All curves over the same points.
+
+  These are all points at which any run was measured, up to where the shortest
+  run ends. In between, a run's curve is taken for a straight line.
+
+  Args:
+    records: of `read`.
+    x: `annotations` or `cost`.
+
+  Returns:
+    `[t]` the points; by label and metric, `[seeds, t]` percentages; and whether
+    every run was measured at just these points.
+
+  Raises:
+    ValueError: if a run has not a single annotation.
+  """
+  points = {(label, run.seed): np.array([record[x] for record in run.metrics])
+            for label, runs in records.runs.items() for run in runs}
+  end = min(of_run[-1] for of_run in points.values())
+  every = np.unique(np.concatenate(list(points.values())))
+  grid = every[every <= end]
+  if len(grid) < 2:
+    raise ValueError(f'a run has no {x}: there is no curve to draw.')
+  first = next(iter(records.runs.values()))[0].metrics[0]['scores']
+  metrics = [m for m in first if all(
+      m in run.metrics[0]['scores'] for runs in records.runs.values()
+      for run in runs)]
+  scores = {
+      label: {m: np.stack([
+          curves_lib.on_grid(grid, points[label, run.seed], np.array(
+              [record['scores'][m] for record in run.metrics]))
+          for run in runs]) for m in metrics}
+      for label, runs in records.runs.items()}
+  same = all(np.array_equal(of_run, grid) for of_run in points.values())
+  return grid, scores, same
+
+
+def shares(records: Records) -> dict[str, dict[str, np.ndarray]]:
+  """By label and modality, `[rounds]` percentages of each round's queries.
+
+  All seeds together; NaN in a round without a query.
+  """
+  modalities = sorted({
+      modality for runs in records.runs.values() for run in runs
+      for record in run.queries for modality, _ in record['asked']})
+  found = {}
+  for label, runs in records.runs.items():
+    counts = np.zeros((len(modalities), max(len(r.queries) for r in runs)))
+    for run in runs:
+      for t, record in enumerate(run.queries):
+        for modality, _ in record['asked']:
+          counts[modalities.index(modality), t] += 1
+    total = counts.sum(0, keepdims=True)
+    percent = np.full_like(counts, np.nan)
+    np.divide(100 * counts, total, out=percent, where=total > 0)
+    found[label] = dict(zip(modalities, percent))
+  return found
+
+
+def flat(config: Mapping[str, Any], prefix: str = '') -> (
+    Iterator[tuple[str, Any]]):
+  """The values of a config by dotted key.
+
+  >>> dict(flat({'rounds': 2, 'train': {'shift': 0}}))
+  {'rounds': 2, 'train.shift': 0}
+  """
+  for key, value in config.items():
+    if isinstance(value, Mapping):
+      yield from flat(value, f'{prefix}{key}.')
+    else:
+      yield prefix + key, value
+
+
+def as_text(value: Any) -> str:
+  """A value of a config as labels show it: 1.0 is 1."""
+  return f'{value:.7g}' if isinstance(value, float) else str(value)
+
+
+def _experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
+  """Finished experiments at a path, and how many are not."""
+  folders, total = [path], 1
+  if (path / PLAN).exists():
+    plan = json.loads((path / PLAN).read_text('utf-8'))
+    total = math.prod(map(len, (
+        plan['strategies'], plan['seeds'], *plan['set'].values())))
+    folders = sorted((path / CELLS).glob('*'))
+  finished = [f for f in folders if (f / workdir_lib.SUMMARY).exists()]
+  if not finished:
+    raise ValueError(f'{path} holds no finished experiment.')
+  return finished, total - len(finished)
+
+
+def _runs(folder, config, settings) -> list[Run]:
+  by_key: dict[tuple[str, int], tuple[list, list]] = {}
+  for i, name in enumerate((workdir_lib.METRICS, workdir_lib.QUERIES)):
+    for record in workdir_lib.read_lines(folder / name):
+      key = record['strategy'], record['seed']
+      by_key.setdefault(key, ([], []))[i].append(record)
+  return [
+      Run(strategy, settings, seed, config, *(
+          sorted(part, key=lambda record: record['round']) for part in parts))
+      for (strategy, seed), parts in by_key.items()]
+
+
+def _settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+  """What tells each config from the others, as the end of a label."""
+  flats = [dict(flat(config)) for config in configs]
+  keys = sorted(set().union(*flats) - {'strategies', 'seeds'})
+  # A value that a config lacks is one that it leaves open.
+  varying = [key for key in keys
+             if any(f.get(key) != flats[0].get(key) for f in flats)]
+  return [''.join(f', {key}={as_text(f.get(key))}' for key in varying)
+          for f in flats]

@@ -1,0 +1,80 @@
+"""The numbers behind the closing tables: what `summary.json` holds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mmal_jax.evaluate import curves as curves_lib
+from mmal_jax.evaluate import savings as savings_lib
+from mmal_jax.evaluate import significance
+
+BASELINE = 'random'
+
+
+def summarise(
+    annotations: np.ndarray,
+    scores: dict[str, dict[str, np.ndarray]],
+    headline: str,
+    baselines: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+  """Everything that `summary.json` holds.
+
+  Args:
+    annotations: `[t]` annotations, or their costs, at each point of the curves.
+    scores: by strategy and metric, `[seeds, t]` percentages; the rows of all
+      strategies belong to the same seeds.
+    headline: the metric whose target counts.
+    baselines: by strategy, the one that it is compared with; a strategy that is
+      left out is compared with none. By default all are with `BASELINE`, if it
+      is there.
+
+  Returns:
+    `headline`, `annotations`, and by strategy: `final` and `zero_shot` scores,
+    `mean_score` (the area under the curve), the differences to the baseline of
+    what is final and of the area, the `curves`, and the `saving`. Of each score
+    the mean over seeds, standard deviation, and half the 95 % confidence
+    interval of the mean; of each difference the p-values of two paired tests.
+  """
+  if baselines is None:
+    baselines = dict.fromkeys(scores, BASELINE) if BASELINE in scores else {}
+  summary = {'headline': headline, 'annotations': annotations, 'strategies': {}}
+  areas = {strategy: {m: curves_lib.mean_score(annotations, s)
+                      for m, s in by_metric.items()}
+           for strategy, by_metric in scores.items()}
+  for strategy, by_metric in scores.items():
+    entry = {
+        'final': {m: cell(s[:, -1]) for m, s in by_metric.items()},
+        'zero_shot': {m: cell(s[:, 0]) for m, s in by_metric.items()},
+        'mean_score': {m: cell(area) for m, area in areas[strategy].items()},
+        'curves': by_metric,
+    }
+    baseline = baselines.get(strategy)
+    if baseline is not None:
+      # Seed by seed: the seeds differ more than the strategies do.
+      others, other_areas = scores[baseline], areas[baseline]
+      entry['baseline'] = baseline
+      entry['minus_baseline'] = {
+          m: _difference(s[:, -1] - others[m][:, -1])
+          for m, s in by_metric.items()}
+      entry['mean_score_minus_baseline'] = {
+          m: _difference(area - other_areas[m])
+          for m, area in areas[strategy].items()}
+      entry['saving'] = savings_lib.saving(
+          annotations, by_metric[headline], others[headline])._asdict()
+    summary['strategies'][strategy] = entry
+  return summary
+
+
+def cell(values: np.ndarray) -> dict[str, float]:
+  """Mean and spread over seeds; NaN for what a single seed does not tell."""
+  spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
+  return {'mean': np.mean(values), 'std': spread,
+          'ci95': float(significance.half_width(values))}
+
+
+def _difference(values: np.ndarray) -> dict[str, float]:
+  few = len(values) <= significance.MOST_SEEDS
+  return cell(values) | {
+      'p_paired_t': significance.paired_t(values),
+      'p_sign_flips': significance.sign_flips(values) if few else np.nan}

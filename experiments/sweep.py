@@ -1,0 +1,245 @@
+"""Strategies x seeds x settings, cell by cell; takes up where it was stopped.
+
+Example:
+
+  python -m experiments.sweep --strategies=mmal,random --seeds=0,1,2 \
+      --set=train.pseudo_pairs=0,1 --workdir=runs/sweep
+
+Every cell is an experiment in a folder of its own, WORKDIR/cells/NAME. The same
+command again runs what is not finished yet; several machines with a common disk
+share a sweep by --shard=0/2 and --shard=1/2. The end is a report of all cells
+in WORKDIR/report.
+"""
+
+from collections.abc import Iterator, Sequence
+import concurrent.futures
+import json
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import time
+import uuid
+
+from absl import app
+from absl import flags
+import ml_collections
+
+from experiments import cache
+from experiments import cells as cells_lib
+from experiments import folders
+from experiments import program
+from experiments import records
+from experiments import report
+from experiments import run as run_lib
+from experiments import workdir as workdir_lib
+
+_SET = flags.DEFINE_multi_string(
+    'set', [], 'A key of the config and its values, KEY=VALUE,VALUE; may be '
+    'given several times.')
+_PROCESSES = flags.DEFINE_integer(
+    'processes', 1, 'Cells to run at a time. Several on one accelerator must '
+    'share its memory: see XLA_PYTHON_CLIENT_PREALLOCATE.', lower_bound=1)
+_SHARD = flags.DEFINE_string(
+    'shard', '0/1', 'I/N runs every Nth cell from the Ith on.')
+_REPORT = flags.DEFINE_bool(
+    'report', False, 'Run nothing; report what is finished.')
+flags.adopt_module_key_flags(run_lib)
+flags.adopt_module_key_flags(report)
+
+_DRAFT = '.draft'  # of the plan, by any shard
+_FAILED = 'failed.jsonl'
+_NOT_OURS = ('overwrite', 'resume', 'workdirs', 'out')
+# What a warm start is made of.
+_PREPARED = ('dataset', 'text', 'model', 'warm_start', 'mesh', 'init')
+
+
+class CellsFailed(Exception):
+  """Some cells of a sweep have failed; the others are there."""
+
+
+def sweep(
+    config: ml_collections.ConfigDict,
+    settings: dict[str, list[str]],
+    folder: pathlib.Path,
+    cache_dir: str,
+    processes: int = 1,
+    shard: tuple[int, int] = (0, 1),
+) -> str:
+  """Runs all cells of a shard that are not finished.
+
+  Args:
+    config: with all strategies and seeds, checked.
+    settings: values by config key, as written.
+    folder: of the sweep.
+    cache_dir: of rendered datasets and warm starts.
+    processes: cells to run at a time.
+    shard: `(i, n)`.
+
+  Returns:
+    The report's tables, or how many cells are still to come from other shards.
+
+  Raises:
+    ValueError: if the folder holds another sweep, or a config is refused.
+    CellsFailed: if cells have failed, after all others were run.
+  """
+  cells = cells_lib.product(config, settings)
+  _claim(folder, config, settings)
+  mine = cells[shard[0]::shard[1]]
+  failed, done = [], 0
+  for cell, seconds, error in _run_all(mine, folder, cache_dir, processes):
+    done += 1
+    said = 'was finished' if seconds is None else f'{seconds:.1f} s'
+    if error is not None:
+      failed.append(cell.name)
+      text = f'{type(error).__name__}: {error}'
+      workdir_lib.append(
+          folder / _FAILED, {'cell': cell.name, 'error': text})
+      said = f'failed: {text.splitlines()[0]}'
+    print(f'[{done}/{len(mine)}] {cell.name}: {said}', file=sys.stderr,
+          flush=True)
+  finished = sum(cells_lib.is_finished(_home(folder, cell)) for cell in cells)
+  if failed:
+    raise CellsFailed(
+        f'{len(failed)} of {len(mine)} cells failed, the first is {failed[0]}: '
+        f'{folder / _FAILED} tells why. The same command tries them again; '
+        '--report shows the others.')
+  if finished < len(cells):
+    return (f'{finished} of {len(cells)} cells are finished; --report shows '
+            'these.')
+  return _report(folder)
+
+
+def _home(folder: pathlib.Path, cell: cells_lib.Cell) -> pathlib.Path:
+  return folder / records.CELLS / cell.name
+
+
+def _run_all(
+    cells: Sequence[cells_lib.Cell], folder: pathlib.Path, cache_dir: str,
+    processes: int,
+) -> Iterator[tuple[cells_lib.Cell, float | None, Exception | None]]:
+  """Each cell, its seconds (None if it was finished), and its error."""
+  todo = []
+  for cell in cells:
+    if cells_lib.is_finished(_home(folder, cell)):
+      yield cell, None, None
+    else:
+      todo.append(cell)
+  if processes == 1:
+    data = None
+    for cell in todo:
+      started, error = time.perf_counter(), None
+      try:
+        data = cells_lib.run_here(cell, _cleared(folder, cell), cache_dir, data)
+      except Exception as e:  # pylint: disable=broad-exception-caught
+        error = e
+      yield cell, time.perf_counter() - started, error
+    return
+
+  def run(cell):
+    started, error = time.perf_counter(), None
+    try:
+      cells_lib.run_apart(cell, _cleared(folder, cell), cache_dir)
+    except Exception as e:  # pylint: disable=broad-exception-caught
+      error = e
+    return cell, time.perf_counter() - started, error
+
+  firsts = {}  # They render data and train warm starts, for the others to find.
+  for cell in todo:
+    firsts.setdefault(cells_lib.shared(cell.config, _PREPARED), cell)
+  with concurrent.futures.ThreadPoolExecutor(processes) as pool:
+    try:
+      for cell in firsts.values():
+        yield pool.submit(run, cell).result()
+      names = {cell.name for cell in firsts.values()}
+      futures = [pool.submit(run, c) for c in todo if c.name not in names]
+      for future in concurrent.futures.as_completed(futures):
+        yield future.result()
+    except BaseException:
+      pool.shutdown(wait=False, cancel_futures=True)
+      cells_lib.stop()
+      raise
+
+
+def _cleared(folder: pathlib.Path, cell: cells_lib.Cell) -> pathlib.Path:
+  """The cell's folder, without what a run that was stopped left there."""
+  home = _home(folder, cell)
+  if home.exists():
+    shutil.rmtree(home)
+  home.parent.mkdir(exist_ok=True)
+  return home
+
+
+def _claim(folder: pathlib.Path, config, settings) -> None:
+  """Makes the folder this sweep's, or sees that it is.
+
+  Raises:
+    ValueError: if it holds another sweep, line by line, or anything else.
+  """
+  common = config.to_dict()
+  plan = {'strategies': common.pop('strategies'), 'seeds': common.pop('seeds'),
+          'set': settings, 'config': common}
+  plan = json.loads(json.dumps(plan))  # As it will be read: no tuples.
+  path = folder / records.PLAN
+  if not path.exists():
+    if folder.exists() and any(
+        entry.suffix != _DRAFT for entry in folder.iterdir()):
+      raise ValueError(f'workdir={str(folder)!r} holds no sweep, but is not '
+                       'empty; choose another.')
+    folder.mkdir(parents=True, exist_ok=True)
+    # Other shards may start at this very moment.
+    draft = folder / f'{uuid.uuid4().hex}{_DRAFT}'
+    workdir_lib.write(draft, plan)
+    os.replace(draft, path)
+  there = json.loads(path.read_text('utf-8'))
+  before, now = (dict(records.flat(value)) for value in (there, plan))
+  changed = [f'  {key}: {before.get(key)!r} there, {now.get(key)!r} now'
+             for key in sorted(before.keys() | now.keys())
+             if before.get(key) != now.get(key)]
+  if changed:
+    raise ValueError('\n'.join([
+        f'workdir={str(folder)!r} holds another sweep; choose another folder '
+        '(experiments.report takes several), or undo:', *changed]))
+
+
+def _report(folder: pathlib.Path) -> str:
+  out = folder / 'report'
+  return f'{report.from_flags([folder], out)}\nWritten to {out}.'
+
+
+def _shard(text: str) -> tuple[int, int]:
+  first, slash, count = text.partition('/')
+  if not (slash and first.isdecimal() and count.isdecimal()
+          and int(first) < int(count)):
+    raise ValueError(f'shard={text!r} must be I/N with 0 <= I < N.')
+  return int(first), int(count)
+
+
+def _work() -> str:
+  for name in _NOT_OURS:
+    if flags.FLAGS[name].present:
+      raise ValueError(f'--{name} is not for sweeps.')
+  folder = pathlib.Path(folders.WORKDIR.value)
+  if _REPORT.value:
+    return _report(folder)
+  # As by Ctrl-C, so that no cell goes on alone.
+  before = signal.signal(
+      signal.SIGTERM, lambda *_: sys.exit('error: stopped'))
+  try:
+    return sweep(
+        run_lib.configure(), cells_lib.parse(_SET.value), folder,
+        cache.CACHE_DIR.value, _PROCESSES.value, _shard(_SHARD.value))
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+def main(argv: Sequence[str]) -> None:
+  try:
+    program.call(_work, argv)
+  except CellsFailed as e:
+    sys.exit(f'error: {e}')
+
+
+if __name__ == '__main__':
+  app.run(main, flags_parser=run_lib.parse_flags)

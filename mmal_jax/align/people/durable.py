@@ -1,0 +1,53 @@
+"""Writing files so that a crash leaves them whole."""
+
+import os
+import pathlib
+
+
+def write(path: pathlib.Path, text: str) -> None:
+  """Puts a file there, whole or not at all, in place of any before it."""
+  draft = path.with_name(f'.{path.name}.draft')
+  with draft.open('w', encoding='utf-8') as file:
+    file.write(text)
+    _sync(file)
+  os.replace(draft, path)
+  _sync_folder(path.parent)
+
+
+def append(path: pathlib.Path, text: str) -> None:
+  """Adds whole lines to a file; they are on the disk when it returns.
+
+  What a crash left of a line at the end of the file makes way for them.
+
+  Args:
+    path: of the file; it need not exist.
+    text: lines, the last one with its newline, too.
+  """
+  with path.open('a+b') as file:
+    file.truncate(len(whole_lines(path)))
+    file.write(text.encode())
+    _sync(file)
+  _sync_folder(path.parent)
+
+
+def whole_lines(path: pathlib.Path) -> bytes:
+  """What a file holds up to its last newline; nothing if it does not exist."""
+  try:
+    content = path.read_bytes()
+  except FileNotFoundError:
+    return b''
+  return content[:content.rfind(b'\n') + 1]
+
+
+def _sync(file) -> None:
+  file.flush()
+  os.fsync(file.fileno())
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+  """Without it, a file's name may be lost where its content is not."""
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)

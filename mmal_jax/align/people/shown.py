@@ -1,0 +1,129 @@
+"""What an annotator sees of an item: a text, an image file, or its number."""
+
+from collections.abc import Mapping, Sequence
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+
+import numpy as np
+from PIL import Image
+
+from mmal_jax.data import image_files
+
+# n texts; n images, `[n, h, w, 3]` or `[n, h, w]` uint8 or in their files; or
+# `[n, d]` floats, features that nobody can look at.
+Shown = Sequence[str] | np.ndarray | image_files.ImageFiles
+
+
+def check(shown: Mapping[str, Shown]) -> None:
+  """Refuses what cannot be shown.
+
+  Args:
+    shown: by modality, the items.
+
+  Raises:
+    TypeError: if items are none of `Shown`.
+    ValueError: for fewer than two modalities, one without items, or a name that
+      is not of letters, digits and underscores.
+  """
+  if len(shown) < 2:
+    raise ValueError(f'shown has the modalities {list(shown)}; two are needed.')
+  for modality, items in shown.items():
+    if not re.fullmatch(r'[A-Za-z][A-Za-z0-9_]*', modality):
+      raise ValueError(f'modality={modality!r} must be of letters, digits and '
+                       'underscores: files and questions are named after it.')
+    if isinstance(items, np.ndarray):
+      pixels = items.ndim in (3, 4) and items.dtype == np.uint8 and (
+          items.ndim == 3 or items.shape[3] == 3)
+      if not pixels and not (items.ndim == 2 and items.dtype.kind == 'f'):
+        raise TypeError(
+            f'shown[{modality!r}] is {items.dtype} of shape {items.shape}; '
+            '[n, h, w, 3] or [n, h, w] uint8 or [n, d] floats are needed.')
+    elif not isinstance(items, image_files.ImageFiles):
+      odd = [type(x) for x in items if not isinstance(x, str)]
+      if odd or isinstance(items, str):
+        raise TypeError(f'shown[{modality!r}] holds {(odd or [str])[0]}; texts,'
+                        ' an array or ImageFiles are needed.')
+    if not len(items):
+      raise ValueError(f'shown[{modality!r}] holds no items.')
+
+
+def are_images(items: Shown) -> bool:
+  """Whether items are shown as images."""
+  return isinstance(items, image_files.ImageFiles) or (
+      isinstance(items, np.ndarray) and items.ndim > 2)
+
+
+def digest(items: Shown) -> str:
+  """SHA-256 of all that is shown, in order.
+
+  Raises:
+    ValueError: if a file cannot be read, or a text not written.
+  """
+  total = hashlib.sha256()
+  if isinstance(items, np.ndarray):
+    total.update(f'{items.dtype.str} {items.shape}'.encode())
+    for row in items:
+      total.update(np.ascontiguousarray(row).data)
+  elif isinstance(items, image_files.ImageFiles):
+    total.update(b'files')
+    for one in image_files.digests(items):
+      total.update(one)
+  else:
+    total.update(b'texts')
+    for number, text in enumerate(items):
+      try:
+        content = text.encode()
+      except UnicodeEncodeError as e:
+        raise ValueError(f'text {number} cannot be written: {e}') from e
+      total.update(f' {len(content)} '.encode() + content)
+  return total.hexdigest()
+
+
+def catalogue(items: Shown) -> list[dict[str, str | int]]:
+  """All items by number, to find one that is no candidate.
+
+  Returns:
+    A record an item, with its text or its file's path; nothing for pixels and
+    features, which have neither.
+  """
+  if isinstance(items, np.ndarray):
+    return []
+  if isinstance(items, image_files.ImageFiles):
+    return [{'item': number, 'file': str(path.resolve())}
+            for number, path in enumerate(items.paths)]
+  return [{'item': number, 'text': text} for number, text in enumerate(items)]
+
+
+def put(
+    items: Shown, number: int, name: str, folder: pathlib.Path, link: bool
+) -> dict[str, str]:
+  """Shows one item; an image gets its file.
+
+  Args:
+    items: of its modality.
+    number: of the item.
+    name: of the image's file, without suffix.
+    folder: of the round; image files lie in its `images`.
+    link: whether an image that has a file is linked instead of copied.
+
+  Returns:
+    `{'text': ...}`, or `{'file': path relative to folder}`.
+  """
+  if not are_images(items):
+    if isinstance(items, np.ndarray):
+      return {'text': f'item {number}'}
+    return {'text': items[number]}
+  from_file = isinstance(items, image_files.ImageFiles)
+  suffix = items.paths[number].suffix if from_file else '.png'
+  file = folder / 'images' / (name + suffix)
+  if not file.exists():  # An item may be a candidate of several queries.
+    if not from_file:
+      Image.fromarray(items[number]).save(file)
+    elif link:
+      os.symlink(items.paths[number].resolve(), file)
+    else:
+      shutil.copyfile(items.paths[number], file)
+  return {'file': f'images/{file.name}'}

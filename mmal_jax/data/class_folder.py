@@ -1,0 +1,64 @@
+"""Images of known classes, a folder a class: what zero-shot accuracy needs."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from mmal_jax.data import checked_images
+from mmal_jax.data import preprocess as preprocess_lib
+from mmal_jax.data import problems as problems_lib
+from mmal_jax.data import schema
+
+
+def load_labelled(
+    folder: str | os.PathLike[str],
+    image_size: int | None = None,
+    preprocess: preprocess_lib.Preprocess | None = None,
+) -> schema.Labelled:
+  """Reads `FOLDER/CLASS NAME/*.jpg`, or `.jpeg`, `.png`, `.webp`.
+
+  Args:
+    folder: of one folder a class. Classes are named as these are, `_` read as
+      a space, in alphabetical order. Hidden files and folders are not seen.
+    image_size: every image is resized to this height and width in pixels and
+      kept in memory; 64 if None.
+    preprocess: in place of `image_size`: images stay in their files, and this
+      is done to them whenever they are needed.
+
+  Returns:
+    Images, class by class, in order of their names.
+
+  Raises:
+    ValueError: if there are fewer than two classes; listing every class
+      without images or of a name that another has, and every image that cannot
+      be read.
+  """
+  folder = pathlib.Path(folder)
+  size = checked_images.size_of(image_size, preprocess)
+  if not folder.is_dir():
+    raise ValueError(f'folder={str(folder)!r} is no folder.')
+  folders = sorted(path for path in folder.iterdir()
+                   if path.is_dir() and not path.name.startswith('.'))
+  problems: list[str] = []
+  classes = [' '.join(path.name.replace('_', ' ').split()) for path in folders]
+  for i, name in enumerate(classes):
+    if not name or name in classes[:i]:
+      problems.append(
+          f'folder {folders[i].name!r}: class {name!r} is '
+          f'{"there twice" if name else "no name"}.')
+  if len(classes) < 2:
+    problems.append(f'it holds {len(classes)} class folder(s), not two.')
+  paths, labels = [], []
+  for label, path in enumerate(folders):
+    found = checked_images.listed(path)
+    if not found:
+      problems.append(f'folder {path.name!r}: no image.')
+    paths += found
+    labels += [label] * len(found)
+  pixels = checked_images.decode(
+      {path: f'folder {path.parent.name!r}' for path in paths}, size, problems)
+  problems_lib.report(folder, problems)
+  return schema.Labelled(
+      checked_images.gather(paths, pixels, preprocess),
+      np.array(labels, np.int32), tuple(classes))

@@ -1,0 +1,211 @@
+"""Shards of tar files, as img2dataset and DataComp write them.
+
+A shard holds `KEY.jpg` (or `.jpeg`, `.png`, `.webp`) and `KEY.txt` for each
+pair, and maybe `KEY.json`, which is not read. The key ends at the first dot of
+the file's name. Tar files are read where they are: each once from its start to
+its end for names, places and texts; images stay in them, and nothing is ever
+unpacked to disk.
+
+References:
+  Gadre et al., DataComp, 2023. Aizman et al., High performance I/O for large
+  scale deep learning, 2019, section IV (WebDataset).
+"""
+
+from collections.abc import Iterator, Sequence
+import glob
+import os
+import pathlib
+import tarfile
+from typing import NamedTuple
+
+from absl import logging
+
+from mmal_jax.data import checked_images
+from mmal_jax.data import image_files
+from mmal_jax.data import preprocess as preprocess_lib
+from mmal_jax.data import problems as problems_lib
+from mmal_jax.data import schema
+from mmal_jax.data import splits as splits_lib
+
+_KINDS = {'jpg': 'image', 'jpeg': 'image', 'png': 'image', 'webp': 'image',
+          'txt': 'text', 'json': 'json'}
+_MAX_TEXT = 2**20  # bytes; what is longer is no caption
+_BLOCK = 512  # what a tar file is made of
+
+Shards = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+class Pair(NamedTuple):
+  """One sound pair: where it stands, its image, its text."""
+
+  where: str
+  image: image_files.Part
+  text: str
+
+
+def load(
+    shards: Shards,
+    test_shards: Shards | None = None,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    image_size: int | None = None,
+    preprocess: preprocess_lib.Preprocess | None = None,
+) -> schema.Dataset:
+  """Reads pairs of an image and a text from uncompressed tar files.
+
+  Args:
+    shards: paths, or a pattern with `*`, `?` or `[...]` that finds them.
+    test_shards: the same of the test set.
+    test_fraction: share of pairs held out where there are no `test_shards`.
+      Pairs of the same image stay together.
+    seed: of that division.
+    image_size: every image is resized to this height and width in pixels and
+      kept in memory; 64 if None.
+    preprocess: in place of `image_size`: images stay in their shards, and this
+      is done to them whenever they are needed.
+
+  Returns:
+    The dataset, pairs in the order of the shards and within them; it has no
+    groups and no `pretrain`.
+
+  Raises:
+    ValueError: if there are no shards; listing every problem with its shard:
+      members that are links or lead elsewhere, that stand twice or miss their
+      counterpart, damaged archives, texts and images that cannot be read.
+  """
+  size = checked_images.size_of(image_size, preprocess)
+  paths = _paths('shards', shards)
+  test_paths = [] if test_shards is None else _paths('test_shards', test_shards)
+  shared = set(paths) & set(test_paths)
+  if shared:
+    raise ValueError(f'{sorted(map(str, shared))} are among both shards and '
+                     'test_shards.')
+  problems: list[str] = []
+  pairs = [
+      pair for path in paths + test_paths for pair in _read(path, problems)]
+  pixels = checked_images.decode(
+      {pair.image: pair.where for pair in pairs}, size, problems)
+  if not pairs and not problems:
+    problems.append('they hold no pairs.')
+  problems_lib.report(
+      f'the set of {len(paths) + len(test_paths)} shard(s)', problems)
+  digests = checked_images.digests(pixels)
+  if test_shards is None:
+    is_test = splits_lib.hold_out(
+        [(digests[pair.image],) for pair in pairs], test_fraction, seed)
+  else:
+    of_test = set(test_paths)
+    is_test = [pair.image.path in of_test for pair in pairs]
+    if all(is_test) or not any(is_test):
+      raise ValueError('shards or test_shards hold no pairs.')
+  pool, test = ([pair for pair, t in zip(pairs, is_test) if t == wanted]
+                for wanted in (False, True))
+  checked_images.warn_of_shared(*(
+      [digests[pair.image] for pair in side] for side in (pool, test)))
+  return schema.Dataset('webdataset', *(
+      schema.image_text(
+          checked_images.gather(
+              [pair.image for pair in side], pixels, preprocess),
+          tuple(pair.text for pair in side), schema.no_groups(len(side)))
+      for side in (pool, test)))
+
+
+def _paths(name: str, shards: Shards) -> list[pathlib.Path]:
+  """The shards, in order of their paths where a pattern finds them."""
+  if isinstance(shards, (str, os.PathLike)):
+    pattern = os.fspath(shards)
+    found = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
+  else:
+    found = list(shards)
+  paths = [pathlib.Path(path).resolve() for path in found]
+  if not paths or len(set(paths)) < len(paths):
+    raise ValueError(f'{name}={shards!r} '
+                     f'{"names one twice" if paths else "finds no file"}.')
+  return paths
+
+
+def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
+  """Yields a shard's sound pairs."""
+  images: dict[str, image_files.Part] = {}
+  texts: dict[str, str] = {}
+  seen: set[tuple[str, str]] = set()
+  ignored, end = 0, 0
+  try:
+    with tarfile.open(path, 'r:') as tar:
+      for member in tar:
+        where = f'{path.name} member {member.name!r}'
+        end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
+        if member.isdir():
+          continue
+        wrong = _wrong_member(member)
+        if wrong:
+          problems.append(f'{where}: {wrong}.')
+          if member.size < 0:
+            return  # It would lead back to where it came from.
+          continue
+        key, suffix = _split_name(member.name)
+        kind = _KINDS.get(suffix.lower())
+        if kind is None:
+          ignored += 1
+          continue
+        if (key, kind) in seen:
+          problems.append(f'{where}: {key!r} has another {kind}.')
+        elif kind == 'image':
+          images[key] = image_files.Part(
+              path, member.name, member.offset_data, member.size)
+        elif kind == 'text':
+          texts[key] = _text(tar, member, where, problems)
+        seen.add((key, kind))
+    with path.open('rb') as file:
+      file.seek(end)
+      if file.read(_BLOCK).strip(b'\0'):
+        # tarfile takes what is no header for the end.
+        problems.append(f'{path.name}: damaged from byte {end} on.')
+  except (OSError, tarfile.TarError) as e:
+    problems.append(
+        f'{path.name}: it cannot be read as an uncompressed tar: {e}.')
+  if ignored:
+    logging.warning('%d members of %s are no image, text or JSON.', ignored,
+                    path.name)
+  for key in sorted(images.keys() - texts.keys()):
+    problems.append(f'{path.name}: {key!r} has no text.')
+  for key in sorted({key for key, _ in seen} - images.keys()):
+    problems.append(f'{path.name}: {key!r} has no image.')
+  yield from (Pair(f'{path.name} member {image.name!r}', image, texts[key])
+              for key, image in images.items() if key in texts)
+
+
+def _wrong_member(member: tarfile.TarInfo) -> str | None:
+  name = pathlib.PurePosixPath(member.name)
+  if name.is_absolute() or '..' in name.parts:
+    return 'its name leads out of the archive'
+  if not member.isreg() or member.issparse():
+    return 'it is no plain file, but a link or the like'
+  if member.size < 0:
+    return f'its size is {member.size}'
+  return None
+
+
+def _split_name(name: str) -> tuple[str, str]:
+  """Key and ending; a leading `./` is no part of the key."""
+  path = pathlib.PurePosixPath(name)
+  stem, _, suffix = path.name.partition('.')
+  return str(path.parent / stem), suffix
+
+
+def _text(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, where: str,
+    problems: list[str],
+) -> str:
+  """Reads a text into memory; empty, and a problem told, if it is none."""
+  if member.size > _MAX_TEXT:
+    problems.append(f'{where}: {member.size} bytes are no caption.')
+    return ''
+  try:
+    text = tar.extractfile(member).read().decode()
+  except UnicodeDecodeError as e:
+    problems.append(f'{where}: it is not UTF-8 text: {e}.')
+    return ''
+  wrong = problems_lib.of_text('text', text)
+  problems += [f'{where}: {what}.' for what in wrong]
+  return text

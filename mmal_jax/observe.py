@@ -1,0 +1,177 @@
+"""What strategies get to see of the items that have arrived."""
+
+from collections.abc import Mapping
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mmal_jax import embed as embed_lib
+from mmal_jax import state as state_lib
+from mmal_jax.acquire import coverage
+from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire import views as views_lib
+from mmal_jax.align import pools as pools_lib
+from mmal_jax.align import reference as reference_lib
+from mmal_jax.data import encode
+from mmal_jax.train import average
+from mmal_jax.train import freeze
+from mmal_jax.train import step as step_lib
+
+
+def make_views(
+    state: state_lib.RunState,
+    learner: step_lib.Learner,
+    source: pools_lib.Source,
+    arrived: pools_lib.Arrived,
+    before: Mapping[str, views_lib.View] | None = None,
+    metric: metric_lib.Metric = metric_lib.COSINE,
+    report: embed_lib.Report | None = None,
+) -> dict[str, views_lib.View]:
+  """Embeds what has arrived with the present model.
+
+  Args:
+    state: present.
+    learner: the model's structure.
+    source: of the learner.
+    arrived: of the present round.
+    before: the views of the round before, if there are any: of a source that
+      stays, a modality whose tower is locked is not embedded again, and where
+      embeddings have not changed the distances to the aligned set are brought
+      up to date instead of computed anew.
+    metric: of the views.
+    report: is told how long each embedding took.
+
+  Returns:
+    A view by modality, without `reference`.
+  """
+  views = {}
+  if not source.stays:
+    before = None
+  params = average.averaged(state.params, state.opt_state)
+  # Of parameters on a mesh: to the one device on which the pools are.
+  logit_scale, logit_bias = (
+      jnp.asarray(jax.device_get(x[...]))
+      for x in (params['logit_scale'], params['logit_bias']))
+  for column, (modality, items) in enumerate(arrived.items.items()):
+    locked = before is not None and not freeze.embeds_anew(
+        modality, params, learner.frozen)
+    embeddings = before[modality].pool if locked else embed_lib.embed(
+        learner.graphdef, params, items.values, modality, report=report)
+    numbers = state.aligned[:, column]
+    if source.stays:
+      aligned = embeddings[jnp.asarray(numbers)]
+    else:
+      aligned = embed_lib.embed(
+          learner.graphdef, params, _held(source, arrived, modality, numbers),
+          modality)
+    left = state_lib.remaining(state, modality, arrived.numbers[modality])
+    costs = None if arrived.costs is None else jnp.asarray(
+        arrived.costs[modality])
+    views[modality] = views_lib.View(
+        pool=embeddings, remaining=jnp.asarray(left), aligned=aligned,
+        aligned_mask=jnp.asarray(numbers >= 0), metric=metric,
+        logit_scale=jnp.exp(logit_scale), logit_bias=logit_bias, costs=costs,
+        asked=jnp.int32(len(state_lib.asked_of(state, modality))))
+    if before is not None:
+      views[modality] = coverage.carried_over(views[modality], before[modality])
+  return views
+
+
+def spaces(
+    state: state_lib.RunState,
+    learner: step_lib.Learner,
+    source: pools_lib.Source,
+    arrived: pools_lib.Arrived,
+    views: Mapping[str, views_lib.View],
+    before: Mapping[str, reference_lib.Space] | None = None,
+) -> Mapping[str, reference_lib.Space]:
+  """What is alike among the items that have arrived, by modality.
+
+  Args:
+    state: present.
+    learner: the model's structure.
+    source: of the learner.
+    arrived: of the present round.
+    views: of the present round.
+    before: of the round before: where the same items are there and training
+      starts from the same model, it stays as it is.
+  """
+  start = state.start_params
+  if before is not None and source.stays and start is not None:
+    return before
+  # A fresh run's model, and one that goes on, are what training starts from.
+  is_start = start is None or not state.round
+  return {
+      m: reference_lib.space(
+          learner.graphdef, start, m, items.values,
+          embeddings=views[m].pool if is_start else None)
+      for m, items in arrived.items.items()}
+
+
+def with_reference(
+    views: Mapping[str, views_lib.View],
+    state: state_lib.RunState,
+    learner: step_lib.Learner,
+    source: pools_lib.Source,
+    arrived: pools_lib.Arrived,
+    known: Mapping[str, reference_lib.Space],
+) -> dict[str, views_lib.View]:
+  """The views with `reference` and `aligned_reference`.
+
+  Args:
+    views: of the present round.
+    state: present.
+    learner: the model's structure.
+    source: of the learner.
+    arrived: of the present round.
+    known: from `spaces`.
+  """
+  seen = {}
+  for column, (m, view) in enumerate(views.items()):
+    numbers = state.aligned[:, column]
+    if source.stays:
+      aligned = known[m].rows[jnp.asarray(numbers)]
+    else:
+      aligned = _like(state, learner, known, m, _held(
+          source, arrived, m, numbers))
+    seen[m] = dataclasses.replace(
+        view, reference=known[m].rows, aligned_reference=aligned)
+  return seen
+
+
+def reference_of(
+    state: state_lib.RunState,
+    learner: step_lib.Learner,
+    source: pools_lib.Source,
+    items: Mapping[str, encode.Items],
+    known: Mapping[str, reference_lib.Space],
+) -> dict[str, np.ndarray]:
+  """By modality, `[k, r]` reference rows of the k items that are held to train.
+
+  Args:
+    state: present.
+    learner: the model's structure.
+    source: that holds the items.
+    items: from `source.hold`.
+    known: from `spaces`.
+  """
+  if source.stays:
+    return {m: np.asarray(space.rows) for m, space in known.items()}
+  return {m: np.asarray(_like(state, learner, known, m, some.values))
+          for m, some in items.items()}
+
+
+def _like(state, learner, known, modality, values) -> jax.Array:
+  """Reference rows of other items than those that have arrived."""
+  start = state.params if state.start_params is None else state.start_params
+  return reference_lib.space(
+      learner.graphdef, start, modality, values, known[modality].mean).rows
+
+
+def _held(source, arrived, modality, numbers) -> encode.Values:
+  """Aligned items by number; an item that is at hand where there is none."""
+  at_hand = arrived.numbers[modality][0]
+  return source.fetch(
+      modality, np.where(numbers >= 0, numbers, at_hand)).values

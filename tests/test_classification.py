@@ -1,0 +1,141 @@
+"""Zero-shot classification against plain loops; folders of classes."""
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from mmal_jax.data import class_folder
+from mmal_jax.data import image_files
+from mmal_jax.data import preprocess
+from mmal_jax.data import prompts
+from mmal_jax.evaluate import classification
+
+
+def _reference(images, classes, labels):
+  """Ranks one image at a time."""
+  ranks = []
+  for image, label in zip(images, labels):
+    scores = [float(np.dot(image, c)) for c in classes]
+    ranks.append(sum(s >= scores[label] for i, s in enumerate(scores)
+                     if i != label))
+  return {'top1': 100 * np.mean([r < 1 for r in ranks]),
+          'top5': 100 * np.mean([r < 5 for r in ranks])}
+
+
+@pytest.mark.parametrize(
+    'n,c,t,d', [(40, 11, 3, 5), (1, 2, 1, 1), (9, 6, 2, 3)])
+def test_against_loops(n, c, t, d):
+  rng = np.random.default_rng(n)
+  texts = rng.normal(size=(c, t, d)).astype(np.float32) * 7
+  found = classification.class_embeddings(texts)
+  assert found.shape == (c, d) and found.dtype == np.float64
+  for i in range(c):
+    mean = sum(row / np.sqrt(np.sum(np.float64(row) ** 2))
+               for row in texts[i].astype(np.float64)) / t
+    np.testing.assert_allclose(
+        found[i], mean / np.linalg.norm(mean), atol=1e-12)
+  images = rng.normal(size=(n, d)).astype(np.float32)
+  labels = rng.integers(c, size=n)
+  expected = _reference(images.astype(np.float64), found, labels)
+  assert classification.accuracy(images, found, labels) == pytest.approx(
+      expected)
+  # The length of an image's embedding says nothing.
+  longer = images * rng.uniform(1, 9, size=(n, 1)).astype(np.float32)
+  assert classification.accuracy(longer, found, labels) == pytest.approx(
+      expected)
+
+
+def test_long_prompts_count_no_more_than_short_ones():
+  texts = np.array([[[100.0, 0], [0, 1]], [[1.0, 0], [0, 0.01]]])
+  np.testing.assert_allclose(
+      classification.class_embeddings(texts), np.sqrt(0.5) * np.ones((2, 2)))
+
+
+def test_ties_and_what_is_no_number_count_against_the_model():
+  same = np.ones((6, 2))
+  assert classification.accuracy(same[:3], same, np.array([0, 3, 5])) == {
+      'top1': 0.0, 'top5': 0.0}
+  assert classification.accuracy(same[:1], same[:5], np.array([0])) == {
+      'top1': 0.0, 'top5': 100.0}
+  nan = np.full((1, 2), np.nan)
+  assert classification.accuracy(nan, same, np.array([2]))['top5'] == 0.0
+
+
+@pytest.mark.parametrize('images,classes,labels', [
+    (np.ones((2, 3)), np.ones((4, 2)), np.array([0, 1])),
+    (np.ones((2, 3)), np.ones((4, 3)), np.array([0])),
+    (np.ones((2, 3)), np.ones((4, 3)), np.array([0, 4])),
+    (np.ones((2, 3)), np.ones((4, 3)), np.array([-1, 0])),
+    (np.ones((2, 3)), np.ones((4, 3)), np.array([0.0, 1.0])),
+    (np.ones((0, 3)), np.ones((4, 3)), np.zeros(0, int)),
+])
+def test_accuracy_refuses(images, classes, labels):
+  with pytest.raises(ValueError, match='labels'):
+    classification.accuracy(images, classes, labels)
+
+
+@pytest.mark.parametrize('texts', [
+    np.zeros((2, 3, 4)), np.ones((2, 3)), np.ones((2, 0, 4)),
+    np.full((1, 1, 2), np.nan), np.array([[[1.0, 0], [-1, 0]]])])
+def test_class_embeddings_refuse(texts):
+  with pytest.raises(ValueError, match='text_embeddings'):
+    classification.class_embeddings(texts)
+
+
+def test_prompts():
+  made = prompts.of_classes(['cat', '{} of a kind'])
+  t = len(prompts.TEMPLATES)
+  assert len(made) == 2 * t and len(set(made)) == 2 * t
+  assert made[0] == 'a photo of a cat.'
+  assert made[t] == 'a photo of a {} of a kind.'
+  for bad in ([], ['no place'], ['{} and {}']):
+    with pytest.raises(ValueError, match='templates'):
+      prompts.of_classes(['cat'], bad)
+
+
+def _classes(folder):
+  """Colours by class; one file is no image by its name."""
+  colours = {'red_thing': (250, 0, 0), 'blue thing': (0, 0, 250)}
+  for i, (name, colour) in enumerate(colours.items()):
+    (folder / name).mkdir()
+    for j in range(i + 1):
+      Image.new('RGB', (8, 8), colour).save(
+          folder / name / f'{j}.{("png", "JPG")[j]}')
+    (folder / name / 'notes.txt').write_text('x')
+  (folder / '.hidden').mkdir()
+  return folder
+
+
+def test_class_folder(tmp_path):
+  folder = _classes(tmp_path)
+  data = class_folder.load_labelled(folder, image_size=4)
+  assert data.classes == ('blue thing', 'red thing') and len(data) == 3
+  assert data.labels.tolist() == [0, 0, 1] and data.labels.dtype == np.int32
+  assert data.images.shape == (3, 4, 4, 3) and data.images.dtype == np.uint8
+  for label, image in zip(data.labels, data.images):
+    assert image.mean((0, 1)).argmax() == (2, 0)[label]
+  lazy = class_folder.load_labelled(
+      folder, preprocess=preprocess.Preprocess(4, 4))
+  assert isinstance(lazy.images, image_files.ImageFiles)
+  np.testing.assert_array_equal(lazy.images.take(np.arange(3)), data.images)
+
+
+def test_class_folder_says_all_that_is_wrong(tmp_path):
+  folder = _classes(tmp_path)
+  (folder / 'empty').mkdir()
+  (folder / 'red thing').mkdir()
+  (folder / '_').mkdir()
+  (folder / 'blue thing' / 'bad.png').write_bytes(b'x')
+  with pytest.raises(ValueError) as e:
+    class_folder.load_labelled(folder)
+  for what in ("'empty': no image", "'red_thing': class 'red thing' is there t",
+               "'_': class '' is no name", "'blue thing': image 'bad.png' can",
+               '6 problem(s)'):
+    assert what in str(e.value), e.value
+  with pytest.raises(ValueError, match='no folder'):
+    class_folder.load_labelled(folder / 'gone')
+  with pytest.raises(ValueError, match='1 class folder'):
+    (tmp_path / 'one' / 'class').mkdir(parents=True)
+    class_folder.load_labelled(tmp_path / 'one')
+  with pytest.raises(ValueError, match='leave it out'):
+    class_folder.load_labelled(folder, 4, preprocess.Preprocess(4, 4))
