@@ -164,12 +164,12 @@ def test_typiclust_makes_as_many_clusters_as_there_will_be_aligned_items():
 
 @pytest.mark.parametrize('metric', metric_lib.METRICS)
 def test_probcover_is_greedy(metric):
-  for seed in range(3):
-    problem = _problem(seed, metric=metric)
+  for seed in range(8):
+    problem = _problem(seed, problems.clustered, metric, aligned=seed // 2)
     pool, remaining, aligned = problem.arrays()
     distances = np.array([
         reference.distance_to(pool[remaining], row, metric) for row in pool])
-    delta = np.quantile(distances, 0.15)
+    delta = np.quantile(distances, (0.05, 0.2)[seed % 2])
     picks = _ask('probcover', _views(problem, _problem(9)), seed, delta=delta)
     is_open = reference.nearest(pool[remaining], aligned, metric) > delta
     assert is_open.any()

@@ -178,7 +178,8 @@ def test_stage_3(tmp_path, side):
       uncertainty.entropies(found), reference.entropy(chances), rtol=1e-4)
 
 
-@pytest.mark.parametrize('name', ['mmal', 'mmal_least_confidence', 'random'])
+@pytest.mark.parametrize(
+    'name', ['mmal', 'mmal_least_confidence', 'random', 'similarity'])
 def test_strategies_do_not_notice(tmp_path, name):
   _, *both = _pair(tmp_path, 'cosine', 64)
   queries = [registry.STRATEGIES[name](v, 10, jax.random.key(1)) for v in both]

@@ -124,7 +124,8 @@ def test_one_side_alone_may_be_sharded():
         atol=3e-6)
 
 
-@pytest.mark.parametrize('name', ['mmal', 'mmal_entropy', 'random'])
+@pytest.mark.parametrize(
+    'name', ['mmal', 'mmal_entropy', 'random', 'similarity'])
 def test_strategies_do_not_notice(name):
   pair = _pair()
   logits = {'logit_scale': jnp.float32(9), 'logit_bias': jnp.float32(-1)}
