@@ -152,11 +152,11 @@ def test_paired_folder_end_to_end(tmp_path, capsys):
       f'--config.dataset.folder={tmp_path}', '--config.model.width=16',
       '--config.model.depth=1',
       '--config.train.steps_per_round=2', '--rounds=2', '--batch=4']
-  _main(tmp_path, *arguments, config='paired_folder')
+  _main(tmp_path, *arguments, config='images_and_texts')
   assert "random's final mean_r10" in capsys.readouterr().out
   (tmp_path / '7.png').unlink()
   message = _error(
-      tmp_path, *arguments, '--overwrite', config='paired_folder', lines=2)
+      tmp_path, *arguments, '--overwrite', config='images_and_texts', lines=2)
   assert "line 8: image '7.png' does not exist" in message
 
 
@@ -164,7 +164,7 @@ def test_paths_left_open_are_asked_for(tmp_path):
   assert 'dataset.images is not given: add --config.dataset.images=' in _error(
       tmp_path, config='features')
   assert 'dataset.folder is not given' in _error(
-      tmp_path, config='paired_folder')
+      tmp_path, config='images_and_texts')
 
 
 @pytest.mark.parametrize('arguments,what', [

@@ -4,6 +4,41 @@ from typing import Any
 
 from ml_collections import config_dict
 
+# Arguments of the loaders; paths, which None stands for, the user gives.
+_IMAGES_AND_TEXTS = {
+    'paired_folder': {
+        'folder': None, 'pairs': 'pairs.jsonl', 'test_fraction': 0.2,
+        'seed': 0},
+    'unpaired_folder': {'images': None, 'texts': None, 'test_pairs': None},
+    'colorswap': {'folder': None},
+    'karpathy': {
+        'annotations': None, 'images': None, 'captions': 1,
+        'test_captions': 5},
+    'coco_captions': {'data_dir': None, 'captions': 1, 'test_captions': 5},
+    'webdataset': {
+        'shards': None, 'test_shards': None, 'test_fraction': 0.2, 'seed': 0},
+}
+
+
+def images_and_texts(name: str, image_size: int | None) -> dict[str, Any]:
+  """The section of a dataset of images and texts that lie in files.
+
+  Args:
+    name: of the dataset.
+    image_size: images are resized to it; None leaves that to a checkpoint.
+  """
+  if name not in _IMAGES_AND_TEXTS:
+    raise ValueError(
+        f'dataset {name!r} is unknown; known are {list(_IMAGES_AND_TEXTS)}.')
+  # `classes`: a folder of images for every class, to be classified as well.
+  values = {'classes': None} | _IMAGES_AND_TEXTS[name]
+  if image_size is not None:
+    values['image_size'] = image_size
+  # Each path has a placeholder of its own: one for all would be one value.
+  return {'name': name} | {
+      key: config_dict.placeholder(str) if value is None else value
+      for key, value in values.items()}
+
 
 def asking() -> dict[str, Any]:
   """The sections of acquisition and annotation, all that is odd turned off."""

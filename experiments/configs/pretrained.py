@@ -1,8 +1,8 @@
 """Fine-tunes a published CLIP or SigLIP: give `--init=DIR`.
 
-`pretrained.py:synthetic_colorswap` renders a ColorSwap at 224 pixels;
-`pretrained.py:paired_folder` (give `--config.dataset.folder=DIR`) takes your
-own images and texts, as the real ColorSwap's, a `group` an example.
+`pretrained.py:synthetic_colorswap` renders a ColorSwap at 224 pixels; another
+name takes images and texts in files, as in `images_and_texts.py`:
+`pretrained.py:paired_folder` your own (give `--config.dataset.folder=DIR`).
 """
 
 import ml_collections
@@ -10,23 +10,17 @@ from ml_collections import config_dict
 
 from experiments.configs import common
 
-_DATASETS = {
-    'synthetic_colorswap': {
-        'name': 'synthetic_colorswap', 'seed': 0, 'pretrain': 1, 'pool': 700,
-        'test': 300, 'image_size': 224, 'skew': 1.0},
-    'paired_folder': {
-        'name': 'paired_folder', 'folder': config_dict.placeholder(str),
-        'pairs': 'pairs.jsonl', 'test_fraction': 0.2, 'seed': 0},
-}
+_COLORSWAP = {
+    'name': 'synthetic_colorswap', 'seed': 0, 'pretrain': 1, 'pool': 700,
+    'test': 300, 'image_size': 224, 'skew': 1.0}
 
 
 def get_config(dataset: str = 'synthetic_colorswap') -> (
     ml_collections.ConfigDict):
-  if dataset not in _DATASETS:
-    raise ValueError(
-        f'pretrained.py:{dataset} is unknown; known are {list(_DATASETS)}.')
+  data = (_COLORSWAP if dataset == _COLORSWAP['name']
+          else common.images_and_texts(dataset, image_size=None))
   return ml_collections.ConfigDict(common.asking() | {
-      'dataset': _DATASETS[dataset],
+      'dataset': data,
       'init': config_dict.placeholder(str),
       # `checkpoint`: whatever --init holds. On a GPU or a TPU take bfloat16.
       'model': {

@@ -1,21 +1,17 @@
-"""Your own images and texts: a folder with a `pairs.jsonl` or a CSV.
+"""Images and texts in files: `images_and_texts.py:NAME`, of a loader.
 
-Give `--config.dataset.folder=DIR`.
+By default `paired_folder`, a folder with a `pairs.jsonl` or a CSV: give
+`--config.dataset.folder=DIR`. What is not given and needed is asked for.
 """
 
 import ml_collections
-from ml_collections import config_dict
 
 from experiments.configs import common
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(dataset: str = 'paired_folder') -> ml_collections.ConfigDict:
   return ml_collections.ConfigDict(common.asking() | {
-      'dataset': {
-          'name': 'paired_folder',
-          'folder': config_dict.placeholder(str),
-          'pairs': 'pairs.jsonl', 'image_size': 32, 'test_fraction': 0.2,
-          'seed': 0},
+      'dataset': common.images_and_texts(dataset, image_size=32),
       'text': {'vocab_size': 1024, 'max_tokens': 32},
       'model': {
           'name': 'transformers', 'width': 64, 'depth': 2, 'heads': 4,
