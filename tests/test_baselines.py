@@ -260,16 +260,16 @@ def test_facility_location_is_greedy_where_bounds_are_many():
 
 
 @pytest.mark.parametrize('name', ['facility', 'probcover'])
-def test_reference_points_stand_for_the_pool(name):
+def test_drawn_points_stand_for_the_pool(name):
   problem, blob = _of_blobs([55, 5], 0)
   knobs = {'delta': 0.1} if name == 'probcover' else {}
   views = _views(problem, _problem(1))
-  picks = [_ask(name, views, seed, reference=9, **knobs) for seed in range(5)]
+  picks = [_ask(name, views, seed, points=9, **knobs) for seed in range(5)]
   # Most of nine are of the large one, and other nine every time.
   assert {int(blob[pick[0]]) for pick in picks} == {0}
   assert len(set(map(tuple, picks))) == 5
-  with pytest.raises(ValueError, match='reference=0 must be at least 1'):
-    _ask(name, views, reference=0)
+  with pytest.raises(ValueError, match='points=0 must be at least 1'):
+    _ask(name, views, points=0)
 
 
 def test_kmeans_asks_for_what_is_nearest_to_the_centres():
@@ -377,6 +377,6 @@ def test_numbers_below_one_are_refused():
       (typiclust.typiclust, 'neighbours'),
       (cluster_margin.cluster_margin, 'ratio'),
       (cluster_margin.cluster_margin, 'clusters'),
-      (probcover.probcover, 'reference')):
+      (probcover.probcover, 'points')):
     with pytest.raises(ValueError, match=f'{name}=0 must be at least 1'):
       strategy(views, _K, key, **{name: 0})

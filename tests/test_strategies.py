@@ -27,8 +27,9 @@ def _views(seed=0, n=40, left=30):
     pool /= np.linalg.norm(pool, axis=1, keepdims=True)
     remaining = jnp.arange(n) < left
     views[modality] = views_lib.View(
-        jnp.asarray(pool), remaining, jnp.asarray(pool), ~remaining, logit_scale=jnp.float32(10.0),
-        logit_bias=jnp.float32(-10.0), asked=jnp.int32(len(modality)))
+        jnp.asarray(pool), remaining, jnp.asarray(pool), ~remaining,
+        logit_scale=jnp.float32(10.0), logit_bias=jnp.float32(-10.0),
+        asked=jnp.int32(len(modality)))
   return views
 
 

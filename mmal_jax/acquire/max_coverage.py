@@ -14,13 +14,13 @@ _SAMPLE = 1024  # points whose distances to each other tell the radius
 _AT_ONCE = 64  # points that one product takes
 
 
-@functools.partial(jax.jit, static_argnames=('k', 'reference'))
+@functools.partial(jax.jit, static_argnames=('k', 'points'))
 def select_max_coverage(
     view: views_lib.View,
     k: int,
     key: jax.Array,
     delta: jax.Array | float | None = None,
-    reference: int = 4096,
+    points: int = 4096,
 ) -> jax.Array:
   r"""k times the item whose ball holds most points that no ball holds yet.
 
@@ -33,13 +33,13 @@ def select_max_coverage(
     k: number of items.
     key: draws the points, and settles ties.
     delta: radius, in distances of the view's metric; `radius` if None.
-    reference: the points to cover are so many remaining items, drawn at random;
+    points: what is to be covered are so many remaining items, drawn at random;
       all if no more remain.
 
   Returns:
     `[k]` int32 pool indices in the order of their choice, none twice; -1 where
     nothing remained. Once all is covered the choice is random. In
-    O(n (k + reference) d) time: every point is counted for all balls once, and
+    O(n (k + points) d) time: every point is counted for all balls once, and
     taken off once.
 
   References:
@@ -48,13 +48,13 @@ def select_max_coverage(
   metric, n = view.metric, len(view.pool)
   key_points, key_ties = jax.random.split(key)
   lots = jax.random.uniform(key_points, (n,))
-  points = views_lib.keep_best(lots, view.remaining, min(reference, n))
+  drawn = views_lib.keep_best(lots, view.remaining, min(points, n))
   if delta is None:
-    delta = radius(view, points, k)
+    delta = radius(view, drawn, k)
   norms = metric.norms(view.pool)
-  rows = nearest_lib.Rows(view.pool[points], norms[points], points >= 0)
+  rows = nearest_lib.Rows(view.pool[drawn], norms[drawn], drawn >= 0)
   nearest = nearest_lib.fold(
-      rows, jnp.full(len(points), jnp.inf), view.aligned, view.aligned_mask,
+      rows, jnp.full(len(drawn), jnp.inf), view.aligned, view.aligned_mask,
       metric)
 
   def held(centres):
@@ -70,11 +70,11 @@ def select_max_coverage(
     return tiles.map_tiles(count, nearest_lib.tile_rows(), view.pool, norms)
 
   def add(counts, wanted, sign):
-    """Counts `wanted [points]` points for all balls, or takes them off."""
+    """Counts the `wanted [points]` for all balls, or takes them off."""
 
     def some(carry):
       counts, wanted = carry
-      places, = jnp.nonzero(wanted, size=_AT_ONCE, fill_value=len(points))
+      places, = jnp.nonzero(wanted, size=_AT_ONCE, fill_value=len(drawn))
       some_rows = nearest_lib.Rows(
           *(x.at[places].get(mode='fill', fill_value=0) for x in rows))
       wanted = wanted.at[places].set(False, mode='drop')

@@ -17,7 +17,7 @@ def probcover(
     *,
     modality: str = 'random',
     delta: float | None = None,
-    reference: int = 4096,
+    points: int = 4096,
 ) -> views_lib.Query:
   """Greedy coverage of the pool by balls around what is aligned and queried.
 
@@ -30,25 +30,25 @@ def probcover(
     key: draws the modality and the points to cover, and settles ties.
     modality: the rule to choose it by (`modality.query`).
     delta: radius of the balls, in distances of the view's metric.
-    reference: how many points stand for the pool.
+    points: how many items stand for the pool.
 
   Returns:
     The query.
 
   Raises:
     TypeError: for a pool on disk.
-    ValueError: for a sharded one, or `reference` below 1.
+    ValueError: for a sharded one, or `points` below 1.
 
   References:
     Yehuda et al., Active Learning Through a Covering Lens, 2022.
   """
   whole.check(views, 'probcover')
-  if reference < 1:
-    raise ValueError(f'reference={reference!r} must be at least 1.')
+  if points < 1:
+    raise ValueError(f'points={points!r} must be at least 1.')
   key_modality, key_items = jax.random.split(key)
   return modality_lib.query(
       views, batch, key_modality, modality,
       lambda name, k: max_coverage.select_max_coverage(
           views[name], k,
           jax.random.fold_in(key_items, list(views).index(name)), delta,
-          reference))
+          points))
