@@ -20,6 +20,7 @@ from mmal_jax.align import suggest as suggest_lib
 from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate as evaluate_lib
 from mmal_jax.train import average
+from mmal_jax.train import fit as fit_lib
 from mmal_jax.train import freeze
 from mmal_jax.train import step as step_lib
 
@@ -179,11 +180,11 @@ def _trained(
     pool = None
     if learner.unaligned is not None and all(x.any() for x in left.values()):
       held = observe.reference_of(state, learner, source, items, spaces)
-      pool = step_lib.Pool(
+      pool = fit_lib.Pool(
           arrived.items, {m: np.flatnonzero(x) for m, x in left.items()},
           {m: np.asarray(space.rows) for m, space in spaces.items()},
           {m: held[m][column] for m, column in zip(held, rows.T)})
-    params, opt_state, losses[state.round] = step_lib.fit(
+    params, opt_state, losses[state.round] = fit_lib.fit(
         learner, params, opt_state, key, items, rows, len(tuples), plan.steps,
         pool)
   return dataclasses.replace(

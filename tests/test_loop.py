@@ -15,7 +15,7 @@ from mmal_jax.align import exact
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.align import stream
 from mmal_jax.data import encode
-from mmal_jax.train import step
+from mmal_jax.train import fit
 from tests import tiny
 
 
@@ -179,7 +179,7 @@ def test_restarting_trains_the_start_anew_on_all_pairs(tiny_run):
   for t, state in enumerate(states[1:]):
     # What the loop does, by its parts.
     _, key = jax.random.split(jax.random.fold_in(state.key, t))
-    params, _, loss = step.fit(
+    params, _, loss = fit.fit(
         learner, tiny_run.params, learner.optimizer.init(tiny_run.params), key,
         pool.items, state.aligned, state.num_aligned, tiny.STEPS)
     _assert_close(state.params, params)

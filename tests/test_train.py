@@ -10,6 +10,7 @@ from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate
 from mmal_jax.models import registry
 from mmal_jax.train import augment
+from mmal_jax.train import fit
 from mmal_jax.train import optimizer
 from mmal_jax.train import step
 from mmal_jax.train import warm_start
@@ -113,7 +114,7 @@ def test_fitting_pairs_raises_their_retrieval(tiny_run):
   rows = jnp.arange(len(pool), dtype=jnp.int32)
   learner = tiny_run.learner._replace(
       optimizer=optimizer.make_optimizer(1e-2, 60), batch_size=40)
-  params, _, loss = step.fit(
+  params, _, loss = fit.fit(
       learner, tiny_run.params, None, jax.random.key(0), pool.items,
       jnp.stack([rows, rows], 1), jnp.int32(len(pool)), 60)
   before, after = (
@@ -135,7 +136,7 @@ def test_warm_start_is_trained_once(tiny_run, tmp_path, monkeypatch):
 
   trained = start(0)
   other_seed, other_lr = start(1), start(0, peak_lr=1e-4)
-  monkeypatch.setattr(step, 'fit', None)  # From here on it cannot train.
+  monkeypatch.setattr(fit, 'fit', None)  # From here on it cannot train.
   again = start(0)
   assert len(list(tmp_path.iterdir())) == 3
   leaves = [jax.tree.leaves(p) for p in (trained, again, other_seed, other_lr)]

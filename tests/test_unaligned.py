@@ -15,9 +15,9 @@ from mmal_jax.align import pseudo
 from mmal_jax.align import reference
 from mmal_jax.align import stream
 from mmal_jax.models import partition
+from mmal_jax.train import fit
 from mmal_jax.train import gradient
 from mmal_jax.train import loss as loss_lib
-from mmal_jax.train import step
 from mmal_jax.train import unaligned
 
 U, B, D, R = 6, 9, 4, 5
@@ -137,14 +137,14 @@ def test_in_parts_or_on_a_mesh_the_gradient_is_the_same(tiny_run, case):
 def test_runs_learn_from_what_is_left(tiny_run, buffer, pseudo_pairs):
   run = _learner(tiny_run)
   source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)
-  seen, fit = [], step.fit
+  seen, real = [], fit.fit
 
   def spy(*arguments):
     seen.append(arguments)
-    return fit(*arguments)
+    return real(*arguments)
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(step, 'fit', spy)
+    patch.setattr(fit, 'fit', spy)
     states = list(run.rounds(
         'mmal', source=source, pseudo_pairs=pseudo_pairs))
   plain = list(tiny_run.rounds('mmal', source=source))

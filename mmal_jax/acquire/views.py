@@ -18,7 +18,8 @@ class View:
   """All that a strategy may know of one modality.
 
   A pool's rows may be sharded over a mesh (`sharding.shard_rows`), or lie on
-  disk (`disk.DiskRows`): strategies are the same, and so are their picks.
+  disk (`disk.DiskRows`): the paper's stages, `random` and `similarity` are the
+  same, and so are their picks; what cannot work so refuses (`whole.check`).
 
   Attributes:
     pool: `[n, d]` float32, bfloat16 or float16 embeddings of the whole pool,

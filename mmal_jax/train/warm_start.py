@@ -15,6 +15,7 @@ import optax
 from mmal_jax import checkpoint
 from mmal_jax.data import encode
 from mmal_jax.models import fingerprint
+from mmal_jax.train import fit as fit_lib
 from mmal_jax.train import optimizer as optimizer_lib
 from mmal_jax.train import step as step_lib
 
@@ -72,7 +73,7 @@ def warm_start(
       optimizer_lib.make_optimizer(peak_lr, steps, weight_decay),
       batch_size, shift, mesh=mesh)
   rows = np.arange(len(pairs), dtype=np.int32)
-  params, _, loss = step_lib.fit(
+  params, _, loss = fit_lib.fit(
       learner, params, None, jax.random.key(seed), pairs.items,
       np.stack([rows] * len(pairs.items), axis=1), len(pairs), steps)
   logging.info('Warm start: mean loss %.3f over %d steps.', loss, steps)

@@ -1,0 +1,147 @@
+"""One round's training: steps on minibatches of the aligned pairs."""
+
+from collections.abc import Iterator, Mapping
+import functools
+import itertools
+from typing import NamedTuple
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from mmal_jax import sharding
+from mmal_jax.data import encode
+from mmal_jax.models import partition
+from mmal_jax.train import gradient
+from mmal_jax.train import optimizer as optimizer_lib
+from mmal_jax.train import step as step_lib
+from mmal_jax.train import unaligned as unaligned_lib
+
+
+class Pool(NamedTuple):
+  """Unaligned items, all by modality, on the host.
+
+  Attributes:
+    items: of the pool.
+    rows: `[k]` int of those that remain unaligned, at least one.
+    reference: `[n, r]` float32 rows of norm 1, of all items (see
+      `align.reference`).
+    aligned_reference: `[capacity, r]`, of the items that each row of the
+      aligned table names; where it names none, of any.
+  """
+
+  items: Mapping[str, encode.Items]
+  rows: Mapping[str, np.ndarray]
+  reference: Mapping[str, np.ndarray]
+  aligned_reference: Mapping[str, np.ndarray]
+
+
+def fit(
+    learner: step_lib.Learner,
+    params: nnx.State,
+    opt_state: optax.OptState | None,
+    key: jax.Array,
+    items: Mapping[str, encode.Items],
+    aligned: np.ndarray,
+    num_aligned: int | np.ndarray,
+    steps: int,
+    pool: Pool | None = None,
+) -> tuple[nnx.State, optax.OptState, jax.Array]:
+  """Takes `steps` steps, each on a random minibatch of the aligned pairs.
+
+  Args:
+    learner: what is fixed over a run.
+    params: parameters.
+    opt_state: state of the optimizer; None for a fresh one.
+    key: typed random key of all these steps.
+    items: by modality, of a pool, on the host.
+    aligned: `[capacity, M]` int32, rows of these items, a column a modality in
+      their order; -1 where an item is missing.
+    num_aligned: how many rows of `aligned` are filled; they come first.
+    steps: at least 1.
+    pool: unaligned items, for a learner that learns from them, too.
+
+  Returns:
+    Parameters, optimizer state, and the mean loss over all steps.
+  """
+  # Steps reuse the memory of what they are given, and others still need it.
+  params = _copy(params)
+  opt_state = (optimizer_lib.init(learner.optimizer, params)
+               if opt_state is None else _copy(opt_state))
+  # A Python loop over a jitted step: XLA's CPU backend runs a scan's body on
+  # one thread.
+  losses = []
+  for shift_key, batch in _batches(
+      learner, key, items, np.asarray(aligned), num_aligned, steps, pool):
+    params, opt_state, loss = step_lib.train_step(
+        learner, params, opt_state, shift_key, batch)
+    losses.append(loss)
+  return params, opt_state, jnp.mean(jnp.stack(losses))
+
+
+@jax.jit
+def _copy(tree):
+  return jax.tree.map(jnp.copy, tree)
+
+
+def _batches(
+    learner, key, items, aligned, num_aligned, steps, pool
+) -> Iterator[tuple[jax.Array, gradient.Batch]]:
+  """Yields each step's own key and its minibatch, where it belongs."""
+  size = min(learner.batch_size, len(aligned))
+  shift_keys, rows, valid = _plan(
+      key, jnp.asarray(num_aligned), len(aligned), size, steps)
+  divisor = learner.parts * (1 if learner.mesh is None else learner.mesh.size)
+  missing = -size % divisor
+  rows, valid = (
+      np.pad(np.asarray(x), ((0, 0), (0, missing))) for x in (rows, valid))
+  # [steps, b, M]
+  tuples = np.where(valid[..., None], aligned[rows], -1)
+  columns = dict(zip(items, np.moveaxis(np.maximum(tuples, 0), -1, 0)))
+  streams = [encode.stream(items[m].values, columns[m]) for m in items]
+  unaligned = itertools.repeat(None)
+  if pool is not None and learner.unaligned is not None:
+    unaligned = _unaligned(learner, key, pool, rows, divisor)
+  for i, (values, others) in enumerate(zip(
+      zip(*streams, strict=True), unaligned)):
+    batch = gradient.Batch(
+        dict(zip(items, values)),
+        {m: items[m].ids[columns[m][i]] for m in items},
+        dict(zip(items, tuples[i].T >= 0)), others)
+    if learner.mesh is not None:
+      where = partition.batch_rows(learner.mesh)
+      batch = jax.tree.map(lambda x: sharding.shard_rows(x, where), batch)
+    yield shift_keys[i], batch
+
+
+def _unaligned(
+    learner, key, pool, aligned_rows, divisor
+) -> Iterator[unaligned_lib.Items]:
+  """Yields each step's unaligned items."""
+  size = learner.unaligned.size
+  size += -size % divisor
+  rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+  rows = {m: rng.choice(some, (len(aligned_rows), size))
+          for m, some in pool.rows.items()}
+  streams = [encode.stream(pool.items[m].values, rows[m]) for m in rows]
+  for i, values in enumerate(zip(*streams, strict=True)):
+    yield unaligned_lib.Items(
+        dict(zip(rows, values)),
+        {m: pool.reference[m][rows[m][i]] for m in rows},
+        {m: pool.aligned_reference[m][aligned_rows[i]] for m in rows})
+
+
+@functools.partial(
+    jax.jit, static_argnames=('capacity', 'batch_size', 'steps'))
+def _plan(key, num_aligned, capacity, batch_size, steps):
+  """The keys of all steps, and the rows of their minibatches."""
+  def of_step(step):
+    key_rows, key_shift = jax.random.split(jax.random.fold_in(key, step))
+    rows, valid = step_lib.minibatch(
+        key_rows, num_aligned, capacity, batch_size)
+    return key_shift, rows, valid
+
+  # One after the other: all at once would hold steps * capacity numbers.
+  return jax.lax.map(of_step, jnp.arange(steps))
