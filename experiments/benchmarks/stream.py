@@ -98,7 +98,8 @@ def run(small: bool) -> result.Result:
   tenth = max(1, rounds // 10)
 
   def ends(values):
-    return (float(np.median(part)) for part in (values[:tenth], values[-tenth:]))
+    return (float(np.median(part))
+            for part in (values[:tenth], values[-tenth:]))
 
   first, last = ends(seconds[warm:])
   # The machine's own speed, on the same task beside every buffer.
