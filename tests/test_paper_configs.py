@@ -54,7 +54,9 @@ def test_keys_that_change_together():
 
 @pytest.mark.parametrize('name,settings', [
     ('streaming', ['stream.buffer+rounds+batch=20+2+4,40+2+4']),
-    ('wrong_answers', ['oracle.wrong=0.5', 'oracle.mistake=uniform,near']),
+    pytest.param(
+        'wrong_answers', ['oracle.wrong=0.5', 'oracle.mistake=uniform,near'],
+        marks=pytest.mark.slow),
 ])
 def test_small_sweeps_of_the_paper(tmp_path, name, settings):
   done = subprocess.run(

@@ -39,11 +39,15 @@ def test_queries_are_distinct_and_remaining(name, left, batch):
   views = _views(left=left)
   query = registry.STRATEGIES[name](views, batch, jax.random.key(0))
   indices = np.asarray(query.indices)
-  expected = min(left, batch)
+  # Some ask about one modality, some about all of them.
+  names = ((query.modality,) * batch if isinstance(query.modality, str)
+           else query.modality)
+  expected = min(left * len(set(names)), batch)
   assert indices.shape == (batch,) and indices.dtype == np.int32
-  assert (indices[expected:] == -1).all()
-  assert len(set(indices[:expected].tolist())) == expected
-  assert np.asarray(views[query.modality].remaining)[indices[:expected]].all()
+  assert len(names) == batch and (indices[expected:] == -1).all()
+  asked = list(zip(names, indices.tolist()))[:expected]
+  assert len(set(asked)) == expected
+  assert all(bool(views[m].remaining[i]) for m, i in asked)
 
 
 @pytest.mark.parametrize('name', sorted(registry.STRATEGIES))
@@ -54,7 +58,7 @@ def test_copies_and_nothing_aligned(name):
           aligned_mask=jnp.zeros(40, bool))
       for m, view in _views().items()}
   indices = np.asarray(
-      registry.STRATEGIES[name](views, 8, jax.random.key(1)).indices)
+      registry.find(f'{name}@text')(views, 8, jax.random.key(1)).indices)
   assert len(set(indices.tolist())) == 8
   assert 0 <= indices.min() and indices.max() < 30
 
