@@ -74,7 +74,7 @@ def test_val_is_left_out_and_never_looked_at(tmp_path, caplog):
   entries = [_entry(i, split, False) for i, split in enumerate(_SPLITS)]
   arguments = _write(tmp_path, entries)
   (tmp_path / 'images' / '2_img.jpg').unlink()
-  with caplog.at_level(logging.INFO):
+  with caplog.at_level(logging.INFO, logger='absl'):
     karpathy.load(**arguments)
   assert '1 images of the split val' in caplog.text
 
