@@ -41,6 +41,11 @@ from mmal_jax.train import unaligned as unaligned_lib
 from mmal_jax.train import warm_start as warm_start_lib
 
 
+# Sections of a config that an experiment's data, and all of it, are made of.
+_DATA_OF = ('dataset', 'text', 'init', 'model')
+_BUILT_OF = (*_DATA_OF, 'train', 'warm_start', 'mesh')
+
+
 class Experiment(NamedTuple):
   """What is shared by every strategy and seed."""
 
@@ -70,19 +75,23 @@ def init_params(
 def build(
     config: ml_collections.ConfigDict,
     cache_dir: str,
-    data: encode.EncodedDataset | None = None,
+    before: Experiment | None = None,
 ) -> Experiment:
   """Loads the data and the checkpoint, or trains, or finds, the warm start.
 
   Args:
     config: checked.
     cache_dir: of rendered datasets and warm starts.
-    data: what `datasets.load` would read, where it is in memory already.
+    before: another experiment, of which all that is the same is taken: its
+      data, and its learner, for which programs are compiled already.
 
   Raises:
     ValueError: for a budget beyond the pool, and all that the dataset, the
       model and the warm start refuse.
   """
+  if before is not None and _agree(config, before.config, _BUILT_OF):
+    check_pools(config, before.data)
+    return before._replace(config=config)
   mesh = sharding.make_mesh(
       **{'data': 1, 'fsdp': 1} | dict(config.get('mesh') or {}))
   pretrained = None if config.get('init') is None else pretrained_lib.load(
@@ -90,15 +99,11 @@ def build(
   load_raw = functools.partial(
       datasets.load_raw, config, cache_dir,
       None if pretrained is None else pretrained.preprocess)
-  if data is None:
+  if before is not None and _agree(config, before.config, _DATA_OF):
+    data = before.data
+  else:
     data = datasets.load(config, cache_dir, pretrained)
-  sizes = {m: len(items) for m, items in data.pool.items.items()}
-  state_lib.check_budget(config.rounds, config.batch, sizes)
-  buffer = annotators.buffer_of(config)
-  if buffer is not None and config.rounds * buffer > min(sizes.values()):
-    raise ValueError(
-        f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
-        f'the pool of {min(sizes.values())}.')
+  check_pools(config, data)
   warm_config = dict(config.get('warm_start') or {})
   seed = warm_config.pop('seed', 0)
   if pretrained is None:
@@ -124,6 +129,29 @@ def build(
       graphdef, params, data.pretrain, seed, **warm_config, mesh=mesh,
       cache_dir=f'{cache_dir}/warm_starts')
   return Experiment(config, data, learner, warm, load_raw)
+
+
+def check_pools(
+    config: ml_collections.ConfigDict, data: encode.EncodedDataset
+) -> None:
+  """Refuses what the pools cannot give.
+
+  Raises:
+    ValueError: for a budget, or buffers of a stream, beyond the pools.
+  """
+  sizes = {m: len(items) for m, items in data.pool.items.items()}
+  state_lib.check_budget(config.rounds, config.batch, sizes)
+  buffer = annotators.buffer_of(config)
+  if buffer is not None and config.rounds * buffer > min(sizes.values()):
+    raise ValueError(
+        f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
+        f'the pool of {min(sizes.values())}.')
+
+
+def _agree(one, other, sections) -> bool:
+  """Whether two configs say the same in all of some sections."""
+  one, other = one.to_dict(), other.to_dict()
+  return all(one.get(s) == other.get(s) for s in sections)
 
 
 def make_learner(

@@ -14,13 +14,12 @@ import urllib.parse
 
 import ml_collections
 
+from experiments import build as build_lib
 from experiments import check as check_lib
-from experiments import datasets
 from experiments import records
 from experiments import run as run_lib
 from experiments import workdir as workdir_lib
 from experiments.configs import saved
-from mmal_jax.data import encode
 
 
 class Cell(NamedTuple):
@@ -33,13 +32,6 @@ class Cell(NamedTuple):
 
   name: str
   config: ml_collections.ConfigDict
-
-
-class Data(NamedTuple):
-  """A dataset in memory, and the sections of the config that it came from."""
-
-  sections: str
-  encoded: encode.EncodedDataset
 
 
 def parse(values: Sequence[str]) -> dict[str, list[str]]:
@@ -113,29 +105,26 @@ def is_finished(folder: pathlib.Path) -> bool:
 
 
 def run_here(
-    cell: Cell, folder: pathlib.Path, cache_dir: str, data: Data | None
-) -> Data | None:
+    cell: Cell,
+    folder: pathlib.Path,
+    cache_dir: str,
+    before: build_lib.Experiment | None,
+) -> build_lib.Experiment:
   """Runs a cell in this process.
 
   Args:
     cell: to run.
     folder: to write to; empty, or not there.
     cache_dir: of rendered datasets and warm starts.
-    data: of the cell before, to be used again if it is the same.
+    before: of the cell before; what is the same is used again.
 
   Returns:
-    This cell's data; None with a checkpoint, whose tokenizer it depends on.
+    This cell's experiment.
   """
-  config = cell.config
-  if config.get('init') is not None:
-    data = None
-  else:
-    sections = shared(config, ('dataset', 'text'))
-    if data is None or data.sections != sections:
-      data = Data(sections, datasets.load(config, cache_dir))
-  run_lib.run(config, folder, cache_dir, quiet=True,
-              data=None if data is None else data.encoded)
-  return data
+  experiment = build_lib.build(cell.config, cache_dir, before)
+  run_lib.run(
+      cell.config, folder, cache_dir, experiment=experiment, quiet=True)
+  return experiment
 
 
 def run_apart(cell: Cell, folder: pathlib.Path, cache_dir: str) -> None:

@@ -37,7 +37,6 @@ from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import registry as oracles_lib
-from mmal_jax.data import encode
 from mmal_jax.evaluate import curves as curves_lib
 from mmal_jax.evaluate import evaluate
 from mmal_jax.train import average
@@ -189,7 +188,7 @@ def run(
     *,
     overwrite: bool = False,
     resume: bool = False,
-    data: encode.EncodedDataset | None = None,
+    experiment: build_lib.Experiment | None = None,
     quiet: bool = False,
 ) -> str:
   """Runs the whole experiment; returns the closing tables.
@@ -200,7 +199,7 @@ def run(
     cache_dir: of rendered datasets and warm starts.
     overwrite: replace the experiment that lies in `workdir`.
     resume: take up an unfinished one.
-    data: what `datasets.load` would read, where it is in memory already.
+    experiment: what `build.build` would make of the config, if it is at hand.
     quiet: show no progress.
   """
   started = time.perf_counter()
@@ -208,7 +207,8 @@ def run(
   counter = compilations.CompilationCounter()
   if not quiet:
     print('Preparing data and warm start ...', file=sys.stderr, flush=True)
-  experiment = build_lib.build(config, cache_dir, data)
+  if experiment is None:
+    experiment = build_lib.build(config, cache_dir)
   # Not before: what was refused up to here has cost no earlier result.
   folder = workdir_lib.claim(workdir)
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())

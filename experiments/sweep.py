@@ -128,11 +128,12 @@ def _run_all(
     else:
       todo.append(cell)
   if processes == 1:
-    data = None
+    before = None
     for cell in todo:
       started, error = time.perf_counter(), None
       try:
-        data = cells_lib.run_here(cell, _cleared(folder, cell), cache_dir, data)
+        before = cells_lib.run_here(
+            cell, _cleared(folder, cell), cache_dir, before)
       except Exception as e:  # pylint: disable=broad-exception-caught
         error = e
       yield cell, time.perf_counter() - started, error

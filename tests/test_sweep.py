@@ -187,16 +187,23 @@ def test_data_is_read_once_for_all_cells_that_share_it(data, tmp_path):
   config = features.get_config()
   config.dataset.images = str(data / 'image.npy')
   config.dataset.texts = str(data / 'text.npy')
+  config.rounds, config.batch = 2, 4
   before = None
-  with mock.patch.object(run, 'run', lambda *_, data, **__: read.append(data)):
+  with mock.patch.object(
+      run, 'run', lambda *_, experiment, **__: read.append(experiment)):
     for cell in cells.product(config, {'dataset.seed': ['0', '1'],
                                        'train.peak_lr': ['1e-3', '1e-2']}):
       before = cells.run_here(cell, tmp_path, '', before)
-  # Two datasets for two learning rates, two strategies and five seeds each.
-  assert [next(i for i, first in enumerate(read) if first is found)
-          for found in read] == [0] * 20 + [20] * 20
+  # Two datasets for two learning rates, two strategies and five seeds each; a
+  # learner, for which programs are compiled, for each dataset and rate.
+  for name, times in (('data', 20), ('learner', 10)):
+    parts = [getattr(experiment, name) for experiment in read]
+    assert [next(i for i, first in enumerate(parts) if first is found)
+            for found in parts] == [
+                i - i % times for i in range(40)]
+  assert [e.config.seeds for e in read[:4:2]] == [(0,), (1,)]
   np.testing.assert_array_equal(
-      read[20].pool.items['image'].values,
+      read[20].data.pool.items['image'].values,
       datasets.load(cell.config, '').pool.items['image'].values)
 
 
