@@ -32,16 +32,28 @@ def hide(
   Loose pools stay in their order, and nothing is hidden: nobody knows it.
   """
   if isinstance(pool, encode.EncodedLoose):
+    if config.get('missing'):
+      raise ValueError('missing: nobody knows which items of loose pools '
+                       'belong together, and so none can be taken away.')
     pools, hidden = pools_lib.Pools(pool.items), None
   else:
     pools, hidden = pools_lib.hide_pairing(
         pool, seed, config.get('missing', 0.0))
-  costs = {name: value for name, value in (config.get('costs') or {}).items()
-           if name != 'budget' and value is not None}
-  if any(costs.values()):
+  if has_costs(config):
     pools = dataclasses.replace(
-        pools, costs=costs_lib.draw(pools.sizes, seed, **costs))
+        pools, costs=costs_lib.draw(pools.sizes, seed, **_costs(config)))
   return pools, hidden
+
+
+def _costs(config: ml_collections.ConfigDict) -> dict[str, float]:
+  return {name: value for name, value in (config.get('costs') or {}).items()
+          if name != 'budget' and value is not None}
+
+
+def has_costs(config: ml_collections.ConfigDict) -> bool:
+  """Whether answers differ in what they cost."""
+  costs = _costs(config)
+  return bool(costs.pop('spread', 0.0) or costs)
 
 
 def make_oracle(

@@ -19,6 +19,7 @@ from mmal_jax import loop
 from mmal_jax import sharding
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.align import oracle as oracle_lib
@@ -39,7 +40,6 @@ from mmal_jax.train import optimizer as optimizer_lib
 from mmal_jax.train import step as step_lib
 from mmal_jax.train import unaligned as unaligned_lib
 from mmal_jax.train import warm_start as warm_start_lib
-
 
 # Sections of a config that an experiment's data, and all of it, are made of.
 _DATA_OF = ('dataset', 'text', 'init', 'model')
@@ -137,7 +137,8 @@ def check_pools(
   """Refuses what the pools cannot give.
 
   Raises:
-    ValueError: for a budget, or buffers of a stream, beyond the pools.
+    ValueError: for a budget, or buffers of a stream, beyond the pools, or for a
+      strategy whose rule names no modality, or needs costs that are not there.
   """
   sizes = {m: len(items) for m, items in data.pool.items.items()}
   state_lib.check_budget(config.rounds, config.batch, sizes)
@@ -146,6 +147,17 @@ def check_pools(
     raise ValueError(
         f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
         f'the pool of {min(sizes.values())}.')
+  if buffer is not None and config.batch > buffer:
+    raise ValueError(f'batch={config.batch} queries are beyond stream.buffer='
+                     f'{buffer} items.')
+  for strategy in config.strategies:
+    rule = strategy.partition('@')[2]
+    if rule and rule not in (*modality.RULES, *sizes):
+      raise ValueError(f'strategy={strategy!r}: the rule is none of '
+                       f'{", ".join((*modality.RULES, *sizes))}.')
+    if rule == 'cheapest' and not annotators.has_costs(config):
+      raise ValueError(f'strategy={strategy!r} needs costs: give '
+                       '--config.costs.image, or another.')
 
 
 def _agree(one, other, sections) -> bool:
@@ -167,6 +179,9 @@ def make_learner(
   factors = check.lr_factors(train.get('lr_factors') or '')
   names.check(list(factors), params, 'train.lr_factors')
   loss = train.get('loss') or default_loss
+  if loss == 'softmax' and train.get('unaligned'):
+    raise ValueError('train.unaligned is a sigmoid loss and does not go with '
+                     'train.loss=\'softmax\'.')
   optimizer = optimizer_lib.make_optimizer(
       train.peak_lr, train.steps_per_round, train.weight_decay,
       train.get('warmup_fraction', 0.1), clip=train.get('clip', 1.0),
@@ -217,13 +232,19 @@ def rounds(
   config = experiment.config
   buffer = annotators.buffer_of(config)
   source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
+  if buffer is not None and config.rounds * buffer > min(source.sizes.values()):
+    raise ValueError(
+        f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
+        f'what is not missing: {dict(source.sizes)}.')
+  chosen = configured_strategy(config, strategy)
   plan = loop.Plan(
       config.train.steps_per_round, config.train.get('pseudo_pairs', 0.0),
       (config.get('costs') or {}).get('budget'),
-      metric_lib.METRICS[config.acquisition.get('metric', 'cosine')])
+      metric_lib.METRICS[config.acquisition.get('metric', 'cosine')],
+      reference=chosen.keywords.get('by_reference', False))
   return loop.run_rounds(
       initial_state(experiment, pools.sizes, seed), experiment.learner,
-      configured_strategy(config, strategy), oracle, source,
+      chosen, oracle, source,
       experiment.data.test, plan, report)
 
 

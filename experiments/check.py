@@ -113,6 +113,14 @@ def check(config: ml_collections.ConfigDict) -> None:
   if config.oracle.name == 'files' and not config.oracle.get('folder'):
     raise ValueError('oracle=\'files\' needs a folder for questions and '
                      'answers: add --config.oracle.folder=DIR.')
+  stream = config.get('stream') or {}
+  if not stream.get('beyond', True):
+    if stream.get('buffer') is None:
+      raise ValueError('stream.beyond=False needs stream.buffer.')
+    if config.oracle.get('wrong'):
+      raise ValueError('stream.beyond=False does not go with oracle.wrong: '
+                       'most wrong answers would lie in other buffers, and not '
+                       'be seen.')
   lookup(oracles_lib.MISTAKES, 'oracle.mistake',
          config.oracle.get('mistake', 'uniform'))
   load = lookup(datasets_lib.DATASETS, 'dataset.name', config.dataset.name)

@@ -55,9 +55,15 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
     raise ValueError(
         f'workdir={str(folder)!r} holds {len(records)} of {expected} rounds; '
         'a finished experiment of at least two rounds a run is needed.')
-  if annotators.buffer_of(config) is not None or config.get('missing'):
-    raise ValueError('only whole pools with nothing missing can be judged.')
+  oracle = config.oracle
+  if annotators.buffer_of(config) is not None or config.get('missing') or (
+      oracle.name != 'exact' or oracle.get('wrong') or oracle.get('refuse')):
+    raise ValueError('only whole pools with nothing missing, whose queries '
+                     'were all answered rightly, can be judged.')
   experiment = build_lib.build(config, cache_dir)
+  if tuple(experiment.data.pool.items) != _MODALITIES:
+    raise ValueError(f'the pools hold {tuple(experiment.data.pool.items)}; '
+                     f'only {_MODALITIES} can be judged.')
   rows = {name: [] for name in ('all items', *config.strategies)}
   for seed in config.seeds:
     statistics, left = _judge(experiment, seed)

@@ -34,6 +34,7 @@ from experiments import tables
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import state as state_lib
+from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import registry as oracles_lib
@@ -53,7 +54,7 @@ _STRATEGIES = flags.DEFINE_list(
     'strategies', None,
     'Strategies to compare, with commas between them, out of: '
     f'{", ".join(sorted(strategies_lib.STRATEGIES))}; each also as NAME@RULE '
-    'with another rule for the modality: gap, random, alternate, both, or its '
+    f'with another rule for the modality: {", ".join(modality.RULES)}, or its '
     'name. Default: the config\'s.')
 _SEEDS = flags.DEFINE_list(
     'seeds', None, 'Seeds, with commas between them. Default: the config\'s.')
@@ -115,6 +116,13 @@ def configure() -> Any:
                          f' * batch={config.batch}: give one of the two.')
       config.rounds = rounds
   check_lib.check(config)
+  return config
+
+
+def _no_sweep(config: Any) -> Any:
+  """The config, if it is of one experiment."""
+  if config.get('sweep'):
+    raise ValueError('the config describes a sweep: use experiments.sweep.')
   return config
 
 
@@ -253,7 +261,8 @@ def _or_wait(work: Callable[[], str]) -> str:
 def main(argv: Sequence[str]) -> None:
   program.call(
       lambda: _or_wait(lambda: run(
-          configure(), folders.WORKDIR.value, folders.CACHE_DIR.value,
+          _no_sweep(configure()), folders.WORKDIR.value,
+          folders.CACHE_DIR.value,
           overwrite=_OVERWRITE.value, resume=_RESUME.value))
       + f'\nWritten to {folders.WORKDIR.value}.', argv)
 

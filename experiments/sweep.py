@@ -229,6 +229,9 @@ def _work() -> str:
   before = signal.signal(
       signal.SIGTERM, lambda *_: sys.exit('error: stopped'))
   config = run_lib.configure()
+  if config.oracle.name == 'files':
+    raise ValueError('oracle=\'files\' is not for sweeps: people are asked one '
+                     'run after the other (experiments.run).')
   settings = cells_lib.parse(_SET.value or config.get('sweep', ()))
   try:
     return sweep(

@@ -37,12 +37,15 @@ class Plan:
       and what the rounds before it left; None where only the number of queries
       counts.
     metric: of the distances and similarities that strategies see.
+    reference: whether strategies see what is alike by what was known before
+      training (`View.reference`), which may cost an embedding.
   """
 
   steps: int
   pseudo_pairs: float = 0.0
   budget: float | None = None
   metric: metric_lib.Metric = metric_lib.COSINE
+  reference: bool = False
 
 
 def run_rounds(
@@ -73,10 +76,14 @@ def run_rounds(
     after every round.
 
   Raises:
-    ValueError: if training diverges, or a strategy or an oracle names an item
-      that it may not.
+    ValueError: if training diverges, a strategy or an oracle names an item that
+      it may not, or the source has other modalities than the state.
     oracle.Waiting: if people have not answered enough yet.
   """
+  if tuple(source.sizes) != state.modalities:
+    raise ValueError(
+        f'the source has the modalities {tuple(source.sizes)}, the state '
+        f'{state.modalities}: they must be the same, in the same order.')
   embedded = None  # of the test
   if state.round == 0:
     state, embedded = _evaluated(state, learner, test, embedded)
@@ -89,12 +96,14 @@ def run_rounds(
     arrived = source.arrived(int(state.round))
     views = observe.make_views(
         state, learner, source, arrived, views, plan.metric, report)
-    spaces = observe.spaces(state, learner, source, arrived, views, spaces)
-    views = observe.with_reference(
-        views, state, learner, source, arrived, spaces)
+    if plan.reference or learner.unaligned is not None:
+      spaces = observe.spaces(state, learner, source, arrived, views, spaces)
+      views = observe.with_reference(
+          views, state, learner, source, arrived, spaces)
     query = choose(views, state.queries.shape[1], key_acquire)
     state = _asked(state, query, arrived, plan.budget)
-    suggest = suggest_lib.suggester(views, arrived.numbers)
+    suggest = suggest_lib.suggester(
+        _unaligned(state, views, arrived), arrived.numbers)
     state = _answered(state, oracle, source.sizes, suggest)
     left = {
         m: state_lib.remaining(state, m, numbers)
@@ -128,6 +137,14 @@ def _asked(state, query, arrived, budget) -> state_lib.RunState:
   return state_lib.record_query(state, columns, numbers, costs)
 
 
+def _unaligned(state, views, arrived):
+  """Views in which all that is not aligned remains, asked about or not."""
+  return {
+      m: dataclasses.replace(view, remaining=jnp.asarray(~np.isin(
+          arrived.numbers[m], state.filled[:, column])))
+      for column, (m, view) in enumerate(views.items())}
+
+
 def _answered(state, oracle, sizes, suggest) -> state_lib.RunState:
   """Asks the oracle, of the earlier queries only whether they are answered."""
   rounds, places = state_lib.open_queries(state)
@@ -155,7 +172,7 @@ def _with_pseudo_pairs(state, views, left, arrived, ratio) -> np.ndarray:
   """`[k, M]` item numbers of all that a round trains on."""
   count = round(ratio * len(state.filled))
   # A model that has learnt from no answer yet would only teach its own errors.
-  if not count or not state.round:
+  if not count or np.isnan(state.losses[:state.round]).all():
     return state.filled
   remaining = {m: dataclasses.replace(view, remaining=jnp.asarray(left[m]))
                for m, view in views.items()}
@@ -174,10 +191,11 @@ def _trained(
       params, opt_state = state.start_params, None
     # Of a fixed size, so that a round never compiles anew.
     size = len(state.aligned) + round(plan.pseudo_pairs * len(state.aligned))
-    items, rows = source.hold(tuples)
-    padding = np.full((size - len(rows), rows.shape[1]), -1, np.int32)
-    rows = np.concatenate([rows, padding])
+    padding = np.full(
+        (size - len(tuples), tuples.shape[1]), oracle_lib.NONE, np.int32)
+    items, rows = source.hold(np.concatenate([tuples, padding]))
     pool = None
+    # Where nothing is left unaligned, there is nothing more to learn from.
     if learner.unaligned is not None and all(x.any() for x in left.values()):
       held = observe.reference_of(state, learner, source, items, spaces)
       pool = fit_lib.Pool(

@@ -165,7 +165,9 @@ def reference_of(
 
 def _like(state, learner, known, modality, values) -> jax.Array:
   """Reference rows of other items than those that have arrived."""
-  start = state.params if state.start_params is None else state.start_params
+  start = state.start_params
+  if start is None:
+    start = average.averaged(state.params, state.opt_state)
   return reference_lib.space(
       learner.graphdef, start, modality, values, known[modality].mean).rows
 

@@ -16,6 +16,7 @@ from mmal_jax.align import pools as pools_lib
 from mmal_jax.align import stream
 from mmal_jax.data import encode
 from mmal_jax.train import fit
+from mmal_jax.train import unaligned
 from tests import tiny
 
 
@@ -229,6 +230,61 @@ def test_rounds_do_not_recompile(tiny_run, strategy):
   assert per_round[1] > 0  # The counter counts.
   # Round 1 trains first, round 2 chooses first; from round 3 on all is there.
   assert per_round[3:].tolist() == [0] * (tiny.ROUNDS - 2)
+
+
+@pytest.mark.parametrize('buffer', [None, 10])
+def test_rounds_that_learn_from_the_unaligned_do_not_recompile(
+    tiny_run, buffer):
+  run = tiny_run._replace(learner=tiny_run.learner._replace(
+      unaligned=unaligned.Unaligned(1.0, 8)))
+  source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)
+  state = state_lib.initial_state(
+      run.params, run.learner.optimizer.init(run.params), run.pools.sizes,
+      tiny.evaluate.metric_names(run.data.test), 4, 3, 0)
+  jax.clear_caches()
+  counter, counts = compilations.CompilationCounter(), []
+  for _ in run.rounds('mmal_plus', state=state, source=source,
+                      pseudo_pairs=1.0, reference=True):
+    counts.append(counter.count)
+  # Pseudo-pairs, the last thing to be compiled, come in with round 2.
+  assert np.diff(counts)[2:].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize('buffer', [None, 10])
+def test_a_state_with_all_that_training_may_add_goes_on_the_same(
+    tiny_run, buffer):
+  run = tiny_run._replace(learner=tiny_run.learner._replace(
+      unaligned=unaligned.Unaligned(1.0, 8)))
+  source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)
+  options = dict(source=source, pseudo_pairs=1.0, reference=True)
+  states = list(run.rounds('mmal_plus', **options))
+  _assert_equal(
+      _last(run.rounds('mmal_plus', state=states[2], **options)), states[-1])
+
+
+def test_what_is_hidden_leaves_training_and_the_next_query_alone(tiny_run):
+  # Two rounds are answered alike in both worlds: the third query comes from a
+  # model that has learnt from unaligned items, too.
+  run = tiny_run._replace(learner=tiny_run.learner._replace(
+      unaligned=unaligned.Unaligned(1.0, 8)))
+  tuples = run.hidden.tuples
+  options = dict(pseudo_pairs=1.0, reference=True)
+  state = _nth(run.rounds('mmal_plus', **options), 2)
+  hidden = np.flatnonzero(
+      state_lib.remaining(state, 'image', tuples[:, 0]))
+  start = _nth(run.rounds('mmal_plus', **options), 1)
+  found = [_nth(run.rounds('mmal_plus', state=start, tuples=t, **options), 1)
+           for t in (tuples, _permuted(tuples, hidden))]
+  # All but the last answers, and with them what the last round has taught.
+  np.testing.assert_array_equal(found[0].queries[:3], found[1].queries[:3])
+  np.testing.assert_array_equal(found[0].losses[1], found[1].losses[1])
+  assert not np.array_equal(found[0].aligned, found[1].aligned)
+
+
+def test_a_source_of_other_modalities_is_refused(tiny_run):
+  other = pools_lib.Pools(dict(reversed(tiny_run.pools.items.items())))
+  with pytest.raises(ValueError, match="source has the modalities .'text', "):
+    next(tiny_run.rounds(source=other))
 
 
 def test_a_budget_beyond_the_pool_is_refused(tiny_run):

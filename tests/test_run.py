@@ -193,6 +193,17 @@ def test_paths_left_open_are_asked_for(tmp_path):
                      'pools: image has 24, text has 24'),
     (['--config.model.patch=5'], 'patch=5 must divide the image size 16x16'),
     (['--config.model.name=mlp', '--config.dataset.skew=-1.0'], 'skew=-1.0'),
+    (['--strategies=random,mmal@img'], "strategy='mmal@img': the rule is none"),
+    (['--strategies=mmal@cheapest'], 'needs costs'),
+    (['--config.stream.buffer=3'], 'batch=4 queries are beyond stream.buffer=3'),
+    (['--config.stream.buffer=13'], 'beyond the pool of 24'),
+    (['--config.stream.beyond=False'], 'beyond=False needs stream.buffer'),
+    (['--oracle=files'], "oracle='files' needs a folder"),
+    (['--config.oracle.wrong=1.5'], 'oracle.wrong=1.5 must be at most 1.0'),
+    (['--config.oracle.mistake=typo'], "oracle.mistake='typo' is unknown"),
+    (['--config.costs.image=0.0'], 'costs.image=0.0 must be above 0'),
+    (['--config.train.loss=softmax', '--config.train.unaligned=0.1'],
+     'train.unaligned is a sigmoid loss'),
     (['stray'], "unknown arguments ['stray']"),
 ])
 def test_bad_flags_are_one_line(tmp_path, arguments, what):

@@ -1,5 +1,6 @@
 """What every config has in common: how is asked, and what may go wrong."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import config_dict
@@ -40,8 +41,12 @@ def images_and_texts(name: str, image_size: int | None) -> dict[str, Any]:
       for key, value in values.items()}
 
 
-def asking() -> dict[str, Any]:
-  """The sections of acquisition and annotation, all that is odd turned off."""
+def asking(modalities: Sequence[str] = ('image', 'text')) -> dict[str, Any]:
+  """The sections of acquisition and annotation, all that is odd turned off.
+
+  Args:
+    modalities: names, of which each may have costs of its own.
+  """
   return {
       'acquisition': {
           'coreset_ratio': 2.0,  # B_c / B
@@ -68,10 +73,8 @@ def asking() -> dict[str, Any]:
       # Median costs of an answer, by the modality that is asked about; `spread`
       # of their logarithms; `budget`, what all answers may cost. None: each
       # costs 1, and the number of queries alone counts.
-      'costs': {
-          'image': config_dict.placeholder(float),
-          'text': config_dict.placeholder(float), 'spread': 0.0,
-          'budget': config_dict.placeholder(float)},
+      'costs': {m: config_dict.placeholder(float) for m in modalities} | {
+          'spread': 0.0, 'budget': config_dict.placeholder(float)},
   }
 
 

@@ -1,6 +1,8 @@
 """Your own features of frozen encoders; two MLP heads learn to align them.
 
-Give `--config.dataset.images=FILE --config.dataset.texts=FILE`.
+Give `--config.dataset.images=FILE --config.dataset.texts=FILE`. Of further
+modalities name them: `features.py:sound,sketch` takes
+`--config.dataset.others.sound=FILE --config.dataset.others.sketch=FILE`.
 """
 
 import ml_collections
@@ -9,12 +11,15 @@ from ml_collections import config_dict
 from experiments.configs import common
 
 
-def get_config() -> ml_collections.ConfigDict:
-  return ml_collections.ConfigDict(common.asking() | {
+def get_config(others: str = '') -> ml_collections.ConfigDict:
+  names = [name for name in others.split(',') if name]
+  asking = common.asking(('image', 'text', *names))
+  return ml_collections.ConfigDict(asking | {
       'dataset': {
           'name': 'features',
           'images': config_dict.placeholder(str),
           'texts': config_dict.placeholder(str),
+          'others': {m: config_dict.placeholder(str) for m in names},
           'split': config_dict.placeholder(str),
           'pool_split': 'train', 'test_split': 'test',
           'test_fraction': 0.2, 'seed': 0},

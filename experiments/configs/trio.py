@@ -6,7 +6,7 @@ from experiments.configs import common
 
 
 def get_config() -> ml_collections.ConfigDict:
-  return ml_collections.ConfigDict(common.asking() | {
+  return ml_collections.ConfigDict(common.asking(('image', 'text', 'sound')) | {
       # Arguments of `synthetic_trio.load`.
       'dataset': {
           'name': 'synthetic_trio', 'seed': 0, 'pretrain': 2000, 'pool': 600,

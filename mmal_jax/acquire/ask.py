@@ -52,16 +52,17 @@ def ask(
     aligned_images: `[a, d]` of the pairs that are known already.
     aligned_texts: `[a, d]`, their other sides. Of a growing set only few sizes
       are compiled: it is padded to the next power of two.
-    batch: how many items to ask about, all of one modality.
+    batch: how many items to ask about; of one modality, or by some strategies
+      of both.
     strategy: a name as `registry.find` takes it, or such a function.
     metric: `metric.COSINE`, `SQEUCLIDEAN` or `INNER`.
     image_remaining: `[n]` bool, False for images that may not be asked about,
       nor be anybody's match, as they are aligned already; all remain if None.
     text_remaining: `[m]` bool.
     logit_scale: by which your model multiplies similarities; for strategies of
-      entropy and least confidence.
-    logit_bias: that it adds. It cancels out in the registered strategies, and
-      is for those of your own (`uncertainty.uncertainties`, `may_be_missing`).
+      entropy and least confidence, and for `badge`.
+    logit_bias: that it adds: for `badge`, and for strategies of your own
+      (`uncertainty.uncertainties`, `may_be_missing`).
     rows: shards both pools over these devices (`sharding.row_sharding()`).
       With several processes each has to hold the whole pools in NumPy (or
       memory-mapped), or pools that are sharded already, and leave `rows` out.
@@ -69,7 +70,8 @@ def ask(
       nothing is aligned yet: it is random whatever the strategy (our reading).
 
   Returns:
-    The modality, and `[batch]` int32 NumPy indices into its pool.
+    The modality (a tuple of `batch` of them where the strategy asks about
+      both), and `[batch]` int32 NumPy indices into its pool.
 
   Raises:
     TypeError: for arguments of other types.

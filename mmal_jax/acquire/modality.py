@@ -9,7 +9,7 @@ import numpy as np
 from mmal_jax.acquire import coverage
 from mmal_jax.acquire import views as views_lib
 
-_RULES = ('gap', 'random', 'alternate', 'cheapest', 'both')
+RULES = ('gap', 'random', 'alternate', 'cheapest', 'both')
 
 
 def coverage_gap(view: views_lib.View) -> jax.Array:
@@ -88,7 +88,7 @@ def choose(
     return min(means or views, key=lambda m: means.get(m, 0.0))
   if rule not in views:
     raise ValueError(
-        f'modality={rule!r} is none of {", ".join((*_RULES, *views))}.')
+        f'modality={rule!r} is none of {", ".join((*RULES, *views))}.')
   return rule
 
 

@@ -2,6 +2,7 @@
 
 import functools
 
+from mmal_jax.acquire import modality
 from mmal_jax.acquire import uncertainty
 from mmal_jax.acquire import views
 from mmal_jax.acquire.strategies import badge
@@ -69,6 +70,6 @@ def find(name: str) -> views.Strategy:
     raise ValueError(
         f'strategy={name!r} is unknown; known are '
         f'{", ".join(sorted(STRATEGIES))}, each also with @ and a rule for the '
-        'modality (gap, random, alternate, both, or its name) behind it.')
+        f'modality ({", ".join(modality.RULES)}, or its name) behind it.')
   strategy = STRATEGIES[base]
   return functools.partial(strategy, modality=rule) if at else strategy

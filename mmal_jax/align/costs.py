@@ -41,6 +41,10 @@ def draw(
     median = by_modality.get(modality, 1.0)
     if not 0 < median < np.inf:
       raise ValueError(f'costs.{modality}={median!r} must be above 0.')
-    costs[modality] = (
-        median * np.exp(spread * rng.normal(size=size))).astype(np.float32)
+    drawn = median * np.exp(spread * rng.normal(size=size))
+    if not (drawn.min(initial=1.0) > 1e-30 and drawn.max(initial=1.0) < 1e30):
+      raise ValueError(
+          f'costs.{modality}={median!r} with spread={spread!r} reach from '
+          f'{drawn.min()} to {drawn.max()}.')
+    costs[modality] = drawn.astype(np.float32)
   return costs

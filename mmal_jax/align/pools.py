@@ -39,7 +39,7 @@ class Source(Protocol):
     """What can be asked about in a round, from 0 on."""
 
   def fetch(self, modality: str, numbers: np.ndarray) -> encode.Items:
-    """Items by number: those that were asked about, and their counterparts."""
+    """Items by number: of the present round, or aligned."""
 
   def hold(
       self, tuples: np.ndarray

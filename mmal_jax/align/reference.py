@@ -1,9 +1,11 @@
-"""What is alike within a modality, by what was known before any answer.
+"""What is alike within a modality, by what was known before training.
 
 A model that is trained on few answers bends its space to them. Which items
 resemble each other in the features that they came as, or in the embeddings of
-the model that training starts from, stays the same, and is worth knowing where
-answers are few.
+the model that a round's training starts from, is worth knowing where answers
+are few. Where every round starts anew, it stays the same for a whole run. It is
+worth as much as that model: of fresh parameters, the little that random
+projections keep.
 """
 
 from typing import NamedTuple
@@ -21,7 +23,7 @@ class Space(NamedTuple):
   """Of one modality.
 
   Attributes:
-    rows: `[n, r]` float32 of norm 1.
+    rows: `[n, r]` float32 of norm 1; 0 of what equals the mean.
     mean: `[r]` that was taken off before.
   """
 

@@ -15,7 +15,8 @@ def nearest_other(items: Mapping[str, encode.Items]) -> wrong.Mistake:
   """For each item, the one that is most like it without being the same.
 
   Alike are images of a small squared difference when they are shrunk, texts
-  that share many tokens whatever their order, and features of a large cosine.
+  that share many of their tokens whatever the order, and features of a large
+  cosine.
 
   Args:
     items: by modality, of the whole pool.
@@ -54,9 +55,12 @@ def _comparable(values: encode.Values) -> np.ndarray:
   elif values.ndim == 4:
     rows = _shrunk(values)
   elif np.issubdtype(values.dtype, np.integer):
-    rows = np.zeros((len(values), values.max(initial=0) + 1), np.float32)
-    np.add.at(rows, (np.arange(len(values))[:, None], values), 1.0)
-    rows[:, 0] = 0.0  # padding
+    used, tokens = np.unique(values, return_inverse=True)
+    rows = np.zeros((len(values), len(used)), np.float32)
+    rows[np.arange(len(values))[:, None], tokens.reshape(values.shape)] = 1.0
+    # What all texts have, their start, their end and mostly padding, tells
+    # nothing.
+    rows[:, rows.all(axis=0)] = 0.0
   else:
     rows = values
   norms = np.linalg.norm(rows, axis=1, keepdims=True)

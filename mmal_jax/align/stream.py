@@ -57,14 +57,15 @@ class Stream:
     """The k items of each modality that the tuples name, and rows 0 to k - 1.
 
     Args:
-      tuples: `[k, M]` int32 numbers; -1 for what is missing.
+      tuples: `[k, M]` int32 numbers; -1 for what is missing, but not all of a
+        column.
 
     Returns:
       Items by modality, k of each, and `[k, M]` int32; -1 for what is missing,
       in whose row any item stands.
     """
     items = {
-        m: self.fetch(m, np.where(column >= 0, column, column.max(initial=0)))
+        m: self.fetch(m, np.where(column >= 0, column, column.max()))
         for m, column in zip(self.sizes, tuples.T)}
     rows = np.arange(len(tuples), dtype=np.int32)[:, None]
     return items, np.where(tuples >= 0, rows, oracle_lib.NONE).astype(np.int32)

@@ -51,7 +51,7 @@ def wrong(
 
 
 def uniform(sizes: Mapping[str, int], seed: int) -> Mistake:
-  """Any other item of the modality, with equal chance.
+  """Any other item of the modality, with equal chance; it may be a copy.
 
   Args:
     sizes: by modality, the number of items, at least two.

@@ -7,18 +7,16 @@ import jax
 
 from mmal_jax.models import names
 
-_TOWERS = ('image_tower', 'text_tower')
-
 
 def patterns(recipe: str | Sequence[str], params: Any) -> tuple[str, ...]:
   """Patterns of the frozen parameters, from a recipe's name.
 
   Args:
     recipe: `none`; or `lit`: all of the image side (Zhai et al., LiT: Zero-Shot
-      Transfer with Locked-image text Tuning, 2022); `heads`: all of both towers
+      Transfer with Locked-image text Tuning, 2022); `heads`: all of all towers
       but their pooling, so that projections, pooling, scale and bias learn; or
       `last_N_blocks`: `heads`, but that the last N blocks and the final norm of
-      either tower learn, too. Or patterns of your own, in a sequence or a
+      each tower learn, too. Or patterns of your own, in a sequence or a
       string with commas between them.
     params: the parameters.
 
@@ -50,7 +48,9 @@ def patterns(recipe: str | Sequence[str], params: Any) -> tuple[str, ...]:
         f'train.freeze={recipe!r} is unknown; known are none, lit, heads, '
         'last_N_blocks, and patterns.')
   frozen = []
-  for tower in _TOWERS:
+  towers = dict.fromkeys(name.partition('.')[0] for name in known
+                         if name.partition('.')[0].endswith('_tower'))
+  for tower in towers:
     blocks = {name.split('.')[3] for name in known
               if name.startswith(f'{tower}.transformer.blocks.')}
     if learning > len(blocks):
@@ -75,7 +75,7 @@ def embeds_anew(modality: str, params: Any, frozen: Sequence[str]) -> bool:
   """Whether a step can change the embeddings of a modality.
 
   Args:
-    modality: `image` or `text`.
+    modality: of the items.
     params: the parameters.
     frozen: from `patterns`.
   """

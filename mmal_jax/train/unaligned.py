@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.acquire import metric
+
 
 class Unaligned(NamedTuple):
   """How much a step learns from unaligned items.
@@ -53,7 +55,7 @@ def targets(
   Returns:
     `[u, b]` float32: a distribution over the valid b.
   """
-  logits = reference @ batch_reference.T / temperature
+  logits = metric.dots(reference, batch_reference) / temperature
   return jax.nn.softmax(jnp.where(valid[None], logits, -1e9), axis=1)
 
 

@@ -1,4 +1,4 @@
-"""The method without each of its stages, by B_c / B, and by metric."""
+"""The method without each of its stages."""
 
 import ml_collections
 

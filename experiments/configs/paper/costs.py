@@ -1,4 +1,7 @@
-"""A text costs three times what an image costs, and items differ."""
+"""A text costs three times what an image costs, and items differ.
+
+Curves should be read over what was spent: give `--x=cost`.
+"""
 
 import ml_collections
 

@@ -2,7 +2,7 @@
 
 Each config of this folder is an experiment, for `experiments.sweep`. All but
 one are on the synthetic ColorSwap of the default config, with 600 answers and
-800 training steps a run at most instead of 1000 and 1500.
+about 800 training steps a run instead of 1000 and 1500.
 """
 
 from collections.abc import Sequence
