@@ -39,7 +39,8 @@ _SMALL = [
 
 def _main(tmp_path, *arguments, config='colorswap'):
   """Runs the program in this process; its own flags come last, and win."""
-  argv = ['run', f'--config={_CONFIGS}/{config}.py',
+  name, colon, argument = config.partition(':')
+  argv = ['run', f'--config={_CONFIGS}/{name}.py{colon}{argument}',
           f'--workdir={tmp_path / "w"}', f'--cache_dir={tmp_path / "c"}',
           *arguments]
   # The config's own values are read from sys.argv.
@@ -195,15 +196,13 @@ def test_paths_left_open_are_asked_for(tmp_path):
     (['--config.model.name=mlp', '--config.dataset.skew=-1.0'], 'skew=-1.0'),
     (['--strategies=random,mmal@img'], "strategy='mmal@img': the rule is none"),
     (['--strategies=mmal@cheapest'], 'needs costs'),
-    (['--config.stream.buffer=3'], 'batch=4 queries are beyond stream.buffer=3'),
+    (['--config.stream.buffer=3'], 'batch=4 queries are beyond stream.buffer'),
     (['--config.stream.buffer=13'], 'beyond the pool of 24'),
     (['--config.stream.beyond=False'], 'beyond=False needs stream.buffer'),
     (['--oracle=files'], "oracle='files' needs a folder"),
     (['--config.oracle.wrong=1.5'], 'oracle.wrong=1.5 must be at most 1.0'),
     (['--config.oracle.mistake=typo'], "oracle.mistake='typo' is unknown"),
     (['--config.costs.image=0.0'], 'costs.image=0.0 must be above 0'),
-    (['--config.train.loss=softmax', '--config.train.unaligned=0.1'],
-     'train.unaligned is a sigmoid loss'),
     (['stray'], "unknown arguments ['stray']"),
 ])
 def test_bad_flags_are_one_line(tmp_path, arguments, what):
@@ -293,3 +292,16 @@ def test_table_of_one_seed_has_no_spread():
   assert 'reached by 0 of 1 seeds' in table
   assert tables.curve_table(found).splitlines()[3].split() == [
       '|', 'mmal', '|', '1.0', '|', '1.0', '|', '2.0', '|']
+
+
+def test_further_modalities_of_features(tmp_path):
+  pairs = tiny.feature_pairs(60, 0)
+  for name, values in (*pairs.items.items(), ('sound', pairs.items['image'])):
+    np.save(tmp_path / f'{name}.npy', values)
+  _main(tmp_path, f'--config.dataset.images={tmp_path / "image.npy"}',
+        f'--config.dataset.texts={tmp_path / "text.npy"}',
+        f'--config.dataset.others.sound={tmp_path / "sound.npy"}',
+        '--config.train.steps_per_round=2', '--batch=4', '--rounds=2',
+        '--seeds=0', '--strategies=mmal_plus,random', config='features:sound')
+  last = _lines(tmp_path / 'w' / workdir.METRICS)[-1]
+  assert 's2t_r10' in last['scores'] and last['aligned'] == 8
