@@ -59,7 +59,7 @@ def files(
     people: as for `answers.decide`.
     skip_is_refusal: whether who skips a task in Label Studio refuses it; else
       it is not answered.
-    link: whether images that have files are linked instead of copied.
+    link: whether images that have files of their own are linked, not copied.
     sleep: in place of the clock's, for tests.
     clock: in seconds, likewise.
 
