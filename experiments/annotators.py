@@ -62,6 +62,7 @@ def make_oracle(
     hidden: pools_lib.Hidden | None,
     seed: int,
     load_raw: Callable[[], schema.Dataset],
+    run: str,
 ) -> oracle_lib.Oracle:
   """The oracle that `config.oracle` describes.
 
@@ -71,6 +72,7 @@ def make_oracle(
     hidden: what `hide` hid.
     seed: of the run.
     load_raw: returns the dataset as it is, for an oracle that shows it.
+    run: name of the run among those of the seed, for an oracle of people.
   """
   settings = config.oracle
 
@@ -85,6 +87,7 @@ def make_oracle(
     asking = {k: v for k, v in settings.items() if k in PEOPLE}
     # Item numbers are those of the seed's pools.
     asking['folder'] = pathlib.Path(settings.folder) / f'seed{seed}'
+    asking['run'] = run
   oracle = oracles_lib.ORACLES[settings.name](
       None if hidden is None else hidden.tuples, tuple(pools.items), shown,
       **asking)

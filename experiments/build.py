@@ -210,13 +210,19 @@ def initial_state(
 
 
 def annotators_of(
-    experiment: Experiment, seed: int
+    experiment: Experiment, seed: int, run: str = 'run'
 ) -> tuple[pools_lib.Pools, pools_lib.Hidden | None, oracle_lib.Oracle]:
-  """The learner's pools of one seed, what is hidden, and who knows it."""
+  """The learner's pools of one seed, what is hidden, and who knows it.
+
+  Args:
+    experiment: from `build`.
+    seed: of the run.
+    run: its name among those of the seed: the strategy's.
+  """
   config = experiment.config
   pools, hidden = annotators.hide(config, experiment.data.pool, seed)
   oracle = annotators.make_oracle(
-      config, pools, hidden, seed, experiment.load_raw)
+      config, pools, hidden, seed, experiment.load_raw, run)
   return pools, hidden, oracle
 
 

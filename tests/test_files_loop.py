@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import pytest
 
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import files
+from tests import tiny
 
 MODALITIES = ('image', 'text')
 
@@ -65,3 +67,72 @@ def test_late_answers_come_into_the_run(tiny_run, tmp_path):
   assert counts[1] == 2 and 2 < counts[2] < 8 and counts[-1] > 8
   ledger = (tmp_path / 'ledger.jsonl').read_text().splitlines()
   assert len(ledger) >= counts[-1]
+
+
+def _annotate_in_part(folder, tuples):
+  """Answers the first half of the newest round, and all that came before."""
+  paths = sorted(folder.glob('round_*'))
+  asked = [[json.loads(line) for line in (
+      path / 'queries.jsonl').read_text().splitlines()] for path in paths]
+  before = np.cumsum([0] + [len(queries) for queries in asked])
+  newest = (before[-1] - 1) // tiny.BATCH
+  for path, queries, first in zip(paths, asked, before):
+    late = first // tiny.BATCH < newest
+    with (folder / 'answers' / f'{path.name}.jsonl').open('w') as file:
+      for query in queries[:None if late else -(-len(queries) // 2)]:
+        own = MODALITIES.index(query['modality'])
+        row, = tuples[tuples[:, own] == query['item']]
+        file.write(json.dumps({
+            'query': query['query'], 'annotator': 'ann',
+            'answer': int(row[1 - own])}) + '\n')
+
+
+@pytest.mark.parametrize('idle', [0, 1])
+def test_a_run_computed_anew_after_every_wait_is_the_uninterrupted_one(
+    tiny_run, tmp_path, idle):
+  shown = {m: tiny_run.pools.items[m].values for m in MODALITIES}
+  tuples = tiny_run.hidden.tuples
+  now, there = [0.0], tmp_path / 'there'
+
+  def sleep(seconds):
+    now[0] += seconds
+    _annotate_in_part(there, tuples)
+
+  oracle = files.files(there, shown, candidates=5, enough=0.5, run='mmal',
+                       wait_seconds=60, sleep=sleep, clock=lambda: now[0])
+  *_, whole = tiny_run.rounds('mmal', oracle=oracle)
+  # The late halves of the first two rounds, of the four rounds' first halves.
+  assert whole.num_aligned >= 4 + 4 + 2 + 2
+  here, starts, done = tmp_path / 'here', 0, False
+  while not done:
+    oracle = files.files(here, shown, candidates=5, enough=0.5, run='mmal')
+    try:
+      *_, state = tiny_run.rounds('mmal', oracle=oracle)
+      done = True
+    except oracle_lib.Waiting:
+      if starts % (idle + 1) == idle:
+        _annotate_in_part(here, tuples)
+    starts += 1
+  assert starts == tiny.ROUNDS * (idle + 1) + 1
+  for folder in (there, here):
+    asked = [line for path in folder.glob('round_*')
+             for line in (path / 'queries.jsonl').read_text().splitlines()]
+    assert len(asked) == tiny.ROUNDS * tiny.BATCH
+  for name in ('queries', 'query_modalities', 'answers', 'aligned', 'losses'):
+    np.testing.assert_array_equal(getattr(state, name), getattr(whole, name))
+  assert (here / 'calls_mmal.jsonl').read_text() == (
+      there / 'calls_mmal.jsonl').read_text()
+  # All that came before the last round, and of the last one half.
+  used = {tuple(row) for row in state.aligned.tolist()}
+  place = {(state.modalities[c], int(n)): t for t in range(tiny.ROUNDS)
+           for c, n in zip(state.query_modalities[t], state.queries[t])}
+  for line in (here / 'ledger.jsonl').read_text().splitlines():
+    modality, number = json.loads(line)['query'].split('-')
+    row, = tuples[tuples[:, MODALITIES.index(modality)] == int(number)]
+    if place[modality, int(number)] < tiny.ROUNDS - 2:
+      assert tuple(row.tolist()) in used
+  # And computed anew once it is over, it is the same without a question.
+  _annotate_in_part(here, tuples)
+  oracle = files.files(here, shown, run='mmal')
+  *_, again = tiny_run.rounds('mmal', oracle=oracle)
+  np.testing.assert_array_equal(again.aligned, whole.aligned)

@@ -1,5 +1,6 @@
 """People as the oracle: rounds out, answers in, nothing lost, nothing twice."""
 
+import io
 import json
 import os
 import stat
@@ -10,6 +11,7 @@ import pytest
 
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import files
+from mmal_jax.data import coco_captions
 from mmal_jax.data import image_files
 from mmal_jax.data import preprocess
 from tests import people
@@ -270,3 +272,50 @@ def test_image_files_are_shown_as_they_are(tmp_path, link):
   with pytest.raises(ValueError, match='of other items'):
     files.files(folder, dict(shown, image=shown['image'].select(
         np.arange(people.N)[::-1])))
+
+
+def _source(kind, number, encoded, folder):
+  """An image as its data set has it, and what the list of all calls it."""
+  name = f'{number}.webp'
+  if kind == 'part':
+    path = folder / f'{number}.tar'
+    path.write_bytes(b'before' + encoded + b'after')
+    source = image_files.Part(path, f'sub/{name}', 6, len(encoded))
+    return source, f'{path}:sub/{name}'
+  if kind == 'record':
+    return coco_captions.Record([{}, {'image': encoded}], 1, name), name
+  if kind == 'nameless':
+    return image_files.Encoded('image_0', encoded), 'image_0'
+  return image_files.Encoded(name, encoded), name
+
+
+@pytest.mark.parametrize('link', [False, True])
+@pytest.mark.parametrize('kind', ['part', 'encoded', 'nameless', 'record'])
+def test_images_without_files_get_them(tmp_path, kind, link):
+  rng = np.random.default_rng()
+  encoded = []
+  for _ in range(people.N):
+    file = io.BytesIO()
+    Image.fromarray(rng.integers(256, size=(9, 7, 3)).astype(np.uint8)).save(
+        file, 'webp')
+    encoded.append(file.getvalue())
+  sources = [_source(kind, i, one, tmp_path) for i, one in enumerate(encoded)]
+  images = image_files.ImageFiles(
+      [source for source, _ in sources], preprocess.Preprocess(4, 4))
+  folder = tmp_path / 'asked'
+  oracle = files.files(
+      folder, {'image': images, 'text': people.shown()['text']}, candidates=3,
+      link=link)
+  with pytest.raises(oracle_lib.Waiting):
+    _asks(oracle, [3, 4], 'text')
+  with pytest.raises(oracle_lib.Waiting):
+    _asks(oracle, [7])
+  for name, numbers in (('round_001', (3, 4, 5)), ('round_002', (7,))):
+    written = folder / name / 'images'
+    assert {p.name for p in written.iterdir()} == {
+        f'image-{i}.webp' for i in numbers}
+    for path in written.iterdir():
+      assert not path.is_symlink()
+      assert path.read_bytes() == encoded[int(path.stem[6:])]
+  assert _lines(folder / 'items_image.jsonl') == [
+      {'item': i, 'file': called} for i, (_, called) in enumerate(sources)]

@@ -93,9 +93,10 @@ def _answers(counterparts, modality):
 @pytest.mark.parametrize('form', [lambda x: x, _minimal], ids=['json', 'min'])
 def test_exports_are_read(asked, form):
   folder, make, modality = asked
+  oracle = make()
   _put(folder, form(_export(folder, modality)))
   np.testing.assert_array_equal(
-      people.asks(make(), range(6), modality, None),
+      people.asks(oracle, range(6), modality, None),
       _answers([1, -1, 8, -1, None, None], modality))
   ledger = [json.loads(line) for line in
             (folder / 'ledger.jsonl').read_text().splitlines()]
@@ -108,7 +109,7 @@ def test_exports_are_read(asked, form):
   export[5]['annotations'] = copy.deepcopy(export[0]['annotations'])
   _put(folder, form(export), 'later.json')
   np.testing.assert_array_equal(
-      people.asks(make(), range(6), modality, None),
+      people.asks(oracle, range(6), modality, None),
       _answers([1, -1, 8, -1, None, 1], modality))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import answers as answers_lib
+from mmal_jax.align.people import calls as calls_lib
 from mmal_jax.align.people import durable
 from mmal_jax.align.people import json_lines
 from mmal_jax.align.people import ledger as ledger_lib
@@ -32,6 +33,7 @@ def files(
     people: int = 1,
     skip_is_refusal: bool = False,
     link: bool = False,
+    run: str = 'run',
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> oracle_lib.Oracle:
@@ -44,6 +46,12 @@ def files(
   lists where people disagree. All state is in the folder: a program started
   anew goes on, no query is ever written twice, and no accepted answer is lost
   or changed.
+
+  A run may be computed anew from its first round on: `calls_RUN.jsonl` holds
+  its calls, and as long as they are the same, each returns what it returned
+  before, whatever has come in since. At the first that differs (other code, or
+  other settings) the rest of it is dropped. Answers that come after the last
+  round is over are never collected.
 
   One program may use a folder at a time.
 
@@ -59,15 +67,17 @@ def files(
     people: as for `answers.decide`.
     skip_is_refusal: whether who skips a task in Label Studio refuses it; else
       it is not answered.
-    link: whether images that have files are linked instead of copied.
+    link: whether images that have files of their own are linked, not copied.
+    run: its name, by which its calls are known. Runs that use a folder in turn
+      share the answers, and have names of their own.
     sleep: in place of the clock's, for tests.
     clock: in seconds, likewise.
 
   Returns:
-    The oracle. It raises `oracle.Waiting` if not enough is answered, and
-    ValueError for what does not fit: every problem of the answers at once, an
-    answer that was changed after it had been accepted, an item that does not
-    exist.
+    The oracle, for one pass through the run. It raises `oracle.Waiting` if not
+    enough is answered, and ValueError for what does not fit: every problem of
+    the answers at once, an answer that was changed after it had been accepted,
+    an item that does not exist, a damaged ledger or log of calls.
 
   Raises:
     TypeError: if items cannot be shown.
@@ -90,6 +100,8 @@ def files(
   pools = _same_pools(folder, shown)
   (folder / 'answers').mkdir(exist_ok=True)
   ledger = folder / 'ledger.jsonl'
+  log = calls_lib.path_of(folder, run)
+  returned = 0  # calls
 
   def ask(modality, numbers, suggest):
     others = {}
@@ -121,12 +133,8 @@ def files(
     ledger_lib.enter(ledger, decision.accepted, fresh, sizes)
     return ledger_lib.read(ledger, sizes)
 
-  def answer(modality, numbers, suggest=None):
-    if modality not in sizes:
-      raise ValueError(f'modality={modality!r} is none of {tuple(sizes)}.')
-    numbers = np.asarray(numbers)
-    _check_numbers('numbers', numbers, (None,), 0, sizes[modality])
-    ids = [answers_lib.query_id(modality, n) for n in numbers.tolist()]
+  def entries_after(modality, numbers, ids, suggest):
+    """Asks what nobody was asked yet, and waits; the ledger after that."""
     asked = rounds.asked(folder)
     if suggest is not None:
       new = dict.fromkeys(
@@ -145,8 +153,31 @@ def files(
           f'{needed} are needed. The questions are in {folder}, '
           f'{", ".join(where)}: see README.txt there. Put the answers into '
           f'{folder / "answers"} and start again.')
+    return entries
+
+  def answer(modality, numbers, suggest=None):
+    nonlocal returned
+    if modality not in sizes:
+      raise ValueError(f'modality={modality!r} is none of {tuple(sizes)}.')
+    numbers = np.asarray(numbers)
+    _check_numbers('numbers', numbers, (None,), 0, sizes[modality])
+    ids = [answers_lib.query_id(modality, n) for n in numbers.tolist()]
+    call = calls_lib.Call(
+        modality, tuple(numbers.tolist()), suggest is not None)
+    answered = calls_lib.replay(log, returned, call)
+    if answered is None:
+      entries = entries_after(modality, numbers, ids, suggest)
+      answered = [query for query in dict.fromkeys(ids) if query in entries]
+      calls_lib.enter(log, returned, call, answered)
+    else:
+      entries = ledger_lib.read(ledger, sizes)
+      json_lines.refuse(str(ledger), [
+          f'the answer to {query} is gone, and {log.name} has it returned.'
+          for query in answered if query not in entries])
+    returned += 1
+    found = {query: entries[query].row for query in answered}
     nobody = (oracle_lib.NONE,) * len(sizes)
-    rows = [entries[query].row if query in entries else nobody for query in ids]
+    rows = [found.get(query, nobody) for query in ids]
     return np.array(rows, np.int32).reshape(len(ids), len(sizes))
 
   return answer

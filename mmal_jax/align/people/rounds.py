@@ -140,6 +140,7 @@ Answers go to the folder
 in files of any name, as many as you like. All answers are checked before any is
 used, and an answer that has been used cannot be changed any more. Copy a file
 there under a name that begins with a dot, and rename it when it is complete.
+Answers that come after the last round is over are not collected any more.
 
 By hand
 -------

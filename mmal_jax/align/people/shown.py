@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 import hashlib
+import io
 import os
 import pathlib
 import re
-import shutil
 
 import numpy as np
 from PIL import Image
@@ -86,14 +86,15 @@ def catalogue(items: Shown) -> list[dict[str, str | int]]:
   """All items by number, to find one that is no candidate.
 
   Returns:
-    A record an item, with its text or its file's path; nothing for pixels and
-    features, which have neither.
+    A record an item, with its text or its file's path, or what names an image
+    that has no file of its own; nothing for pixels and features.
   """
   if isinstance(items, np.ndarray):
     return []
   if isinstance(items, image_files.ImageFiles):
-    return [{'item': number, 'file': str(path.resolve())}
-            for number, path in enumerate(items.paths)]
+    return [{'item': number, 'file': str(
+        source.resolve() if isinstance(source, pathlib.Path) else source)}
+            for number, source in enumerate(items.paths)]
   return [{'item': number, 'text': text} for number, text in enumerate(items)]
 
 
@@ -107,7 +108,8 @@ def put(
     number: of the item.
     name: of the image's file, without suffix.
     folder: of the round; image files lie in its `images`.
-    link: whether an image that has a file is linked instead of copied.
+    link: whether an image that has a file of its own is linked instead of
+      copied.
 
   Returns:
     `{'text': ...}`, or `{'file': path relative to folder}`.
@@ -116,14 +118,24 @@ def put(
     if isinstance(items, np.ndarray):
       return {'text': f'item {number}'}
     return {'text': items[number]}
-  from_file = isinstance(items, image_files.ImageFiles)
-  suffix = items.paths[number].suffix if from_file else '.png'
+  source = items.paths[number] if isinstance(
+      items, image_files.ImageFiles) else None
+  suffix = '.png' if source is None else _suffix(source)
   file = folder / 'images' / (name + suffix)
   if not file.exists():  # An item may be a candidate of several queries.
-    if not from_file:
+    if source is None:
       Image.fromarray(items[number]).save(file)
-    elif link:
-      os.symlink(items.paths[number].resolve(), file)
+    elif link and isinstance(source, pathlib.Path):
+      os.symlink(source.resolve(), file)
     else:
-      shutil.copyfile(items.paths[number], file)
+      file.write_bytes(source.read_bytes())
   return {'file': f'images/{file.name}'}
+
+
+def _suffix(source: image_files.Source) -> str:
+  """By which a browser knows the format: the name's, or else the content's."""
+  suffix = pathlib.PurePath(source.name).suffix
+  if suffix or isinstance(source, pathlib.Path):
+    return suffix
+  with Image.open(io.BytesIO(source.read_bytes())) as image:
+    return f'.{image.format.lower()}'

@@ -1,0 +1,99 @@
+"""The log of a run's calls: started anew, it hears again what it heard before.
+
+Answers come whenever people give them. A run that is computed anew must not be
+told in its first rounds what came in its later ones: it would train on other
+pairs, ask for other items, and never use what has been answered already.
+"""
+
+from collections.abc import Sequence
+import pathlib
+from typing import NamedTuple
+import urllib.parse
+
+from mmal_jax.align.people import durable
+from mmal_jax.align.people import json_lines
+
+
+class Call(NamedTuple):
+  """What an oracle is asked.
+
+  Attributes:
+    modality: of the items.
+    numbers: of the items, in order.
+    new: whether the questions may go out; else they were open before.
+  """
+
+  modality: str
+  numbers: tuple[int, ...]
+  new: bool
+
+
+def path_of(folder: pathlib.Path, run: str) -> pathlib.Path:
+  """The log of a run of that name, which may hold any characters."""
+  return folder / f'calls_{urllib.parse.quote(run, safe="")}.jsonl'
+
+
+def replay(path: pathlib.Path, number: int, call: Call) -> list[str] | None:
+  """What the same call returned before.
+
+  If another call was made then, this is another run from here on: what is
+  logged from there is dropped.
+
+  Args:
+    path: of the log; it need not exist.
+    number: of calls that have returned since the run was started.
+    call: the one after these.
+
+  Returns:
+    Ids of the queries whose answers were returned; None if it is a fresh call.
+
+  Raises:
+    ValueError: if a line is damaged.
+  """
+  logged = _read(path)
+  if number >= len(logged):
+    return None
+  before, answered = logged[number]
+  if before == call:
+    return answered
+  durable.write(path, json_lines.dump(
+      _line(i, *one) for i, one in enumerate(logged[:number])))
+  return None
+
+
+def enter(
+    path: pathlib.Path, number: int, call: Call, answered: Sequence[str]
+) -> None:
+  """Adds a call that is about to return; it is on the disk then.
+
+  Args:
+    path: of the log.
+    number: of calls before it, all of which are logged.
+    call: not logged yet.
+    answered: ids of the queries whose answers it returns.
+  """
+  durable.append(path, json_lines.dump([_line(number, call, answered)]))
+
+
+def _line(number, call, answered) -> dict[str, object]:
+  return {'call': number, **call._asdict(), 'answered': answered}
+
+
+def _read(path: pathlib.Path) -> list[tuple[Call, list[str]]]:
+  """All calls with what they returned; none from a line that was cut off."""
+  problems: list[str] = []
+  logged = []
+  for place, line in json_lines.read(
+      durable.whole_lines(path), path.name, problems):
+    try:
+      call = Call(line['modality'], tuple(line['numbers']), line['new'])
+      answered = [str(query) for query in line['answered']]
+      if line['call'] == len(logged):
+        logged.append((call, answered))
+      else:
+        problems.append(f'{place}: call {line["call"]!r} stands where '
+                        f'{len(logged)} should.')
+    except (KeyError, TypeError) as e:
+      problems.append(f'{place}: damaged: {type(e).__name__} {e}.')
+  json_lines.refuse(str(path), problems)
+  return logged
