@@ -139,7 +139,7 @@ def run_one(
   Returns:
     Annotations after each round, and by metric the scores there.
   """
-  pools, _, oracle = build_lib.annotators_of(experiment, seed)
+  pools, _, oracle = build_lib.annotators_of(experiment, seed, strategy)
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
   run = {'strategy': strategy, 'seed': seed}
   rates = {}  # of the round's embedding, items a second by modality
