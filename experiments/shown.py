@@ -14,7 +14,6 @@ from experiments import tables
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
 from mmal_jax.data import image_files
-from mmal_jax.data import images as images_lib
 from mmal_jax.data import schema
 
 matplotlib.use('Agg')
@@ -46,7 +45,7 @@ class Shown(NamedTuple):
     """`[h, w, 3]` uint8 of an image; None of all else."""
     row, items = self.rows[modality][number], self.items[modality]
     if isinstance(items, image_files.ImageFiles):
-      return np.asarray(images_lib.open_rgb(items.paths[row]))
+      return items.take(np.array([row]))[0]
     is_image = isinstance(items, np.ndarray) and items.ndim == 4
     return items[row] if is_image else None
 

@@ -96,7 +96,9 @@ def sweep(
       failed.append(cell.name)
       text = f'{type(error).__name__}: {error}'
       workdir_lib.append(
-          folder / _FAILED, {'cell': cell.name, 'error': text})
+          folder / _FAILED, {
+              'cell': cell.name, 'error': text,
+              'time': time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())})
       said = f'failed: {text.splitlines()[0]}'
     print(f'[{done}/{len(mine)}] {cell.name}: {said}', file=sys.stderr,
           flush=True)

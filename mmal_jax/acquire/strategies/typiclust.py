@@ -25,6 +25,9 @@ def typiclust(
 ) -> views_lib.Query:
   """The most typical item of each of the largest clusters without an answer.
 
+  (All clusters count, however small, and the number of neighbours is the same
+  for all: the authors drop clusters of fewer than five items.)
+
   For unpaired data: one modality's remaining and aligned items are clustered on
   their own, into as many clusters as there will be aligned items.
 
