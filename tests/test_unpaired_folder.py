@@ -85,12 +85,14 @@ _BAD_LINES = """{"text": 3}
     ('x.txt', 'a\0b', ['line 1: .text. holds a NUL'.replace('.', "'")]),
     ('x.jsonl', _BAD_LINES, [
         "line 1: 'text' is 3", 'line 3: bad JSON',
-        "line 4: '[\"a\"]' is no object", 'line 5: ', 'line 6: bad JSON',
+        "line 4: '[\"a\"]' is no object", "line 5: it has the fields ['text', 'id']",
+        'line 6: bad JSON',
         '5 problem(s)']),
     ('x.jsonl', '\n\n', ['it holds no text']),
     ('x.csv', 'a', ['must end in .txt or .jsonl']),
     ('x.txt', None, ['cannot be read']),
-    ('x.txt', b'\xff\xfe', ['not UTF-8']),
+    ('x.txt', b'\xff\xfe', ['x.txt: not UTF-8']),
+    ('x.jsonl', b'\xff\xfe', ['x.jsonl: not UTF-8', '1 problem(s)']),
 ])
 def test_bad_texts(tmp_path, name, content, found):
   arguments = _files(tmp_path) | {'texts': tmp_path / name}

@@ -172,6 +172,14 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path):
   assert '18 problem(s)' in message
 
 
+@pytest.mark.parametrize('table', ['pairs.jsonl', 'pairs.csv'])
+def test_a_table_of_other_text_is_a_problem(tmp_path, table):
+  folder = _folder(tmp_path, [])
+  (folder / table).write_bytes(b'image,text\n\xff')
+  with pytest.raises(ValueError, match=r'1 problem\(s\):\s+not UTF-8 text'):
+    paired_folder.load(folder, table)
+
+
 @pytest.mark.parametrize('csv,what', [
     ('image;text\n0.img;x\n', 'line 1: the columns are'),
     ('image,text\n0.img,x,y,z\n', 'line 2: too many columns'),
