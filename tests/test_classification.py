@@ -120,6 +120,18 @@ def test_class_folder(tmp_path):
   np.testing.assert_array_equal(lazy.images.take(np.arange(3)), data.images)
 
 
+def test_links_of_a_class_folder_do_not_lead_out_of_it(tmp_path):
+  (tmp_path / 'classes').mkdir()
+  folder = _classes(tmp_path / 'classes')
+  (folder / 'red_thing' / 'in.png').symlink_to(folder / 'red_thing' / '0.png')
+  assert len(class_folder.load_labelled(folder)) == 4
+  Image.new('RGB', (8, 8)).save(tmp_path / 'secret.png')
+  (folder / 'red_thing' / 'out.png').symlink_to(tmp_path / 'secret.png')
+  with pytest.raises(
+      ValueError, match="image 'red_thing/out.png' lies outside the folder"):
+    class_folder.load_labelled(folder)
+
+
 def test_class_folder_says_all_that_is_wrong(tmp_path):
   folder = _classes(tmp_path)
   (folder / 'empty').mkdir()

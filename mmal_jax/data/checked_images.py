@@ -61,15 +61,31 @@ def find(folder: pathlib.Path, name: str) -> pathlib.Path:
   return path
 
 
-def listed(folder: pathlib.Path) -> list[pathlib.Path]:
+def listed(
+    folder: pathlib.Path, root: pathlib.Path, problems: list[str]
+) -> list[pathlib.Path]:
   """Paths of all images in a folder and those in it, by their ending.
 
-  Sorted; what is hidden is not seen.
+  Args:
+    folder: what is hidden in it is not seen; links to folders are not followed.
+    root: the folder, or one around it: no file's link may lead out of it.
+    problems: takes a sentence for each image that `find` refuses.
+
+  Returns:
+    The paths of the others, sorted.
   """
-  return sorted(
-      path for path in folder.rglob('*')
-      if path.suffix.lower() in _SUFFIXES and path.is_file() and not any(
-          part.startswith('.') for part in path.relative_to(folder).parts))
+  found = []
+  for path in sorted(folder.rglob('*')):
+    hidden = any(
+        part.startswith('.') for part in path.relative_to(folder).parts)
+    if hidden or path.suffix.lower() not in _SUFFIXES or path.is_dir():
+      continue
+    try:
+      find(root, str(path.relative_to(root)))
+      found.append(path)
+    except ValueError as e:
+      problems.append(f'{e}.')
+  return found
 
 
 def decode(

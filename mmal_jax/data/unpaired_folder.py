@@ -27,7 +27,7 @@ def load(
 
   Args:
     images: folder of JPEG, PNG and WebP files, by their ending, and of folders
-      of these.
+      of these. No link may lead out of it.
     texts: a `.txt` of one text a line, none of them blank, or a `.jsonl` of
       `{"text": ...}`.
     test_pairs: a table as `paired_folder` reads it, of test pairs alone. Paths
@@ -65,10 +65,10 @@ def load(
 
   of_images: list[str] = []
   at = {path: str(path.relative_to(folder))
-        for path in checked_images.listed(folder)}
+        for path in checked_images.listed(folder, folder, of_images)}
   pixels = checked_images.decode(at, size, of_images)
   of_images += _copies(at, pixels, test_pixels)
-  if not at:
+  if not at and not of_images:
     of_images.append('it holds no image.')
   problems_lib.report(f'{folder}, {file.name} or {table.name}', [
       f'{path.name}: {problem}'
