@@ -1,5 +1,6 @@
 """The user's own data: images of every mode, tables of every mistake."""
 
+import dataclasses
 import io
 import json
 import logging
@@ -365,6 +366,23 @@ def test_cut_texts_are_counted(caplog):
     tokens = tokenizer.tokenize(bpe, ['abcdefgh', 'a'], 4)
   assert tokens.shape == (2, 4) and (tokens[0] > 0).all()
   assert '1 of 2 texts' in caplog.text
+
+
+def test_prompts_are_as_long_as_they_are():
+  pixels = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
+  pairs = schema.image_text(pixels, ('a cat', 'a dog'), schema.no_groups(2))
+  bare = schema.Dataset('x', pairs, pairs)
+  dataset = dataclasses.replace(bare, labelled=schema.Labelled(
+      pixels, np.array([0, 1], np.int32), ('cat', 'big dog')))
+  encoded = encode.encode(dataset, max_tokens=256)
+  prompts = encoded.test.labelled.prompts.values
+  assert len(np.unique(prompts, axis=0)) == len(prompts)
+  assert (prompts[:, -1] > 0).any()
+  assert prompts.shape[1] == encoded.pool.items['text'].values.shape[1]
+  # They are no texts to learn merges from.
+  assert encoded.tokenizer.to_str() == encode.encode(bare).tokenizer.to_str()
+  cut = encode.encode(dataset, max_tokens=9).test.labelled.prompts.values
+  np.testing.assert_array_equal(cut, prompts[:, :9])
 
 
 def test_encode_learns_nothing_from_the_test_texts():
