@@ -1,9 +1,13 @@
 """Zero-shot classification against plain loops; folders of classes."""
 
+import json
+
+import ml_collections
 import numpy as np
 from PIL import Image
 import pytest
 
+from experiments import datasets
 from mmal_jax.data import class_folder
 from mmal_jax.data import image_files
 from mmal_jax.data import preprocess
@@ -118,6 +122,30 @@ def test_class_folder(tmp_path):
       folder, preprocess=preprocess.Preprocess(4, 4))
   assert isinstance(lazy.images, image_files.ImageFiles)
   np.testing.assert_array_equal(lazy.images.take(np.arange(3)), data.images)
+
+
+@pytest.mark.parametrize('lazy', [False, True])
+def test_labelled_images_of_the_pool_are_said(tmp_path, caplog, lazy):
+  (tmp_path / 'classes').mkdir()
+  classes = _classes(tmp_path / 'classes')
+  rows = []
+  for i, split in enumerate(('pool', 'pool', 'test')):
+    Image.new('L', (8, 8), 40 * i).save(tmp_path / f'{i}.png')
+    rows.append({'image': f'{i}.png', 'text': f'text {i}', 'split': split})
+  (tmp_path / 'pairs.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+  config = ml_collections.ConfigDict({'dataset': {
+      'name': 'paired_folder', 'folder': str(tmp_path),
+      'classes': str(classes)}})
+  how = preprocess.Preprocess(4, 4) if lazy else None
+  assert len(datasets.load_raw(config, '', how).labelled) == 3
+  assert 'images are in the pool' not in caplog.text
+  # One of the test set is no matter.
+  for i in (1, 2):
+    (classes / 'red_thing' / f'{i}.png').write_bytes(
+        (tmp_path / f'{i}.png').read_bytes())
+  datasets.load_raw(config, '', how)
+  assert '1 of ' in caplog.text
+  assert 'labelled images are in the pool, too' in caplog.text
 
 
 def test_links_of_a_class_folder_do_not_lead_out_of_it(tmp_path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 import concurrent.futures
+import hashlib
 import pathlib
 
 from absl import logging
@@ -147,15 +148,26 @@ def gather(
   return np.stack([pixels[source] for source in sources])
 
 
-def warn_of_shared(pool: Collection[bytes], test: Collection[bytes]) -> None:
+def digests_as_held(images: schema.Images) -> list[bytes]:
+  """SHA-256 of each image of a dataset: of its file, or else of its pixels."""
+  if isinstance(images, image_files.ImageFiles):
+    return image_files.digests(images)
+  return [hashlib.sha256(np.ascontiguousarray(image)).digest()
+          for image in images]
+
+
+def warn_of_shared(
+    pool: Collection[bytes], test: Collection[bytes], kind: str = 'test'
+) -> None:
   """Logs how many test images the pool holds, too: no error in a published set.
 
   Args:
     pool: digests of the pool's images, each once or more.
     test: the same of the test set.
+    kind: what the images of the test set are called.
   """
   test = set(test)
   shared = len(test.intersection(pool))
   if shared:
-    logging.warning('%d of %d test images are in the pool, too.',
-                    shared, len(test))
+    logging.warning('%d of %d %s images are in the pool, too.',
+                    shared, len(test), kind)
