@@ -1,5 +1,6 @@
 """Zero-shot classification against plain loops; folders of classes."""
 
+import dataclasses
 import json
 
 import ml_collections
@@ -9,9 +10,11 @@ import pytest
 
 from experiments import datasets
 from mmal_jax.data import class_folder
+from mmal_jax.data import encode
 from mmal_jax.data import image_files
 from mmal_jax.data import preprocess
 from mmal_jax.data import prompts
+from mmal_jax.data import schema
 from mmal_jax.evaluate import classification
 
 
@@ -95,6 +98,23 @@ def test_prompts():
   for bad in ([], ['no place'], ['{} and {}']):
     with pytest.raises(ValueError, match='templates'):
       prompts.of_classes(['cat'], bad)
+
+
+def test_prompts_are_as_long_as_they_are():
+  pixels = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
+  pairs = schema.image_text(pixels, ('a cat', 'a dog'), schema.no_groups(2))
+  bare = schema.Dataset('x', pairs, pairs)
+  dataset = dataclasses.replace(bare, labelled=schema.Labelled(
+      pixels, np.array([0, 1], np.int32), ('cat', 'big dog')))
+  encoded = encode.encode(dataset, max_tokens=256)
+  tokens = encoded.test.labelled.prompts.values
+  assert len(np.unique(tokens, axis=0)) == len(tokens)
+  assert (tokens[:, -1] > 0).any()
+  assert tokens.shape[1] == encoded.pool.items['text'].values.shape[1]
+  # They are no texts to learn merges from.
+  assert encoded.tokenizer.to_str() == encode.encode(bare).tokenizer.to_str()
+  cut = encode.encode(dataset, max_tokens=9).test.labelled.prompts.values
+  np.testing.assert_array_equal(cut, tokens[:, :9])
 
 
 def _classes(folder):

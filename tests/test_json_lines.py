@@ -4,6 +4,7 @@ import pytest
 
 from mmal_jax.align.people import ledger
 from mmal_jax.data import json_lines
+from mmal_jax.data import paired_folder
 
 
 def test_what_is_written_is_read_back():
@@ -34,3 +35,10 @@ def test_a_file_of_bad_lines_fills_no_screen(tmp_path):
     ledger.read(path, ['image', 'text'])
   assert str(e.value).endswith('... and 10 more.')
   assert str(e.value).count('is no object') == 50
+
+
+@pytest.mark.parametrize('table', ['pairs.jsonl', 'pairs.csv'])
+def test_a_table_of_other_text_is_a_problem(tmp_path, table):
+  (tmp_path / table).write_bytes(b'image,text\n\xff')
+  with pytest.raises(ValueError, match=r'1 problem\(s\):\s+not UTF-8 text'):
+    paired_folder.load(tmp_path, table)

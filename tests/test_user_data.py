@@ -1,6 +1,5 @@
 """The user's own data: images of every mode, tables of every mistake."""
 
-import dataclasses
 import io
 import json
 import logging
@@ -171,14 +170,6 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path):
     assert any(text.strip().startswith(f'line {line}:') and what in text
                for text in message.splitlines()), (line, what, message)
   assert '18 problem(s)' in message
-
-
-@pytest.mark.parametrize('table', ['pairs.jsonl', 'pairs.csv'])
-def test_a_table_of_other_text_is_a_problem(tmp_path, table):
-  folder = _folder(tmp_path, [])
-  (folder / table).write_bytes(b'image,text\n\xff')
-  with pytest.raises(ValueError, match=r'1 problem\(s\):\s+not UTF-8 text'):
-    paired_folder.load(folder, table)
 
 
 @pytest.mark.parametrize('csv,what', [
@@ -366,23 +357,6 @@ def test_cut_texts_are_counted(caplog):
     tokens = tokenizer.tokenize(bpe, ['abcdefgh', 'a'], 4)
   assert tokens.shape == (2, 4) and (tokens[0] > 0).all()
   assert '1 of 2 texts' in caplog.text
-
-
-def test_prompts_are_as_long_as_they_are():
-  pixels = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
-  pairs = schema.image_text(pixels, ('a cat', 'a dog'), schema.no_groups(2))
-  bare = schema.Dataset('x', pairs, pairs)
-  dataset = dataclasses.replace(bare, labelled=schema.Labelled(
-      pixels, np.array([0, 1], np.int32), ('cat', 'big dog')))
-  encoded = encode.encode(dataset, max_tokens=256)
-  prompts = encoded.test.labelled.prompts.values
-  assert len(np.unique(prompts, axis=0)) == len(prompts)
-  assert (prompts[:, -1] > 0).any()
-  assert prompts.shape[1] == encoded.pool.items['text'].values.shape[1]
-  # They are no texts to learn merges from.
-  assert encoded.tokenizer.to_str() == encode.encode(bare).tokenizer.to_str()
-  cut = encode.encode(dataset, max_tokens=9).test.labelled.prompts.values
-  np.testing.assert_array_equal(cut, prompts[:, :9])
 
 
 def test_encode_learns_nothing_from_the_test_texts():
