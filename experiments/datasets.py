@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments import pretrained as pretrained_lib
 from mmal_jax.align.people import shown
+from mmal_jax.data import checked_images
 from mmal_jax.data import class_folder
 from mmal_jax.data import encode
 from mmal_jax.data import image_files
@@ -54,8 +55,12 @@ def load_raw(
   dataset = read(**given)
   if classes is None:
     return dataset
-  return dataclasses.replace(dataset, labelled=class_folder.load_labelled(
-      classes, given.get('image_size'), preprocess))
+  labelled = class_folder.load_labelled(
+      classes, given.get('image_size'), preprocess)
+  checked_images.warn_of_shared(*(
+      checked_images.digests_as_held(images) for images in (
+          dataset.pool.items.get('image', ()), labelled.images)), 'labelled')
+  return dataclasses.replace(dataset, labelled=labelled)
 
 
 def in_order(

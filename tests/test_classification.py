@@ -1,13 +1,20 @@
 """Zero-shot classification against plain loops; folders of classes."""
 
+import dataclasses
+import json
+
+import ml_collections
 import numpy as np
 from PIL import Image
 import pytest
 
+from experiments import datasets
 from mmal_jax.data import class_folder
+from mmal_jax.data import encode
 from mmal_jax.data import image_files
 from mmal_jax.data import preprocess
 from mmal_jax.data import prompts
+from mmal_jax.data import schema
 from mmal_jax.evaluate import classification
 
 
@@ -93,6 +100,23 @@ def test_prompts():
       prompts.of_classes(['cat'], bad)
 
 
+def test_prompts_are_as_long_as_they_are():
+  pixels = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
+  pairs = schema.image_text(pixels, ('a cat', 'a dog'), schema.no_groups(2))
+  bare = schema.Dataset('x', pairs, pairs)
+  dataset = dataclasses.replace(bare, labelled=schema.Labelled(
+      pixels, np.array([0, 1], np.int32), ('cat', 'big dog')))
+  encoded = encode.encode(dataset, max_tokens=256)
+  tokens = encoded.test.labelled.prompts.values
+  assert len(np.unique(tokens, axis=0)) == len(tokens)
+  assert (tokens[:, -1] > 0).any()
+  assert tokens.shape[1] == encoded.pool.items['text'].values.shape[1]
+  # They are no texts to learn merges from.
+  assert encoded.tokenizer.to_str() == encode.encode(bare).tokenizer.to_str()
+  cut = encode.encode(dataset, max_tokens=9).test.labelled.prompts.values
+  np.testing.assert_array_equal(cut, tokens[:, :9])
+
+
 def _classes(folder):
   """Colours by class; one file is no image by its name."""
   colours = {'red_thing': (250, 0, 0), 'blue thing': (0, 0, 250)}
@@ -118,6 +142,42 @@ def test_class_folder(tmp_path):
       folder, preprocess=preprocess.Preprocess(4, 4))
   assert isinstance(lazy.images, image_files.ImageFiles)
   np.testing.assert_array_equal(lazy.images.take(np.arange(3)), data.images)
+
+
+@pytest.mark.parametrize('lazy', [False, True])
+def test_labelled_images_of_the_pool_are_said(tmp_path, caplog, lazy):
+  (tmp_path / 'classes').mkdir()
+  classes = _classes(tmp_path / 'classes')
+  rows = []
+  for i, split in enumerate(('pool', 'pool', 'test')):
+    Image.new('L', (8, 8), 40 * i).save(tmp_path / f'{i}.png')
+    rows.append({'image': f'{i}.png', 'text': f'text {i}', 'split': split})
+  (tmp_path / 'pairs.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+  config = ml_collections.ConfigDict({'dataset': {
+      'name': 'paired_folder', 'folder': str(tmp_path),
+      'classes': str(classes)}})
+  how = preprocess.Preprocess(4, 4) if lazy else None
+  assert len(datasets.load_raw(config, '', how).labelled) == 3
+  assert 'images are in the pool' not in caplog.text
+  # One of the test set is no matter.
+  for i in (1, 2):
+    (classes / 'red_thing' / f'{i}.png').write_bytes(
+        (tmp_path / f'{i}.png').read_bytes())
+  datasets.load_raw(config, '', how)
+  assert '1 of ' in caplog.text
+  assert 'labelled images are in the pool, too' in caplog.text
+
+
+def test_links_of_a_class_folder_do_not_lead_out_of_it(tmp_path):
+  (tmp_path / 'classes').mkdir()
+  folder = _classes(tmp_path / 'classes')
+  (folder / 'red_thing' / 'in.png').symlink_to(folder / 'red_thing' / '0.png')
+  assert len(class_folder.load_labelled(folder)) == 4
+  Image.new('RGB', (8, 8)).save(tmp_path / 'secret.png')
+  (folder / 'red_thing' / 'out.png').symlink_to(tmp_path / 'secret.png')
+  with pytest.raises(
+      ValueError, match="image 'red_thing/out.png' lies outside the folder"):
+    class_folder.load_labelled(folder)
 
 
 def test_class_folder_says_all_that_is_wrong(tmp_path):

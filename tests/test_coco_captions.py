@@ -136,6 +136,28 @@ def test_what_is_not_prepared(tmp_path):
     coco_captions.load(tmp_path)
 
 
+def test_splits_that_are_missing(tmp_path, monkeypatch):
+  whole = _SPLITS
+  for name, gone in (('some', ('test', 'restval')), ('one', ('test',))):
+    monkeypatch.setattr(sys.modules[__name__], '_SPLITS', {
+        split: ids for split, ids in whole.items() if split not in gone})
+    _prepare(tmp_path / name)
+    with pytest.raises(ValueError) as e:
+      coco_captions.load(tmp_path / name)
+    for split in gone:
+      assert f'it has no split {split!r}, but ' in str(e.value)
+    assert f'{len(gone)} problem(s)' in str(e.value)
+
+
+@pytest.mark.parametrize('side,splits', [
+    ('test', ['test']), ('pool', ['train', 'restval'])])
+def test_no_image_of_a_side(prepared, monkeypatch, side, splits):
+  sources = coco_captions._open(prepared) | dict.fromkeys(splits, ())
+  monkeypatch.setattr(coco_captions, '_open', lambda _: sources)
+  with pytest.raises(ValueError, match=f'no image is of the {side}'):
+    coco_captions.load(prepared)
+
+
 @pytest.mark.parametrize('arguments,what', [
     (dict(captions=0), 'captions=0'), (dict(test_captions=0), 'test_captions'),
     (dict(image_size=0), 'image_size=0')])

@@ -56,6 +56,24 @@ def test_one_parquet_file_of_all_columns(tmp_path):
   np.testing.assert_array_equal(data.test.items['text'], texts[8:])
 
 
+def test_columns_of_another_kind_do_not_count(tmp_path):
+  images, texts = _rows(4, 0), _rows(3, 1)
+  words = [f'caption {i}' for i in range(_N)]
+  path = _write(
+      tmp_path / 't.parquet', text=words, embedding=_column(texts, 'list'),
+      split=['train'] * 8 + ['test'] * 4)
+  data = features.load(
+      _write(tmp_path / 'i.parquet', image=words, clip=_column(images, 'list'),
+             embedding=list(range(_N))), path, split=_write(
+                 tmp_path / 's.parquet', of=['train'] * 8 + ['test'] * 4,
+                 embedding=_column(texts, 'list')))
+  np.testing.assert_array_equal(data.pool.items['image'], images[:8])
+  np.testing.assert_array_equal(data.test.items['text'], texts[8:])
+  with pytest.raises(ValueError, match="'int64'.; of strings, one named 'spl"):
+    features.load(path, path, _write(
+        tmp_path / 'n.parquet', split=list(range(_N))))
+
+
 def test_any_number_of_modalities(tmp_path):
   rows = {'image': _rows(4, 0), 'text': _rows(3, 1), 'audio': _rows(2, 2),
           'depth': _rows(5, 3)}
@@ -84,7 +102,7 @@ def test_any_number_of_modalities(tmp_path):
 @pytest.mark.parametrize('columns,what', [
     (dict(a=[[1.0]] * 2, b=[[1.0]] * 2), r"columns \['a', 'b'\]"),
     (dict(a=[1.0, 2.0]), r"columns \['a'\]"),
-    (dict(embedding=[1.0, 2.0]), "'embedding' holds double"),
+    (dict(embedding=[1.0, 2.0]), r"\['embedding'\] of \['double'\]; of lists"),
     (dict(image=[[1.0], None, None]), "row 1 of column 'image' is missing"),
     (dict(a=[[1.0, 2.0], [3.0, 4.0], [5.0]]), 'row 2 of column .a. holds 1'),
     (dict(a=[[1.0], [None]]), 'first is row 1'),
@@ -108,7 +126,7 @@ def test_bad_files(tmp_path):
   with pytest.raises(TypeError, match='int64; floats'):
     features.load(whole, good)
   words = _write(tmp_path / 'words.parquet', image=['x', 'y'])
-  with pytest.raises(TypeError, match='floats'):
+  with pytest.raises(ValueError, match="'string'.; of lists of numbers"):
     features.load(words, good)
 
 

@@ -44,24 +44,30 @@ def _csls(mine, other, k):
 
 @pytest.mark.parametrize('n,m', _SIZES)
 @pytest.mark.parametrize('metric', metric_lib.METRICS)
-def test_best_match_with_ties(n, m, metric):
+@pytest.mark.parametrize('k', [1, 10])
+def test_best_matches_with_ties(n, m, metric, k):
   mine, other = _pair(n, m, problems.exact(metric), metric)
-  index, similarity = pseudo_alignment.best_match(mine.view(), other.view())
-  expected = _similarities(mine, other)
-  np.testing.assert_array_equal(index, expected.argmax(axis=1))
-  np.testing.assert_array_equal(similarity, expected.max(axis=1))
+  index, similarity = pseudo_alignment.best_matches(
+      mine.view(), other.view(), k)
+  expected = np.pad(_similarities(mine, other), ((0, 0), (0, k)),
+                    constant_values=-np.inf)
+  order = np.argsort(-expected, axis=1, kind='stable')[:, :k]
+  best = np.take_along_axis(expected, order, axis=1)
+  np.testing.assert_array_equal(index, np.where(best > -np.inf, order, -1))
+  np.testing.assert_array_equal(similarity, best)
   assert index.dtype == jnp.int32 and similarity.dtype == jnp.float32
 
 
 @pytest.mark.parametrize('n,m', _SIZES)
-def test_best_match(n, m):
+def test_best_matches(n, m):
   mine, other = _pair(n, m, problems.of_any_norm)
-  index, similarity = map(np.asarray, pseudo_alignment.best_match(
-      mine.view(), other.view()))
+  index, similarity = map(np.asarray, pseudo_alignment.best_matches(
+      mine.view(), other.view(), 1))
   expected = _similarities(mine, other)
-  np.testing.assert_allclose(similarity, expected.max(axis=1), atol=1e-6)
+  best = expected.max(axis=1, keepdims=True)
+  np.testing.assert_allclose(similarity, best, atol=1e-6)
   np.testing.assert_allclose(
-      expected[np.arange(n), index], expected.max(axis=1), atol=1e-6)
+      np.take_along_axis(expected, index, axis=1), best, atol=1e-6)
 
 
 @pytest.mark.parametrize('n,m', _SIZES)
@@ -86,7 +92,7 @@ def test_csls_finds_the_pairs_that_a_hub_hides():
   # Text i: 0.35 to image i and 0 to all others; the last text: 0.41 to all.
   other.pool[:6] = 0.35 * mine.pool + 0.94 * np.eye(problems.D)[7]
   other.pool[6] = mine.pool.mean(axis=0)
-  best, _ = pseudo_alignment.best_match(mine.view(), other.view())
+  best, _ = pseudo_alignment.best_matches(mine.view(), other.view(), 1)
   assert (best == 6).all()
   partner, _ = pseudo_alignment.csls_mutual(mine.view(), other.view())
   np.testing.assert_array_equal(partner, np.arange(6))
@@ -104,7 +110,7 @@ def test_csls_of_duplicates_is_one_to_one():
 def test_nothing_remains():
   mine, other = (problem.view() for problem in _pair(40, 40))
   empty = dataclasses.replace(other, remaining=jnp.zeros(40, bool))
-  index, similarity = pseudo_alignment.best_match(mine, empty)
+  index, similarity = pseudo_alignment.best_matches(mine, empty, 1)
   assert (index == -1).all() and (similarity == -jnp.inf).all()
   for pair in ((mine, empty), (empty, mine)):
     partner, score = pseudo_alignment.csls_mutual(*pair)
@@ -126,10 +132,11 @@ def test_pools_that_are_not_whole_are_refused(tmp_path):
   sharded = other.view(pool=jax.device_put(jnp.asarray(other.pool), rows))
   np.save(tmp_path / 'pool.npy', other.pool)
   on_disk = other.view(pool=disk.open_rows(tmp_path / 'pool.npy'))
-  for function in (pseudo_alignment.best_match, pseudo_alignment.csls_mutual):
+  for function in (
+      pseudo_alignment.best_matches, pseudo_alignment.csls_mutual):
     with pytest.raises(ValueError, match='second pool is sharded'):
-      function(mine.view(), sharded)
+      function(mine.view(), sharded, 1)
     with pytest.raises(TypeError, match='second pool lies on disk'):
-      function(mine.view(), on_disk)
+      function(mine.view(), on_disk, 1)
   with pytest.raises(ValueError, match='k=0 must be at least 1'):
     pseudo_alignment.csls_mutual(mine.view(), other.view(), 0)

@@ -85,12 +85,14 @@ _BAD_LINES = """{"text": 3}
     ('x.txt', 'a\0b', ['line 1: .text. holds a NUL'.replace('.', "'")]),
     ('x.jsonl', _BAD_LINES, [
         "line 1: 'text' is 3", 'line 3: bad JSON',
-        "line 4: '[\"a\"]' is no object", 'line 5: ', 'line 6: bad JSON',
+        "line 4: '[\"a\"]' is no object",
+        "line 5: it has the fields ['text', 'id']", 'line 6: bad JSON',
         '5 problem(s)']),
     ('x.jsonl', '\n\n', ['it holds no text']),
     ('x.csv', 'a', ['must end in .txt or .jsonl']),
     ('x.txt', None, ['cannot be read']),
-    ('x.txt', b'\xff\xfe', ['not UTF-8']),
+    ('x.txt', b'\xff\xfe', ['x.txt: not UTF-8']),
+    ('x.jsonl', b'\xff\xfe', ['x.jsonl: not UTF-8', '1 problem(s)']),
 ])
 def test_bad_texts(tmp_path, name, content, found):
   arguments = _files(tmp_path) | {'texts': tmp_path / name}
@@ -132,6 +134,25 @@ def test_bad_images(tmp_path):
                        (tmp_path / 'gone', 'no folder')):
     with pytest.raises(ValueError, match=what):
       unpaired_folder.load(**arguments | {'images': images})
+
+
+def test_links_may_lead_elsewhere_in_the_folder_but_not_out_of_it(tmp_path):
+  arguments = _files(tmp_path)
+  folder = arguments['images']
+  (folder / 'a.png').rename(folder / 'deep' / 'a.img')
+  (folder / 'a.png').symlink_to('deep/a.img')
+  assert unpaired_folder.load(**arguments).pool.items['image'].shape[0] == 4
+  _image(tmp_path / 'secret.png', 7)
+  (folder / 'deep' / 'out.png').symlink_to(tmp_path / 'secret.png')
+  (folder / 'broken.png').symlink_to('gone.png')
+  (folder / 'loop.png').symlink_to('loop.png')
+  (folder / 'folder.png').mkdir()
+  with pytest.raises(ValueError) as e:
+    unpaired_folder.load(**arguments)
+  for what in ("images: image 'deep/out.png' lies outside the folder.",
+               "images: image 'broken.png' does not exist.",
+               "images: image 'loop.png' cannot be found", '3 problem(s)'):
+    assert what in str(e.value), (what, e.value)
 
 
 @pytest.mark.parametrize('rows,what', [

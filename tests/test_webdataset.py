@@ -172,6 +172,18 @@ def test_every_problem_is_said(tmp_path):
   assert 'f.tar' not in str(e.value) and '23 problem(s)' in str(e.value)
 
 
+def test_a_shard_cut_between_members_is_refused(tmp_path):
+  whole = _shard(tmp_path / 'a.tar', _pair(0, 0) + _pair(0, 1))
+  content = whole.read_bytes()
+  with tarfile.open(whole) as tar:
+    after_first = tar.getmembers()[3].offset
+    end = tar.offset
+  for cut in (after_first, end, end + 100):
+    whole.write_bytes(content[:cut])
+    with pytest.raises(ValueError, match='a.tar: it has no end: it was cut'):
+      webdataset.load(whole)
+
+
 def test_a_size_below_zero_ends_the_reading(tmp_path):
   content = bytearray(_shard(tmp_path / 'a.tar', _pair(0, 0)).read_bytes())
   content[124:136] = b'\xff' * 10 + b'\xfe\x00'  # base 256, two's complement

@@ -23,40 +23,24 @@ from mmal_jax.acquire import whole
 _ROWS = 256  # of a tile
 
 
-def best_match(
-    view: views_lib.View, other: views_lib.View
+def best_matches(
+    view: views_lib.View, other: views_lib.View, k: int
 ) -> tuple[jax.Array, jax.Array]:
-  """Every item's most similar one among what remains of another modality.
+  """Every item's most similar ones among what remains of another modality.
 
   Args:
     view: of n items, whether they remain or not; its metric is used.
     other: of m items.
+    k: how many.
 
   Returns:
-    `([n] int32 indices into other.pool, [n] float32 similarities)`, ties to the
-    lowest index; -1 and -inf where nothing remains. In O(n m d) time, and
-    memory that does not grow with n times m.
+    `([n, k] int32 indices into other.pool, [n, k] float32 similarities)`, by
+    falling similarity, ties to the lowest index; -1 and -inf where fewer than k
+    remain. In O(n m d) time, and memory that does not grow with n times m.
 
   Raises:
     TypeError: for a pool on disk.
     ValueError: for a sharded one.
-  """
-  index, similarity = best_matches(view, other, 1)
-  return index[:, 0], similarity[:, 0]
-
-
-def best_matches(
-    view: views_lib.View, other: views_lib.View, k: int
-) -> tuple[jax.Array, jax.Array]:
-  """As `best_match`, but the k most similar ones, by falling similarity.
-
-  Args:
-    view: of n items.
-    other: of m items.
-    k: how many.
-
-  Returns:
-    `([n, k] int32, [n, k] float32)`; -1 and -inf where fewer remain.
   """
   whole.check({'first': view, 'second': other}, 'best_matches')
   return _top(

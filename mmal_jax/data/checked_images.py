@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 import concurrent.futures
+import hashlib
 import pathlib
 
 from absl import logging
@@ -61,15 +62,31 @@ def find(folder: pathlib.Path, name: str) -> pathlib.Path:
   return path
 
 
-def listed(folder: pathlib.Path) -> list[pathlib.Path]:
+def listed(
+    folder: pathlib.Path, root: pathlib.Path, problems: list[str]
+) -> list[pathlib.Path]:
   """Paths of all images in a folder and those in it, by their ending.
 
-  Sorted; what is hidden is not seen.
+  Args:
+    folder: what is hidden in it is not seen; links to folders are not followed.
+    root: the folder, or one around it: no file's link may lead out of it.
+    problems: takes a sentence for each image that `find` refuses.
+
+  Returns:
+    The paths of the others, sorted.
   """
-  return sorted(
-      path for path in folder.rglob('*')
-      if path.suffix.lower() in _SUFFIXES and path.is_file() and not any(
-          part.startswith('.') for part in path.relative_to(folder).parts))
+  found = []
+  for path in sorted(folder.rglob('*')):
+    hidden = any(
+        part.startswith('.') for part in path.relative_to(folder).parts)
+    if hidden or path.suffix.lower() not in _SUFFIXES or path.is_dir():
+      continue
+    try:
+      find(root, str(path.relative_to(root)))
+      found.append(path)
+    except ValueError as e:
+      problems.append(f'{e}.')
+  return found
 
 
 def decode(
@@ -131,15 +148,26 @@ def gather(
   return np.stack([pixels[source] for source in sources])
 
 
-def warn_of_shared(pool: Collection[bytes], test: Collection[bytes]) -> None:
+def digests_as_held(images: schema.Images) -> list[bytes]:
+  """SHA-256 of each image of a dataset: of its file, or else of its pixels."""
+  if isinstance(images, image_files.ImageFiles):
+    return image_files.digests(images)
+  return [hashlib.sha256(np.ascontiguousarray(image)).digest()
+          for image in images]
+
+
+def warn_of_shared(
+    pool: Collection[bytes], test: Collection[bytes], kind: str = 'test'
+) -> None:
   """Logs how many test images the pool holds, too: no error in a published set.
 
   Args:
     pool: digests of the pool's images, each once or more.
     test: the same of the test set.
+    kind: what the images of the test set are called.
   """
   test = set(test)
   shared = len(test.intersection(pool))
   if shared:
-    logging.warning('%d of %d test images are in the pool, too.',
-                    shared, len(test))
+    logging.warning('%d of %d %s images are in the pool, too.',
+                    shared, len(test), kind)

@@ -20,7 +20,8 @@ def load_labelled(
 
   Args:
     folder: of one folder a class. Classes are named as these are, `_` read as
-      a space, in alphabetical order. Hidden files and folders are not seen.
+      a space, in alphabetical order. Hidden files and folders are not seen,
+      and no link may lead out of it.
     image_size: every image is resized to this height and width in pixels and
       kept in memory; 64 if None.
     preprocess: in place of `image_size`: images stay in their files, and this
@@ -51,7 +52,7 @@ def load_labelled(
     problems.append(f'it holds {len(classes)} class folder(s), not two.')
   paths, labels = [], []
   for label, path in enumerate(folders):
-    found = checked_images.listed(path)
+    found = checked_images.listed(path, folder, problems)
     if not found:
       problems.append(f'folder {path.name!r}: no image.')
     paths += found

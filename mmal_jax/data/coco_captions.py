@@ -77,8 +77,8 @@ def load(
 
   Raises:
     ValueError: if nothing is prepared there, or in another format; for a number
-      of captions below 1; listing every image with too few captions or that
-      cannot be read.
+      of captions below 1; listing every split that is missing, every image with
+      too few captions or that cannot be read; for a pool or test set of none.
   """
   size = checked_images.size_of(image_size, preprocess)
   wanted = {'pool': captions, 'test': test_captions}
@@ -86,11 +86,17 @@ def load(
     if n < 1:
       raise ValueError(f'{name}={n!r} must be at least 1.')
   sources = _open(pathlib.Path(data_dir))
-  problems: list[str] = []
+  problems = [
+      f'it has no split {split!r}, but {", ".join(sorted(sources))}.'
+      for splits in _SPLITS.values() for split in splits
+      if split not in sources]
   found = {
       side: [one for split in splits for one in _read(
-          split, sources[split], wanted[side], problems)]
+          split, sources.get(split, ()), wanted[side], problems)]
       for side, splits in _SPLITS.items()}
+  for side, rows in found.items():
+    if not problems and not rows:
+      problems.append(f'no image is of the {side}.')
   pixels = checked_images.decode(
       {record: where for rows in found.values() for where, record, _ in rows},
       size, problems)

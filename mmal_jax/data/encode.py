@@ -134,7 +134,8 @@ def encode(
     vocab_size: of a tokenizer that is trained here, on `pretrain` and `pool`
       only, where none is given.
     max_tokens: upper bound on the tokens of a text; rows are as long as the
-      longest text of these two.
+      longest text of these two, or the longest prompt of `labelled`, which
+      else would be cut to where templates are all the same.
     tokenizer: of a published checkpoint, in place of one that is trained.
     preprocess: what is done to images; None leaves them as they are.
 
@@ -149,6 +150,8 @@ def encode(
         f'dataset {dataset.name!r} holds features; a pretrained model needs '
         'images and texts.')
   to_tokens = tokenizer
+  prompts = [] if dataset.labelled is None else prompts_lib.of_classes(
+      dataset.labelled.classes)
   seen = [text for pairs in (pool, pretrain) if pairs is not None
           for items in pairs.items.values() if _is_texts(items)
           for text in items]
@@ -156,7 +159,8 @@ def encode(
     tokenizer = tokenizer_lib.train(seen, vocab_size)
     to_tokens = functools.partial(
         tokenizer_lib.tokenize, tokenizer,
-        length=min(max_tokens, tokenizer_lib.longest(tokenizer, seen)))
+        length=min(max_tokens, tokenizer_lib.longest(
+            tokenizer, [*seen, *prompts])))
 
   def encode_items(items: schema.Images | schema.Texts) -> Items:
     if _is_texts(items):
@@ -179,7 +183,7 @@ def encode(
     labelled = dataset.labelled
     encoded_test = dataclasses.replace(encoded_test, labelled=EncodedLabelled(
         encode_items(labelled.images), labelled.labels,
-        encode_items(prompts_lib.of_classes(labelled.classes))))
+        encode_items(prompts)))
   return EncodedDataset(
       encode_pairs(pool), encoded_test,
       None if pretrain is None else encode_pairs(pretrain), tokenizer)

@@ -120,6 +120,8 @@ def _array(path, argument: str, key: str) -> np.ndarray:
         f'{argument}={str(path)!r} must end in .npy, .npz or .parquet.')
   try:
     if path.suffix == '.parquet':
+      if key == 'split':
+        return parquet_column.read(path, key, strings=True)
       return parquet_column.read(path, key, 'embedding')
     # Pickled arrays can run code of whoever made the file: never.
     loaded = np.load(path, allow_pickle=False)

@@ -7,7 +7,6 @@ The table is JSON lines, `{"image": path, "text": ..., "group": optional,
 from collections.abc import Iterator, Mapping
 import csv
 import io
-import json
 import os
 import pathlib
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmal_jax.data import checked_images
+from mmal_jax.data import json_lines
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
@@ -27,7 +27,7 @@ _COLUMNS = ('image', 'text', 'group', 'split')
 class Row(NamedTuple):
   """One checked line of the table."""
 
-  line: int
+  place: str  # line 3, for one
   image: pathlib.Path
   text: str
   group: str | None
@@ -107,7 +107,7 @@ def first_lines(rows: list[Row]) -> dict[pathlib.Path, str]:
   """Where each image stands first, as `checked_images.decode` wants it."""
   at: dict[pathlib.Path, str] = {}
   for row in rows:
-    at.setdefault(row.image, f'line {row.line}')
+    at.setdefault(row.image, row.place)
   return at
 
 
@@ -128,54 +128,52 @@ def to_pairs(
 
 def _read(
     path: pathlib.Path, problems: list[str]
-) -> Iterator[tuple[int, dict[str, object]]]:
-  """Yields `(line number, fields)` of each line that can be parsed."""
+) -> Iterator[tuple[str, dict[str, object]]]:
+  """`(place, fields)` of each line that can be parsed."""
   if path.suffix not in ('.jsonl', '.csv'):
     raise ValueError(f'pairs={path.name!r} must end in .jsonl or .csv.')
   try:
-    table = path.read_bytes().decode('utf-8-sig')
+    content = path.read_bytes()
   except OSError as e:
     raise ValueError(f'pairs={str(path)!r} cannot be read: {e}') from e
-  except UnicodeDecodeError as e:
-    raise ValueError(f'pairs={str(path)!r} is not UTF-8 text: {e}') from e
   if path.suffix == '.csv':
-    reader = csv.DictReader(io.StringIO(table, newline=''), strict=True)
-    try:
-      names = reader.fieldnames or []
-      if (set(names) - set(_COLUMNS) or len(set(names)) < len(names)
-          or not {'image', 'text'} <= set(names)):
-        problems.append(
-            f'line 1: the columns are {names}, but image and text are needed, '
-            f'only {_COLUMNS} are known, and none may stand twice.')
-        return
-      for fields in reader:
-        if None in fields:
-          problems.append(f'line {reader.line_num}: too many columns.')
-        else:
-          # An empty cell is how a CSV says that there is no group or split.
-          yield reader.line_num, {
-              k: v for k, v in fields.items()
-              if v or k in ('image', 'text') and v is not None}
-    except csv.Error as e:
-      problems.append(f'line {reader.line_num}: bad CSV: {e}')
+    return _read_csv(content, problems)
+  return json_lines.read(content, None, problems)
+
+
+def _read_csv(
+    content: bytes, problems: list[str]
+) -> Iterator[tuple[str, dict[str, object]]]:
+  try:
+    table = io.StringIO(content.decode('utf-8-sig'), newline='')
+  except UnicodeDecodeError as e:
+    problems.append(f'not UTF-8 text: {e}.')
     return
-  for number, line in enumerate(table.split('\n'), 1):
-    if line.strip():
-      try:
-        fields = json.loads(line, object_pairs_hook=problems_lib.once)
-      except (ValueError, RecursionError) as e:
-        problems.append(f'line {number}: bad JSON: {e}')
-        continue
-      if isinstance(fields, dict):
-        yield number, fields
+  reader = csv.DictReader(table, strict=True)
+  try:
+    names = reader.fieldnames or []
+    if (set(names) - set(_COLUMNS) or len(set(names)) < len(names)
+        or not {'image', 'text'} <= set(names)):
+      problems.append(
+          f'line 1: the columns are {names}, but image and text are needed, '
+          f'only {_COLUMNS} are known, and none may stand twice.')
+      return
+    for fields in reader:
+      if None in fields:
+        problems.append(f'line {reader.line_num}: too many columns.')
       else:
-        problems.append(f'line {number}: {line.strip()[:40]!r} is no object.')
+        # An empty cell is how a CSV says that there is no group or split.
+        yield f'line {reader.line_num}', {
+            k: v for k, v in fields.items()
+            if v or k in ('image', 'text') and v is not None}
+  except csv.Error as e:
+    problems.append(f'line {reader.line_num}: bad CSV: {e}')
 
 
-def _check(numbered, folder, problems: list[str]) -> list[Row]:
+def _check(found, folder, problems: list[str]) -> list[Row]:
   """Keeps the sound rows and says what is wrong with the others."""
-  rows, first_line, members = [], {}, {}
-  for line, fields in numbered:
+  rows, first, members = [], {}, {}
+  for place, fields in found:
     wrong = _wrong_fields(fields)
     if not wrong:
       try:
@@ -183,32 +181,32 @@ def _check(numbered, folder, problems: list[str]) -> list[Row]:
       except ValueError as e:
         path = folder / fields['image']
         wrong.append(str(e))
-      earlier = first_line.setdefault((path, fields['text']), line)
-      if earlier != line:
-        wrong.append(f'the same image and text as line {earlier}')
+      earlier = first.setdefault((path, fields['text']), place)
+      if earlier != place:
+        wrong.append(f'the same image and text as {earlier}')
     if wrong:
-      problems.extend(f'line {line}: {what}.' for what in wrong)
+      problems.extend(f'{place}: {what}.' for what in wrong)
       continue
     group = fields.get('group')
-    row = Row(line, path, fields['text'],
+    row = Row(place, path, fields['text'],
               None if group is None else str(group), fields.get('split'))
     rows.append(row)
     members.setdefault(row.group, []).append(row)
   members.pop(None, None)
   for group, group_rows in members.items():
     if len(group_rows) != 2 or len({row.split for row in group_rows}) != 1:
-      at = ', '.join(str(row.line) for row in group_rows)
+      at = ', '.join(row.place for row in group_rows)
       problems.append(
-          f'line {at}: group {group!r} must be two rows of the same split.')
+          f'{at}: group {group!r} must be two rows of the same split.')
   return rows
 
 
 def _split_problems(rows: list[Row]) -> list[str]:
   problems = []
-  unsplit = [row.line for row in rows if row.split is None]
+  unsplit = [row.place for row in rows if row.split is None]
   if unsplit and len(unsplit) < len(rows):
     problems.append(
-        f'line {unsplit[0]}: no split, though other rows name theirs.')
+        f'{unsplit[0]}: no split, though other rows name theirs.')
   named = {row.split for row in rows} - {None}
   if named and not {'pool', 'test'} <= named:
     problems.append(f'the rows\' splits are {sorted(named)}: pool and test are '
@@ -241,8 +239,8 @@ def _overlaps(
       (row, tests[digests[row.image]]) for row in rows
       if row.split in ('pretrain', 'pool') and digests.get(row.image) in tests]
   return [
-      f'line {row.line}: image {row.image.name!r} of {row.split} is the same '
-      f'as {test.image.name!r} of test in line {test.line}.'
+      f'{row.place}: image {row.image.name!r} of {row.split} is the same '
+      f'as {test.image.name!r} of test in {test.place}.'
       for row, test in overlapping]
 
 

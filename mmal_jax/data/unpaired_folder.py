@@ -4,11 +4,12 @@ Only the test set is of pairs: somebody has to know a few to tell how good a
 model is. Whatever else is to be known is asked of a person.
 """
 
-import json
+from collections.abc import Iterator
 import os
 import pathlib
 
 from mmal_jax.data import checked_images
+from mmal_jax.data import json_lines
 from mmal_jax.data import paired_folder
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
@@ -26,7 +27,7 @@ def load(
 
   Args:
     images: folder of JPEG, PNG and WebP files, by their ending, and of folders
-      of these.
+      of these. No link may lead out of it.
     texts: a `.txt` of one text a line, none of them blank, or a `.jsonl` of
       `{"text": ...}`.
     test_pairs: a table as `paired_folder` reads it, of test pairs alone. Paths
@@ -55,7 +56,7 @@ def load(
   of_table: list[str] = []
   rows = paired_folder.read_table(table.parent, table.name, of_table)
   of_table += [
-      f"line {row.line}: 'split' is {row.split!r}, but all are test pairs."
+      f"{row.place}: 'split' is {row.split!r}, but all are test pairs."
       for row in rows if row.split not in (None, 'test')]
   test_pixels = checked_images.decode(
       paired_folder.first_lines(rows), size, of_table)
@@ -64,10 +65,10 @@ def load(
 
   of_images: list[str] = []
   at = {path: str(path.relative_to(folder))
-        for path in checked_images.listed(folder)}
+        for path in checked_images.listed(folder, folder, of_images)}
   pixels = checked_images.decode(at, size, of_images)
   of_images += _copies(at, pixels, test_pixels)
-  if not at:
+  if not at and not of_images:
     of_images.append('it holds no image.')
   problems_lib.report(f'{folder}, {file.name} or {table.name}', [
       f'{path.name}: {problem}'
@@ -103,33 +104,41 @@ def _texts(path: pathlib.Path, problems: list[str]) -> tuple[str, ...]:
   if path.suffix not in ('.txt', '.jsonl'):
     raise ValueError(f'texts={str(path)!r} must end in .txt or .jsonl.')
   try:
-    lines = path.read_bytes().decode('utf-8-sig').split('\n')
+    content = path.read_bytes()
   except OSError as e:
     raise ValueError(f'texts={str(path)!r} cannot be read: {e}') from e
-  except UnicodeDecodeError as e:
-    raise ValueError(f'texts={str(path)!r} is not UTF-8 text: {e}') from e
-  if not lines[-1]:
-    lines.pop()
-  found: dict[str, int] = {}
-  for number, line in enumerate(lines, 1):
-    text: object = line.removesuffix('\r')
-    if path.suffix == '.jsonl':
-      if not line.strip():
-        continue
-      try:
-        fields = json.loads(line, object_pairs_hook=problems_lib.once)
-      except (ValueError, RecursionError) as e:
-        problems.append(f'line {number}: bad JSON: {e}.')
-        continue
-      if not isinstance(fields, dict) or fields.keys() != {'text'}:
-        problems.append(f'line {number}: {line.strip()[:40]!r} is no object of '
-                        "a 'text' alone.")
-        continue
-      text = fields['text']
+  read = _plain_lines if path.suffix == '.txt' else _json_lines
+  found: dict[str, str] = {}
+  for place, text in read(content, problems):
     wrong = problems_lib.of_text('text', text)
-    if not wrong and found.setdefault(text, number) != number:
-      wrong.append(f'the same text as line {found[text]}')
-    problems += [f'line {number}: {what}.' for what in wrong]
+    if not wrong and found.setdefault(text, place) != place:
+      wrong.append(f'the same text as {found[text]}')
+    problems += [f'{place}: {what}.' for what in wrong]
   if not found and not problems:
     problems.append('it holds no text.')
   return tuple(found)
+
+
+def _plain_lines(
+    content: bytes, problems: list[str]
+) -> Iterator[tuple[str, str]]:
+  try:
+    lines = content.decode('utf-8-sig').split('\n')
+  except UnicodeDecodeError as e:
+    problems.append(f'not UTF-8 text: {e}.')
+    return
+  if not lines[-1]:
+    lines.pop()
+  for number, line in enumerate(lines, 1):
+    yield f'line {number}', line.removesuffix('\r')
+
+
+def _json_lines(
+    content: bytes, problems: list[str]
+) -> Iterator[tuple[str, object]]:
+  for place, fields in json_lines.read(content, None, problems):
+    if fields.keys() == {'text'}:
+      yield place, fields['text']
+    else:
+      problems.append(f"{place}: it has the fields {list(fields)}; 'text' "
+                      'alone is needed.')

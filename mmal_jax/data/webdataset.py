@@ -158,8 +158,11 @@ def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
         seen.add((key, kind))
     with path.open('rb') as file:
       file.seek(end)
-      if file.read(_BLOCK).strip(b'\0'):
-        # tarfile takes what is no header for the end.
+      block = file.read(_BLOCK)
+      # tarfile takes what is no header for the end, and nothing at all, too.
+      if len(block) < _BLOCK:
+        problems.append(f'{path.name}: it has no end: it was cut.')
+      elif block.strip(b'\0'):
         problems.append(f'{path.name}: damaged from byte {end} on.')
   except (OSError, tarfile.TarError) as e:
     problems.append(

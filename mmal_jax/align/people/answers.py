@@ -7,8 +7,9 @@ import re
 from typing import Any, NamedTuple
 
 from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import json_lines
 from mmal_jax.align.people import label_studio
+from mmal_jax.data import json_lines
+from mmal_jax.data import problems as problems_lib
 
 CONFLICTS = ('ask', 'majority')
 _FIELDS = ('query', 'answer', 'annotator', 'reason')
@@ -102,7 +103,7 @@ def read(
             f'{place}: {vote.annotator} answers {vote.query} by '
             f'{named(vote, sizes)}, but in {first.place} by '
             f'{named(first, sizes)}.')
-  json_lines.refuse(str(folder), problems)
+  problems_lib.report(str(folder), problems)
   return list(votes.values())
 
 

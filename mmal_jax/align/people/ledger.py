@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import durable
-from mmal_jax.align.people import json_lines
+from mmal_jax.data import json_lines
+from mmal_jax.data import problems as problems_lib
 
 
 class Entry(NamedTuple):
@@ -47,7 +48,7 @@ def read(path: pathlib.Path, modalities: Iterable[str]) -> dict[str, Entry]:
                         f'{first.place}.')
     except (AttributeError, KeyError, TypeError, ValueError) as e:
       problems.append(f'{place}: damaged: {type(e).__name__} {e}.')
-  json_lines.refuse(str(path), problems)
+  problems_lib.report(str(path), problems)
   return entries
 
 
@@ -101,4 +102,4 @@ def check_unchanged(
           f'{vote.place}: {vote.annotator} now answers {vote.query} by '
           f'{answers_lib.named(vote, modalities)}, but {entry.place}, holds '
           f'{said}: an accepted answer cannot be changed.')
-  json_lines.refuse(str(folder), problems)
+  problems_lib.report(str(folder), problems)

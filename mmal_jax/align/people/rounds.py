@@ -12,9 +12,10 @@ import numpy as np
 
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import durable
-from mmal_jax.align.people import json_lines
 from mmal_jax.align.people import label_studio
 from mmal_jax.align.people import shown as shown_lib
+from mmal_jax.data import json_lines
+from mmal_jax.data import problems as problems_lib
 
 
 def asked(folder: pathlib.Path) -> dict[str, str]:
@@ -32,7 +33,7 @@ def asked(folder: pathlib.Path) -> dict[str, str]:
         found[query['query']] = path.name
       else:
         problems.append(f'{place}: no query.')
-    json_lines.refuse(str(path), problems)
+    problems_lib.report(str(path), problems)
   return found
 
 

@@ -1,0 +1,52 @@
+"""JSON lines with the place of every record, for messages about it."""
+
+from collections.abc import Iterable, Iterator
+import json
+from typing import Any
+
+from mmal_jax.data import problems as problems_lib
+
+
+def read(
+    content: bytes, name: str | None, problems: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+  r"""The objects of a file, a line each; blank lines are passed over.
+
+  >>> list(read(b'{"a": 1}\n\n{"a": 2}', 'x.jsonl', []))
+  [('x.jsonl, line 1', {'a': 1}), ('x.jsonl, line 3', {'a': 2})]
+  >>> list(read(b'{"a": 1}', None, []))
+  [('line 1', {'a': 1})]
+
+  Args:
+    content: of the file.
+    name: of the file; None where all that is said is said of this one.
+    problems: is told of every line that holds no object, when its turn comes.
+
+  Yields:
+    `(place, object)` of the others.
+  """
+  try:
+    lines = content.decode('utf-8-sig').split('\n')
+  except UnicodeDecodeError as e:
+    where = '' if name is None else f'{name}: '
+    problems.append(f'{where}not UTF-8 text: {e}.')
+    return
+  for number, line in enumerate(lines, 1):
+    place = f'line {number}' if name is None else f'{name}, line {number}'
+    if not line.strip():
+      continue
+    try:
+      fields = json.loads(line, object_pairs_hook=problems_lib.once)
+    except (ValueError, RecursionError) as e:
+      problems.append(f'{place}: bad JSON: {e}.')
+      continue
+    if isinstance(fields, dict):
+      yield place, fields
+    else:
+      problems.append(f'{place}: {line.strip()[:40]!r} is no object.')
+
+
+def dump(records: Iterable[dict[str, Any]]) -> str:
+  """A line for each record."""
+  return ''.join(
+      json.dumps(record, ensure_ascii=False) + '\n' for record in records)
