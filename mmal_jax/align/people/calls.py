@@ -11,7 +11,7 @@ from typing import NamedTuple
 import urllib.parse
 
 from mmal_jax.align.people import durable
-from mmal_jax.align.people import json_lines
+from mmal_jax.data import json_lines
 
 
 class Call(NamedTuple):
