@@ -12,6 +12,7 @@ import urllib.parse
 
 from mmal_jax.align.people import durable
 from mmal_jax.data import json_lines
+from mmal_jax.data import problems as problems_lib
 
 
 class Call(NamedTuple):
@@ -95,5 +96,5 @@ def _read(path: pathlib.Path) -> list[tuple[Call, list[str]]]:
                         f'{len(logged)} should.')
     except (KeyError, TypeError) as e:
       problems.append(f'{place}: damaged: {type(e).__name__} {e}.')
-  json_lines.refuse(str(path), problems)
+  problems_lib.report(path, problems)
   return logged
