@@ -19,6 +19,7 @@ from mmal_jax.align.people import ledger as ledger_lib
 from mmal_jax.align.people import rounds
 from mmal_jax.align.people import shown as shown_lib
 from mmal_jax.data import json_lines
+from mmal_jax.data import problems as problems_lib
 
 _POLL_SECONDS = 5.0
 
@@ -171,7 +172,7 @@ def files(
       calls_lib.enter(log, returned, call, answered)
     else:
       entries = ledger_lib.read(ledger, sizes)
-      json_lines.refuse(str(ledger), [
+      problems_lib.report(ledger, [
           f'the answer to {query} is gone, and {log.name} has it returned.'
           for query in answered if query not in entries])
     returned += 1
