@@ -38,8 +38,9 @@ METRIC = flags.DEFINE_string(
     'metric', None, 'Score to compare by. Default: group, or mean_r10 where '
     'the data has no groups.')
 X = flags.DEFINE_enum(
-    'x', 'annotations', ['annotations', 'cost'],
-    'What a strategy has to save: answers, or what they cost.')
+    'x', None, ['annotations', 'cost'],
+    'What a strategy has to save: answers, or what they cost. Default: cost '
+    'where runs had a budget of it.')
 ASKED = flags.DEFINE_bool(
     'asked', True, 'Show what was asked; needs the data.')
 SHOW = flags.DEFINE_string(
@@ -62,7 +63,7 @@ def write(
     cache_dir: str,
     baseline: str = summary_lib.BASELINE,
     metric: str | None = None,
-    x: str = 'annotations',
+    x: str | None = None,
     asked: bool = True,
     show: str | None = None,
     show_seed: int | None = None,
@@ -75,7 +76,7 @@ def write(
     cache_dir: of rendered datasets.
     baseline: as for `records.baselines`.
     metric: to compare by; None for the data's own headline.
-    x: `annotations` or `cost`.
+    x: `annotations` or `cost`; None for `cost` if a run had a budget of it.
     asked: whether to show what was asked.
     show: a label; None for the first that is no baseline.
     show_seed: its seed; None for the first.
@@ -85,6 +86,10 @@ def write(
       or `show_seed` that no run has, or if `out` holds what no report wrote.
   """
   records = records_lib.read(paths)
+  if x is None:
+    budgets = [(run.config.get('costs') or {}).get('budget')
+               for runs in records.runs.values() for run in runs]
+    x = 'cost' if any(budgets) else 'annotations'
   grid, scores, same = records_lib.curves(records, x)
   metrics = tuple(next(iter(scores.values())))
   metric = evaluate.headline(metrics) if metric is None else metric

@@ -117,6 +117,7 @@ def test_a_sweep_that_is_stopped_and_fails_ends_as_the_others(
     assert said[-4:][0] == f'[1/4] {_NAMES[0]}: was finished'
     assert said[-2] == f'[3/4] {_NAMES[2]}: failed: RuntimeError: out of luck'
     failed, = workdir.read_lines(folder / 'failed.jsonl')
+    assert failed.pop('time').endswith(' UTC')
     assert failed == {'cell': _NAMES[2],
                       'error': 'RuntimeError: out of luck\nand more'}
     assert not (folder / 'report').exists()

@@ -171,6 +171,14 @@ def test_runs_learn_from_what_is_left(tiny_run, buffer, pseudo_pairs):
               value / np.linalg.norm(value), atol=1e-5)
 
 
+def test_parts_that_do_not_divide_the_sizes(tiny_run):
+  run = _learner(tiny_run, parts=3)
+  states = [s for s, _ in zip(run.rounds('mmal', pseudo_pairs=1.0), range(3))]
+  assert np.isfinite(states[-1].losses[:2]).all()
+  plain = [s for s, _ in zip(tiny_run.rounds('mmal'), range(3))]
+  assert states[-1].losses[0] != plain[-1].losses[0]
+
+
 def test_views_have_the_reference_of_the_same_items(tiny_run):
   state = list(tiny_run.rounds('random'))[2]
   for source in (tiny_run.pools, stream.of_pools(tiny_run.pools, 10)):

@@ -1,7 +1,4 @@
-"""A text costs three times what an image costs, and items differ.
-
-Curves should be read over what was spent: give `--x=cost`.
-"""
+"""A text costs three times what an image costs, and items differ."""
 
 import ml_collections
 
