@@ -26,11 +26,10 @@ STRATEGIES: dict[str, views.Strategy] = {
         margin.margin, uncertainty=uncertainty.LEAST_CONFIDENCE),
     'entropy': functools.partial(
         margin.margin, uncertainty=uncertainty.ENTROPY),
-    # The best of our own: what most items resemble, in all modalities at once.
-    'mmal_plus': functools.partial(
-        facility.facility, by_reference=True, modality='both'),
+    # The best of our own: what most items resemble, by what was known before.
+    'mmal_plus': functools.partial(facility.facility, by_reference=True),
     'mmal_plus_by_cost': functools.partial(
-        facility.facility, by_reference=True, by_cost=True, modality='both'),
+        facility.facility, by_reference=True, by_cost=True),
     # Strategies for one modality, on one of the unpaired pools.
     'badge': badge.badge,
     'cluster_margin': cluster_margin.cluster_margin,
