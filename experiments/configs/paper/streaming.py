@@ -8,6 +8,6 @@ from experiments.configs.paper import pool
 def get_config() -> ml_collections.ConfigDict:
   return pool.base(
       ('random', 'coreset', 'mmal', 'mmal_plus'),
-      # Small buffers come often: 600 answers in all, and as many steps.
-      ('stream.buffer+rounds+batch+train.steps_per_round='
-       '250+12+50+67,500+6+100+133,1000+3+200+267',))
+      # Small buffers come often: 600 answers in all. Every round trains anew, by
+      # as many steps whatever the buffer, or the last model would differ in it.
+      ('stream.buffer+rounds+batch=250+12+50,500+6+100,1000+3+200',))
