@@ -3,8 +3,8 @@
 Each config of this folder is an experiment, for `experiments.sweep`. This one
 is the default config, with all strategies and five seeds. The others vary what
 may go wrong or be done otherwise; but for the one on three modalities they are
-on the same data, with 600 answers and about 800 training steps a run instead of
-1000 and 1500.
+on the same data, with 600 answers instead of 1000, and 200 training steps a
+round instead of 300.
 """
 
 from collections.abc import Sequence
