@@ -12,7 +12,7 @@ import mmal_jax
 
 _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
-_FLOW = ['sharding', 'checkpoint', 'data', 'models', 'embed', 'embed_disk',
+_FLOW = ['durable', 'sharding', 'checkpoint', 'data', 'models', 'embed', 'embed_disk',
          'acquire', 'align', 'train', 'evaluate', 'state', 'observe', 'loop']
 
 

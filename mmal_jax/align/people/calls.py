@@ -10,7 +10,7 @@ import pathlib
 from typing import NamedTuple
 import urllib.parse
 
-from mmal_jax.align.people import durable
+from mmal_jax import durable
 from mmal_jax.data import json_lines
 from mmal_jax.data import problems as problems_lib
 

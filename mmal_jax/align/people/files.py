@@ -11,10 +11,10 @@ import time
 
 import numpy as np
 
+from mmal_jax import durable
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import calls as calls_lib
-from mmal_jax.align.people import durable
 from mmal_jax.align.people import ledger as ledger_lib
 from mmal_jax.align.people import rounds
 from mmal_jax.align.people import shown as shown_lib

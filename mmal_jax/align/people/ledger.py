@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import pathlib
 from typing import NamedTuple
 
+from mmal_jax import durable
 from mmal_jax.align.people import answers as answers_lib
-from mmal_jax.align.people import durable
 from mmal_jax.data import json_lines
 from mmal_jax.data import problems as problems_lib
 

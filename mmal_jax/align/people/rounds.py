@@ -10,8 +10,8 @@ import uuid
 
 import numpy as np
 
+from mmal_jax import durable
 from mmal_jax.align.people import answers as answers_lib
-from mmal_jax.align.people import durable
 from mmal_jax.align.people import label_studio
 from mmal_jax.align.people import shown as shown_lib
 from mmal_jax.data import json_lines

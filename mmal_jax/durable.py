@@ -4,14 +4,14 @@ import os
 import pathlib
 
 
-def write(path: pathlib.Path, text: str) -> None:
+def write(path: pathlib.Path, content: str | bytes) -> None:
   """Puts a file there, whole or not at all, in place of any before it."""
   draft = path.with_name(f'.{path.name}.draft')
-  with draft.open('w', encoding='utf-8') as file:
-    file.write(text)
+  with draft.open('wb') as file:
+    file.write(content if isinstance(content, bytes) else content.encode())
     _sync(file)
   os.replace(draft, path)
-  _sync_folder(path.parent)
+  sync_folder(path.parent)
 
 
 def append(path: pathlib.Path, text: str) -> None:
@@ -27,7 +27,7 @@ def append(path: pathlib.Path, text: str) -> None:
     file.truncate(len(whole_lines(path)))
     file.write(text.encode())
     _sync(file)
-  _sync_folder(path.parent)
+  sync_folder(path.parent)
 
 
 def whole_lines(path: pathlib.Path) -> bytes:
@@ -44,7 +44,17 @@ def _sync(file) -> None:
   os.fsync(file.fileno())
 
 
-def _sync_folder(folder: pathlib.Path) -> None:
+def unused(path: pathlib.Path) -> pathlib.Path:
+  """The path, or where something is there the first free of its numbered ones.
+  """
+  number, free = 1, path
+  while free.exists():
+    number += 1
+    free = path.with_name(f'{path.name}{number}')
+  return free
+
+
+def sync_folder(folder: pathlib.Path) -> None:
   """Without it, a file's name may be lost where its content is not."""
   descriptor = os.open(folder, os.O_RDONLY)
   try:

@@ -1,0 +1,205 @@
+"""The journal of a run's answers: on the disk before anything is made of them.
+
+A line a call of the oracle, `CRC {"call": ..., "round": ..., ...}`: the CRC-32
+tells a line that was damaged or cut off, the number of the call one that is
+missing.
+"""
+
+from collections.abc import Iterable, Sequence
+import json
+import os
+import pathlib
+from typing import NamedTuple
+import zlib
+
+from absl import logging
+import numpy as np
+
+from mmal_jax import durable
+from mmal_jax.align import oracle as oracle_lib
+from mmal_jax.data import problems as problems_lib
+
+
+class Record(NamedTuple):
+  """A call of the oracle, and what it returned.
+
+  Attributes:
+    round: of the run, from 0 on.
+    modality: of the items.
+    numbers: of the items, q of them.
+    answers: q rows of M item numbers, as of an `oracle.Oracle`.
+  """
+
+  round: int
+  modality: str
+  numbers: tuple[int, ...]
+  answers: tuple[tuple[int, ...], ...]
+
+
+class Journal:
+  """An oracle whose answers are on the disk when it returns.
+
+  A run that is taken up at any round, or computed anew, is told what it was
+  told before: the same call in the same round returns the same answers, and
+  what is known of an item is not asked again, whatever else differs. One
+  program may use a journal at a time.
+  """
+
+  def __init__(
+      self,
+      path: str | os.PathLike[str],
+      oracle: oracle_lib.Oracle,
+      modalities: Sequence[str],
+  ):
+    """Opens a journal; it need not exist.
+
+    What a crash left of its last line is put aside, and logged.
+
+    Args:
+      path: of the file.
+      oracle: who answers what is not in it.
+      modalities: in the order of the columns.
+
+    Raises:
+      ValueError: if it is damaged anywhere but in its last line.
+    """
+    self._path = pathlib.Path(path)
+    self._oracle, self._modalities = oracle, tuple(modalities)
+    self._records, rest = _parse(self._path)
+    if rest:
+      _put_aside(self._path, rest)
+    self._broken: OSError | None = None
+    self.begin(0)
+
+  def begin(self, at_round: int) -> None:
+    """Says of which round the next calls are."""
+    self._round = at_round
+    # Calls of this round that have not been made again yet.
+    self._before = [r for r in self._records if r.round == at_round]
+
+  def __call__(
+      self,
+      modality: str,
+      numbers: np.ndarray,
+      suggest: oracle_lib.Suggest | None = None,
+  ) -> np.ndarray:
+    """As `oracle.Oracle`.
+
+    Raises:
+      OSError: if the answers could not be written. They have not been used
+        then, and the journal takes no more.
+    """
+    asked = tuple(np.asarray(numbers).tolist())
+    for record in self._before:
+      if (record.modality, record.numbers) == (modality, asked):
+        self._before.remove(record)
+        return _rows(record.answers, self._modalities)
+    column = self._modalities.index(modality)
+    known = {row[column]: row for r in self._records if r.modality == modality
+             for row in r.answers if row[column] != oracle_lib.NONE}
+    nobody = (oracle_lib.NONE,) * len(self._modalities)
+    answers = _rows([known.get(n, nobody) for n in asked], self._modalities)
+    fresh = np.array([n not in known for n in asked], bool)
+    if fresh.any():
+      answers[fresh] = self._oracle(
+          modality, np.asarray(numbers)[fresh], suggest)
+    self._enter(Record(
+        self._round, modality, asked, tuple(map(tuple, answers.tolist()))))
+    return answers
+
+  def _enter(self, record: Record) -> None:
+    if self._broken is not None:
+      raise OSError(f'{self._path} takes no more answers: {self._broken}.')
+    try:
+      with open(self._path, 'ab') as file:
+        file.write(_line(len(self._records), record))
+        file.flush()
+        os.fsync(file.fileno())
+      durable.sync_folder(self._path.parent)
+    except OSError as e:
+      # After a failed fsync nobody knows what is on the disk.
+      self._broken = e
+      raise
+    self._records.append(record)
+
+
+def read(path: str | os.PathLike[str]) -> list[Record]:
+  """All records of a journal; none of a last line that was cut off.
+
+  Raises:
+    ValueError: if it is damaged anywhere else.
+  """
+  return _parse(pathlib.Path(path))[0]
+
+
+def aligned_set(records: Iterable[Record]) -> np.ndarray:
+  """What the answers of a journal say belongs together, as `RunState.filled`.
+
+  Args:
+    records: of one run, in order.
+
+  Returns:
+    `[k, M]` int32 item numbers, each row once; -1 where an item is missing.
+  """
+  rows = dict.fromkeys(
+      row for record in records for row in record.answers
+      if sum(number >= 0 for number in row) > 1)
+  width = max(map(len, rows), default=0)
+  return np.array(list(rows), np.int32).reshape(len(rows), width)
+
+
+def _parse(path: pathlib.Path) -> tuple[list[Record], bytes]:
+  """Records, and what there is of a line that was cut off."""
+  try:
+    content = path.read_bytes()
+  except FileNotFoundError:
+    return [], b''
+  *lines, rest = content.split(b'\n')
+  # Of a line that had not been written whole when the power went, a disk may
+  # hold the end, and nothing in place of the rest.
+  if not rest and lines and b'\0' in lines[-1]:
+    rest = lines.pop() + b'\n'
+  problems, records = [], []
+  for number, line in enumerate(lines):
+    record = _record(line, number)
+    if record is None:
+      problems.append(
+          f'line {number + 1} is damaged, or one before it is missing.')
+    else:
+      records.append(record)
+  problems_lib.report(path, problems)
+  return records, rest
+
+
+def _line(call: int, record: Record) -> bytes:
+  text = json.dumps({'call': call, **record._asdict()}).encode()
+  return b'%08x %b\n' % (zlib.crc32(text), text)
+
+
+def _record(line: bytes, call: int) -> Record | None:
+  """The record of a call; None if the line is another's, or damaged."""
+  crc, _, text = line.partition(b' ')
+  if crc != b'%08x' % zlib.crc32(text):
+    return None
+  fields = json.loads(text)
+  if fields.pop('call') != call:
+    return None
+  return Record(fields['round'], fields['modality'], tuple(fields['numbers']),
+                tuple(map(tuple, fields['answers'])))
+
+
+def _put_aside(path: pathlib.Path, rest: bytes) -> None:
+  """Moves the torn end of a journal to a file of its own."""
+  aside = durable.unused(path.with_name(f'{path.name}.torn'))
+  durable.write(aside, rest)
+  with open(path, 'r+b') as file:
+    file.truncate(path.stat().st_size - len(rest))
+    os.fsync(file.fileno())
+  logging.warning(
+      '%s: the last line was not written whole (%d bytes, now in %s): its '
+      'answers had not been used, and are asked for again.',
+      path, len(rest), aside)
+
+
+def _rows(rows, modalities) -> np.ndarray:
+  return np.array(rows, np.int32).reshape(-1, len(modalities))
