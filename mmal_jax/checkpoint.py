@@ -1,9 +1,10 @@
 """Writes and reads pytrees of arrays; the only module that knows Orbax."""
 
+from collections.abc import Callable
 import os
-import pathlib
 from typing import TypeVar
 
+from etils import epath
 import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
@@ -21,10 +22,27 @@ def save(path: str | os.PathLike[str], tree: Tree) -> None:
   Raises:
     ValueError: if there is something at `path` already.
   """
-  path = pathlib.Path(path).resolve()
+  save_async(path, tree)()
+
+
+def save_async(path: str | os.PathLike[str], tree: Tree) -> Callable[[], None]:
+  """Begins to do what `save` does; the tree may change as soon as it returns.
+
+  Args:
+    path: of a folder that does not exist; it appears once it is complete.
+    tree: the value.
+
+  Returns:
+    What waits until it is complete.
+
+  Raises:
+    ValueError: if there is something at `path` already.
+  """
+  path = epath.Path(path).resolve()
   if path.exists():
     raise ValueError(f'there is a checkpoint, or something else, at {path}.')
-  ocp.save(path, jax.tree.map(_storable, _named(tree)))
+  storable = jax.tree.map(_storable, _named(tree))
+  return ocp.save_async(path, storable).result
 
 
 def load(path: str | os.PathLike[str], like: Tree) -> Tree:
@@ -42,7 +60,7 @@ def load(path: str | os.PathLike[str], like: Tree) -> Tree:
     FileNotFoundError: if there is no such folder.
     ValueError: if what lies there has another structure.
   """
-  path = pathlib.Path(path).resolve()
+  path = epath.Path(path).resolve()
   if not path.is_dir():
     raise FileNotFoundError(f'no checkpoint at {path}.')
   template = jax.tree.map(_storable, _named(like))
@@ -63,7 +81,9 @@ def _is_key(x) -> bool:
 
 
 def _storable(x):
-  return jax.random.key_data(x) if _is_key(x) else x
+  # What writes in the background does not copy an array of NumPy's.
+  return jax.random.key_data(x) if _is_key(x) else (
+      x.copy() if isinstance(x, np.ndarray) else x)
 
 
 def _restored(value, old):

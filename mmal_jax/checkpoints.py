@@ -1,0 +1,165 @@
+"""The newest good checkpoints of a run."""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+from typing import TypeVar
+
+from absl import logging
+from etils import epath
+import jax
+
+from mmal_jax import checkpoint
+from mmal_jax import durable
+
+Tree = TypeVar('Tree')
+_SEAL = '.sha256.json'
+_DAMAGED = 'damaged_'
+
+
+class Checkpoints:
+  """Writes checkpoints in the background, and finds the newest good one.
+
+  One is good once its seal, the SHA-256 of each of its files, lies beside it:
+  what was being written when the program died has none, and what was damaged
+  later does not match. Older ones go as newer ones are sealed.
+
+  On several hosts the folder must be common to all, and all call the same.
+  """
+
+  def __init__(self, folder: str | os.PathLike[str], keep: int = 2):
+    """Opens a folder; it need not exist.
+
+    Args:
+      folder: a local path, or any that `etils.epath` takes, as `gs://...`.
+      keep: so many of the newest are kept; more than one, should the newest be
+        damaged.
+
+    Raises:
+      ValueError: if `keep` is below 1.
+    """
+    if keep < 1:
+      raise ValueError(f'keep={keep!r} must be at least 1.')
+    self._folder, self._keep = epath.Path(folder), keep
+    self._worker = concurrent.futures.ThreadPoolExecutor(1, 'checkpoints')
+    self._pending: concurrent.futures.Future[None] | None = None
+
+  def save(self, step: int, tree: Tree) -> None:
+    """Begins to write a checkpoint, once the one before is written.
+
+    What the tree holds may change, or be donated, as soon as this returns.
+
+    Raises:
+      ValueError: if there is a checkpoint of that step.
+      OSError: if it, or the one before, cannot be written.
+    """
+    self.wait()
+    path = self._folder / str(step)
+    if self._seal(step).exists():
+      raise ValueError(f'there is a checkpoint of step {step} in '
+                       f'{str(self._folder)!r}.')
+    if jax.process_index() == 0:
+      self._folder.mkdir(parents=True, exist_ok=True)
+      if path.exists():  # begun by a program that died
+        path.rmtree()
+    finish = checkpoint.save_async(path, tree)
+    self._pending = self._worker.submit(self._finish, step, finish)
+
+  def wait(self) -> None:
+    """Waits until what was begun is written and sealed.
+
+    Raises:
+      OSError: if it cannot be written, among others.
+    """
+    pending, self._pending = self._pending, None
+    if pending is not None:
+      pending.result()
+
+  def newest(self, like: Tree) -> tuple[int, Tree] | None:
+    """The newest good checkpoint; damaged ones are put aside, with a warning.
+
+    Args:
+      like: as for `checkpoint.load`.
+
+    Returns:
+      `(step, tree)`, or None if there is none.
+
+    Raises:
+      ValueError: if it is of another structure than `like`.
+    """
+    for step in reversed(self.steps()):
+      wrong = self._wrong_with(step)
+      if wrong is None:
+        return step, checkpoint.load(self._folder / str(step), like)
+      self._put_aside(step, wrong)
+    return None
+
+  def steps(self) -> list[int]:
+    """Steps of the sealed checkpoints, ascending."""
+    if not self._folder.exists():
+      return []
+    names = (path.name for path in self._folder.iterdir())
+    return sorted(int(name.removesuffix(_SEAL)) for name in names
+                  if name.endswith(_SEAL) and name[0].isdecimal())
+
+  def _finish(self, step, finish) -> None:
+    finish()
+    if jax.process_index() == 0:
+      seal = _text(_digests(self._folder / str(step)))
+      if '://' in str(self._folder):  # There a file appears once it is whole.
+        self._seal(step).write_text(seal)
+      else:
+        durable.write(pathlib.Path(self._seal(step)), seal)
+      for old in self.steps()[:-self._keep]:
+        # The seal first: what has none does not count.
+        self._seal(old).unlink()
+        (self._folder / str(old)).rmtree()
+
+  def _seal(self, step: int) -> epath.Path:
+    return self._folder / f'{step}{_SEAL}'
+
+  def _wrong_with(self, step: int) -> str | None:
+    """What is wrong with a sealed checkpoint; None if nothing is."""
+    found = _digests(self._folder / str(step))
+    try:
+      text = self._seal(step).read_text()
+      if text == _text(found):
+        return None
+      sealed = json.loads(text)
+      for name in sorted({*sealed, *found}):
+        if name not in found:
+          return f'{name} is missing'
+        if found[name] != sealed.get(name):
+          return f'{name} is not as it was written'
+    except (AttributeError, TypeError, ValueError):
+      pass
+    return 'its seal is broken'
+
+  def _put_aside(self, step: int, wrong: str) -> None:
+    aside = durable.unused(self._folder / f'{_DAMAGED}{step}')
+    if jax.process_index() == 0:
+      self._seal(step).unlink()
+      if (self._folder / str(step)).exists():
+        (self._folder / str(step)).rename(aside)
+    logging.warning(
+        'The checkpoint of step %d in %s is damaged: %s. It is put aside, as '
+        '%s.', step, self._folder, wrong, aside.name)
+
+
+def _text(digests: dict[str, str]) -> str:
+  return json.dumps(dict(sorted(digests.items())), indent=1) + '\n'
+
+
+def _digests(folder: epath.Path) -> dict[str, str]:
+  """The SHA-256 of every file, by its path in the folder."""
+  found = {}
+  for parent, _, names in folder.walk():
+    for path in map(parent.joinpath, names):
+      digest = hashlib.sha256()
+      with path.open('rb') as file:
+        while part := file.read(1 << 20):
+          digest.update(part)
+      found[str(path.relative_to(folder))] = digest.hexdigest()
+  return found
