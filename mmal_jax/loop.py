@@ -193,7 +193,8 @@ def _trained(
     size = len(state.aligned) + round(plan.pseudo_pairs * len(state.aligned))
     padding = np.full(
         (size - len(tuples), tuples.shape[1]), oracle_lib.NONE, np.int32)
-    items, rows = source.hold(np.concatenate([tuples, padding]))
+    items, rows = source.hold(
+        np.concatenate([tuples, padding]), arrived.numbers)
     pool = None
     # Where nothing is left unaligned, there is nothing more to learn from.
     if learner.unaligned is not None and all(x.any() for x in left.values()):
