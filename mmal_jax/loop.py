@@ -39,6 +39,9 @@ class Plan:
     metric: of the distances and similarities that strategies see.
     reference: whether strategies see what is alike by what was known before
       training (`View.reference`), which may cost an embedding.
+
+  Raises:
+    ValueError: if there is less than one step, or another number is below 0.
   """
 
   steps: int
@@ -46,6 +49,12 @@ class Plan:
   budget: float | None = None
   metric: metric_lib.Metric = metric_lib.COSINE
   reference: bool = False
+
+  def __post_init__(self):
+    for name, least in (('steps', 1), ('pseudo_pairs', 0), ('budget', 0)):
+      value = getattr(self, name)
+      if value is not None and not value >= least:
+        raise ValueError(f'{name}={value!r} must be at least {least}.')
 
 
 def run_rounds(
@@ -125,6 +134,11 @@ def _asked(state, query, arrived, budget) -> state_lib.RunState:
       [arrived.numbers[m][row] for m, row in zip(names, rows)], np.int32)
   costs = np.ones(len(rows), np.float32)
   if arrived.costs is not None:
+    for m, values in arrived.costs.items():
+      if not np.all((values > 0) & np.isfinite(values)):
+        raise ValueError(
+            f'costs of {m} reach from {np.min(values)} to {np.max(values)}: '
+            'they must be finite and above 0.')
     costs = np.array(
         [arrived.costs[m][row] for m, row in zip(names, rows)], np.float32)
   if budget is not None:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mmal_jax import loop
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry
@@ -107,6 +108,24 @@ def test_strategies_see_what_the_plan_says(tiny_run, buffer):
         assert (view.aligned_reference is not None) == reference
         assert view.asked == np.sum(states[t].query_modalities == column)
     seen.clear()
+
+
+@pytest.mark.parametrize('name,value', [
+    ('steps', 0), ('pseudo_pairs', -1.0), ('budget', -1.0),
+    ('budget', float('nan'))])
+def test_a_plan_out_of_range_is_refused(name, value):
+  with pytest.raises(ValueError, match=f'{name}={value!r} must be at least'):
+    loop.Plan(**{'steps': 1, name: value})
+
+
+@pytest.mark.parametrize('bad', [0.0, -1.0, np.nan, np.inf])
+def test_costs_out_of_range_are_refused(tiny_run, bad):
+  # No budget would ever pay for them, or for what stands behind them.
+  costs = {m: np.ones(40, np.float32) for m in tiny_run.pools.items}
+  costs['text'][7] = bad
+  source = dataclasses.replace(tiny_run.pools, costs=costs)
+  with pytest.raises(ValueError, match='costs of text reach from'):
+    list(tiny_run.rounds('random', source=source, budget=16.0))
 
 
 def test_modalities_alternate_over_rounds(tiny_run):
