@@ -99,6 +99,22 @@ def test_the_near_mistake_is_the_nearest_that_is_not_the_same():
         pixels[:2], np.zeros(2, int))})('image', np.array([0]))
 
 
+def test_contrast_makes_no_image_another():
+  rng = np.random.default_rng(0)
+  pixels = np.zeros((3, 16, 16, 3), np.uint8)
+  pixels[0] = rng.integers(256, size=pixels.shape[1:])
+  pixels[1] = 127.5 + 0.3 * (pixels[0] - 127.5)  # pale
+  noise = 20 * rng.normal(size=pixels.shape[1:])
+  pixels[2] = np.clip(pixels[0] + noise, 0, 255)
+  mistake = similar.nearest_other({'image': encode.Items(pixels, np.arange(3))})
+  assert mistake('image', np.array([0])) == 1
+
+
+def test_one_item_cannot_be_taken_for_another():
+  with pytest.raises(ValueError, match=r'text has 1 item\(s\)'):
+    wrong.uniform({'image': 2, 'text': 1}, 0)
+
+
 def test_registered_mistakes(tiny_run):
   pools = tiny_run.pools
   for make in registry.MISTAKES.values():
