@@ -144,10 +144,13 @@ def _asked(state, query, arrived, budget) -> state_lib.RunState:
   if budget is not None:
     share = budget * (state.round + 1) / len(state.queries)
     left_over = share - np.sum(state.query_costs, dtype=float)
-    # What was wanted most comes first; rounding must not cost the last.
-    affordable = np.cumsum(costs, dtype=float) <= left_over + 1e-6 * budget
+    left_over += 1e-6 * budget  # Rounding must not cost the last.
+    # What was wanted most comes first; but what is too dear alone must not keep
+    # all others waiting.
+    alone = costs <= left_over
+    together = np.cumsum(np.where(alone, costs, 0), dtype=float) <= left_over
     columns, numbers, costs = (
-        x[affordable] for x in (columns, numbers, costs))
+        x[alone & together] for x in (columns, numbers, costs))
   return state_lib.record_query(state, columns, numbers, costs)
 
 

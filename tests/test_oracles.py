@@ -218,6 +218,23 @@ def test_a_round_that_can_afford_nothing_asks_nothing(tiny_run):
     assert curve[1] == curve[0], name
 
 
+def test_what_is_too_dear_alone_keeps_no_other_waiting(tiny_run):
+  costs = {m: np.ones(40, np.float32) for m in tiny_run.pools.items}
+  costs['text'][:2] = 100.0
+
+  def strategy(views, batch, key):
+    del key
+    indices = np.flatnonzero(views['text'].remaining)[:batch]
+    return views_lib.Query('text', jnp.asarray(indices, jnp.int32))
+
+  source = dataclasses.replace(tiny_run.pools, costs=costs)
+  *_, last = tiny_run.rounds(strategy, source=source, budget=16.0)
+  # From the second round on the two are wanted most, and never asked about.
+  asked = np.sum(last.queries[1:] >= 0, axis=1)
+  assert (asked >= tiny.BATCH - 2).all(), asked
+  assert not np.isin(last.queries[last.query_modalities == 1], [0, 1]).any()
+
+
 def test_open_queries_are_asked_for_again_but_never_anew(tiny_run):
   calls = []
   truth = exact.exact(tiny_run.hidden.tuples, ('image', 'text'))
