@@ -114,6 +114,14 @@ def check(config: ml_collections.ConfigDict) -> None:
     raise ValueError('oracle=\'files\' needs a folder for questions and '
                      'answers: add --config.oracle.folder=DIR.')
   stream = config.get('stream') or {}
+  if config.oracle.name == 'files':
+    for key, is_there in (
+        ('oracle.wrong', config.oracle.get('wrong')),
+        ('oracle.refuse', config.oracle.get('refuse')),
+        ('stream.beyond=False', not stream.get('beyond', True))):
+      if is_there:
+        raise ValueError(f'{key} does not go with oracle=\'files\': it would '
+                         'take the place of what people say.')
   if not stream.get('beyond', True):
     if stream.get('buffer') is None:
       raise ValueError('stream.beyond=False needs stream.buffer.')

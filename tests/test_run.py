@@ -200,6 +200,8 @@ def test_paths_left_open_are_asked_for(tmp_path):
     (['--config.stream.buffer=13'], 'beyond the pool of 24'),
     (['--config.stream.beyond=False'], 'beyond=False needs stream.buffer'),
     (['--oracle=files'], "oracle='files' needs a folder"),
+    (['--oracle=files', '--config.oracle.folder=x',
+      '--config.oracle.refuse=0.1'], 'oracle.refuse does not go with'),
     (['--config.oracle.wrong=1.5'], 'oracle.wrong=1.5 must be at most 1.0'),
     (['--config.oracle.mistake=typo'], "oracle.mistake='typo' is unknown"),
     (['--config.costs.image=0.0'], 'costs.image=0.0 must be above 0'),
