@@ -1,0 +1,47 @@
+"""One program at a time in a folder, whatever becomes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from experiments import owner
+from experiments import preemption
+
+_HOLDER = '''
+import sys, time
+from experiments import owner
+with owner.sole(sys.argv[1]):
+  print("held", flush=True)
+  time.sleep(60)
+'''
+
+
+def test_a_second_program_is_refused_and_told_of_the_first(tmp_path):
+  with subprocess.Popen([sys.executable, '-c', _HOLDER, tmp_path],
+                        stdout=subprocess.PIPE, text=True) as first:
+    assert first.stdout.readline() == 'held\n'
+    with pytest.raises(ValueError, match=f'in use by process {first.pid} on'):
+      with owner.sole(tmp_path):
+        pass
+    first.kill()
+  # What a dead one has left behind keeps nobody out.
+  assert (tmp_path / owner.NAME).read_text()
+  for _ in range(2):
+    with owner.sole(tmp_path):
+      assert f'process {os.getpid()} on' in (tmp_path / owner.NAME).read_text()
+    assert not (tmp_path / owner.NAME).read_text()
+
+
+def test_a_signal_is_heard_once_and_then_as_before():
+  before = signal.getsignal(signal.SIGTERM)
+  with pytest.raises(preemption.Preempted):
+    with preemption.heard():
+      try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+      finally:
+        os.kill(os.getpid(), signal.SIGTERM)  # while it tidies up
+  assert signal.getsignal(signal.SIGTERM) is before
