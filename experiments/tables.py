@@ -20,7 +20,7 @@ def table(summary: dict[str, Any]) -> str:
   zero_shot = [row + ['-'] * 4 for row in zero_shot]
   for row, entry in zip(rows, summary['strategies'].values()):
     row += [_difference(entry, 'minus_baseline', headline, 'std'),
-            *_saving_cells(entry.get('saving'), f'no {baseline} run')]
+            *_saving_cells(entry.get('saving'), f'no {baseline} run', 'std')]
   return markdown([header, *zero_shot, *rows])
 
 
@@ -46,7 +46,8 @@ def comparison_table(summary: dict[str, Any], x: str) -> str:
     row = [name, entry.get('baseline', 'none')]
     if row[1] == name:  # Nothing is learnt from itself.
       rows.append([*row, '-', '-', '-', _pm(entry['mean_score'][m], 'ci95'),
-                   '-', '-', '-', *_saving_cells(entry['saving'], '-')])
+                   '-', '-', '-',
+                   *_saving_cells(entry['saving'], '-', 'ci95')])
       continue
     for key in ('minus_baseline', 'mean_score_minus_baseline'):
       if key == 'mean_score_minus_baseline':
@@ -54,7 +55,7 @@ def comparison_table(summary: dict[str, Any], x: str) -> str:
       row.append(_difference(entry, key, m, 'ci95'))
       row += [_p_value(entry[key][m][p]) if key in entry else '-'
               for p in ('p_paired_t', 'p_sign_flips')]
-    rows.append(row + _saving_cells(entry.get('saving'), '-'))
+    rows.append(row + _saving_cells(entry.get('saving'), '-', 'ci95'))
   return markdown(rows)
 
 
@@ -133,7 +134,9 @@ def _p_value(p: float) -> str:
   return f'{p:.3f}' if p >= 0.001 else '< 0.001'
 
 
-def _saving_cells(saving: dict[str, Any] | None, without: str) -> list[str]:
+def _saving_cells(
+    saving: dict[str, Any] | None, without: str, spread: str
+) -> list[str]:
   if saving is None:
     return [without] + ['-'] * 2
   per_seed, reached = saving['per_seed'], saving['reached']
@@ -148,5 +151,5 @@ def _saving_cells(saving: dict[str, Any] | None, without: str) -> list[str]:
     of_seeds = f'reached by {reached.sum()} of {len(reached)} seeds'
   else:
     of_seeds = ('undefined' if np.isnan(per_seed).any()
-                else mean_pm_std(per_seed) + ' %')
+                else _pm(summary_lib.cell(per_seed), spread) + ' %')
   return cells + [of_seeds]

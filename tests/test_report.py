@@ -99,6 +99,10 @@ def test_all_of_a_report(tmp_path, config):
   scores, compared, curve, *by_modality = _rows(text, 'mmal')
   assert scores == ['mmal', '18.3 ± 1.4', '36.7 ± 2.9']
   assert compared[1:5] == ['random', '+5.3 ± 5.2', '0.047', '0.250']
+  savings = np.array(entry['saving']['per_seed'])
+  assert compared[-1] == (
+      f'{savings.mean():.1f} ± '
+      f'{4.3027 * savings.std(ddof=1) / np.sqrt(3):.1f} %')
   assert curve == ['mmal', '10.0 ± 0.0', '24.0 ± 18.8', '36.7 ± 2.9']
   assert by_modality == [['mmal', 'image', '75', '75'],
                          ['mmal', 'text', '25', '25']]
