@@ -240,7 +240,9 @@ def test_the_program(tmp_path, config, capsys):
   _write(tmp_path / 'a', config, _CURVES)
 
   def main(*arguments):
-    argv = ['report', '--workdir=unused', *arguments]
+    # Other programs' flag, needed once any of them was imported.
+    others = ['--workdir=unused'] if 'workdir' in flags.FLAGS else []
+    argv = ['report', *others, *arguments]
     with flagsaver.flagsaver(), mock.patch.object(sys, 'argv', argv):
       flags.FLAGS.unparse_flags()
       report.main(flags.FLAGS(argv))
