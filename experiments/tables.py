@@ -103,8 +103,8 @@ def _score_rows(summary, spread: str):
   metrics = list(next(iter(strategies.values()))['final'])
   shown = metrics
   if 'group' in metrics:  # All recalls beside them would be too wide to read.
-    shown = [m for m in metrics
-             if m in (*_WITH_GROUPS, summary['headline'])]
+    shown = [m for m in dict.fromkeys((*_WITH_GROUPS, summary['headline']))
+             if m in metrics]
   rows = {key: [[name] + [_pm(entry[key][m], spread) for m in shown]
                 for name, entry in strategies.items()]
           for key in ('zero_shot', 'final')}

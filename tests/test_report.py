@@ -284,3 +284,15 @@ def test_the_config_of_a_report_is_that_of_its_run(config):
   np.testing.assert_array_equal(
       shown.load(read, '', 0).rows['text'],
       shown.load(config, '', 0).rows['text'])
+
+
+def test_scores_stand_as_in_the_tables_of_readme():
+  curve = np.array([[1.0, 2.0]])
+  names = ('text', 'image', 'group', 'i2t_r1', 'mean_r10')
+  for headline, expected in (
+      ('group', ['group', 'text', 'image', 'mean_r10']),
+      ('i2t_r1', ['group', 'text', 'image', 'mean_r10', 'i2t_r1'])):
+    found = summary_lib.summarise(
+        np.array([0, 4]), {'mmal': dict.fromkeys(names, curve)}, headline)
+    header = tables.score_table(found).splitlines()[0]
+    assert [cell.strip() for cell in header.split('|')[2:-1]] == expected
