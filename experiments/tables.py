@@ -10,12 +10,17 @@ from experiments import summary as summary_lib
 _WITH_GROUPS = ('group', 'text', 'image', 'mean_r10')
 
 
-def table(summary: dict[str, Any]) -> str:
-  """Final scores, and annotations saved against random: a run's last words."""
+def table(summary: dict[str, Any], x: str = 'annotations') -> str:
+  """Final scores, and what was saved against random: a run's last words.
+
+  Args:
+    summary: from `summarise`.
+    x: what the curves are drawn over, `annotations` or `cost`.
+  """
   headline, baseline = summary['headline'], summary_lib.BASELINE
   header, zero_shot, rows = _score_rows(summary, 'std')
   header += [f'{headline} - {baseline}\'s',
-             f'annotations to reach {baseline}\'s final {headline}',
+             f'{x} to reach {baseline}\'s final {headline}',
              'saving', 'saving seed by seed']
   zero_shot = [row + ['-'] * 4 for row in zero_shot]
   for row, entry in zip(rows, summary['strategies'].values()):

@@ -141,6 +141,29 @@ def test_features_end_to_end(tmp_path, capsys):
       tmp_path, *arguments, '--budget=56', '--overwrite', config='features')
 
 
+def test_runs_that_end_at_different_costs_or_without_any(tmp_path, capsys):
+  for name, values in tiny.feature_pairs(60, 0).items.items():
+    np.save(tmp_path / f'{name}.npy', values)
+  arguments = [
+      f'--config.dataset.images={tmp_path / "image.npy"}',
+      f'--config.dataset.texts={tmp_path / "text.npy"}',
+      '--config.train.steps_per_round=2', '--batch=8', '--rounds=2',
+      '--seeds=0', '--strategies=coreset@image,random@text']
+  _main(tmp_path, *arguments, '--config.costs.text=3.0',
+        '--config.costs.budget=10.0', config='features')
+  # A text in the random first round; then 7 images, or 2 more texts.
+  out = capsys.readouterr().out
+  assert 'not measured at the same cost' in out and 'end at 9, the mo' in out
+  summary = json.loads((tmp_path / 'w' / workdir.SUMMARY).read_text())
+  assert summary['annotations'] == [0, 3, 9] and summary['x'] == 'cost'
+  _main(tmp_path, *arguments, '--config.costs.budget=0.5', '--overwrite',
+        config='features')
+  out = capsys.readouterr().out
+  assert 'zero-shot' in out and 'not measured' in out
+  summary = json.loads((tmp_path / 'w' / workdir.SUMMARY).read_text())
+  assert summary['annotations'] == [0]
+
+
 def test_paired_folder_end_to_end(tmp_path, capsys):
   rng = np.random.default_rng(0)
   with open(tmp_path / 'pairs.jsonl', 'w', encoding='utf-8') as table:
