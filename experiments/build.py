@@ -53,7 +53,7 @@ class Experiment(NamedTuple):
   data: encode.EncodedDataset
   learner: step_lib.Learner
   warm: nnx.State | None  # None: every seed starts from a fresh model
-  load_raw: Callable[[], schema.Dataset]  # as it is, for people to see
+  load_seen: Callable[[], schema.Dataset]  # as people see it
   pretrained: pretrained_lib.Pretrained | None = None
 
 
@@ -96,9 +96,7 @@ def build(
       **{'data': 1, 'fsdp': 1} | dict(config.get('mesh') or {}))
   pretrained = None if config.get('init') is None else pretrained_lib.load(
       config)
-  load_raw = functools.partial(
-      datasets.load_raw, config, cache_dir,
-      None if pretrained is None else pretrained.preprocess)
+  load_seen = functools.partial(datasets.load_seen, config, cache_dir)
   if before is not None and _agree(config, before.config, _DATA_OF):
     data = before.data
   else:
@@ -119,16 +117,16 @@ def build(
         config, graphdef, params, mesh, 'softmax' if clip else 'sigmoid')
     # Its parameters are on the device now.
     return Experiment(
-        config, data, learner, params, load_raw,
+        config, data, learner, params, load_seen,
         pretrained._replace(params=None))
   learner = make_learner(config, graphdef, params, mesh)
   if data.pretrain is None:
     logging.info('No pretrain split: every seed starts from a fresh model.')
-    return Experiment(config, data, learner, None, load_raw)
+    return Experiment(config, data, learner, None, load_seen)
   warm = warm_start_lib.warm_start(
       graphdef, params, data.pretrain, seed, **warm_config, mesh=mesh,
       cache_dir=f'{cache_dir}/warm_starts')
-  return Experiment(config, data, learner, warm, load_raw)
+  return Experiment(config, data, learner, warm, load_seen)
 
 
 def check_pools(
@@ -222,7 +220,7 @@ def annotators_of(
   config = experiment.config
   pools, hidden = annotators.hide(config, experiment.data.pool, seed)
   oracle = annotators.make_oracle(
-      config, pools, hidden, seed, experiment.load_raw, run)
+      config, pools, hidden, seed, experiment.load_seen, run)
   return pools, hidden, oracle
 
 

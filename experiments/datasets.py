@@ -17,6 +17,9 @@ from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.data import schema
 
+# Of what is shown in a picture; files are handed out as they are.
+_THUMBNAIL = preprocess_lib.Preprocess(size=128, edge=128)
+
 
 def arguments(section: ml_collections.ConfigDict) -> dict[str, Any]:
   """What a section of the config says beside the name."""
@@ -61,6 +64,21 @@ def load_raw(
       checked_images.digests_as_held(images) for images in (
           dataset.pool.items.get('image', ()), labelled.images)), 'labelled')
   return dataclasses.replace(dataset, labelled=labelled)
+
+
+def load_seen(config: ml_collections.ConfigDict, cache_dir: str) -> (
+    schema.Dataset):
+  """Reads (or renders) the dataset as people see it, row by row the same.
+
+  Images that have files stay in them, at their own size.
+  """
+  values = config.dataset.to_dict()
+  values.pop('classes', None)  # Nobody is asked about these.
+  if 'preprocess' in inspect.signature(
+      datasets_lib.DATASETS[config.dataset.name]).parameters:
+    values.pop('image_size', None)
+  return load_raw(
+      ml_collections.ConfigDict({'dataset': values}), cache_dir, _THUMBNAIL)
 
 
 def in_order(
