@@ -16,6 +16,7 @@ import ml_collections
 
 from experiments import build as build_lib
 from experiments import check as check_lib
+from experiments import datasets
 from experiments import records
 from experiments import run as run_lib
 from experiments import workdir as workdir_lib
@@ -86,6 +87,7 @@ def product(
       one = copy.deepcopy(changed)
       one.strategies, one.seeds = (strategy,), (seed,)
       check_lib.check(one)
+      datasets.make_absolute(one)
       cells[name] = Cell(name, one)
   return list(cells.values())
 

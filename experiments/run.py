@@ -25,6 +25,7 @@ from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import checkpoints
 from experiments import compilations
+from experiments import datasets
 from experiments import folders
 from experiments import plot
 from experiments import program
@@ -116,6 +117,7 @@ def configure() -> Any:
                          f' * batch={config.batch}: give one of the two.')
       config.rounds = rounds
   check_lib.check(config)
+  datasets.make_absolute(config)
   return config
 
 

@@ -124,15 +124,17 @@ def test_end_to_end(tmp_path, capsys):
   assert 'no random run' in capsys.readouterr().out
 
 
-def test_features_end_to_end(tmp_path, capsys):
+def test_features_end_to_end(tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
   pairs = tiny.feature_pairs(60, 0)
   np.save(tmp_path / 'x.npy', pairs.items['image'])
   np.save(tmp_path / 'y.npy', pairs.items['text'])
   arguments = [
-      f'--config.dataset.images={tmp_path / "x.npy"}',
-      f'--config.dataset.texts={tmp_path / "y.npy"}',
+      '--config.dataset.images=x.npy', '--config.dataset.texts=y.npy',
       '--config.train.steps_per_round=2', '--batch=8', '--seeds=0,1']
   _main(tmp_path, *arguments, '--budget=16', config='features')
+  config = json.loads((tmp_path / 'w' / workdir.CONFIG).read_text())
+  assert config['dataset']['images'] == str(tmp_path / 'x.npy')
   out = capsys.readouterr().out
   assert "random's final mean_r10" in out
   for metric in ('i2t_r1', 'i2t_r5', 'i2t_r10', 't2i_r1', 't2i_r5', 't2i_r10'):

@@ -180,6 +180,7 @@ def test_cells_have_configs_of_their_own():
               ('random', 5, 1e-3), ('mmal', 0, 0.1)]
   assert found[0].name == ('mmal-train.peak_lr=0.001-oracle.name=exact-'
                            'dataset.images=a%2Fb.npy-seed0')
+  assert found[0].config.dataset.images == os.path.abspath('a/b.npy')
   assert config.dataset.images == 'x.npy' and len(config.seeds) == 2
 
 
