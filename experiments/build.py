@@ -135,19 +135,27 @@ def check_pools(
   """Refuses what the pools cannot give.
 
   Raises:
-    ValueError: for a budget, or buffers of a stream, beyond the pools, or for a
-      strategy whose rule names no modality, or needs costs that are not there.
+    ValueError: for a budget, or buffers of a stream, beyond the pools of a
+      seed, for costs out of range, for loose pools where nobody is asked, or
+      for a strategy whose rule names no modality, or needs costs that are not
+      there.
   """
-  sizes = {m: len(items) for m, items in data.pool.items.items()}
-  state_lib.check_budget(config.rounds, config.batch, sizes)
-  buffer = annotators.buffer_of(config)
-  if buffer is not None and config.rounds * buffer > min(sizes.values()):
-    raise ValueError(
-        f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
-        f'the pool of {min(sizes.values())}.')
-  if buffer is not None and config.batch > buffer:
-    raise ValueError(f'batch={config.batch} queries are beyond stream.buffer='
-                     f'{buffer} items.')
+  for seed in config.seeds:
+    pools, hidden = annotators.hide(config, data.pool, seed)
+    if hidden is None and config.oracle.name == 'exact':
+      raise ValueError('oracle=\'exact\' needs pairs, and the pools of this '
+                       'dataset are loose: ask people, --oracle=files.')
+    # Of what is not missing, which differs from seed to seed.
+    sizes = pools.sizes
+    state_lib.check_budget(config.rounds, config.batch, sizes)
+    buffer = annotators.buffer_of(config)
+    if buffer is not None and config.rounds * buffer > min(sizes.values()):
+      raise ValueError(
+          f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
+          f'the pool of {min(sizes.values())}.')
+    if buffer is not None and config.batch > buffer:
+      raise ValueError(f'batch={config.batch} queries are beyond '
+                       f'stream.buffer={buffer} items.')
   for strategy in config.strategies:
     rule = strategy.partition('@')[2]
     if rule and rule not in (*modality.RULES, *sizes):
@@ -236,10 +244,6 @@ def rounds(
   config = experiment.config
   buffer = annotators.buffer_of(config)
   source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
-  if buffer is not None and config.rounds * buffer > min(source.sizes.values()):
-    raise ValueError(
-        f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
-        f'what is not missing: {dict(source.sizes)}.')
   chosen = configured_strategy(config, strategy)
   plan = loop.Plan(
       config.train.steps_per_round, config.train.get('pseudo_pairs', 0.0),

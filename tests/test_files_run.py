@@ -69,12 +69,17 @@ def test_people_see_images_as_they_are(tmp_path):
         tmp_path / ('' if i == 11 else 'images') / f'{i}.jpg')
   (tmp_path / 'texts.txt').write_text('one\ntwo\nthree\nfour\nfive\nsix\n')
   (tmp_path / 'pairs.jsonl').write_text('{"image": "11.jpg", "text": "test"}')
-  with pytest.raises(SystemExit):
-    _main(tmp_path, f'--config.dataset.images={tmp_path / "images"}',
-          f'--config.dataset.texts={tmp_path / "texts.txt"}',
-          f'--config.dataset.test_pairs={tmp_path / "pairs.jsonl"}',
-          '--config.model.depth=1', '--config.model.heads=2',
-          config='images_and_texts.py:unpaired_folder')
+  arguments = [
+      f'--config.dataset.images={tmp_path / "images"}',
+      f'--config.dataset.texts={tmp_path / "texts.txt"}',
+      f'--config.dataset.test_pairs={tmp_path / "pairs.jsonl"}',
+      '--config.model.depth=1', '--config.model.heads=2']
+  config = 'images_and_texts.py:unpaired_folder'
+  with pytest.raises(SystemExit, match='needs pairs'):
+    _main(tmp_path, *arguments, '--oracle=exact', config=config)
+  # What was refused has left nothing behind that is in the way.
+  with pytest.raises(SystemExit, match='3'):
+    _main(tmp_path, *arguments, config=config)
   folder = tmp_path / 'people' / 'seed0'
   listed = [json.loads(line) for line in (
       folder / 'items_image.jsonl').read_text().splitlines()]

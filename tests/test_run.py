@@ -108,6 +108,10 @@ def test_end_to_end(tmp_path, capsys):
   # A used folder is safe, also from an --overwrite that is refused later.
   assert 'beyond the pool' in _error(
       tmp_path, *_SMALL, '--batch=13', '--overwrite')
+  assert 'beyond the pools' in _error(
+      tmp_path, *_SMALL, '--batch=11', '--config.missing=0.5', '--overwrite')
+  assert 'must be above 0' in _error(
+      tmp_path, *_SMALL, '--config.costs.image=0.0', '--overwrite')
   assert (folder / workdir.SUMMARY).exists()
   assert 'is not empty: give --overwrite' in _error(tmp_path, *_SMALL)
   assert '--resume is not there yet' in _error(tmp_path, '--resume')
