@@ -94,6 +94,8 @@ def product(
 
 def _apart(keys: str, values: str) -> list[tuple[str, str]]:
   """Each of the keys that change together, and its value."""
+  if '+' not in keys:  # A path, or 1e+3, may hold one.
+    return [(keys, values)]
   keys_, values_ = keys.split('+'), values.split('+')
   if len(keys_) != len(values_):
     raise ValueError(f'set={keys}={values}: {len(keys_)} keys, and '

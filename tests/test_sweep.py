@@ -171,13 +171,13 @@ def test_cells_have_configs_of_their_own():
   config.dataset.images = config.dataset.texts = 'x.npy'
   config.strategies, config.seeds = ('mmal', 'random'), (0, 5)
   found = cells.product(
-      config, {'train.peak_lr': ['1e-3', '0.1'], 'oracle.name': ['exact'],
+      config, {'train.peak_lr': ['1e-3', '1e+0'], 'oracle.name': ['exact'],
                'dataset.images': ['a/b.npy']})
   assert len(found) == len({cell.name for cell in found}) == 8
   assert [(c.config.strategies[0], c.config.seeds[0], c.config.train.peak_lr)
           for c in found[:5]] == [
               ('mmal', 0, 1e-3), ('random', 0, 1e-3), ('mmal', 5, 1e-3),
-              ('random', 5, 1e-3), ('mmal', 0, 0.1)]
+              ('random', 5, 1e-3), ('mmal', 0, 1.0)]
   assert found[0].name == ('mmal-train.peak_lr=0.001-oracle.name=exact-'
                            'dataset.images=a%2Fb.npy-seed0')
   assert found[0].config.dataset.images == os.path.abspath('a/b.npy')
