@@ -6,6 +6,7 @@ import copy
 import itertools
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -135,7 +136,7 @@ def run_apart(cell: Cell, folder: pathlib.Path, cache_dir: str) -> None:
   """Runs a cell in a process of its own, which ends if this one is stopped.
 
   Raises:
-    RuntimeError: if it fails, with the last it said.
+    RuntimeError: if it fails, with what it said of why.
   """
   with tempfile.TemporaryDirectory() as scratch:
     path = pathlib.Path(scratch) / workdir_lib.CONFIG
@@ -151,9 +152,11 @@ def run_apart(cell: Cell, folder: pathlib.Path, cache_dir: str) -> None:
     finally:
       _RUNNING.discard(process)
   if process.returncode:
+    # A refusal may list many problems; a stack ends with what went wrong.
+    refusal = re.search(r'^error: (.*)', said.strip(), re.M | re.S)
     last = said.strip().splitlines()[-1:] or ['it said nothing']
-    raise RuntimeError(
-        f'ended with {process.returncode}: {last[0].removeprefix("error: ")}')
+    raise RuntimeError(f'ended with {process.returncode}: '
+                       f'{refusal[1] if refusal else last[0]}')
 
 
 _RUNNING: set[subprocess.Popen] = set()

@@ -219,7 +219,7 @@ flags = dict(argument.split('=', 1) for argument in sys.argv[3:])
 home = pathlib.Path(flags['--workdir'])
 home.mkdir()
 if 'random' in home.name:
-  sys.exit('a warning\\nerror: no luck')
+  sys.exit('a warning\\nerror: no luck:\\n  line 1\\n  line 2')
 if 'seed9' in home.name:
   (home / 'pid').write_text(str(os.getpid()))
   time.sleep(60)
@@ -237,7 +237,8 @@ def test_processes(data, tmp_path, capsys):
     _main(data, folder, '--processes=3', '--seeds=3,4')
   failed = workdir.read_lines(folder / 'failed.jsonl')
   assert len(failed) == 4
-  assert failed[0]['error'] == 'RuntimeError: ended with 1: no luck'
+  assert failed[0]['error'] == (
+      'RuntimeError: ended with 1: no luck:\n  line 1\n  line 2')
   assert len(capsys.readouterr().err.splitlines()) == 8
   cell = folder / 'cells' / 'mmal-train.pseudo_pairs=1-seed4'
   assert (cell / 'summary.json').read_text() == 'experiments.run'
