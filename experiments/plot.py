@@ -16,6 +16,9 @@ _BANDS = {
     '95 % confidence interval of the mean': significance.half_width,
 }
 STD, CI95 = _BANDS
+# Ten colours alone would name two of the paper's fourteen strategies alike.
+_LINES = plt.cycler(linestyle=['-', '--', '-.']) * plt.cycler(
+    color=plt.get_cmap('tab10').colors)
 
 
 def curves(
@@ -33,6 +36,7 @@ def curves(
   metric = summary['headline']
   annotations = summary['annotations']
   figure, axes = plt.subplots(figsize=(7, 4.5), layout='constrained')
+  axes.set_prop_cycle(_LINES)
   for name, entry in summary['strategies'].items():
     scores = entry['curves'][metric]  # [seeds, t]
     mean = scores.mean(0)
@@ -73,6 +77,7 @@ def modalities(
       len(names), figsize=(7, 0.5 + 3 * len(names)), squeeze=False, sharex=True,
       layout='constrained')
   for axis, name in zip(axes[:, 0], names):
+    axis.set_prop_cycle(_LINES)
     for label, of_label in shares.items():
       rounds = 1 + np.arange(len(of_label[name]))
       axis.plot(rounds, of_label[name], marker='o', markersize=3, label=label)

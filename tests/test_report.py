@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import datasets
+from experiments import plot
 from experiments import records
 from experiments import report
 from experiments import shown
@@ -296,3 +297,20 @@ def test_scores_stand_as_in_the_tables_of_readme():
         np.array([0, 4]), {'mmal': dict.fromkeys(names, curve)}, headline)
     header = tables.score_table(found).splitlines()[0]
     assert [cell.strip() for cell in header.split('|')[2:-1]] == expected
+
+
+def test_many_strategies_have_lines_of_their_own(tmp_path):
+  names = [f's{i}' for i in range(28)]
+  found = summary_lib.summarise(
+      np.array([0, 4]), {name: {'mean_r10': np.ones((2, 2))}
+                         for name in names}, 'mean_r10')
+  with mock.patch.object(plot.plt, 'close'):
+    plot.curves(found, tmp_path / 'curves.png')
+    plot.modalities({name: {'image': np.ones(2)} for name in names},
+                    tmp_path / 'modalities.png')
+    for _ in range(2):
+      lines = plot.plt.gcf().axes[0].get_lines()[:28]
+      looks = {(line.get_linestyle(), line.get_color()) for line in lines}
+      assert len(looks) == 28
+      plot.plt.figure(plot.plt.get_fignums()[0])
+  plot.plt.close('all')
