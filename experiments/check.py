@@ -45,7 +45,7 @@ _LEAST_OPTIONAL = {
     'train.unaligned': 0.0, 'train.unaligned_size': 1,
     'train.unaligned_temperature': 1e-6, 'oracle.wrong': 0.0,
     'oracle.refuse': 0.0, 'missing': 0.0, 'stream.buffer': 1,
-    'stream.beyond': 0, 'costs.budget': 0.0,
+    'stream.beyond': 0, 'costs.budget': 1e-6,
 }
 _MOST = {'train.ema': 0.999999, 'train.warmup_fraction': 1.0,
          'oracle.wrong': 1.0, 'oracle.refuse': 1.0, 'missing': 0.99}
@@ -113,6 +113,10 @@ def check(config: ml_collections.ConfigDict) -> None:
   if config.oracle.name == 'files' and not config.oracle.get('folder'):
     raise ValueError('oracle=\'files\' needs a folder for questions and '
                      'answers: add --config.oracle.folder=DIR.')
+  if config.oracle.name == 'files' and (
+      config.oracle.get('wrong') or config.oracle.get('refuse')):
+    raise ValueError('oracle=\'files\' does not go with oracle.wrong or '
+                     'oracle.refuse: what people answer is not tampered with.')
   stream = config.get('stream') or {}
   if not stream.get('beyond', True):
     if stream.get('buffer') is None:
