@@ -310,6 +310,12 @@ def test_many_strategies_have_lines_of_their_own(tmp_path):
                     tmp_path / 'modalities.png')
     for _ in range(2):
       lines = plot.plt.gcf().axes[0].get_lines()[:28]
+      figure = plot.plt.gcf()
+      legend, = figure.legends
+      figure.canvas.draw()
+      box, frame = (part.get_window_extent() for part in (
+          legend, figure.axes[0]))
+      assert box.x0 > frame.x1 and box.y0 >= 0 and frame.width > 500
       looks = {(line.get_linestyle(), line.get_color()) for line in lines}
       assert len(looks) == 28
       plot.plt.figure(plot.plt.get_fignums()[0])
