@@ -1,5 +1,6 @@
 """Sweeps: cells, shards, what is stopped, what fails, what contradicts."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -127,6 +128,36 @@ def test_a_sweep_that_is_stopped_and_fails_ends_as_the_others(
     assert ran[5:] == [_NAMES[2]]
   assert _found(folder) == _found(whole)
   _main(data, folder)  # There is nothing left to run.
+
+
+def test_a_cell_that_another_program_runs_is_left_to_it(
+    data, whole, tmp_path, capsys):
+  folder = tmp_path / 'sweep'
+  theirs = folder / 'cells' / _NAMES[0] / workdir.METRICS
+
+  def copied(config, home, *args, **kwargs):
+    if home.name == _NAMES[1]:  # Meanwhile, elsewhere, the third is finished.
+      shutil.copytree(whole / 'cells' / _NAMES[2], folder / 'cells' / _NAMES[2])
+    shutil.copytree(whole / 'cells' / home.name, home)
+
+  (folder / 'locks').mkdir(parents=True)
+  shutil.copy(whole / records.PLAN, folder)
+  theirs.parent.mkdir(parents=True)
+  theirs.write_text('half a li')
+  with open(folder / 'locks' / _NAMES[0], 'w', encoding='utf-8') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    with mock.patch.object(run, 'run', copied):
+      _main(data, folder)
+  assert theirs.read_text() == 'half a li'
+  said = capsys.readouterr()
+  assert '3 of 4 cells are finished' in said.out
+  lines = said.err.splitlines()
+  assert lines[0] == f'[1/4] {_NAMES[0]}: another program runs it'
+  assert lines[2] == f'[3/4] {_NAMES[2]}: was finished'
+  assert not (folder / 'failed.jsonl').exists()
+  with mock.patch.object(run, 'run', copied):
+    _main(data, folder)
+  assert _found(folder) == _found(whole)
 
 
 def test_another_sweep_is_refused_with_what_differs(data, whole, tmp_path):
