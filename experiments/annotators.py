@@ -61,7 +61,7 @@ def make_oracle(
     pools: pools_lib.Pools,
     hidden: pools_lib.Hidden | None,
     seed: int,
-    load_raw: Callable[[], schema.Dataset],
+    load_seen: Callable[[], schema.Dataset],
     run: str,
 ) -> oracle_lib.Oracle:
   """The oracle that `config.oracle` describes.
@@ -71,13 +71,13 @@ def make_oracle(
     pools: of the learner.
     hidden: what `hide` hid.
     seed: of the run.
-    load_raw: returns the dataset as it is, for an oracle that shows it.
+    load_seen: returns the dataset as people see it, for an oracle of them.
     run: name of the run among those of the seed, for an oracle of people.
   """
   settings = config.oracle
 
   def shown():
-    items = load_raw().pool.items
+    items = load_seen().pool.items
     if hidden is None:
       return items
     return {m: datasets.in_order(items[m], hidden.rows[m]) for m in pools.items}

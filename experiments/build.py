@@ -53,7 +53,7 @@ class Experiment(NamedTuple):
   data: encode.EncodedDataset
   learner: step_lib.Learner
   warm: nnx.State | None  # None: every seed starts from a fresh model
-  load_raw: Callable[[], schema.Dataset]  # as it is, for people to see
+  load_seen: Callable[[], schema.Dataset]  # as people see it
   pretrained: pretrained_lib.Pretrained | None = None
 
 
@@ -96,9 +96,7 @@ def build(
       **{'data': 1, 'fsdp': 1} | dict(config.get('mesh') or {}))
   pretrained = None if config.get('init') is None else pretrained_lib.load(
       config)
-  load_raw = functools.partial(
-      datasets.load_raw, config, cache_dir,
-      None if pretrained is None else pretrained.preprocess)
+  load_seen = functools.partial(datasets.load_seen, config, cache_dir)
   if before is not None and _agree(config, before.config, _DATA_OF):
     data = before.data
   else:
@@ -119,16 +117,16 @@ def build(
         config, graphdef, params, mesh, 'softmax' if clip else 'sigmoid')
     # Its parameters are on the device now.
     return Experiment(
-        config, data, learner, params, load_raw,
+        config, data, learner, params, load_seen,
         pretrained._replace(params=None))
   learner = make_learner(config, graphdef, params, mesh)
   if data.pretrain is None:
     logging.info('No pretrain split: every seed starts from a fresh model.')
-    return Experiment(config, data, learner, None, load_raw)
+    return Experiment(config, data, learner, None, load_seen)
   warm = warm_start_lib.warm_start(
       graphdef, params, data.pretrain, seed, **warm_config, mesh=mesh,
       cache_dir=f'{cache_dir}/warm_starts')
-  return Experiment(config, data, learner, warm, load_raw)
+  return Experiment(config, data, learner, warm, load_seen)
 
 
 def check_pools(
@@ -137,19 +135,27 @@ def check_pools(
   """Refuses what the pools cannot give.
 
   Raises:
-    ValueError: for a budget, or buffers of a stream, beyond the pools, or for a
-      strategy whose rule names no modality, or needs costs that are not there.
+    ValueError: for a budget, or buffers of a stream, beyond the pools of a
+      seed, for costs out of range, for loose pools where nobody is asked, or
+      for a strategy whose rule names no modality, or needs costs that are not
+      there.
   """
-  sizes = {m: len(items) for m, items in data.pool.items.items()}
-  state_lib.check_budget(config.rounds, config.batch, sizes)
-  buffer = annotators.buffer_of(config)
-  if buffer is not None and config.rounds * buffer > min(sizes.values()):
-    raise ValueError(
-        f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
-        f'the pool of {min(sizes.values())}.')
-  if buffer is not None and config.batch > buffer:
-    raise ValueError(f'batch={config.batch} queries are beyond stream.buffer='
-                     f'{buffer} items.')
+  for seed in config.seeds:
+    pools, hidden = annotators.hide(config, data.pool, seed)
+    if hidden is None and config.oracle.name == 'exact':
+      raise ValueError('oracle=\'exact\' needs pairs, and the pools of this '
+                       'dataset are loose: ask people, --oracle=files.')
+    # Of what is not missing, which differs from seed to seed.
+    sizes = pools.sizes
+    state_lib.check_budget(config.rounds, config.batch, sizes)
+    buffer = annotators.buffer_of(config)
+    if buffer is not None and config.rounds * buffer > min(sizes.values()):
+      raise ValueError(
+          f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
+          f'the pool of {min(sizes.values())}.')
+    if buffer is not None and config.batch > buffer:
+      raise ValueError(f'batch={config.batch} queries are beyond '
+                       f'stream.buffer={buffer} items.')
   for strategy in config.strategies:
     rule = strategy.partition('@')[2]
     if rule and rule not in (*modality.RULES, *sizes):
@@ -222,7 +228,7 @@ def annotators_of(
   config = experiment.config
   pools, hidden = annotators.hide(config, experiment.data.pool, seed)
   oracle = annotators.make_oracle(
-      config, pools, hidden, seed, experiment.load_raw, run)
+      config, pools, hidden, seed, experiment.load_seen, run)
   return pools, hidden, oracle
 
 
@@ -238,10 +244,6 @@ def rounds(
   config = experiment.config
   buffer = annotators.buffer_of(config)
   source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
-  if buffer is not None and config.rounds * buffer > min(source.sizes.values()):
-    raise ValueError(
-        f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
-        f'what is not missing: {dict(source.sizes)}.')
   chosen = configured_strategy(config, strategy)
   plan = loop.Plan(
       config.train.steps_per_round, config.train.get('pseudo_pairs', 0.0),

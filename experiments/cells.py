@@ -6,6 +6,7 @@ import copy
 import itertools
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import ml_collections
 
 from experiments import build as build_lib
 from experiments import check as check_lib
+from experiments import datasets
 from experiments import records
 from experiments import run as run_lib
 from experiments import workdir as workdir_lib
@@ -86,12 +88,15 @@ def product(
       one = copy.deepcopy(changed)
       one.strategies, one.seeds = (strategy,), (seed,)
       check_lib.check(one)
+      datasets.make_absolute(one)
       cells[name] = Cell(name, one)
   return list(cells.values())
 
 
 def _apart(keys: str, values: str) -> list[tuple[str, str]]:
   """Each of the keys that change together, and its value."""
+  if '+' not in keys:  # A path, or 1e+3, may hold one.
+    return [(keys, values)]
   keys_, values_ = keys.split('+'), values.split('+')
   if len(keys_) != len(values_):
     raise ValueError(f'set={keys}={values}: {len(keys_)} keys, and '
@@ -131,7 +136,7 @@ def run_apart(cell: Cell, folder: pathlib.Path, cache_dir: str) -> None:
   """Runs a cell in a process of its own, which ends if this one is stopped.
 
   Raises:
-    RuntimeError: if it fails, with the last it said.
+    RuntimeError: if it fails, with what it said of why.
   """
   with tempfile.TemporaryDirectory() as scratch:
     path = pathlib.Path(scratch) / workdir_lib.CONFIG
@@ -147,9 +152,11 @@ def run_apart(cell: Cell, folder: pathlib.Path, cache_dir: str) -> None:
     finally:
       _RUNNING.discard(process)
   if process.returncode:
+    # A refusal may list many problems; a stack ends with what went wrong.
+    refusal = re.search(r'^error: (.*)', said.strip(), re.M | re.S)
     last = said.strip().splitlines()[-1:] or ['it said nothing']
-    raise RuntimeError(
-        f'ended with {process.returncode}: {last[0].removeprefix("error: ")}')
+    raise RuntimeError(f'ended with {process.returncode}: '
+                       f'{refusal[1] if refusal else last[0]}')
 
 
 _RUNNING: set[subprocess.Popen] = set()

@@ -45,7 +45,7 @@ _LEAST_OPTIONAL = {
     'train.unaligned': 0.0, 'train.unaligned_size': 1,
     'train.unaligned_temperature': 1e-6, 'oracle.wrong': 0.0,
     'oracle.refuse': 0.0, 'missing': 0.0, 'stream.buffer': 1,
-    'stream.beyond': 0, 'costs.budget': 0.0,
+    'stream.beyond': 0, 'costs.budget': 1e-6,
 }
 _MOST = {'train.ema': 0.999999, 'train.warmup_fraction': 1.0,
          'oracle.wrong': 1.0, 'oracle.refuse': 1.0, 'missing': 0.99}

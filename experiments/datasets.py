@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import os
 from typing import Any
 
 import ml_collections
@@ -17,10 +18,32 @@ from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.data import schema
 
+# Of what is shown in a picture; files are handed out as they are.
+_THUMBNAIL = preprocess_lib.Preprocess(size=128, edge=128)
+
 
 def arguments(section: ml_collections.ConfigDict) -> dict[str, Any]:
   """What a section of the config says beside the name."""
   return {k: v for k, v in section.to_dict().items() if k != 'name'}
+
+
+def make_absolute(config: ml_collections.ConfigDict) -> None:
+  """Makes paths to the data mean the same from any folder."""
+  read = datasets_lib.DATASETS[config.dataset.name]
+  # By their types: that of a table within a folder is a plain string.
+  taken = inspect.signature(read).parameters
+  paths = [name for name in taken if 'PathLike' in str(taken[name].annotation)]
+  for name in ('classes', *paths):
+    if config.dataset.get(name) is not None:
+      config.dataset[name] = _absolute(config.dataset[name])
+
+
+def _absolute(value):
+  if isinstance(value, ml_collections.ConfigDict):
+    return {name: path and _absolute(path) for name, path in value.items()}
+  if isinstance(value, (list, tuple)):
+    return type(value)(map(_absolute, value))
+  return os.path.abspath(value)
 
 
 def load(
@@ -61,6 +84,21 @@ def load_raw(
       checked_images.digests_as_held(images) for images in (
           dataset.pool.items.get('image', ()), labelled.images)), 'labelled')
   return dataclasses.replace(dataset, labelled=labelled)
+
+
+def load_seen(config: ml_collections.ConfigDict, cache_dir: str) -> (
+    schema.Dataset):
+  """Reads (or renders) the dataset as people see it, row by row the same.
+
+  Images that have files stay in them, at their own size.
+  """
+  values = config.dataset.to_dict()
+  values.pop('classes', None)  # Nobody is asked about these.
+  if 'preprocess' in inspect.signature(
+      datasets_lib.DATASETS[config.dataset.name]).parameters:
+    values.pop('image_size', None)
+  return load_raw(
+      ml_collections.ConfigDict({'dataset': values}), cache_dir, _THUMBNAIL)
 
 
 def in_order(

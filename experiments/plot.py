@@ -16,6 +16,10 @@ _BANDS = {
     '95 % confidence interval of the mean': significance.half_width,
 }
 STD, CI95 = _BANDS
+# Ten colours alone would name two of the paper's fourteen strategies alike.
+_LINES = plt.cycler(linestyle=['-', '--', '-.']) * plt.cycler(
+    color=plt.get_cmap('tab10').colors)
+_MOST_INSIDE = 5  # labels of a legend, before it hides the curves
 
 
 def curves(
@@ -33,6 +37,7 @@ def curves(
   metric = summary['headline']
   annotations = summary['annotations']
   figure, axes = plt.subplots(figsize=(7, 4.5), layout='constrained')
+  axes.set_prop_cycle(_LINES)
   for name, entry in summary['strategies'].items():
     scores = entry['curves'][metric]  # [seeds, t]
     mean = scores.mean(0)
@@ -51,10 +56,8 @@ def curves(
   axes.set(xlabel=x, ylabel=f'{metric} (%)',
            title=f'{seeds} seed{"s" if seeds > 1 else ""}'
            + (f', band: {band}' if seeds > 1 else ''))
-  axes.legend()
   axes.grid(alpha=0.3)
-  figure.savefig(path, dpi=150)
-  plt.close(figure)
+  _save(figure, axes, path)
 
 
 def modalities(
@@ -73,13 +76,27 @@ def modalities(
       len(names), figsize=(7, 0.5 + 3 * len(names)), squeeze=False, sharex=True,
       layout='constrained')
   for axis, name in zip(axes[:, 0], names):
+    axis.set_prop_cycle(_LINES)
     for label, of_label in shares.items():
       rounds = 1 + np.arange(len(of_label[name]))
       axis.plot(rounds, of_label[name], marker='o', markersize=3, label=label)
     axis.set(ylabel=f'queries about {name} (%)', ylim=(-3, 103))
     axis.grid(alpha=0.3)
-  axes[0, 0].legend()
   axes[-1, 0].set_xlabel('round')
   axes[-1, 0].xaxis.get_major_locator().set_params(integer=True)
+  _save(figure, axes[0, 0], path)
+
+
+def _save(figure, axes, path: pathlib.Path) -> None:
+  """Writes a figure with the legend of `axes`: a long one stands outside."""
+  handles, labels = axes.get_legend_handles_labels()
+  if len(labels) > _MOST_INSIDE:
+    legend = figure.legend(
+        handles, labels, loc='outside right upper', fontsize=8)
+    inches = legend.get_window_extent().size / figure.dpi
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + inches[0], max(height, inches[1] + 0.2))
+  else:
+    axes.legend()
   figure.savefig(path, dpi=150)
   plt.close(figure)

@@ -4,7 +4,7 @@ A label is a strategy, followed by the settings in which the experiments differ:
 `mmal, train.pseudo_pairs=1`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import json
 import math
 import pathlib
@@ -123,9 +123,32 @@ def common_points(points: Sequence[np.ndarray]) -> np.ndarray:
   return every[every <= end]
 
 
+def axis(configs: Iterable[Mapping[str, Any]]) -> str:
+  """What curves are drawn over: `cost` where a run had a budget of it."""
+  budgets = [(config.get('costs') or {}).get('budget') for config in configs]
+  return 'cost' if any(budgets) else 'annotations'
+
+
+def read_off(
+    grid: np.ndarray, points: Iterable[np.ndarray], x: str
+) -> str | None:
+  """Says that curves are not as they were measured; None if they are.
+
+  Args:
+    grid: `common_points` of `points`.
+    points: of each run.
+    x: what they are of, `annotations` or `cost`.
+  """
+  if all(np.array_equal(of_run, grid) for of_run in points):
+    return None
+  return (f'The runs were not measured at the same {x}: their curves are read '
+          f'off, on straight lines between the points, and end at '
+          f'{grid[-1]:.7g}, the most that all of them reached.')
+
+
 def curves(
     records: Records, x: str
-) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]], bool]:
+) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]], str | None]:
   """All curves over the same points.
 
   These are all points at which any run was measured, up to where the shortest
@@ -136,8 +159,8 @@ def curves(
     x: `annotations` or `cost`.
 
   Returns:
-    `[t]` the points; by label and metric, `[seeds, t]` percentages; and whether
-    every run was measured at just these points.
+    `[t]` the points; by label and metric, `[seeds, t]` percentages; and what is
+    to be said of points at which not every run was measured.
 
   Raises:
     ValueError: if a run has not a single annotation.
@@ -157,8 +180,7 @@ def curves(
               [record['scores'][m] for record in run.metrics]))
           for run in runs]) for m in metrics}
       for label, runs in records.runs.items()}
-  same = all(np.array_equal(of_run, grid) for of_run in points.values())
-  return grid, scores, same
+  return grid, scores, read_off(grid, points.values(), x)
 
 
 def shares(records: Records) -> dict[str, dict[str, np.ndarray]]:

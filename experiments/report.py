@@ -87,10 +87,9 @@ def write(
   """
   records = records_lib.read(paths)
   if x is None:
-    budgets = [(run.config.get('costs') or {}).get('budget')
-               for runs in records.runs.values() for run in runs]
-    x = 'cost' if any(budgets) else 'annotations'
-  grid, scores, same = records_lib.curves(records, x)
+    x = records_lib.axis(
+        run.config for runs in records.runs.values() for run in runs)
+  grid, scores, read_off = records_lib.curves(records, x)
   metrics = tuple(next(iter(scores.values())))
   metric = evaluate.headline(metrics) if metric is None else metric
   if metric not in metrics:
@@ -102,10 +101,8 @@ def write(
   notes = list(records.notes)
   if not baselines:
     notes.append(f'There is no run of {baseline}: nothing is compared.')
-  if not same:
-    notes.append(f'The runs were not measured at the same {x}: their curves '
-                 'are read off, on straight lines between the points, and end '
-                 f'at {grid[-1]:.7g}, the most that all of them reached.')
+  if read_off is not None:
+    notes.append(read_off)
   shown = shown_lib.load(
       ml_collections.ConfigDict(run.config), cache_dir, run.seed
   ) if asked else None

@@ -25,6 +25,7 @@ from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import checkpoints
 from experiments import compilations
+from experiments import datasets
 from experiments import folders
 from experiments import plot
 from experiments import program
@@ -116,6 +117,7 @@ def configure() -> Any:
                          f' * batch={config.batch}: give one of the two.')
       config.rounds = rounds
   check_lib.check(config)
+  datasets.make_absolute(config)
   return config
 
 
@@ -133,11 +135,13 @@ def run_one(
     folder: pathlib.Path,
     bar: tqdm.tqdm,
     counter: compilations.CompilationCounter,
+    x: str = 'annotations',
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
   """Runs one strategy with one seed.
 
   Returns:
-    Annotations after each round, and by metric the scores there.
+    Annotations (`x`: or `cost`) after each round, and by metric the scores
+    there.
   """
   pools, _, oracle = build_lib.annotators_of(experiment, seed, strategy)
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
@@ -152,7 +156,7 @@ def run_one(
   for state in build_lib.rounds(
       experiment, strategy, pools, oracle, seed, report):
     t, annotations = int(state.round), state.annotations
-    points.append(annotations)
+    points.append(state.spent if x == 'cost' else annotations)
     scores = {name: float(curve[t]) for name, curve in state.scores.items()}
     record = run | {
         'round': t, 'annotations': annotations, 'cost': state.spent,
@@ -225,27 +229,31 @@ def run(
     save(folder / workdir_lib.PRETRAINED if experiment.pretrained
          else str(folder / workdir_lib.TOKENIZER))
   curves = {strategy: [] for strategy in config.strategies}
+  x = records.axis([config])
   total = len(config.seeds) * len(curves) * config.rounds
   with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True,
                  disable=quiet) as bar:
     for seed in config.seeds:
       for strategy, of_seeds in curves.items():
         of_seeds.append(
-            run_one(experiment, strategy, seed, folder, bar, counter))
-  # Not all need have as many answers: refused ones cost, open ones come late.
-  grid = records.common_points([
-      points for of_seeds in curves.values() for points, _ in of_seeds])
+            run_one(experiment, strategy, seed, folder, bar, counter, x))
+  # Not all need have as many answers: costs differ, open ones come late.
+  points = [of_run for of_seeds in curves.values() for of_run, _ in of_seeds]
+  grid = records.common_points(points)
   scores = {
       strategy: {m: np.stack([
-          curves_lib.on_grid(grid, points, c[m]) for points, c in of_seeds])
+          curves_lib.on_grid(grid, of_run, c[m]) for of_run, c in of_seeds])
                  for m in of_seeds[0][1]}
       for strategy, of_seeds in curves.items()}
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
   summary = summary_lib.summarise(grid, scores, headline)
+  summary['x'] = x
   summary['seconds'] = time.perf_counter() - started
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
-  plot.curves(summary, folder / workdir_lib.CURVES)
-  return f'{tables.table(summary)}\n\n{tables.curve_table(summary)}'
+  plot.curves(summary, folder / workdir_lib.CURVES, x=x)
+  return '\n\n'.join(filter(None, (
+      tables.table(summary, x), tables.curve_table(summary),
+      records.read_off(grid, points, x))))
 
 
 def _or_wait(work: Callable[[], str]) -> str:

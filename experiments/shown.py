@@ -54,7 +54,7 @@ def load(
     config: ml_collections.ConfigDict, cache_dir: str, seed: int
 ) -> Shown:
   """Reads the dataset and shuffles it as the runs of a seed did."""
-  pool = datasets.load_raw(config, cache_dir).pool
+  pool = datasets.load_seen(config, cache_dir).pool
   if isinstance(pool, schema.Loose):  # Nobody has shuffled these.
     return Shown(dict(pool.items), {
         m: np.arange(len(items)) for m, items in pool.items.items()})

@@ -31,16 +31,18 @@ def summarise(
 
   Returns:
     `headline`, `annotations`, and by strategy: `final` and `zero_shot` scores,
-    `mean_score` (the area under the curve), the differences to the baseline of
-    what is final and of the area, the `curves`, and the `saving`. Of each score
-    the mean over seeds, standard deviation, and half the 95 % confidence
-    interval of the mean; of each difference the p-values of two paired tests.
+    `mean_score` (the area under the curve; not of a curve of one point), the
+    differences to the baseline of what is final and of the area, the `curves`,
+    and the `saving`. Of each score the mean over seeds, standard deviation, and
+    half the 95 % confidence interval of the mean; of each difference the
+    p-values of two paired tests.
   """
   if baselines is None:
     baselines = dict.fromkeys(scores, BASELINE) if BASELINE in scores else {}
   summary = {'headline': headline, 'annotations': annotations, 'strategies': {}}
+  # Where nothing was answered, no curve has an area.
   areas = {strategy: {m: curves_lib.mean_score(annotations, s)
-                      for m, s in by_metric.items()}
+                      for m, s in by_metric.items() if len(annotations) > 1}
            for strategy, by_metric in scores.items()}
   for strategy, by_metric in scores.items():
     entry = {

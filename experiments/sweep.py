@@ -11,8 +11,10 @@ share a sweep by --shard=0/2 and --shard=1/2. The end is a report of all cells
 in WORKDIR/report.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import concurrent.futures
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -51,6 +53,7 @@ flags.adopt_module_key_flags(report)
 
 _DRAFT = '.draft'  # of the plan, by any shard
 _FAILED = 'failed.jsonl'
+_LOCKS = 'locks'  # A file a cell, locked by who runs it.
 _NOT_OURS = ('overwrite', 'resume', 'workdirs', 'out')
 # What a warm start is made of.
 _PREPARED = ('dataset', 'text', 'model', 'warm_start', 'mesh', 'init')
@@ -58,6 +61,10 @@ _PREPARED = ('dataset', 'text', 'model', 'warm_start', 'mesh', 'init')
 
 class CellsFailed(Exception):
   """Some cells of a sweep have failed; the others are there."""
+
+
+class _Taken(Exception):
+  """Another program runs a cell."""
 
 
 def sweep(
@@ -79,7 +86,8 @@ def sweep(
     shard: `(i, n)`.
 
   Returns:
-    The report's tables, or how many cells are still to come from other shards.
+    The report's tables, or how many cells are still to come from other shards
+    or programs.
 
   Raises:
     ValueError: if the folder holds another sweep, or a config is refused.
@@ -92,7 +100,9 @@ def sweep(
   for cell, seconds, error in _run_all(mine, folder, cache_dir, processes):
     done += 1
     said = 'was finished' if seconds is None else f'{seconds:.1f} s'
-    if error is not None:
+    if isinstance(error, _Taken):
+      said = 'another program runs it'
+    elif error is not None:
       failed.append(cell.name)
       text = f'{type(error).__name__}: {error}'
       workdir_lib.append(
@@ -131,23 +141,18 @@ def _run_all(
       todo.append(cell)
   if processes == 1:
     before = None
+
+    def here(cell, home):
+      nonlocal before
+      before = cells_lib.run_here(cell, home, cache_dir, before)
+
     for cell in todo:
-      started, error = time.perf_counter(), None
-      try:
-        before = cells_lib.run_here(
-            cell, _cleared(folder, cell), cache_dir, before)
-      except Exception as e:  # pylint: disable=broad-exception-caught
-        error = e
-      yield cell, time.perf_counter() - started, error
+      yield _timed(folder, cell, here)
     return
 
   def run(cell):
-    started, error = time.perf_counter(), None
-    try:
-      cells_lib.run_apart(cell, _cleared(folder, cell), cache_dir)
-    except Exception as e:  # pylint: disable=broad-exception-caught
-      error = e
-    return cell, time.perf_counter() - started, error
+    return _timed(folder, cell, lambda cell, home: cells_lib.run_apart(
+        cell, home, cache_dir))
 
   firsts = {}  # They render data and train warm starts, for the others to find.
   for cell in todo:
@@ -166,13 +171,39 @@ def _run_all(
       raise
 
 
-def _cleared(folder: pathlib.Path, cell: cells_lib.Cell) -> pathlib.Path:
-  """The cell's folder, without what a run that was stopped left there."""
-  home = _home(folder, cell)
-  if home.exists():
-    shutil.rmtree(home)
-  home.parent.mkdir(exist_ok=True)
-  return home
+def _timed(
+    folder: pathlib.Path, cell: cells_lib.Cell,
+    run: Callable[[cells_lib.Cell, pathlib.Path], None],
+) -> tuple[cells_lib.Cell, float | None, Exception | None]:
+  """Runs a cell in its folder; as `_run_all` yields it."""
+  started, home = time.perf_counter(), _home(folder, cell)
+  try:
+    with _locked(folder, cell):
+      if cells_lib.is_finished(home):  # By another program, just now.
+        return cell, None, None
+      if home.exists():  # What a run that was stopped left there.
+        shutil.rmtree(home)
+      home.parent.mkdir(exist_ok=True)
+      run(cell, home)
+  except Exception as e:  # pylint: disable=broad-exception-caught
+    return cell, time.perf_counter() - started, e
+  return cell, time.perf_counter() - started, None
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path, cell: cells_lib.Cell) -> Iterator[None]:
+  """Keeps other programs from a cell; however this one ends, they may again.
+
+  Raises:
+    _Taken: if another one has it.
+  """
+  (folder / _LOCKS).mkdir(exist_ok=True)
+  with open(folder / _LOCKS / cell.name, 'w', encoding='utf-8') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+      raise _Taken from e
+    yield
 
 
 def _claim(folder: pathlib.Path, config, settings) -> None:

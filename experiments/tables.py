@@ -10,17 +10,22 @@ from experiments import summary as summary_lib
 _WITH_GROUPS = ('group', 'text', 'image', 'mean_r10')
 
 
-def table(summary: dict[str, Any]) -> str:
-  """Final scores, and annotations saved against random: a run's last words."""
+def table(summary: dict[str, Any], x: str = 'annotations') -> str:
+  """Final scores, and what was saved against random: a run's last words.
+
+  Args:
+    summary: from `summarise`.
+    x: what the curves are drawn over, `annotations` or `cost`.
+  """
   headline, baseline = summary['headline'], summary_lib.BASELINE
   header, zero_shot, rows = _score_rows(summary, 'std')
   header += [f'{headline} - {baseline}\'s',
-             f'annotations to reach {baseline}\'s final {headline}',
+             f'{x} to reach {baseline}\'s final {headline}',
              'saving', 'saving seed by seed']
   zero_shot = [row + ['-'] * 4 for row in zero_shot]
   for row, entry in zip(rows, summary['strategies'].values()):
     row += [_difference(entry, 'minus_baseline', headline, 'std'),
-            *_saving_cells(entry.get('saving'), f'no {baseline} run')]
+            *_saving_cells(entry.get('saving'), f'no {baseline} run', 'std')]
   return markdown([header, *zero_shot, *rows])
 
 
@@ -46,7 +51,8 @@ def comparison_table(summary: dict[str, Any], x: str) -> str:
     row = [name, entry.get('baseline', 'none')]
     if row[1] == name:  # Nothing is learnt from itself.
       rows.append([*row, '-', '-', '-', _pm(entry['mean_score'][m], 'ci95'),
-                   '-', '-', '-', *_saving_cells(entry['saving'], '-')])
+                   '-', '-', '-',
+                   *_saving_cells(entry['saving'], '-', 'ci95')])
       continue
     for key in ('minus_baseline', 'mean_score_minus_baseline'):
       if key == 'mean_score_minus_baseline':
@@ -54,7 +60,7 @@ def comparison_table(summary: dict[str, Any], x: str) -> str:
       row.append(_difference(entry, key, m, 'ci95'))
       row += [_p_value(entry[key][m][p]) if key in entry else '-'
               for p in ('p_paired_t', 'p_sign_flips')]
-    rows.append(row + _saving_cells(entry.get('saving'), '-'))
+    rows.append(row + _saving_cells(entry.get('saving'), '-', 'ci95'))
   return markdown(rows)
 
 
@@ -102,8 +108,8 @@ def _score_rows(summary, spread: str):
   metrics = list(next(iter(strategies.values()))['final'])
   shown = metrics
   if 'group' in metrics:  # All recalls beside them would be too wide to read.
-    shown = [m for m in metrics
-             if m in (*_WITH_GROUPS, summary['headline'])]
+    shown = [m for m in dict.fromkeys((*_WITH_GROUPS, summary['headline']))
+             if m in metrics]
   rows = {key: [[name] + [_pm(entry[key][m], spread) for m in shown]
                 for name, entry in strategies.items()]
           for key in ('zero_shot', 'final')}
@@ -133,7 +139,9 @@ def _p_value(p: float) -> str:
   return f'{p:.3f}' if p >= 0.001 else '< 0.001'
 
 
-def _saving_cells(saving: dict[str, Any] | None, without: str) -> list[str]:
+def _saving_cells(
+    saving: dict[str, Any] | None, without: str, spread: str
+) -> list[str]:
   if saving is None:
     return [without] + ['-'] * 2
   per_seed, reached = saving['per_seed'], saving['reached']
@@ -148,5 +156,5 @@ def _saving_cells(saving: dict[str, Any] | None, without: str) -> list[str]:
     of_seeds = f'reached by {reached.sum()} of {len(reached)} seeds'
   else:
     of_seeds = ('undefined' if np.isnan(per_seed).any()
-                else mean_pm_std(per_seed) + ' %')
+                else _pm(summary_lib.cell(per_seed), spread) + ' %')
   return cells + [of_seeds]

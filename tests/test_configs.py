@@ -6,6 +6,7 @@ import pytest
 
 from experiments import build
 from experiments import check
+from experiments import datasets
 from experiments.configs import colorswap
 from experiments.configs import features
 from experiments.configs import images_and_texts
@@ -41,3 +42,33 @@ def test_every_config_says_what_it_lacks(module, dataset):
   for name in paths:
     config.dataset[name] = name
   assert [config.dataset[name] for name in paths] == paths
+
+
+def test_paths_mean_the_same_from_any_folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for module, argument, given, left in (
+      (features, 'sound', ('images', 'texts', 'split'),
+       {'pool_split': 'train'}),
+      (images_and_texts, 'paired_folder', ('folder', 'classes'),
+       {'pairs': 'pairs.jsonl'}),
+      (images_and_texts, 'unpaired_folder', ('images', 'texts', 'test_pairs'),
+       {'image_size': 32}),
+      (images_and_texts, 'karpathy', ('annotations', 'images'), {}),
+      (images_and_texts, 'coco_captions', ('data_dir',), {}),
+      (images_and_texts, 'webdataset', ('shards',), {'test_shards': None})):
+    config = module.get_config(argument)
+    for name in given:
+      config.dataset[name] = f'{name}-*'
+    if argument == 'sound':
+      config.dataset.others.sound = '../sound.npy'
+    for _ in range(2):
+      datasets.make_absolute(config)
+    for name in given:
+      assert config.dataset[name] == str(tmp_path / f'{name}-*')
+    if argument == 'sound':
+      assert config.dataset.others.sound == str(tmp_path.parent / 'sound.npy')
+    for name, value in left.items():
+      assert config.dataset[name] == value
+  trio_config = trio.get_config()
+  datasets.make_absolute(trio_config)
+  assert trio_config.to_dict() == trio.get_config().to_dict()

@@ -8,6 +8,7 @@ from unittest import mock
 from absl import flags
 from absl.testing import flagsaver
 import numpy as np
+from PIL import Image
 import pytest
 
 from experiments import run
@@ -17,10 +18,8 @@ from tests import tiny
 _CONFIGS = os.path.join(os.path.dirname(run.__file__), 'configs')
 
 
-def _main(tmp_path, *arguments):
-  argv = ['run', f'--config={_CONFIGS}/features.py',
-          f'--config.dataset.images={tmp_path / "image.npy"}',
-          f'--config.dataset.texts={tmp_path / "text.npy"}',
+def _main(tmp_path, *arguments, config='features.py'):
+  argv = ['run', f'--config={_CONFIGS}/{config}',
           f'--workdir={tmp_path / "w"}', f'--cache_dir={tmp_path / "c"}',
           '--config.train.steps_per_round=2', '--config.model.width=8',
           '--batch=3', '--rounds=2', '--seeds=0', '--strategies=mmal',
@@ -31,14 +30,20 @@ def _main(tmp_path, *arguments):
     run.main(flags.FLAGS(argv))
 
 
-def test_it_ends_while_it_waits_and_goes_on_with_the_answers(
-    tmp_path, capsys):
+def _features(tmp_path):
   for name, values in tiny.feature_pairs(40, 0).items.items():
     np.save(tmp_path / f'{name}.npy', values)
+  return [f'--config.dataset.{name}s={tmp_path / name}.npy'
+          for name in ('image', 'text')]
+
+
+def test_it_ends_while_it_waits_and_goes_on_with_the_answers(
+    tmp_path, capsys):
+  features = _features(tmp_path)
   folder = tmp_path / 'people' / 'seed0'
   for number in (1, 2):
     with pytest.raises(SystemExit) as e:
-      _main(tmp_path, *(['--overwrite'] if number > 1 else []))
+      _main(tmp_path, *features, *(['--overwrite'] if number > 1 else []))
     assert e.value.code == run.WAITING == 3
     assert '0 of 3 queries' in capsys.readouterr().out
     lines = (folder / f'round_{number:03}' / 'queries.jsonl').read_text()
@@ -48,8 +53,39 @@ def test_it_ends_while_it_waits_and_goes_on_with_the_answers(
         answers.write(json.dumps({
             'query': query['query'], 'answer': {other: likely[0]['item']},
             'annotator': 'ann'}) + '\n')
-  _main(tmp_path, '--overwrite')
+  _main(tmp_path, *features, '--overwrite')
   metrics = workdir.read_lines(tmp_path / 'w' / workdir.METRICS)
   assert [m['annotations'] for m in metrics] == [0, 3, 6]
   assert len(list(folder.glob('round_*'))) == 2  # Nobody is asked twice.
   assert 'zero-shot' in capsys.readouterr().out
+
+
+def test_people_see_images_as_they_are(tmp_path):
+  (tmp_path / 'images').mkdir()
+  rng = np.random.default_rng(0)
+  for i in range(12):  # The last is of the test set.
+    pixels = rng.integers(256, size=(50, 70, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(
+        tmp_path / ('' if i == 11 else 'images') / f'{i}.jpg')
+  (tmp_path / 'texts.txt').write_text('one\ntwo\nthree\nfour\nfive\nsix\n')
+  (tmp_path / 'pairs.jsonl').write_text('{"image": "11.jpg", "text": "test"}')
+  arguments = [
+      f'--config.dataset.images={tmp_path / "images"}',
+      f'--config.dataset.texts={tmp_path / "texts.txt"}',
+      f'--config.dataset.test_pairs={tmp_path / "pairs.jsonl"}',
+      '--config.model.depth=1', '--config.model.heads=2']
+  config = 'images_and_texts.py:unpaired_folder'
+  with pytest.raises(SystemExit, match='needs pairs'):
+    _main(tmp_path, *arguments, '--oracle=exact', config=config)
+  # What was refused has left nothing behind that is in the way.
+  with pytest.raises(SystemExit, match='3'):
+    _main(tmp_path, *arguments, config=config)
+  folder = tmp_path / 'people' / 'seed0'
+  listed = [json.loads(line) for line in (
+      folder / 'items_image.jsonl').read_text().splitlines()]
+  shown = list((folder / 'round_001' / 'images').iterdir())
+  assert len(listed) == 11 and shown
+  for path in shown:
+    source = listed[int(path.stem.removeprefix('image-'))]['file']
+    with open(source, 'rb') as file:
+      assert path.read_bytes() == file.read()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import datasets
+from experiments import plot
 from experiments import records
 from experiments import report
 from experiments import shown
@@ -99,6 +100,10 @@ def test_all_of_a_report(tmp_path, config):
   scores, compared, curve, *by_modality = _rows(text, 'mmal')
   assert scores == ['mmal', '18.3 ± 1.4', '36.7 ± 2.9']
   assert compared[1:5] == ['random', '+5.3 ± 5.2', '0.047', '0.250']
+  savings = np.array(entry['saving']['per_seed'])
+  assert compared[-1] == (
+      f'{savings.mean():.1f} ± '
+      f'{4.3027 * savings.std(ddof=1) / np.sqrt(3):.1f} %')
   assert curve == ['mmal', '10.0 ± 0.0', '24.0 ± 18.8', '36.7 ± 2.9']
   assert by_modality == [['mmal', 'image', '75', '75'],
                          ['mmal', 'text', '25', '25']]
@@ -236,7 +241,9 @@ def test_the_program(tmp_path, config, capsys):
   _write(tmp_path / 'a', config, _CURVES)
 
   def main(*arguments):
-    argv = ['report', '--workdir=unused', *arguments]
+    # Other programs' flag, needed once any of them was imported.
+    others = ['--workdir=unused'] if 'workdir' in flags.FLAGS else []
+    argv = ['report', *others, *arguments]
     with flagsaver.flagsaver(), mock.patch.object(sys, 'argv', argv):
       flags.FLAGS.unparse_flags()
       report.main(flags.FLAGS(argv))
@@ -278,3 +285,38 @@ def test_the_config_of_a_report_is_that_of_its_run(config):
   np.testing.assert_array_equal(
       shown.load(read, '', 0).rows['text'],
       shown.load(config, '', 0).rows['text'])
+
+
+def test_scores_stand_as_in_the_tables_of_readme():
+  curve = np.array([[1.0, 2.0]])
+  names = ('text', 'image', 'group', 'i2t_r1', 'mean_r10')
+  for headline, expected in (
+      ('group', ['group', 'text', 'image', 'mean_r10']),
+      ('i2t_r1', ['group', 'text', 'image', 'mean_r10', 'i2t_r1'])):
+    found = summary_lib.summarise(
+        np.array([0, 4]), {'mmal': dict.fromkeys(names, curve)}, headline)
+    header = tables.score_table(found).splitlines()[0]
+    assert [cell.strip() for cell in header.split('|')[2:-1]] == expected
+
+
+def test_many_strategies_have_lines_of_their_own(tmp_path):
+  names = [f's{i}' for i in range(28)]
+  found = summary_lib.summarise(
+      np.array([0, 4]), {name: {'mean_r10': np.ones((2, 2))}
+                         for name in names}, 'mean_r10')
+  with mock.patch.object(plot.plt, 'close'):
+    plot.curves(found, tmp_path / 'curves.png')
+    plot.modalities({name: {'image': np.ones(2)} for name in names},
+                    tmp_path / 'modalities.png')
+    for _ in range(2):
+      lines = plot.plt.gcf().axes[0].get_lines()[:28]
+      figure = plot.plt.gcf()
+      legend, = figure.legends
+      figure.canvas.draw()
+      box, frame = (part.get_window_extent() for part in (
+          legend, figure.axes[0]))
+      assert box.x0 > frame.x1 and box.y0 >= 0 and frame.width > 500
+      looks = {(line.get_linestyle(), line.get_color()) for line in lines}
+      assert len(looks) == 28
+      plot.plt.figure(plot.plt.get_fignums()[0])
+  plot.plt.close('all')

@@ -108,6 +108,10 @@ def test_end_to_end(tmp_path, capsys):
   # A used folder is safe, also from an --overwrite that is refused later.
   assert 'beyond the pool' in _error(
       tmp_path, *_SMALL, '--batch=13', '--overwrite')
+  assert 'beyond the pools' in _error(
+      tmp_path, *_SMALL, '--batch=11', '--config.missing=0.5', '--overwrite')
+  assert 'must be above 0' in _error(
+      tmp_path, *_SMALL, '--config.costs.image=0.0', '--overwrite')
   assert (folder / workdir.SUMMARY).exists()
   assert 'is not empty: give --overwrite' in _error(tmp_path, *_SMALL)
   assert '--resume is not there yet' in _error(tmp_path, '--resume')
@@ -124,21 +128,46 @@ def test_end_to_end(tmp_path, capsys):
   assert 'no random run' in capsys.readouterr().out
 
 
-def test_features_end_to_end(tmp_path, capsys):
+def test_features_end_to_end(tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
   pairs = tiny.feature_pairs(60, 0)
   np.save(tmp_path / 'x.npy', pairs.items['image'])
   np.save(tmp_path / 'y.npy', pairs.items['text'])
   arguments = [
-      f'--config.dataset.images={tmp_path / "x.npy"}',
-      f'--config.dataset.texts={tmp_path / "y.npy"}',
+      '--config.dataset.images=x.npy', '--config.dataset.texts=y.npy',
       '--config.train.steps_per_round=2', '--batch=8', '--seeds=0,1']
   _main(tmp_path, *arguments, '--budget=16', config='features')
+  config = json.loads((tmp_path / 'w' / workdir.CONFIG).read_text())
+  assert config['dataset']['images'] == str(tmp_path / 'x.npy')
   out = capsys.readouterr().out
   assert "random's final mean_r10" in out
   for metric in ('i2t_r1', 'i2t_r5', 'i2t_r10', 't2i_r1', 't2i_r5', 't2i_r10'):
     assert f' {metric} ' in out
   assert 'beyond the pools: image has 48' in _error(
       tmp_path, *arguments, '--budget=56', '--overwrite', config='features')
+
+
+def test_runs_that_end_at_different_costs_or_without_any(tmp_path, capsys):
+  for name, values in tiny.feature_pairs(60, 0).items.items():
+    np.save(tmp_path / f'{name}.npy', values)
+  arguments = [
+      f'--config.dataset.images={tmp_path / "image.npy"}',
+      f'--config.dataset.texts={tmp_path / "text.npy"}',
+      '--config.train.steps_per_round=2', '--batch=8', '--rounds=2',
+      '--seeds=0', '--strategies=coreset@image,random@text']
+  _main(tmp_path, *arguments, '--config.costs.text=3.0',
+        '--config.costs.budget=10.0', config='features')
+  # A text in the random first round; then 7 images, or 2 more texts.
+  out = capsys.readouterr().out
+  assert 'not measured at the same cost' in out and 'end at 9, the mo' in out
+  summary = json.loads((tmp_path / 'w' / workdir.SUMMARY).read_text())
+  assert summary['annotations'] == [0, 3, 9] and summary['x'] == 'cost'
+  _main(tmp_path, *arguments, '--config.costs.budget=0.5', '--overwrite',
+        config='features')
+  out = capsys.readouterr().out
+  assert 'zero-shot' in out and 'not measured' in out
+  summary = json.loads((tmp_path / 'w' / workdir.SUMMARY).read_text())
+  assert summary['annotations'] == [0]
 
 
 def test_paired_folder_end_to_end(tmp_path, capsys):
@@ -202,6 +231,7 @@ def test_paths_left_open_are_asked_for(tmp_path):
     (['--oracle=files'], "oracle='files' needs a folder"),
     (['--oracle=files', '--config.oracle.folder=x',
       '--config.oracle.refuse=0.1'], 'oracle.refuse does not go with'),
+    (['--config.costs.budget=0.0'], 'costs.budget=0.0 must be'),
     (['--config.oracle.wrong=1.5'], 'oracle.wrong=1.5 must be at most 1.0'),
     (['--config.oracle.mistake=typo'], "oracle.mistake='typo' is unknown"),
     (['--config.costs.image=0.0'], 'costs.image=0.0 must be above 0'),

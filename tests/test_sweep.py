@@ -1,5 +1,6 @@
 """Sweeps: cells, shards, what is stopped, what fails, what contradicts."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -129,6 +130,36 @@ def test_a_sweep_that_is_stopped_and_fails_ends_as_the_others(
   _main(data, folder)  # There is nothing left to run.
 
 
+def test_a_cell_that_another_program_runs_is_left_to_it(
+    data, whole, tmp_path, capsys):
+  folder = tmp_path / 'sweep'
+  theirs = folder / 'cells' / _NAMES[0] / workdir.METRICS
+
+  def copied(config, home, *args, **kwargs):
+    if home.name == _NAMES[1]:  # Meanwhile, elsewhere, the third is finished.
+      shutil.copytree(whole / 'cells' / _NAMES[2], folder / 'cells' / _NAMES[2])
+    shutil.copytree(whole / 'cells' / home.name, home)
+
+  (folder / 'locks').mkdir(parents=True)
+  shutil.copy(whole / records.PLAN, folder)
+  theirs.parent.mkdir(parents=True)
+  theirs.write_text('half a li')
+  with open(folder / 'locks' / _NAMES[0], 'w', encoding='utf-8') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    with mock.patch.object(run, 'run', copied):
+      _main(data, folder)
+  assert theirs.read_text() == 'half a li'
+  said = capsys.readouterr()
+  assert '3 of 4 cells are finished' in said.out
+  lines = said.err.splitlines()
+  assert lines[0] == f'[1/4] {_NAMES[0]}: another program runs it'
+  assert lines[2] == f'[3/4] {_NAMES[2]}: was finished'
+  assert not (folder / 'failed.jsonl').exists()
+  with mock.patch.object(run, 'run', copied):
+    _main(data, folder)
+  assert _found(folder) == _found(whole)
+
+
 def test_another_sweep_is_refused_with_what_differs(data, whole, tmp_path):
   with pytest.raises(SystemExit) as e:
     _main(data, whole, '--seeds=3,4', '--config.train.peak_lr=0.5')
@@ -171,15 +202,16 @@ def test_cells_have_configs_of_their_own():
   config.dataset.images = config.dataset.texts = 'x.npy'
   config.strategies, config.seeds = ('mmal', 'random'), (0, 5)
   found = cells.product(
-      config, {'train.peak_lr': ['1e-3', '0.1'], 'oracle.name': ['exact'],
+      config, {'train.peak_lr': ['1e-3', '1e+0'], 'oracle.name': ['exact'],
                'dataset.images': ['a/b.npy']})
   assert len(found) == len({cell.name for cell in found}) == 8
   assert [(c.config.strategies[0], c.config.seeds[0], c.config.train.peak_lr)
           for c in found[:5]] == [
               ('mmal', 0, 1e-3), ('random', 0, 1e-3), ('mmal', 5, 1e-3),
-              ('random', 5, 1e-3), ('mmal', 0, 0.1)]
+              ('random', 5, 1e-3), ('mmal', 0, 1.0)]
   assert found[0].name == ('mmal-train.peak_lr=0.001-oracle.name=exact-'
                            'dataset.images=a%2Fb.npy-seed0')
+  assert found[0].config.dataset.images == os.path.abspath('a/b.npy')
   assert config.dataset.images == 'x.npy' and len(config.seeds) == 2
 
 
@@ -218,7 +250,7 @@ flags = dict(argument.split('=', 1) for argument in sys.argv[3:])
 home = pathlib.Path(flags['--workdir'])
 home.mkdir()
 if 'random' in home.name:
-  sys.exit('a warning\\nerror: no luck')
+  sys.exit('a warning\\nerror: no luck:\\n  line 1\\n  line 2')
 if 'seed9' in home.name:
   (home / 'pid').write_text(str(os.getpid()))
   time.sleep(60)
@@ -236,7 +268,8 @@ def test_processes(data, tmp_path, capsys):
     _main(data, folder, '--processes=3', '--seeds=3,4')
   failed = workdir.read_lines(folder / 'failed.jsonl')
   assert len(failed) == 4
-  assert failed[0]['error'] == 'RuntimeError: ended with 1: no luck'
+  assert failed[0]['error'] == (
+      'RuntimeError: ended with 1: no luck:\n  line 1\n  line 2')
   assert len(capsys.readouterr().err.splitlines()) == 8
   cell = folder / 'cells' / 'mmal-train.pseudo_pairs=1-seed4'
   assert (cell / 'summary.json').read_text() == 'experiments.run'
