@@ -113,11 +113,15 @@ def check(config: ml_collections.ConfigDict) -> None:
   if config.oracle.name == 'files' and not config.oracle.get('folder'):
     raise ValueError('oracle=\'files\' needs a folder for questions and '
                      'answers: add --config.oracle.folder=DIR.')
-  if config.oracle.name == 'files' and (
-      config.oracle.get('wrong') or config.oracle.get('refuse')):
-    raise ValueError('oracle=\'files\' does not go with oracle.wrong or '
-                     'oracle.refuse: what people answer is not tampered with.')
   stream = config.get('stream') or {}
+  if config.oracle.name == 'files':
+    for key, is_there in (
+        ('oracle.wrong', config.oracle.get('wrong')),
+        ('oracle.refuse', config.oracle.get('refuse')),
+        ('stream.beyond=False', not stream.get('beyond', True))):
+      if is_there:
+        raise ValueError(f'{key} does not go with oracle=\'files\': it would '
+                         'take the place of what people say.')
   if not stream.get('beyond', True):
     if stream.get('buffer') is None:
       raise ValueError('stream.beyond=False needs stream.buffer.')

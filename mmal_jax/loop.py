@@ -39,6 +39,9 @@ class Plan:
     metric: of the distances and similarities that strategies see.
     reference: whether strategies see what is alike by what was known before
       training (`View.reference`), which may cost an embedding.
+
+  Raises:
+    ValueError: if there is less than one step, or another number is below 0.
   """
 
   steps: int
@@ -46,6 +49,12 @@ class Plan:
   budget: float | None = None
   metric: metric_lib.Metric = metric_lib.COSINE
   reference: bool = False
+
+  def __post_init__(self):
+    for name, least in (('steps', 1), ('pseudo_pairs', 0), ('budget', 0)):
+      value = getattr(self, name)
+      if value is not None and not value >= least:
+        raise ValueError(f'{name}={value!r} must be at least {least}.')
 
 
 def run_rounds(
@@ -125,15 +134,23 @@ def _asked(state, query, arrived, budget) -> state_lib.RunState:
       [arrived.numbers[m][row] for m, row in zip(names, rows)], np.int32)
   costs = np.ones(len(rows), np.float32)
   if arrived.costs is not None:
+    for m, values in arrived.costs.items():
+      if not np.all((values > 0) & np.isfinite(values)):
+        raise ValueError(
+            f'costs of {m} reach from {np.min(values)} to {np.max(values)}: '
+            'they must be finite and above 0.')
     costs = np.array(
         [arrived.costs[m][row] for m, row in zip(names, rows)], np.float32)
   if budget is not None:
     share = budget * (state.round + 1) / len(state.queries)
     left_over = share - np.sum(state.query_costs, dtype=float)
-    # What was wanted most comes first; rounding must not cost the last.
-    affordable = np.cumsum(costs, dtype=float) <= left_over + 1e-6 * budget
+    left_over += 1e-6 * budget  # Rounding must not cost the last.
+    # What was wanted most comes first; but what is too dear alone must not keep
+    # all others waiting.
+    alone = costs <= left_over
+    together = np.cumsum(np.where(alone, costs, 0), dtype=float) <= left_over
     columns, numbers, costs = (
-        x[affordable] for x in (columns, numbers, costs))
+        x[alone & together] for x in (columns, numbers, costs))
   return state_lib.record_query(state, columns, numbers, costs)
 
 
@@ -193,7 +210,8 @@ def _trained(
     size = len(state.aligned) + round(plan.pseudo_pairs * len(state.aligned))
     padding = np.full(
         (size - len(tuples), tuples.shape[1]), oracle_lib.NONE, np.int32)
-    items, rows = source.hold(np.concatenate([tuples, padding]))
+    items, rows = source.hold(
+        np.concatenate([tuples, padding]), arrived.numbers)
     pool = None
     # Where nothing is left unaligned, there is nothing more to learn from.
     if learner.unaligned is not None and all(x.any() for x in left.values()):

@@ -69,6 +69,17 @@ def test_the_same_person_twice(asked):
     _asks(oracle, [5])
 
 
+def test_blanks_around_a_name_make_no_second_person(tmp_path):
+  oracle = files.files(tmp_path, people.shown(), people=2)
+  with pytest.raises(oracle_lib.Waiting):
+    _asks(oracle, [3])
+  _give(tmp_path, 'a.jsonl', _line('image-3', 7), _line('image-3', 7, 'ann '))
+  with pytest.raises(oracle_lib.Waiting):
+    _asks(oracle, [3])
+  _give(tmp_path, 'b.jsonl', _line('image-3', 7, ' bob'))
+  assert _asks(oracle, [3]).tolist() == [[3, 7]]
+
+
 def test_an_accepted_answer_cannot_be_changed(asked):
   folder, oracle = asked
   _give(folder, 'a.jsonl', _line('image-3', 7))

@@ -59,6 +59,19 @@ def test_a_call_returns_what_it_returned(logged):
   assert len(list(folder.glob('round_*'))) == 1
 
 
+def test_a_last_line_without_its_newline_counts(logged):
+  folder, _ = logged
+  for name in ('ledger.jsonl', 'calls_run.jsonl'):
+    path = folder / name
+    path.write_bytes(path.read_bytes().rstrip(b'\n'))
+  again = _make(folder)
+  assert _asks(again, [1, 2]).tolist() == _FIRST
+  assert _asks(again, [2], suggest=None).tolist() == _SECOND
+  assert _asks(again, [2], suggest=None).tolist() == [[2, 4]]
+  assert [line['query'] for line in _lines(folder / 'ledger.jsonl')] == [
+      'image-1', 'image-2']
+
+
 @pytest.mark.parametrize('numbers, modality, suggest', [
     ([1, 2], 'image', None), ([2, 1], 'image', people.suggest),
     ([1], 'image', people.suggest), ([1, 2], 'text', people.suggest)])

@@ -172,6 +172,20 @@ def test_typicality(n, g):
 
 
 def test_copies_are_infinitely_typical():
+  # Of any direction: products of these leave them some 1e-4 apart.
+  points = np.repeat(problems.unit(np.random.default_rng(0), 5), 8, axis=0)
   found = typicality.typicality(
-      jnp.ones((4, 2)), jnp.zeros(4, jnp.int32), jnp.ones(4, bool), 2)
+      jnp.asarray(points, jnp.float32), jnp.arange(40) // 8, jnp.ones(40, bool),
+      7)
   assert (found == jnp.inf).all()
+
+
+def test_typicality_of_near_copies():
+  rng = np.random.default_rng(1)
+  points = (problems.unit(rng, 1) + 1e-5 * rng.normal(
+      size=(40, problems.D))).astype(np.float32)
+  found = typicality.typicality(
+      jnp.asarray(points), jnp.zeros(40, jnp.int32), jnp.ones(40, bool), 39)
+  distances = np.sqrt(np.square(
+      points[:, None].astype(float) - points[None]).sum(axis=2))
+  np.testing.assert_allclose(found, 39 / distances.sum(axis=1), rtol=1e-4)

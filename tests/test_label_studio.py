@@ -148,6 +148,8 @@ def _spoil(export, how):
     result.append(_region('number', other, 4))
   elif how == 'two choices':
     result[0]['value']['choices'] = ['1', '2']
+  elif how == 'two results of one name':
+    result.append(_region('choice', other, ['2']))
   elif how == 'half a number':
     result[:] = [_region('number', other, 4.5)]
   elif how == 'too large a number':
@@ -174,6 +176,7 @@ def _spoil(export, how):
     ('a choice and another number', "choice '1' and the number 4 for"),
     ('no counterpart, and a number', "'no counterpart' and the number 4"),
     ('two choices', 'cannot be taken as one answer'),
+    ('two results of one name', 'stands twice'),
     ('half a number', '4.5, not an integer'),
     ('too large a number', '9 does not exist'),
     ('unknown choice', "'maybe' for"),

@@ -93,7 +93,7 @@ def test_permuting_what_is_hidden_leaves_the_first_chosen_query(
       state_lib.remaining(state, 'image', tuples[:, 0]))
   for strategy in registry.STRATEGIES:
     chosen = [next(tiny_run.rounds(
-        strategy, state=state, tuples=t, source=source, pseudo_pairs=1.0))
+        strategy, state, t, source=source, pseudo_pairs=1.0, reference=True))
               for t in (tuples, _permuted(tuples, hidden))]
     np.testing.assert_array_equal(
         chosen[0].query_modalities[1], chosen[1].query_modalities[1])

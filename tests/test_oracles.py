@@ -99,6 +99,22 @@ def test_the_near_mistake_is_the_nearest_that_is_not_the_same():
         pixels[:2], np.zeros(2, int))})('image', np.array([0]))
 
 
+def test_contrast_makes_no_image_another():
+  rng = np.random.default_rng(0)
+  pixels = np.zeros((3, 16, 16, 3), np.uint8)
+  pixels[0] = rng.integers(256, size=pixels.shape[1:])
+  pixels[1] = 127.5 + 0.3 * (pixels[0] - 127.5)  # pale
+  noise = 20 * rng.normal(size=pixels.shape[1:])
+  pixels[2] = np.clip(pixels[0] + noise, 0, 255)
+  mistake = similar.nearest_other({'image': encode.Items(pixels, np.arange(3))})
+  assert mistake('image', np.array([0])) == 1
+
+
+def test_one_item_cannot_be_taken_for_another():
+  with pytest.raises(ValueError, match=r'text has 1 item\(s\)'):
+    wrong.uniform({'image': 2, 'text': 1}, 0)
+
+
 def test_registered_mistakes(tiny_run):
   pools = tiny_run.pools
   for make in registry.MISTAKES.values():
@@ -200,6 +216,23 @@ def test_a_round_that_can_afford_nothing_asks_nothing(tiny_run):
   # Nothing was learnt, and so nothing changed.
   for name, curve in states[1].scores.items():
     assert curve[1] == curve[0], name
+
+
+def test_what_is_too_dear_alone_keeps_no_other_waiting(tiny_run):
+  costs = {m: np.ones(40, np.float32) for m in tiny_run.pools.items}
+  costs['text'][:2] = 100.0
+
+  def strategy(views, batch, key):
+    del key
+    indices = np.flatnonzero(views['text'].remaining)[:batch]
+    return views_lib.Query('text', jnp.asarray(indices, jnp.int32))
+
+  source = dataclasses.replace(tiny_run.pools, costs=costs)
+  *_, last = tiny_run.rounds(strategy, source=source, budget=16.0)
+  # From the second round on the two are wanted most, and never asked about.
+  asked = np.sum(last.queries[1:] >= 0, axis=1)
+  assert (asked >= tiny.BATCH - 2).all(), asked
+  assert not np.isin(last.queries[last.query_modalities == 1], [0, 1]).any()
 
 
 def test_open_queries_are_asked_for_again_but_never_anew(tiny_run):

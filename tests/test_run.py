@@ -230,7 +230,7 @@ def test_paths_left_open_are_asked_for(tmp_path):
     (['--config.stream.beyond=False'], 'beyond=False needs stream.buffer'),
     (['--oracle=files'], "oracle='files' needs a folder"),
     (['--oracle=files', '--config.oracle.folder=x',
-      '--config.oracle.wrong=0.1'], 'does not go with oracle.wrong'),
+      '--config.oracle.refuse=0.1'], 'oracle.refuse does not go with'),
     (['--config.costs.budget=0.0'], 'costs.budget=0.0 must be'),
     (['--config.oracle.wrong=1.5'], 'oracle.wrong=1.5 must be at most 1.0'),
     (['--config.oracle.mistake=typo'], "oracle.mistake='typo' is unknown"),

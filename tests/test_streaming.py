@@ -65,8 +65,9 @@ def test_aligned_rows_are_embedded_wherever_they_lie(tiny_run):
 def test_training_sees_the_same_pairs_as_in_a_pool(tiny_run):
   source = _stream(tiny_run)
   tuples = np.array([[3, 39], [21, 0], [7, -1]], np.int32)
-  items, rows = source.hold(tuples)
-  whole, same = tiny_run.pools.hold(tuples)
+  at_hand = source.arrived(0).numbers
+  items, rows = source.hold(tuples, at_hand)
+  whole, same = tiny_run.pools.hold(tuples, at_hand)
   assert same is tuples and rows.tolist() == [[0, 0], [1, 1], [2, -1]]
   for column, modality in enumerate(items):
     assert len(items[modality]) == 3
@@ -75,6 +76,21 @@ def test_training_sees_the_same_pairs_as_in_a_pool(tiny_run):
         np.testing.assert_array_equal(
             items[modality].values[row], whole[modality].values[number])
         assert items[modality].ids[row] == whole[modality].ids[number]
+
+
+def test_where_nothing_is_named_an_item_of_the_buffer_stands(tiny_run):
+  # Of three modalities one may be in no answer at all.
+  fetched = {}
+
+  def fetch(modality, numbers):
+    fetched[modality] = numbers.tolist()
+    return tiny_run.pools.fetch(modality, numbers)
+
+  source = stream.Stream(tiny_run.pools.sizes, 10, fetch)
+  at_hand = source.arrived(2).numbers
+  _, rows = source.hold(np.array([[3, -1], [21, -1]], np.int32), at_hand)
+  assert fetched == {'image': [3, 21], 'text': [20, 20]}
+  assert rows.tolist() == [[0, -1], [1, -1]]
 
 
 def test_a_state_of_a_stream_goes_on_as_if_nothing_happened(tiny_run):

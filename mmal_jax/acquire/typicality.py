@@ -28,8 +28,9 @@ def typicality(
 
   Returns:
     `[n]` float32; 0 for an item that is alone, +inf for one of many copies; of
-    items that are not allowed it means nothing. Distances come from products.
-    In O(n d) times the size of the largest group.
+    items that are not allowed it means nothing. Who is near is told by
+    products, how near by differences: those of near copies would be lost in
+    rounding. In O(n d) times the size of the largest group.
 
   References:
     Hacohen et al., Active Learning on a Budget, 2022, section 3.
@@ -48,7 +49,8 @@ def typicality(
 
   def of_rows(rows, places, begin, end):
 
-    def add(j, nearest):
+    def add(j, found):
+      nearest, at = found
       first = jnp.minimum(j * columns, n - columns)
       part, part_squares = (
           jax.lax.dynamic_slice_in_dim(x, first, columns)
@@ -59,14 +61,22 @@ def typicality(
       distance = (squares[places][:, None] + part_squares[None]
                   - 2 * metric_lib.dots(rows, part))
       distance = jnp.where(counts, jnp.maximum(distance, 0.0), jnp.inf)
-      return -jax.lax.top_k(
-          -jnp.concatenate([nearest, distance], axis=1), k)[0]
+      nearest, picks = jax.lax.top_k(
+          -jnp.concatenate([nearest, distance], axis=1), k)
+      before = jnp.take_along_axis(at, jnp.minimum(picks, k - 1), axis=1)
+      return -nearest, jnp.where(picks < k, before, first + picks - k)
 
-    nearest = jax.lax.fori_loop(
+    nearest, at = jax.lax.fori_loop(
         jnp.min(begin) // columns, -(-jnp.max(end) // columns), add,
-        jnp.full((len(rows), k), jnp.inf))
+        (jnp.full((len(rows), k), jnp.inf),
+         jnp.zeros((len(rows), k), jnp.int32)))
     found = nearest < jnp.inf
-    total = jnp.sum(jnp.sqrt(nearest), axis=1, where=found)
+
+    def measure(j, total):
+      distance = jnp.linalg.norm(rows - points[at[:, j]], axis=1)
+      return total + jnp.where(found[:, j], distance, 0.0)
+
+    total = jax.lax.fori_loop(0, k, measure, jnp.zeros(len(rows)))
     return jnp.sum(found, axis=1) / total
 
   typical = tiles.map_tiles(

@@ -25,7 +25,8 @@ class View:
     pool: `[n, d]` float32, bfloat16 or float16 embeddings of the whole pool,
       all finite. Of the short types only storage is saved: products are exact,
       sums in float32.
-    remaining: `[n]` bool, False for items that were aligned already.
+    remaining: `[n]` bool, False for items that were aligned, or asked about,
+      already.
     aligned: `[a, d]` embeddings of the aligned set, padded with any rows to a
       fixed size.
     aligned_mask: `[a]` bool, False for rows of padding.

@@ -42,9 +42,12 @@ class Source(Protocol):
     """Items by number: of the present round, or aligned."""
 
   def hold(
-      self, tuples: np.ndarray
+      self, tuples: np.ndarray, at_hand: Mapping[str, np.ndarray]
   ) -> tuple[Mapping[str, encode.Items], np.ndarray]:
-    """Items to train on, and `[k, M]` tuples of numbers as their rows."""
+    """Items to train on, and `[k, M]` tuples of numbers as their rows.
+
+    `at_hand` are the numbers of the present round's items, by modality.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +80,10 @@ class Pools:
     return self.items[modality].take(numbers)
 
   def hold(
-      self, tuples: np.ndarray
+      self, tuples: np.ndarray, at_hand: Mapping[str, np.ndarray]
   ) -> tuple[Mapping[str, encode.Items], np.ndarray]:
     """The whole pools, whose rows the numbers are."""
+    del at_hand
     return self.items, tuples
 
 

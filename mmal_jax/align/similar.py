@@ -14,9 +14,9 @@ _EDGE = 16  # pixels; what differs only in detail is taken for alike
 def nearest_other(items: Mapping[str, encode.Items]) -> wrong.Mistake:
   """For each item, the one that is most like it without being the same.
 
-  Alike are images of a small squared difference when they are shrunk, texts
-  that share many of their tokens whatever the order, and features of a large
-  cosine.
+  Alike are images of a large cosine when they are shrunk and grey is taken off
+  (so that contrast does not matter), texts that share many of their tokens
+  whatever the order, and features of a large cosine.
 
   Args:
     items: by modality, of the whole pool.

@@ -52,20 +52,20 @@ class Stream:
         None if costs is None else {m: costs(m, numbers) for m in self.sizes})
 
   def hold(
-      self, tuples: np.ndarray
+      self, tuples: np.ndarray, at_hand: Mapping[str, np.ndarray]
   ) -> tuple[dict[str, encode.Items], np.ndarray]:
     """The k items of each modality that the tuples name, and rows 0 to k - 1.
 
     Args:
-      tuples: `[k, M]` int32 numbers; -1 for what is missing, but not all of a
-        column.
+      tuples: `[k, M]` int32 numbers; -1 for what is missing.
+      at_hand: by modality, numbers of the present buffer's items.
 
     Returns:
       Items by modality, k of each, and `[k, M]` int32; -1 for what is missing,
-      in whose row any item stands.
+      in whose row an item of the present buffer stands.
     """
     items = {
-        m: self.fetch(m, np.where(column >= 0, column, column.max()))
+        m: self.fetch(m, np.where(column >= 0, column, at_hand[m][0]))
         for m, column in zip(self.sizes, tuples.T)}
     rows = np.arange(len(tuples), dtype=np.int32)[:, None]
     return items, np.where(tuples >= 0, rows, oracle_lib.NONE).astype(np.int32)

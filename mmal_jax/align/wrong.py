@@ -56,7 +56,14 @@ def uniform(sizes: Mapping[str, int], seed: int) -> Mistake:
   Args:
     sizes: by modality, the number of items, at least two.
     seed: of the draw; the same item is always mistaken for the same.
+
+  Raises:
+    ValueError: if a modality has but one.
   """
+  for modality, size in sizes.items():
+    if size < 2:
+      raise ValueError(f'{modality} has {size} item(s): there is none to take '
+                       'another for.')
   rng = np.random.default_rng([seed, 2])
   steps = {m: rng.integers(1, n, size=n) for m, n in sizes.items()}
   return lambda m, numbers: (

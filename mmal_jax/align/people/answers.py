@@ -194,7 +194,9 @@ def _check(
       wrong.append(f'{other} {number} does not exist; there are {sizes[other]}')
   if wrong:
     return wrong, None
-  return [], Vote(query, row_of(query, answer, sizes), who, reason, place)
+  # Blanks around a name make nobody another person, who would count again.
+  return [], Vote(
+      query, row_of(query, answer, sizes), who.strip(), reason, place)
 
 
 def _is_text(value: object) -> bool:

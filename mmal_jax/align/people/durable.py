@@ -1,5 +1,6 @@
 """Writing files so that a crash leaves them whole."""
 
+import json
 import os
 import pathlib
 
@@ -15,7 +16,7 @@ def write(path: pathlib.Path, text: str) -> None:
 
 
 def append(path: pathlib.Path, text: str) -> None:
-  """Adds whole lines to a file; they are on the disk when it returns.
+  """Adds lines to a file of JSON lines; they are on the disk when it returns.
 
   What a crash left of a line at the end of the file makes way for them.
 
@@ -24,19 +25,31 @@ def append(path: pathlib.Path, text: str) -> None:
     text: lines, the last one with its newline, too.
   """
   with path.open('a+b') as file:
-    file.truncate(len(whole_lines(path)))
+    content = whole_lines(path)
+    file.truncate(len(content))
+    if content and not content.endswith(b'\n'):
+      file.write(b'\n')
     file.write(text.encode())
     _sync(file)
   _sync_folder(path.parent)
 
 
 def whole_lines(path: pathlib.Path) -> bytes:
-  """What a file holds up to its last newline; nothing if it does not exist."""
+  """What a file of JSON lines holds, without a last line that was cut off.
+
+  Nothing if it does not exist.
+  """
   try:
     content = path.read_bytes()
   except FileNotFoundError:
     return b''
-  return content[:content.rfind(b'\n') + 1]
+  end = content.rfind(b'\n') + 1
+  try:
+    # Whole, if somebody's editor took the newline: no beginning of it is JSON.
+    json.loads(content[end:])
+  except ValueError:
+    return content[:end]
+  return content
 
 
 def _sync(file) -> None:

@@ -146,7 +146,11 @@ def _who(annotation) -> str | None:
 def _results(annotation) -> tuple[dict[str, Any], dict[str, Any]]:
   """What was chosen and what was typed in, by modality of the counterpart."""
   if 'result' in annotation:
-    named = {part['from_name']: part['value'] for part in annotation['result']}
+    named = {}
+    for part in annotation['result']:
+      if part['from_name'] in named:
+        raise KeyError(f'{part["from_name"]} stands twice')
+      named[part['from_name']] = part['value']
   else:  # JSON-MIN has the results among the data.
     named = {k: v if k.startswith('choice_') else v[0]
              for k, v in annotation.items()

@@ -168,10 +168,12 @@ With Label Studio
    then type in the number of the right one if you know it; else the query
    counts as refused.
 6. Export as JSON or JSON-MIN, and copy the file, NAME.json, to the folder of
-   answers. Exports of all of a project may stand beside earlier ones.
+   answers. Exports of all of a project may stand beside earlier ones as long as
+   nobody has changed an annotation in between.
 
 If people disagree
 ------------------
 {folder}/conflicts.jsonl lists the queries that stay open because of it. Talk
-about them, and let one of you change the line, or the annotation and export.
+about them, and let one of you change the line, or the annotation; its export
+then takes the place of the earlier ones, which would contradict it.
 '''
