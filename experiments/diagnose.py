@@ -75,6 +75,9 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
             record['round'] > 1):
           for modality, number in record['asked']:
             asked[modality].append(number)
+      if not any(asked.values()):
+        raise ValueError(f'{strategy}, seed {seed}, asked about nothing after '
+                         'round 1: there is nothing to describe.')
       rows[strategy].append(_describe(statistics, {
           m: np.array(indices, int) for m, indices in asked.items()}, left))
   return tables.markdown([['asked for by', *_COLUMNS]] + [

@@ -82,8 +82,9 @@ def write(
     show_seed: its seed; None for the first.
 
   Raises:
-    ValueError: as `records.read` and `records.curves`, for a `metric`, `show`
-      or `show_seed` that no run has, or if `out` holds what no report wrote.
+    ValueError: as `records.read` and `records.curves`, for a `baseline`,
+      `metric`, `show` or `show_seed` that no run has (`random` may be missing),
+      or if `out` holds what no report wrote.
   """
   records = records_lib.read(paths)
   if x is None:
@@ -96,6 +97,9 @@ def write(
     raise ValueError(f'metric={metric!r} is unknown; all runs have '
                      f'{", ".join(metrics)}.')
   baselines = records_lib.baselines(records, baseline)
+  if not baselines and baseline != summary_lib.BASELINE:
+    raise ValueError(f'baseline={baseline!r} is none of the runs: '
+                     f'{", ".join(records.runs)}.')
   run = _run_to_show(records, baselines, show, show_seed)
   summary = summary_lib.summarise(grid, scores, metric, baselines)
   notes = list(records.notes)

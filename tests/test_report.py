@@ -140,9 +140,16 @@ def test_settings_tell_strategies_apart(tmp_path, config):
   _, _, summary = _report(tmp_path, folders, asked=False, baseline=labels[0])
   assert summary['strategies'][labels[3]]['minus_baseline']['mean_r10'][
       'mean'] == pytest.approx(16 / 3 + 5)
-  _, text, summary = _report(tmp_path, folders, asked=False, baseline='margin')
-  assert 'no run of margin: nothing is compared' in text
-  assert 'saving' not in summary['strategies'][labels[0]]
+  with pytest.raises(ValueError, match="baseline='margin' is none of the runs"):
+    _report(tmp_path, folders, asked=False, baseline='margin')
+
+
+def test_without_random_nothing_is_compared(tmp_path, config):
+  some = {key: curve for key, curve in _CURVES.items() if key[0] == 'mmal'}
+  folder = _write(tmp_path / 'a', config, some)
+  _, text, summary = _report(tmp_path, [folder], asked=False)
+  assert 'no run of random: nothing is compared' in text
+  assert 'saving' not in summary['strategies']['mmal']
 
 
 def test_only_common_seeds_count(tmp_path, config):
