@@ -237,10 +237,10 @@ def rounds(
     strategy: str,
     pools: pools_lib.Pools,
     oracle: oracle_lib.Oracle,
-    seed: int,
+    state: state_lib.RunState,
     report: embed.Report | None = None,
 ) -> Iterator[state_lib.RunState]:
-  """Starts a run: its states, one a round, as `loop.run_rounds` yields them."""
+  """A run from `state` on: its states, as `loop.run_rounds` yields them."""
   config = experiment.config
   buffer = annotators.buffer_of(config)
   source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
@@ -251,9 +251,8 @@ def rounds(
       metric_lib.METRICS[config.acquisition.get('metric', 'cosine')],
       reference=chosen.keywords.get('by_reference', False))
   return loop.run_rounds(
-      initial_state(experiment, pools.sizes, seed), experiment.learner,
-      chosen, oracle, source,
-      experiment.data.test, plan, report)
+      state, experiment.learner, chosen, oracle, source, experiment.data.test,
+      plan, report)
 
 
 def configured_strategy(

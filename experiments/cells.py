@@ -119,7 +119,7 @@ def run_here(
 
   Args:
     cell: to run.
-    folder: to write to; empty, or not there.
+    folder: to write to; what a run that was stopped left there is taken up.
     cache_dir: of rendered datasets and warm starts.
     before: of the cell before; what is the same is used again.
 
@@ -128,7 +128,8 @@ def run_here(
   """
   experiment = build_lib.build(cell.config, cache_dir, before)
   run_lib.run(
-      cell.config, folder, cache_dir, experiment=experiment, quiet=True)
+      cell.config, folder, cache_dir, resume=True, experiment=experiment,
+      quiet=True)
   return experiment
 
 
@@ -144,7 +145,7 @@ def run_apart(cell: Cell, folder: pathlib.Path, cache_dir: str) -> None:
     process = subprocess.Popen(
         [sys.executable, '-m', run_lib.__name__,
          f'--config={saved.__file__}:{path}', f'--workdir={folder}',
-         f'--cache_dir={cache_dir}'],
+         f'--cache_dir={cache_dir}', '--resume'],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     _RUNNING.add(process)
     try:

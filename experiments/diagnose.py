@@ -91,7 +91,8 @@ def _judge(
   """Statistics by modality, and the pool indices `[n]` that they belong to."""
   pools, hidden, oracle = build_lib.annotators_of(experiment, seed)
   rounds = build_lib.rounds(
-      experiment, summary_lib.BASELINE, pools, oracle, seed)
+      experiment, summary_lib.BASELINE, pools, oracle,
+      build_lib.initial_state(experiment, pools.sizes, seed))
   next(rounds)  # zero-shot
   views = observe.make_views(
       next(rounds), experiment.learner, pools, pools.arrived(0))

@@ -4,7 +4,7 @@ A label is a strategy, followed by the settings in which the experiments differ:
 `mmal, train.pseudo_pairs=1`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import json
 import math
 import pathlib
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import differences
 from experiments import workdir as workdir_lib
 from mmal_jax.evaluate import curves as curves_lib
 
@@ -205,20 +206,6 @@ def shares(records: Records) -> dict[str, dict[str, np.ndarray]]:
   return found
 
 
-def flat(config: Mapping[str, Any], prefix: str = '') -> (
-    Iterator[tuple[str, Any]]):
-  """The values of a config by dotted key.
-
-  >>> dict(flat({'rounds': 2, 'train': {'shift': 0}}))
-  {'rounds': 2, 'train.shift': 0}
-  """
-  for key, value in config.items():
-    if isinstance(value, Mapping):
-      yield from flat(value, f'{prefix}{key}.')
-    else:
-      yield prefix + key, value
-
-
 def as_text(value: Any) -> str:
   """A value of a config as labels show it: 1.0 is 1."""
   return f'{value:.7g}' if isinstance(value, float) else str(value)
@@ -252,7 +239,7 @@ def _runs(folder, config, settings) -> list[Run]:
 
 def _settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:
   """What tells each config from the others, as the end of a label."""
-  flats = [dict(flat(config)) for config in configs]
+  flats = [dict(differences.flat(config)) for config in configs]
   keys = sorted(set().union(*flats) - {'strategies', 'seeds'})
   # A value that a config lacks is one that it leaves open.
   varying = [key for key in keys

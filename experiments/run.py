@@ -27,21 +27,21 @@ from experiments import checkpoints
 from experiments import compilations
 from experiments import datasets
 from experiments import folders
+from experiments import one_run
+from experiments import owner
 from experiments import plot
+from experiments import preemption
 from experiments import program
 from experiments import records
 from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
-from mmal_jax import checkpoint
-from mmal_jax import state as state_lib
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.evaluate import curves as curves_lib
 from mmal_jax.evaluate import evaluate
-from mmal_jax.train import average
 
 # Exit status of a run that waits for people's answers.
 WAITING = 3
@@ -73,7 +73,8 @@ _ORACLE = flags.DEFINE_string(
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace the experiment that lies in --workdir.')
 _RESUME = flags.DEFINE_bool(
-    'resume', False, 'Take up an unfinished experiment (not there yet).')
+    'resume', False, 'Take up the experiment in --workdir where it was stopped,'
+    ' or begin it there.')
 flags.adopt_module_key_flags(checkpoints)  # --help tells of them, too.
 flags.adopt_module_key_flags(folders)
 
@@ -128,71 +129,6 @@ def _no_sweep(config: Any) -> Any:
   return config
 
 
-def run_one(
-    experiment: build_lib.Experiment,
-    strategy: str,
-    seed: int,
-    folder: pathlib.Path,
-    bar: tqdm.tqdm,
-    counter: compilations.CompilationCounter,
-    x: str = 'annotations',
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-  """Runs one strategy with one seed.
-
-  Returns:
-    Annotations (`x`: or `cost`) after each round, and by metric the scores
-    there.
-  """
-  pools, _, oracle = build_lib.annotators_of(experiment, seed, strategy)
-  headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
-  run = {'strategy': strategy, 'seed': seed}
-  rates = {}  # of the round's embedding, items a second by modality
-
-  def report(modality, items, seconds):
-    rates[modality] = items / seconds
-
-  points = []
-  compiled, started = counter.count, time.perf_counter()
-  for state in build_lib.rounds(
-      experiment, strategy, pools, oracle, seed, report):
-    t, annotations = int(state.round), state.annotations
-    points.append(state.spent if x == 'cost' else annotations)
-    scores = {name: float(curve[t]) for name, curve in state.scores.items()}
-    record = run | {
-        'round': t, 'annotations': annotations, 'cost': state.spent,
-        'aligned': state.num_aligned, 'scores': scores}
-    if t:
-      workdir_lib.append(
-          folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
-      record['loss'] = state.losses[t - 1]
-      record['embedded_per_second'] = dict(rates)
-      rates.clear()
-      bar.update()
-    workdir_lib.append(folder / workdir_lib.METRICS, record | {
-        'seconds': time.perf_counter() - started,
-        'compilations': counter.count - compiled})
-    bar.set_postfix_str(
-        f'{strategy}, seed {seed}, round {t}, {annotations} annotations, '
-        f'{headline} {scores[headline]:.1f} %')
-    compiled, started = counter.count, time.perf_counter()
-  checkpoint.save(workdir_lib.state_path(folder, strategy, seed), state)
-  if experiment.pretrained is not None:  # for `experiments.export`
-    checkpoint.save(
-        workdir_lib.model_path(folder, strategy, seed),
-        average.averaged(state.params, state.opt_state))
-  return np.array(points), state.scores
-
-
-def _asked(state: state_lib.RunState, t: int) -> dict[str, Any]:
-  """A record of what was asked in a round, and answered by its end."""
-  there = state.queries[t] >= 0
-  columns, numbers = state.query_modalities[t, there], state.queries[t, there]
-  return {
-      'round': t + 1,
-      'asked': [[state.modalities[c], n] for c, n in zip(columns, numbers)],
-      'answers': state.answers[t, there]}
-
-
 def run(
     config: Any,
     workdir: str | os.PathLike[str],
@@ -214,20 +150,30 @@ def run(
     experiment: what `build.build` would make of the config, if it is at hand.
     quiet: show no progress.
   """
-  started = time.perf_counter()
   workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
+  with owner.sole(workdir):
+    return _run(config, workdir, cache_dir, resume, experiment, quiet)
+
+
+def _run(config, workdir, cache_dir, resume, experiment, quiet) -> str:
+  """As `run`, in a folder that is ours."""
+  started = time.perf_counter()
+  taken_up = resume and workdir_lib.take_up(workdir, config.to_dict())
   counter = compilations.CompilationCounter()
   if not quiet:
     print('Preparing data and warm start ...', file=sys.stderr, flush=True)
   if experiment is None:
     experiment = build_lib.build(config, cache_dir)
   # Not before: what was refused up to here has cost no earlier result.
-  folder = workdir_lib.claim(workdir)
-  workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
+  folder = pathlib.Path(workdir)
+  if not taken_up:
+    workdir_lib.claim(folder)
   if experiment.data.tokenizer is not None:
     save = experiment.data.tokenizer.save
     save(folder / workdir_lib.PRETRAINED if experiment.pretrained
          else str(folder / workdir_lib.TOKENIZER))
+  # The last of what does not change: with it, the experiment is begun.
+  workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
   curves = {strategy: [] for strategy in config.strategies}
   x = records.axis([config])
   total = len(config.seeds) * len(curves) * config.rounds
@@ -236,7 +182,8 @@ def run(
     for seed in config.seeds:
       for strategy, of_seeds in curves.items():
         of_seeds.append(
-            run_one(experiment, strategy, seed, folder, bar, counter, x))
+            one_run.run_one(
+                experiment, strategy, seed, folder, bar, counter, x))
   # Not all need have as many answers: costs differ, open ones come late.
   points = [of_run for of_seeds in curves.values() for of_run, _ in of_seeds]
   grid = records.common_points(points)
@@ -256,19 +203,22 @@ def run(
       records.read_off(grid, points, x))))
 
 
-def _or_wait(work: Callable[[], str]) -> str:
-  """Does the work; ends the program where it has to wait for people."""
+def _or_end(work: Callable[[], str]) -> str:
+  """Does the work; ends the program where it can only go on later."""
   try:
-    return work()
+    with preemption.heard():
+      return work()
+  except preemption.Preempted:
+    print('Told to end: all is saved. --resume goes on.', file=sys.stderr)
+    sys.exit(preemption.PREEMPTED)
   except oracle_lib.Waiting as e:
-    print(f'{e}\nGive --overwrite then: rounds are computed anew, and nobody '
-          'is asked twice.')
+    print(f'{e}\nGive --resume then.')
     sys.exit(WAITING)
 
 
 def main(argv: Sequence[str]) -> None:
   program.call(
-      lambda: _or_wait(lambda: run(
+      lambda: _or_end(lambda: run(
           _no_sweep(configure()), folders.WORKDIR.value,
           folders.CACHE_DIR.value,
           overwrite=_OVERWRITE.value, resume=_RESUME.value))

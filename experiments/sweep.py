@@ -18,7 +18,6 @@ import fcntl
 import json
 import os
 import pathlib
-import shutil
 import signal
 import sys
 import time
@@ -30,6 +29,7 @@ import ml_collections
 
 from experiments import cache
 from experiments import cells as cells_lib
+from experiments import differences
 from experiments import folders
 from experiments import program
 from experiments import records
@@ -181,8 +181,6 @@ def _timed(
     with _locked(folder, cell):
       if cells_lib.is_finished(home):  # By another program, just now.
         return cell, None, None
-      if home.exists():  # What a run that was stopped left there.
-        shutil.rmtree(home)
       home.parent.mkdir(exist_ok=True)
       run(cell, home)
   except Exception as e:  # pylint: disable=broad-exception-caught
@@ -228,10 +226,7 @@ def _claim(folder: pathlib.Path, config, settings) -> None:
     workdir_lib.write(draft, plan)
     os.replace(draft, path)
   there = json.loads(path.read_text('utf-8'))
-  before, now = (dict(records.flat(value)) for value in (there, plan))
-  changed = [f'  {key}: {before.get(key)!r} there, {now.get(key)!r} now'
-             for key in sorted(before.keys() | now.keys())
-             if before.get(key) != now.get(key)]
+  changed = differences.lines(there, plan)
   if changed:
     raise ValueError('\n'.join([
         f'workdir={str(folder)!r} holds another sweep; choose another folder '

@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments import differences
+from experiments import owner
+from mmal_jax import durable
+
 # All that an experiment writes, and so all that `--overwrite` may remove.
 CONFIG = 'config.json'
 TOKENIZER = 'tokenizer.json'
@@ -16,10 +20,12 @@ METRICS = 'metrics.jsonl'
 QUERIES = 'queries.jsonl'
 SUMMARY = 'summary.json'
 CURVES = 'curves.png'
+JOURNALS = 'journals'
 STATES = 'states'
 MODELS = 'models'
 _OURS = (CONFIG, TOKENIZER, PRETRAINED, METRICS, QUERIES, SUMMARY, CURVES,
-         STATES, MODELS)
+         JOURNALS, STATES, MODELS, owner.NAME)
+_DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 
 
 def check(
@@ -30,14 +36,11 @@ def check(
   It is made if there is none; nothing in it is touched.
 
   Raises:
-    ValueError: if it is in use and `overwrite` is not given, if it cannot be
-      made, or for `resume`.
+    ValueError: if it is in use and neither `overwrite` nor `resume` is given,
+      if both are, or if it cannot be made.
   """
-  if resume:
-    raise ValueError(
-        '--resume is not there yet: the state of every finished run is saved, '
-        'but an unfinished experiment cannot be taken up again. Start anew with'
-        ' --overwrite, or with another --workdir.')
+  if overwrite and resume:
+    raise ValueError('--overwrite and --resume: give one of the two.')
   if '://' in str(path):
     raise ValueError(f'workdir={str(path)!r} must be a local folder.')
   path = pathlib.Path(path)
@@ -48,19 +51,42 @@ def check(
   if not os.access(path, os.W_OK):
     raise ValueError(f'workdir={str(path)!r} cannot be written to.')
   present = sorted(p.name for p in path.iterdir())
-  foreign = [name for name in present if name not in _OURS]
-  if present and (foreign or not overwrite):
-    way_out = (
-        f'it holds {foreign[:3]}, which no experiment wrote; choose another'
-        if foreign else
-        'give --overwrite to replace the experiment there, or choose another')
-    raise ValueError(f'workdir={str(path)!r} is not empty: {way_out}.')
+  foreign = [name for name in present if name not in (*_OURS, *_DRAFTS)]
+  if foreign:
+    raise ValueError(
+        f'workdir={str(path)!r} is not empty: it holds {foreign[:3]}, which no '
+        'experiment wrote; choose another.')
+  if set(present) - {owner.NAME} and not (overwrite or resume):
+    raise ValueError(
+        f'workdir={str(path)!r} is not empty: give --resume to take up the '
+        'experiment there, --overwrite to replace it, or choose another.')
+
+
+def take_up(path: str | os.PathLike[str], config: dict[str, Any]) -> bool:
+  """Whether a folder that `check` has passed holds a begun experiment.
+
+  Raises:
+    ValueError: if it is one of another config, saying in what.
+  """
+  path = pathlib.Path(path) / CONFIG
+  if not path.exists():
+    return False
+  # As it will be read: no tuples.
+  now = json.loads(json.dumps(_plain(config)))
+  different = differences.lines(json.loads(path.read_text('utf-8')), now)
+  if different:
+    raise ValueError('\n'.join([
+        f'workdir={str(path.parent)!r} holds another experiment; choose another'
+        ' folder, give --overwrite to replace it, or undo:', *different]))
+  return True
 
 
 def claim(path: str | os.PathLike[str]) -> pathlib.Path:
   """Clears a folder that `check` has passed of an earlier experiment."""
   path = pathlib.Path(path)
-  for name in _OURS:
+  for name in (*_OURS, *_DRAFTS):
+    if name == owner.NAME:
+      continue
     entry = path / name
     if entry.is_dir():
       shutil.rmtree(entry)
@@ -69,10 +95,17 @@ def claim(path: str | os.PathLike[str]) -> pathlib.Path:
   return path
 
 
+def journal_path(
+    folder: pathlib.Path, strategy: str, seed: int
+) -> pathlib.Path:
+  """Where the answers of a run are kept."""
+  return folder / JOURNALS / f'{strategy}-seed{seed}.journal'
+
+
 def state_path(
     folder: pathlib.Path, strategy: str, seed: int
 ) -> pathlib.Path:
-  """Where the last state of a run is kept."""
+  """Where the last states of a run are kept."""
   return folder / STATES / f'{strategy}-seed{seed}'
 
 
@@ -84,22 +117,51 @@ def model_path(
 
 
 def append(path: pathlib.Path, record: dict[str, Any]) -> None:
-  """Adds a line to a JSON-lines file."""
-  with open(path, 'a', encoding='utf-8') as file:
-    file.write(json.dumps(_plain(record), allow_nan=False) + '\n')
+  """Adds a line to a JSON-lines file; it is on the disk when it returns."""
+  durable.append(path, json.dumps(_plain(record), allow_nan=False) + '\n')
 
 
 def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
-  """The records of a JSON-lines file."""
-  return [json.loads(line) for line in path.read_text('utf-8').splitlines()]
+  """The records of a JSON-lines file, but for a line that was cut off."""
+  return [json.loads(line) for line in durable.whole_lines(path).splitlines()]
+
+
+def keep_until(
+    folder: pathlib.Path, run: dict[str, Any], last: int
+) -> list[dict[str, Any]]:
+  """Drops what is recorded of a run's rounds after the `last`.
+
+  Args:
+    folder: of the experiment.
+    run: the fields that tell its records from those of other runs.
+    last: round, from 0 on; -1 for none at all.
+
+  Returns:
+    Its metrics that stay, a record a round.
+
+  Raises:
+    ValueError: if one is missing.
+  """
+  for name in (METRICS, QUERIES):
+    lines = read_lines(folder / name)
+    kept = [line for line in lines
+            if line['round'] <= last or not run.items() <= line.items()]
+    if len(kept) < len(lines):
+      durable.write(folder / name, ''.join(
+          json.dumps(line) + '\n' for line in kept))
+  metrics = [line for line in read_lines(folder / METRICS)
+             if run.items() <= line.items()]
+  if [line['round'] for line in metrics] != list(range(last + 1)):
+    raise ValueError(
+        f'{folder / METRICS} lacks rounds of {run}: it holds '
+        f'{[line["round"] for line in metrics]} of 0 to {last}.')
+  return metrics
 
 
 def write(path: pathlib.Path, value: dict[str, Any]) -> None:
   """Writes a JSON file, whole or not at all."""
-  draft = path.with_name(path.name + '.draft')
-  draft.write_text(
-      json.dumps(_plain(value), indent=2, allow_nan=False) + '\n', 'utf-8')
-  os.replace(draft, path)
+  durable.write(
+      path, json.dumps(_plain(value), indent=2, allow_nan=False) + '\n')
 
 
 def _plain(value):

@@ -43,7 +43,7 @@ def test_it_ends_while_it_waits_and_goes_on_with_the_answers(
   folder = tmp_path / 'people' / 'seed0'
   for number in (1, 2):
     with pytest.raises(SystemExit) as e:
-      _main(tmp_path, *features, *(['--overwrite'] if number > 1 else []))
+      _main(tmp_path, *features, *(['--resume'] if number > 1 else []))
     assert e.value.code == run.WAITING == 3
     assert '0 of 3 queries' in capsys.readouterr().out
     lines = (folder / f'round_{number:03}' / 'queries.jsonl').read_text()
@@ -53,7 +53,7 @@ def test_it_ends_while_it_waits_and_goes_on_with_the_answers(
         answers.write(json.dumps({
             'query': query['query'], 'answer': {other: likely[0]['item']},
             'annotator': 'ann'}) + '\n')
-  _main(tmp_path, *features, '--overwrite')
+  _main(tmp_path, *features, '--resume')
   metrics = workdir.read_lines(tmp_path / 'w' / workdir.METRICS)
   assert [m['annotations'] for m in metrics] == [0, 3, 6]
   assert len(list(folder.glob('round_*'))) == 2  # Nobody is asked twice.

@@ -13,8 +13,8 @@ import mmal_jax
 _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
 _FLOW = ['durable', 'sharding', 'checkpoint', 'checkpoints', 'data', 'models',
-         'embed', 'embed_disk', 'acquire', 'align', 'train', 'evaluate', 'state',
-         'observe', 'loop']
+         'embed', 'embed_disk', 'acquire', 'align', 'train', 'evaluate',
+         'state', 'observe', 'loop']
 
 
 def _imports(path):

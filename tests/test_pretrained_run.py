@@ -156,8 +156,8 @@ def test_its_model_goes_home(finished, published):
   experiment = build.build(config, str(finished / 'c'))
   pools, _ = pools_lib.hide_pairing(experiment.data.pool, 3)
   state = checkpoint.load(
-      workdir.state_path(finished / 'w', 'mmal_entropy', 3),
-      build.initial_state(experiment, pools.sizes, 3))
+      workdir.state_path(finished / 'w', 'mmal_entropy', 3)
+      / str(config.rounds), build.initial_state(experiment, pools.sizes, 3))
   name = 'text_tower.position'
   np.testing.assert_array_equal(
       params['text_tower']['position'][...], state.opt_state.average[name])

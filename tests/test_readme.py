@@ -8,7 +8,7 @@ import re
 from absl import flags
 import pytest
 
-from experiments import records
+from experiments import differences
 from mmal_jax.acquire import registry
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -48,7 +48,7 @@ def test_flags_that_commands_name_are_there(module, arguments):
   known = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(module)}
   config = re.findall(r'--config=(\S+)', arguments)
   default = 'pretrained' if '--init=' in arguments else 'colorswap'
-  values = dict(records.flat(_config(
+  values = dict(differences.flat(_config(
       config[0] if config else f'experiments/configs/{default}.py').to_dict()))
   for name in re.findall(r'--(?:no)?([\w.]+)', arguments):
     part, _, value = name.partition('.')

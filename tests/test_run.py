@@ -113,8 +113,8 @@ def test_end_to_end(tmp_path, capsys):
   assert 'must be above 0' in _error(
       tmp_path, *_SMALL, '--config.costs.image=0.0', '--overwrite')
   assert (folder / workdir.SUMMARY).exists()
-  assert 'is not empty: give --overwrite' in _error(tmp_path, *_SMALL)
-  assert '--resume is not there yet' in _error(tmp_path, '--resume')
+  assert 'is not empty: give --resume to' in _error(tmp_path, *_SMALL)
+  assert 'give one of the two' in _error(tmp_path, '--resume', '--overwrite')
   (folder / 'thesis.tex').write_text('years of work')
   assert 'thesis.tex' in _error(tmp_path, *_SMALL, '--overwrite')
   assert (folder / workdir.SUMMARY).exists()

@@ -246,9 +246,9 @@ def _stub(tmp_path, monkeypatch):
   path = tmp_path / 'python'
   path.write_text(f'''#!{sys.executable}
 import os, pathlib, shutil, sys, time
-flags = dict(argument.split('=', 1) for argument in sys.argv[3:])
+flags = dict(argument.partition('=')[::2] for argument in sys.argv[3:])
 home = pathlib.Path(flags['--workdir'])
-home.mkdir()
+home.mkdir(exist_ok=True)
 if 'random' in home.name:
   sys.exit('a warning\\nerror: no luck:\\n  line 1\\n  line 2')
 if 'seed9' in home.name:
@@ -285,6 +285,7 @@ def test_no_process_is_left_when_a_sweep_is_stopped(data, tmp_path):
 
   def interrupted(futures):
     while not (pid.exists() and pid.read_text()):
+      assert time.perf_counter() - started < 50
       time.sleep(0.05)
     raise KeyboardInterrupt
 

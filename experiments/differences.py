@@ -1,0 +1,30 @@
+"""Configs, value by value."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def flat(config: Mapping[str, Any], prefix: str = '') -> (
+    Iterator[tuple[str, Any]]):
+  """The values of a config by dotted key.
+
+  >>> dict(flat({'rounds': 2, 'train': {'shift': 0}}))
+  {'rounds': 2, 'train.shift': 0}
+  """
+  for key, value in config.items():
+    if isinstance(value, Mapping):
+      yield from flat(value, f'{prefix}{key}.')
+    else:
+      yield prefix + key, value
+
+
+def lines(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+  """A line for each value in which two configs differ.
+
+  >>> lines({'rounds': 2, 'batch': 4}, {'rounds': 3, 'batch': 4})
+  ['  rounds: 2 there, 3 now']
+  """
+  before, after = (dict(flat(value)) for value in (there, now))
+  return [f'  {key}: {before.get(key)!r} there, {after.get(key)!r} now'
+          for key in sorted(before.keys() | after.keys())
+          if before.get(key) != after.get(key)]
