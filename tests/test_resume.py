@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from experiments import preemption
 from experiments import workdir
 from mmal_jax.align import journal as journal_lib
 
@@ -122,3 +124,44 @@ def test_a_finished_one_says_it_again(data, undisturbed):
             if p.is_file() and p.suffix in ('.jsonl', '.journal')}
   assert _run(data, work, '--resume') == table
   assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_signal_to_end_leaves_all_that_was_done(
+    data, undisturbed, tmp_path):
+  before, _, seconds = undisturbed
+  work = tmp_path / 'w'
+  with subprocess.Popen(_command(data, work), stderr=subprocess.PIPE,
+                        text=True) as process:
+    metrics = work / workdir.METRICS
+    until = time.monotonic() + 10 * seconds
+    while not metrics.exists() or len(workdir.read_lines(metrics)) < 2:
+      assert process.poll() is None and time.monotonic() < until
+      time.sleep(0.01)
+    process.terminate()
+    said = process.stderr.read()
+  assert process.returncode == preemption.PREEMPTED == 75, said
+  assert '--resume goes on' in said
+  _run(data, work, '--resume')
+  _same_end(work, before)
+
+
+def test_what_is_damaged_is_computed_again(data, undisturbed, tmp_path):
+  before, _, _ = undisturbed
+  work = tmp_path / 'w'
+  shutil.copytree(before, work)
+  states = workdir.state_path(work, 'mmal_plus', 3)
+  (states / f'{_ROUNDS}.sha256.json').write_text('{}')
+  # ... and of the other strategy there is not even that.
+  shutil.rmtree(workdir.state_path(work, 'random', 3))
+  _run(data, work, '--resume')
+  _same_end(work, before)
+  assert (states / f'damaged_{_ROUNDS}').is_dir()
+
+
+def test_another_config_is_refused_line_by_line(data, undisturbed):
+  work, _, _ = undisturbed
+  done = subprocess.run(
+      _command(data, work, '--resume', '--batch=7'), capture_output=True,
+      text=True, check=False)
+  assert done.returncode == 1
+  assert done.stderr.splitlines()[-1] == '  batch: 8 there, 7 now'
