@@ -7,7 +7,7 @@ from experiments.configs.paper import pool
 
 def get_config() -> ml_collections.ConfigDict:
   config = pool.base((
-      'random', 'mmal', 'mmal_plus', 'mmal_plus_by_cost',
+      'random', 'random@cheapest', 'mmal', 'mmal_plus', 'mmal_plus_by_cost',
       'mmal_plus_by_cost@cheapest'))
   config.costs.update({'image': 1.0, 'text': 3.0, 'spread': 0.5,
                        'budget': 700.0})
