@@ -9,6 +9,7 @@ import tqdm
 
 from experiments import build as build_lib
 from experiments import compilations
+from experiments import preemption
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import checkpoints
@@ -25,6 +26,7 @@ def run_one(
     folder: pathlib.Path,
     bar: tqdm.tqdm,
     counter: compilations.CompilationCounter,
+    notice: preemption.Notice,
     x: str = 'annotations',
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
   """Runs one strategy with one seed, and leaves behind how to go on.
@@ -40,10 +42,14 @@ def run_one(
     folder: of the experiment, where a part of the run may lie.
     bar: of progress, a step a round.
     counter: of compiled programs.
+    notice: of the end of the machine, heeded after every round.
     x: what to return: `annotations` or `cost`.
 
   Returns:
     Annotations (or cost) after each round, and by metric the scores there.
+
+  Raises:
+    preemption.Preempted: if the program was told to end.
   """
   pools, _, oracle = build_lib.annotators_of(experiment, seed, strategy)
   # In their order: what comes from a checkpoint is in another.
@@ -94,6 +100,7 @@ def run_one(
           f'{strategy}, seed {seed}, round {t}, {state.annotations} '
           f'annotations, {headline} {scores[headline]:.1f} %')
       compiled, started = counter.count, time.perf_counter()
+      notice.heed()
   finally:
     kept.wait()
   model = workdir_lib.model_path(folder, strategy, seed)

@@ -13,18 +13,43 @@ class Preempted(BaseException):
   """The program was told to end; not an error, and not to be caught as one."""
 
 
+class Notice:
+  """Whether the program was told to end.
+
+  Attributes:
+    given: whether it was.
+  """
+
+  def __init__(self):
+    self.given = False
+
+  def heed(self) -> None:
+    """Ends if it was told to.
+
+    Raises:
+      Preempted: then.
+    """
+    if self.given:
+      raise Preempted
+
+
 @contextlib.contextmanager
-def heard() -> Iterator[None]:
+def heard() -> Iterator[Notice]:
   """While it lasts, SIGTERM raises `Preempted` in the main thread, once.
 
-  A second one does not cut short what the first has begun.
+  A second one does not cut short what the first has begun. Where it falls into
+  what lets no exception through (a callback of the garbage collector's), only
+  the notice tells of it: to be heeded now and then.
   """
+  notice = Notice()
+
   def end(*_):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    notice.given = True
     raise Preempted
 
   before = signal.signal(signal.SIGTERM, end)
   try:
-    yield
+    yield notice
   finally:
     signal.signal(signal.SIGTERM, before)

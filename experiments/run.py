@@ -138,6 +138,7 @@ def run(
     resume: bool = False,
     experiment: build_lib.Experiment | None = None,
     quiet: bool = False,
+    notice: preemption.Notice | None = None,
 ) -> str:
   """Runs the whole experiment; returns the closing tables.
 
@@ -149,13 +150,19 @@ def run(
     resume: take up an unfinished one.
     experiment: what `build.build` would make of the config, if it is at hand.
     quiet: show no progress.
+    notice: of the end of the machine, if somebody listens for it.
+
+  Raises:
+    preemption.Preempted: if the program was told to end.
   """
   workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
   with owner.sole(workdir):
-    return _run(config, workdir, cache_dir, resume, experiment, quiet)
+    return _run(config, workdir, cache_dir, resume, experiment, quiet,
+                notice or preemption.Notice())
 
 
-def _run(config, workdir, cache_dir, resume, experiment, quiet) -> str:
+def _run(
+    config, workdir, cache_dir, resume, experiment, quiet, notice) -> str:
   """As `run`, in a folder that is ours."""
   started = time.perf_counter()
   taken_up = resume and workdir_lib.take_up(workdir, config.to_dict())
@@ -183,7 +190,7 @@ def _run(config, workdir, cache_dir, resume, experiment, quiet) -> str:
       for strategy, of_seeds in curves.items():
         of_seeds.append(
             one_run.run_one(
-                experiment, strategy, seed, folder, bar, counter, x))
+                experiment, strategy, seed, folder, bar, counter, notice, x))
   # Not all need have as many answers: costs differ, open ones come late.
   points = [of_run for of_seeds in curves.values() for of_run, _ in of_seeds]
   grid = records.common_points(points)
@@ -203,11 +210,11 @@ def _run(config, workdir, cache_dir, resume, experiment, quiet) -> str:
       records.read_off(grid, points, x))))
 
 
-def _or_end(work: Callable[[], str]) -> str:
+def _or_end(work: Callable[[preemption.Notice], str]) -> str:
   """Does the work; ends the program where it can only go on later."""
   try:
-    with preemption.heard():
-      return work()
+    with preemption.heard() as notice:
+      return work(notice)
   except preemption.Preempted:
     print('Told to end: all is saved. --resume goes on.', file=sys.stderr)
     sys.exit(preemption.PREEMPTED)
@@ -218,10 +225,10 @@ def _or_end(work: Callable[[], str]) -> str:
 
 def main(argv: Sequence[str]) -> None:
   program.call(
-      lambda: _or_end(lambda: run(
+      lambda: _or_end(lambda notice: run(
           _no_sweep(configure()), folders.WORKDIR.value,
-          folders.CACHE_DIR.value,
-          overwrite=_OVERWRITE.value, resume=_RESUME.value))
+          folders.CACHE_DIR.value, overwrite=_OVERWRITE.value,
+          resume=_RESUME.value, notice=notice))
       + f'\nWritten to {folders.WORKDIR.value}.', argv)
 
 

@@ -38,10 +38,22 @@ def test_a_second_program_is_refused_and_told_of_the_first(tmp_path):
 def test_a_signal_is_heard_once_and_then_as_before():
   before = signal.getsignal(signal.SIGTERM)
   with pytest.raises(preemption.Preempted):
-    with preemption.heard():
+    with preemption.heard() as notice:
+      notice.heed()
       try:
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
       finally:
         os.kill(os.getpid(), signal.SIGTERM)  # while it tidies up
   assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_is_swallowed_is_heeded_later():
+  with preemption.heard() as notice:
+    try:
+      os.kill(os.getpid(), signal.SIGTERM)
+      signal.pause()
+    except preemption.Preempted:
+      pass  # As by a callback that lets nothing through.
+    with pytest.raises(preemption.Preempted):
+      notice.heed()

@@ -52,7 +52,10 @@ def _run(data, work, *flags):
 
 
 def _essence(work):
-  """All that a run comes to, but for how long it took."""
+  """All that a run comes to, but for how long it took and what came first."""
+  def by_run(lines):
+    return sorted(lines, key=lambda line: (line['strategy'], line['round']))
+
   metrics = [
       {k: v for k, v in line.items()
        if k not in ('seconds', 'compilations', 'embedded_per_second')}
@@ -62,8 +65,8 @@ def _essence(work):
               if path.suffix == '.journal'}
   summary = json.loads((work / workdir.SUMMARY).read_text())
   del summary['seconds']
-  return (metrics, workdir.read_lines(work / workdir.QUERIES), journals,
-          summary)
+  return (by_run(metrics), by_run(workdir.read_lines(work / workdir.QUERIES)),
+          journals, summary)
 
 
 @pytest.fixture(name='undisturbed', scope='module')

@@ -98,11 +98,11 @@ def test_a_sweep_that_is_stopped_and_fails_ends_as_the_others(
   def troubled(config, home, *args, **kwargs):
     ran.append(home.name)
     if home.name in trouble:
-      home.mkdir()
+      home.mkdir(exist_ok=True)
       (home / workdir.METRICS).write_text('half a li')
       raise trouble.pop(home.name)('out of luck\nand more')
     if home.name in (_NAMES[0], _NAMES[3]):  # Their results need no proof.
-      shutil.copytree(whole / 'cells' / home.name, home)
+      shutil.copytree(whole / 'cells' / home.name, home, dirs_exist_ok=True)
       return ''
     return true_run(config, home, *args, **kwargs)
 
@@ -138,7 +138,7 @@ def test_a_cell_that_another_program_runs_is_left_to_it(
   def copied(config, home, *args, **kwargs):
     if home.name == _NAMES[1]:  # Meanwhile, elsewhere, the third is finished.
       shutil.copytree(whole / 'cells' / _NAMES[2], folder / 'cells' / _NAMES[2])
-    shutil.copytree(whole / 'cells' / home.name, home)
+    shutil.copytree(whole / 'cells' / home.name, home, dirs_exist_ok=True)
 
   (folder / 'locks').mkdir(parents=True)
   shutil.copy(whole / records.PLAN, folder)
