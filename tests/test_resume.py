@@ -84,7 +84,7 @@ def _kill_until_done(data, work, rng, seconds, kills):
         _command(data, work, '--resume'), stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True) as process:
       try:
-        process.wait(rng.uniform(0.3, 1.0) * seconds)
+        process.wait(rng.uniform(0.3, 0.65) * seconds)
       except subprocess.TimeoutExpired:
         process.kill()
       else:
@@ -116,7 +116,7 @@ def test_a_run_that_is_killed_ends_as_if_it_had_not_been(
   before, _, seconds = undisturbed
   work = tmp_path / 'w'
   kills = _kill_until_done(data, work, random.Random(0), seconds, _KILLS)
-  assert kills > 2
+  assert kills > 1
   _run(data, work, '--resume')
   _same_end(work, before)
 
