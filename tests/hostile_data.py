@@ -1,0 +1,5 @@
+"""Bad data: see `tests.hostile`."""
+
+from tests import hostile
+
+CASES: list[hostile.Case] = []

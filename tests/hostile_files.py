@@ -1,0 +1,5 @@
+"""Bad files: see `tests.hostile`."""
+
+from tests import hostile
+
+CASES: list[hostile.Case] = []
