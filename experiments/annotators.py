@@ -62,7 +62,6 @@ def make_oracle(
     hidden: pools_lib.Hidden | None,
     seed: int,
     load_seen: Callable[[], schema.Dataset],
-    run: str,
 ) -> oracle_lib.Oracle:
   """The oracle that `config.oracle` describes.
 
@@ -72,7 +71,6 @@ def make_oracle(
     hidden: what `hide` hid.
     seed: of the run.
     load_seen: returns the dataset as people see it, for an oracle of them.
-    run: name of the run among those of the seed, for an oracle of people.
   """
   settings = config.oracle
 
@@ -87,7 +85,6 @@ def make_oracle(
     asking = {k: v for k, v in settings.items() if k in PEOPLE}
     # Item numbers are those of the seed's pools.
     asking['folder'] = pathlib.Path(settings.folder) / f'seed{seed}'
-    asking['run'] = run
   oracle = oracles_lib.ORACLES[settings.name](
       None if hidden is None else hidden.tuples, tuple(pools.items), shown,
       **asking)

@@ -216,19 +216,18 @@ def initial_state(
 
 
 def annotators_of(
-    experiment: Experiment, seed: int, run: str = 'run'
+    experiment: Experiment, seed: int
 ) -> tuple[pools_lib.Pools, pools_lib.Hidden | None, oracle_lib.Oracle]:
   """The learner's pools of one seed, what is hidden, and who knows it.
 
   Args:
     experiment: from `build`.
     seed: of the run.
-    run: its name among those of the seed: the strategy's.
   """
   config = experiment.config
   pools, hidden = annotators.hide(config, experiment.data.pool, seed)
   oracle = annotators.make_oracle(
-      config, pools, hidden, seed, experiment.load_seen, run)
+      config, pools, hidden, seed, experiment.load_seen)
   return pools, hidden, oracle
 
 

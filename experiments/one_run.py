@@ -51,7 +51,7 @@ def run_one(
   Raises:
     preemption.Preempted: if the program was told to end.
   """
-  pools, _, oracle = build_lib.annotators_of(experiment, seed, strategy)
+  pools, _, oracle = build_lib.annotators_of(experiment, seed)
   # In their order: what comes from a checkpoint is in another.
   metrics = evaluate.metric_names(experiment.data.test)
   headline = evaluate.headline(metrics)

@@ -11,24 +11,34 @@ import time
 NAME = '.owner'
 
 
+class InUse(ValueError):
+  """Another program holds a folder."""
+
+
 @contextlib.contextmanager
-def sole(folder: str | os.PathLike[str]) -> Iterator[None]:
+def sole(
+    folder: str | os.PathLike[str], name: str = NAME
+) -> Iterator[None]:
   """Holds a folder; the system lets go of it if the program dies.
 
+  Args:
+    folder: it must exist.
+    name: of the file in it that is locked, where a folder has several owners.
+
   Raises:
-    ValueError: if another program holds it, naming that one.
+    InUse: if another program holds it, naming that one.
   """
   # Never removed: who waits for the name could lock what has none any more.
-  path = pathlib.Path(folder) / NAME
+  path = pathlib.Path(folder) / name
   with open(path, 'a+', encoding='utf-8') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
       file.seek(0)
       by = file.read().strip() or 'another program'
-      raise ValueError(
-          f'{str(folder)!r} is in use by {by}. Wait for it, or stop it, or '
-          'choose another folder.') from None
+      raise InUse(
+          f'{str(path.parent)!r} is in use by {by}. Wait for it, or stop it, '
+          'or choose another folder.') from None
     file.truncate(0)
     file.write(f'process {os.getpid()} on {socket.gethostname()}, since '
                f'{time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())}\n')

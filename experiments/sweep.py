@@ -13,8 +13,6 @@ in WORKDIR/report.
 
 from collections.abc import Callable, Iterator, Sequence
 import concurrent.futures
-import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -31,6 +29,7 @@ from experiments import cache
 from experiments import cells as cells_lib
 from experiments import differences
 from experiments import folders
+from experiments import owner
 from experiments import program
 from experiments import records
 from experiments import report
@@ -61,10 +60,6 @@ _PREPARED = ('dataset', 'text', 'model', 'warm_start', 'mesh', 'init')
 
 class CellsFailed(Exception):
   """Some cells of a sweep have failed; the others are there."""
-
-
-class _Taken(Exception):
-  """Another program runs a cell."""
 
 
 def sweep(
@@ -100,7 +95,7 @@ def sweep(
   for cell, seconds, error in _run_all(mine, folder, cache_dir, processes):
     done += 1
     said = 'was finished' if seconds is None else f'{seconds:.1f} s'
-    if isinstance(error, _Taken):
+    if isinstance(error, owner.InUse):
       said = 'another program runs it'
     elif error is not None:
       failed.append(cell.name)
@@ -177,8 +172,10 @@ def _timed(
 ) -> tuple[cells_lib.Cell, float | None, Exception | None]:
   """Runs a cell in its folder; as `_run_all` yields it."""
   started, home = time.perf_counter(), _home(folder, cell)
+  locks = folder / _LOCKS
+  locks.mkdir(exist_ok=True)
   try:
-    with _locked(folder, cell):
+    with owner.sole(locks, cell.name):
       if cells_lib.is_finished(home):  # By another program, just now.
         return cell, None, None
       home.parent.mkdir(exist_ok=True)
@@ -186,22 +183,6 @@ def _timed(
   except Exception as e:  # pylint: disable=broad-exception-caught
     return cell, time.perf_counter() - started, e
   return cell, time.perf_counter() - started, None
-
-
-@contextlib.contextmanager
-def _locked(folder: pathlib.Path, cell: cells_lib.Cell) -> Iterator[None]:
-  """Keeps other programs from a cell; however this one ends, they may again.
-
-  Raises:
-    _Taken: if another one has it.
-  """
-  (folder / _LOCKS).mkdir(exist_ok=True)
-  with open(folder / _LOCKS / cell.name, 'w', encoding='utf-8') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
-      raise _Taken from e
-    yield
 
 
 def _claim(folder: pathlib.Path, config, settings) -> None:

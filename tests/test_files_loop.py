@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import files
 from tests import tiny
@@ -87,6 +88,14 @@ def _annotate_in_part(folder, tuples):
             'answer': int(row[1 - own])}) + '\n')
 
 
+def _journaled(tiny_run, oracle, path):
+  """The last state of a run, computed from its first round on."""
+  journal = journal_lib.Journal(path, oracle, MODALITIES)
+  for state in tiny_run.rounds('mmal', oracle=journal):
+    journal.begin(int(state.round))
+  return state
+
+
 @pytest.mark.parametrize('idle', [0, 1])
 def test_a_run_computed_anew_after_every_wait_is_the_uninterrupted_one(
     tiny_run, tmp_path, idle):
@@ -98,16 +107,16 @@ def test_a_run_computed_anew_after_every_wait_is_the_uninterrupted_one(
     now[0] += seconds
     _annotate_in_part(there, tuples)
 
-  oracle = files.files(there, shown, candidates=5, enough=0.5, run='mmal',
+  oracle = files.files(there, shown, candidates=5, enough=0.5,
                        wait_seconds=60, sleep=sleep, clock=lambda: now[0])
-  *_, whole = tiny_run.rounds('mmal', oracle=oracle)
+  whole = _journaled(tiny_run, oracle, tmp_path / 'there.journal')
   # The late halves of the first two rounds, of the four rounds' first halves.
   assert whole.num_aligned >= 4 + 4 + 2 + 2
   here, starts, done = tmp_path / 'here', 0, False
   while not done:
-    oracle = files.files(here, shown, candidates=5, enough=0.5, run='mmal')
+    oracle = files.files(here, shown, candidates=5, enough=0.5)
     try:
-      *_, state = tiny_run.rounds('mmal', oracle=oracle)
+      state = _journaled(tiny_run, oracle, tmp_path / 'here.journal')
       done = True
     except oracle_lib.Waiting:
       if starts % (idle + 1) == idle:
@@ -120,8 +129,8 @@ def test_a_run_computed_anew_after_every_wait_is_the_uninterrupted_one(
     assert len(asked) == tiny.ROUNDS * tiny.BATCH
   for name in ('queries', 'query_modalities', 'answers', 'aligned', 'losses'):
     np.testing.assert_array_equal(getattr(state, name), getattr(whole, name))
-  assert (here / 'calls_mmal.jsonl').read_text() == (
-      there / 'calls_mmal.jsonl').read_text()
+  assert (tmp_path / 'here.journal').read_text() == (
+      tmp_path / 'there.journal').read_text()
   # All that came before the last round, and of the last one half.
   used = {tuple(row) for row in state.aligned.tolist()}
   place = {(state.modalities[c], int(n)): t for t in range(tiny.ROUNDS)
@@ -133,6 +142,6 @@ def test_a_run_computed_anew_after_every_wait_is_the_uninterrupted_one(
       assert tuple(row.tolist()) in used
   # And computed anew once it is over, it is the same without a question.
   _annotate_in_part(here, tuples)
-  oracle = files.files(here, shown, run='mmal')
-  *_, again = tiny_run.rounds('mmal', oracle=oracle)
+  again = _journaled(
+      tiny_run, files.files(here, shown), tmp_path / 'here.journal')
   np.testing.assert_array_equal(again.aligned, whole.aligned)

@@ -85,7 +85,7 @@ def test_an_accepted_answer_cannot_be_changed(asked):
   _give(folder, 'a.jsonl', _line('image-3', 7))
   _asks(oracle, [3])
   _give(folder, 'a.jsonl', _line('image-3', 6))
-  for one in (oracle, files.files(folder, people.shown(), run='other')):
+  for one in (oracle, files.files(folder, people.shown())):
     with pytest.raises(ValueError, match=(
         r"a.jsonl, line 1: ann now .* {'text': 6}, but ledger.jsonl, line 1, "
         r"holds {'text': 7}")):

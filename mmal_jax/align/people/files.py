@@ -14,12 +14,10 @@ import numpy as np
 from mmal_jax import durable
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import answers as answers_lib
-from mmal_jax.align.people import calls as calls_lib
 from mmal_jax.align.people import ledger as ledger_lib
 from mmal_jax.align.people import rounds
 from mmal_jax.align.people import shown as shown_lib
 from mmal_jax.data import json_lines
-from mmal_jax.data import problems as problems_lib
 
 _POLL_SECONDS = 5.0
 
@@ -34,7 +32,6 @@ def files(
     people: int = 1,
     skip_is_refusal: bool = False,
     link: bool = False,
-    run: str = 'run',
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> oracle_lib.Oracle:
@@ -48,11 +45,11 @@ def files(
   anew goes on, no query is ever written twice, and no accepted answer is lost
   or changed.
 
-  A run may be computed anew from its first round on: `calls_RUN.jsonl` holds
-  its calls, and as long as they are the same, each returns what it returned
-  before, whatever has come in since. At the first that differs (other code, or
-  other settings) the rest of it is dropped. Answers that come after the last
-  round is over are never collected.
+  Answers come whenever people give them. A run that is computed anew must not
+  be told in its first rounds what came in its later ones, or it would train on
+  other pairs, and ask for other items: an `align.journal.Journal` around this
+  oracle sees to that. Answers that come after the last round is over are never
+  collected.
 
   One program may use a folder at a time.
 
@@ -69,16 +66,14 @@ def files(
     skip_is_refusal: whether who skips a task in Label Studio refuses it; else
       it is not answered.
     link: whether images that have files of their own are linked, not copied.
-    run: its name, by which its calls are known. Runs that use a folder in turn
-      share the answers, and have names of their own.
     sleep: in place of the clock's, for tests.
     clock: in seconds, likewise.
 
   Returns:
-    The oracle, for one pass through the run. It raises `oracle.Waiting` if not
-    enough is answered, and ValueError for what does not fit: every problem of
-    the answers at once, an answer that was changed after it had been accepted,
-    an item that does not exist, a damaged ledger or log of calls.
+    The oracle. It raises `oracle.Waiting` if not enough is answered, and
+    ValueError for what does not fit: every problem of the answers at once, an
+    answer that was changed after it had been accepted, an item that does not
+    exist, a damaged ledger.
 
   Raises:
     TypeError: if items cannot be shown.
@@ -101,8 +96,6 @@ def files(
   pools = _same_pools(folder, shown)
   (folder / 'answers').mkdir(exist_ok=True)
   ledger = folder / 'ledger.jsonl'
-  log = calls_lib.path_of(folder, run)
-  returned = 0  # calls
 
   def ask(modality, numbers, suggest):
     others = {}
@@ -157,26 +150,13 @@ def files(
     return entries
 
   def answer(modality, numbers, suggest=None):
-    nonlocal returned
     if modality not in sizes:
       raise ValueError(f'modality={modality!r} is none of {tuple(sizes)}.')
     numbers = np.asarray(numbers)
     _check_numbers('numbers', numbers, (None,), 0, sizes[modality])
     ids = [answers_lib.query_id(modality, n) for n in numbers.tolist()]
-    call = calls_lib.Call(
-        modality, tuple(numbers.tolist()), suggest is not None)
-    answered = calls_lib.replay(log, returned, call)
-    if answered is None:
-      entries = entries_after(modality, numbers, ids, suggest)
-      answered = [query for query in dict.fromkeys(ids) if query in entries]
-      calls_lib.enter(log, returned, call, answered)
-    else:
-      entries = ledger_lib.read(ledger, sizes)
-      problems_lib.report(ledger, [
-          f'the answer to {query} is gone, and {log.name} has it returned.'
-          for query in answered if query not in entries])
-    returned += 1
-    found = {query: entries[query].row for query in answered}
+    entries = entries_after(modality, numbers, ids, suggest)
+    found = {query: entries[query].row for query in ids if query in entries}
     nobody = (oracle_lib.NONE,) * len(sizes)
     rows = [found.get(query, nobody) for query in ids]
     return np.array(rows, np.int32).reshape(len(ids), len(sizes))
