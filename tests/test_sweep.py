@@ -253,7 +253,7 @@ if 'random' in home.name:
   sys.exit('a warning\\nerror: no luck:\\n  line 1\\n  line 2')
 if 'seed9' in home.name:
   (home / 'pid').write_text(str(os.getpid()))
-  time.sleep(60)
+  time.sleep(600)
 shutil.copy(flags['--config'].partition(':')[2], home / 'config.json')
 (home / 'summary.json').write_text(sys.argv[2])
 ''')
@@ -285,7 +285,7 @@ def test_no_process_is_left_when_a_sweep_is_stopped(data, tmp_path):
 
   def interrupted(futures):
     while not (pid.exists() and pid.read_text()):
-      assert time.perf_counter() - started < 50
+      assert time.perf_counter() - started < 300
       time.sleep(0.05)
     raise KeyboardInterrupt
 
@@ -294,7 +294,7 @@ def test_no_process_is_left_when_a_sweep_is_stopped(data, tmp_path):
       sweep.concurrent.futures, 'as_completed', interrupted):
     with pytest.raises(KeyboardInterrupt):
       _main(data, folder, '--strategies=mmal', '--seeds=3,9', '--processes=2')
-  assert time.perf_counter() - started < 50
+  assert time.perf_counter() - started < 300
   with pytest.raises(ProcessLookupError):
     os.kill(int(pid.read_text()), 0)
 
