@@ -59,7 +59,8 @@ def run_one(
   kept = checkpoints.Checkpoints(
       workdir_lib.state_path(folder, strategy, seed))
   state = build_lib.initial_state(experiment, pools.sizes, seed)
-  found = kept.newest(state)
+  with preemption.held():
+    found = kept.newest(state)
   if found is not None:
     _, state = found
   bar.update(int(state.round))
@@ -94,7 +95,8 @@ def run_one(
       workdir_lib.append(folder / workdir_lib.METRICS, record | {
           'seconds': time.perf_counter() - started,
           'compilations': counter.count - compiled})
-      kept.save(t, state)
+      with preemption.held():
+        kept.save(t, state)
       journal.begin(t)
       bar.set_postfix_str(
           f'{strategy}, seed {seed}, round {t}, {state.annotations} '

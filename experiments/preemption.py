@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import contextlib
 import signal
+import threading
 
 # Exit status of a program that was told to end, and can be taken up again:
 # that of a temporary failure (EX_TEMPFAIL of sysexits.h).
@@ -53,3 +54,25 @@ def heard() -> Iterator[Notice]:
     yield notice
   finally:
     signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+  """Signals to end that come while it lasts are heard when it is over.
+
+  For work of other libraries that an exception in its midst would leave with
+  threads that wait for one another for ever.
+  """
+  if threading.current_thread() is not threading.main_thread():
+    yield  # Signals are the main thread's.
+    return
+  came = []
+  before = {number: signal.signal(number, lambda n, _: came.append(n))
+            for number in (signal.SIGTERM, signal.SIGINT)}
+  try:
+    yield
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+    for number in came:
+      signal.raise_signal(number)

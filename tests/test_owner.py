@@ -57,3 +57,16 @@ def test_a_signal_that_is_swallowed_is_heeded_later():
       pass  # As by a callback that lets nothing through.
     with pytest.raises(preemption.Preempted):
       notice.heed()
+
+
+@pytest.mark.parametrize('number, error', [
+    (signal.SIGTERM, preemption.Preempted), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_that_is_held_is_heard_afterwards(number, error):
+  done = []
+  with preemption.heard():
+    with pytest.raises(error):
+      with preemption.held():
+        os.kill(os.getpid(), number)
+        for _ in range(10_000):  # Python hears of it between its steps.
+          done.append(1)
+  assert len(done) == 10_000
