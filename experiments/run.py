@@ -217,7 +217,7 @@ def _or_end(work: Callable[[preemption.Notice], str]) -> str:
       return work(notice)
   except preemption.Preempted:
     print('Told to end: all is saved. --resume goes on.', file=sys.stderr)
-    sys.exit(preemption.PREEMPTED)
+    preemption.leave()
   except oracle_lib.Waiting as e:
     print(f'{e}\nGive --resume then.')
     sys.exit(WAITING)
