@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,8 +20,8 @@ from mmal_jax.align import journal as journal_lib
 _CONFIG = os.path.join(os.path.dirname(workdir.__file__), 'configs',
                        'features.py')
 _ROUNDS, _STRATEGIES = 3, ('random', 'mmal_plus')
-# Killed in any second of these: of a start, of rounds, of writing.
-_KILLS = 6
+# To be waited for at most, however busy the machine is.
+_SECONDS = 300
 
 
 @pytest.fixture(name='data', scope='module')
@@ -33,10 +35,21 @@ def _data(tmp_path_factory):
   return folder
 
 
-def _command(data, work, *flags):
+@pytest.fixture(name='environment', scope='module', autouse=True)
+def _environment(tmp_path_factory):
+  """Programs are compiled once for all processes."""
+  with pytest.MonkeyPatch.context() as patch:
+    for name, value in (('COMPILATION_CACHE_DIR', tmp_path_factory.mktemp('c')),
+                        ('PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', 0),
+                        ('PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', -1)):
+      patch.setenv(f'JAX_{name}', str(value))
+    yield
+
+
+def _command(data, work, *flags, moment=0, seed=0):
   return [
-      sys.executable, '-m', 'experiments.run', f'--config={_CONFIG}',
-      f'--config.dataset.images={data / "image.npy"}',
+      sys.executable, '-m', 'tests.killed_run', str(moment), str(seed),
+      f'--config={_CONFIG}', f'--config.dataset.images={data / "image.npy"}',
       f'--config.dataset.texts={data / "text.npy"}', f'--workdir={work}',
       f'--cache_dir={data / "cache"}', '--config.train.steps_per_round=3',
       '--config.model.width=16', '--batch=8', f'--rounds={_ROUNDS}',
@@ -44,11 +57,19 @@ def _command(data, work, *flags):
       '--config.train.unaligned=1.0', *flags]
 
 
-def _run(data, work, *flags):
-  done = subprocess.run(_command(data, work, *flags), capture_output=True,
-                        text=True, check=False)
-  assert not done.returncode, done.stderr
-  return done.stdout
+def _run(*args, status=0, **kwargs):
+  done = subprocess.run(
+      _command(*args, **kwargs), capture_output=True, text=True, check=False,
+      timeout=_SECONDS)
+  assert done.returncode == status, done.stderr
+  return done
+
+
+def _people(work):
+  """Flags of a run that asks people, of one strategy."""
+  return ('--strategies=mmal_plus', '--oracle=files',
+          f'--config.oracle.folder={work.with_name(work.name + "_asked")}',
+          '--config.oracle.wait_seconds=1e6', '--config.oracle.enough=0.5')
 
 
 def _essence(work):
@@ -61,49 +82,50 @@ def _essence(work):
        if k not in ('seconds', 'compilations', 'embedded_per_second')}
       for line in workdir.read_lines(work / workdir.METRICS)]
   journals = {path.name: journal_lib.read(path)
-              for path in sorted((work / workdir.JOURNALS).iterdir())
-              if path.suffix == '.journal'}
+              for path in (work / workdir.JOURNALS).glob('*.journal')}
   summary = json.loads((work / workdir.SUMMARY).read_text())
   del summary['seconds']
   return (by_run(metrics), by_run(workdir.read_lines(work / workdir.QUERIES)),
           journals, summary)
 
 
+def _asked_of_people(work):
+  """By query, what was answered; and all queries, as often as they went out."""
+  folder, = work.with_name(f'{work.name}_asked').iterdir()
+  ledger = workdir.read_lines(folder / 'ledger.jsonl')
+  queries = [line['query'] for path in folder.glob('round_*/queries.jsonl')
+             for line in workdir.read_lines(path)]
+  return {x['query']: x['answer'] for x in ledger}, len(ledger), sorted(queries)
+
+
 @pytest.fixture(name='undisturbed', scope='module')
 def _undisturbed(data):
   work = data / 'undisturbed'
-  started = time.perf_counter()
-  table = _run(data, work)
-  return work, table, time.perf_counter() - started
+  return work, _run(data, work)
 
 
-def _kill_until_done(data, work, rng, seconds, kills):
-  """Starts it again and again; how often it was killed."""
-  for kill in range(kills):
-    with subprocess.Popen(
-        _command(data, work, '--resume'), stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True) as process:
-      try:
-        process.wait(rng.uniform(0.3, 0.65) * seconds)
-      except subprocess.TimeoutExpired:
-        process.kill()
-      else:
-        assert not process.returncode, process.stderr.read()
-        return kill
-  return kills
+@pytest.fixture(name='with_people', scope='module')
+def _with_people(data):
+  work = data / 'with_people'
+  return work, _run(data, work, *_people(work))
 
 
 def _same_end(work, undisturbed):
-  for one, other in zip(_essence(work), _essence(undisturbed)):
+  for one, other in zip(_essence(work), _essence(undisturbed), strict=True):
     assert one == other
-  for strategy in _STRATEGIES:
-    ends = [
-        workdir.state_path(w, strategy, 3) / str(_ROUNDS)
-        for w in (work, undisturbed)]
-    one, other = map(_values, ends)
+  runs = [path.name for path in (undisturbed / workdir.STATES).iterdir()]
+  assert runs
+  for run in runs:
+    one, other = (_values(w / workdir.STATES / run / str(_ROUNDS))
+                  for w in (work, undisturbed))
     assert one.keys() == other.keys() and len(one) > 20
     for name, value in one.items():
       np.testing.assert_array_equal(value, other[name], err_msg=name)
+  for path in (work / workdir.JOURNALS).glob('*.journal'):
+    answered = [(record.modality, row)
+                for record in journal_lib.read(path) for row in record.answers
+                if max(row) >= 0]
+    assert answered and len(answered) == len(set(answered))
 
 
 def _values(path):
@@ -111,32 +133,87 @@ def _values(path):
   return {k: np.asarray(v) for k, v in ocp.load(path).items()}
 
 
+def _moments(done):
+  """How many moments there were to die in."""
+  return int(re.search(r'^moments: (\d+)$', done.stderr, re.M)[1])
+
+
+def _kill_until_done(work, command, moments, rng, kills):
+  """Starts it again and again until it gets to its end.
+
+  Args:
+    work: folder of the run.
+    command: of flags, moment and seed.
+    moments: of an undisturbed run.
+    rng: of the moments in which it dies.
+    kills: after so many it is left in peace.
+
+  Returns:
+    How often it was killed.
+  """
+  for kill in range(kills + 1):
+    moment = rng.randint(1, moments // 2) if kill < kills else 0
+    if moment and not rng.randrange(4):  # Any time, in milliseconds.
+      moment = -rng.randint(1500, 4500)
+    done = subprocess.run(
+        command('--resume', moment=moment, seed=rng.randrange(10**6)),
+        capture_output=True, text=True, check=False, timeout=_SECONDS)
+    if done.returncode != -signal.SIGKILL:
+      assert not done.returncode, (moment, done.stderr)
+      return kill
+  raise AssertionError(f'{work} was killed once too often')
+
+
+def _check_killed(data, before, tmp_path, seed, kills, people):
+  rng = random.Random(seed)
+  work, (whole, done) = tmp_path / f'w{seed}', before
+  flags = _people(work) if people else ()
+  killed = _kill_until_done(
+      work, lambda *more, **how: _command(data, work, *flags, *more, **how),
+      _moments(done), rng, kills)
+  _same_end(work, whole)
+  if people:
+    (answers, count, queries), other = map(_asked_of_people, (work, whole))
+    assert len(answers) == count and len(queries) == len(set(queries))
+    assert (answers, count, queries) == other
+  return killed
+
+
+@pytest.mark.parametrize('kind', ['undisturbed', 'with_people'])
 def test_a_run_that_is_killed_ends_as_if_it_had_not_been(
-    data, undisturbed, tmp_path):
-  before, _, seconds = undisturbed
-  work = tmp_path / 'w'
-  kills = _kill_until_done(data, work, random.Random(0), seconds, _KILLS)
-  assert kills > 1
-  _run(data, work, '--resume')
-  _same_end(work, before)
+    data, kind, request, tmp_path):
+  killed = _check_killed(data, request.getfixturevalue(kind), tmp_path, 0, 4,
+                         kind == 'with_people')
+  assert killed > 1
+
+
+@pytest.mark.slow
+def test_sixty_kills(data, undisturbed, with_people, tmp_path):
+  killed, seed = 0, 0
+  while killed < 60:
+    seed += 1
+    people = seed % 2 == 0
+    killed += _check_killed(
+        data, with_people if people else undisturbed, tmp_path, seed, 8, people)
+  print(f'killed {killed} times in {seed} runs')
 
 
 def test_a_finished_one_says_it_again(data, undisturbed):
-  work, table, _ = undisturbed
+  work, done = undisturbed
   before = {p: p.read_bytes() for p in work.rglob('*')
             if p.is_file() and p.suffix in ('.jsonl', '.journal')}
-  assert _run(data, work, '--resume') == table
+  assert _run(data, work, '--resume').stdout == done.stdout
   assert {p: p.read_bytes() for p in before} == before
 
 
 def test_a_signal_to_end_leaves_all_that_was_done(
     data, undisturbed, tmp_path):
-  before, _, seconds = undisturbed
+  before, _ = undisturbed
   work = tmp_path / 'w'
   with subprocess.Popen(_command(data, work), stderr=subprocess.PIPE,
                         text=True) as process:
     metrics = work / workdir.METRICS
-    until = time.monotonic() + 10 * seconds
+    until = time.monotonic() + _SECONDS
     while not metrics.exists() or len(workdir.read_lines(metrics)) < 2:
       assert process.poll() is None and time.monotonic() < until
       time.sleep(0.01)
@@ -149,7 +226,7 @@ def test_a_signal_to_end_leaves_all_that_was_done(
 
 
 def test_what_is_damaged_is_computed_again(data, undisturbed, tmp_path):
-  before, _, _ = undisturbed
+  before, _ = undisturbed
   work = tmp_path / 'w'
   shutil.copytree(before, work)
   states = workdir.state_path(work, 'mmal_plus', 3)
@@ -162,9 +239,6 @@ def test_what_is_damaged_is_computed_again(data, undisturbed, tmp_path):
 
 
 def test_another_config_is_refused_line_by_line(data, undisturbed):
-  work, _, _ = undisturbed
-  done = subprocess.run(
-      _command(data, work, '--resume', '--batch=7'), capture_output=True,
-      text=True, check=False)
-  assert done.returncode == 1
-  assert done.stderr.splitlines()[-1] == '  batch: 8 there, 7 now'
+  work, _ = undisturbed
+  done = _run(data, work, '--resume', '--batch=7', status=1)
+  assert '  batch: 8 there, 7 now' in done.stderr.splitlines()

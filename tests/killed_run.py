@@ -1,0 +1,176 @@
+"""`experiments.run` that dies at a moment of its own choosing, as by SIGKILL.
+
+  python -m tests.killed_run MOMENT SEED FLAGS ...
+
+runs `experiments.run FLAGS ...`, counts moments (writes to the disk, renamings,
+training steps, questions, checkpoints begun), and dies in the given one: before
+or after it, or with a write half done, as SEED has it; below 0 it dies after so
+many milliseconds. Ends with `moments: N` on stderr if it gets there.
+
+People, if any are asked, answer at once: the item of the same number, or of
+some queries nothing for a while.
+"""
+
+import functools
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import sys
+import threading
+import time
+
+from absl import app
+
+from experiments import run
+from mmal_jax import checkpoint
+from mmal_jax.align import registry
+from mmal_jax.align.people import files
+from mmal_jax.train import step
+
+# Flags that name folders to which a run writes.
+_FOLDERS = r'--(workdir|config\.oracle\.folder)='
+
+
+class Moments:
+  """Counts moments, and dies in one of them."""
+
+  def __init__(self, last: int, seed: int):
+    self.count, self._last = 0, last
+    self._rng = random.Random(seed)
+    self._lock = threading.Lock()
+
+  def comes(self) -> bool:
+    """Whether the present one is the last."""
+    with self._lock:
+      self.count += 1
+      return self.count == self._last
+
+  def around(self, function, tear=None):
+    """The function, each call of which is a moment."""
+    @functools.wraps(function)
+    def called(*args, **kwargs):
+      if not self.comes():
+        return function(*args, **kwargs)
+      if tear is not None and self._rng.random() < 0.6:
+        tear(*args, self._rng)
+      elif self._rng.random() < 0.5:
+        function(*args, **kwargs)
+      die()
+
+    return called
+
+  def soon_after(self, function):
+    """The function, each call of which begins work in the background."""
+    @functools.wraps(function)
+    def called(*args, **kwargs):
+      if self.comes():
+        # From the time that a small one takes, all told.
+        threading.Timer(self._rng.uniform(0, 0.15), die).start()
+      return function(*args, **kwargs)
+
+    return called
+
+
+def die() -> None:
+  os.kill(os.getpid(), signal.SIGKILL)
+  time.sleep(60)  # It takes a moment to be heard.
+
+
+class Torn:
+  """What of a file would be on the disk if the power had gone."""
+
+  def __init__(self, folders: list[pathlib.Path]):
+    """What lies in the folders now is taken to be on the disk."""
+    self._synced = {
+        str(path): path.stat().st_size for folder in folders
+        for path in folder.rglob('*') if path.is_file()}
+
+  def fsync(self, function):
+    """`os.fsync`, remembering how much of a file is safe."""
+    def called(descriptor):
+      function(descriptor)
+      path = os.readlink(f'/proc/self/fd/{descriptor}')
+      if os.path.isfile(path):
+        self._synced[path] = os.path.getsize(path)
+
+    return called
+
+  def replace(self, function):
+    """`os.replace`, whose new file is as safe as it was."""
+    def called(source, target):
+      function(source, target)
+      self._synced[str(target)] = self._synced.pop(str(source), 0)
+
+    return called
+
+  def tear(self, descriptor, rng) -> None:
+    """Cuts what was written since anywhere, or leaves NULs in its place."""
+    path = os.readlink(f'/proc/self/fd/{descriptor}')
+    if not os.path.isfile(path):
+      return
+    size = os.path.getsize(path)
+    os.truncate(path, rng.randint(min(self._synced.get(path, 0), size), size))
+    if rng.random() < 0.3:
+      os.truncate(path, size)  # The length is there, the content is not.
+
+
+def answer_all(folder: pathlib.Path, seconds: float) -> None:
+  """Answers what is open, in one new file, in place of waiting."""
+  del seconds
+  answers = folder / 'answers'
+  given = ''.join(path.read_text() for path in sorted(answers.glob('*.jsonl')))
+  lines = []
+  for path in sorted(folder.glob('round_*/queries.jsonl')):
+    for query in map(json.loads, path.read_text().splitlines()):
+      # The lazy one leaves some for later rounds.
+      late = query['item'] % 4 == 0 and not (
+          folder / f'round_{int(path.parent.name[6:]) + 1:03d}').exists()
+      if f'"{query["query"]}"' not in given and not late:
+        lines.append(json.dumps({
+            'query': query['query'], 'answer': query['item'],
+            'annotator': 'ann'}))
+  if lines:
+    draft = answers / '.draft'
+    draft.write_text('\n'.join(lines) + '\n')
+    draft.rename(answers / f'{len(list(answers.iterdir())):04d}.jsonl')
+
+
+def patch(moments: Moments, folders: list[pathlib.Path]) -> None:
+  """Makes moments of all that is to be survived."""
+  torn = Torn(folders)
+  os.fsync = moments.around(torn.fsync(os.fsync), torn.tear)
+  os.replace = moments.around(torn.replace(os.replace))
+  os.rename = moments.around(os.rename)
+  step.train_step = moments.around(step.train_step)
+  checkpoint.save_async = moments.soon_after(checkpoint.save_async)
+  registry.ORACLES['exact'] = _asked(registry.ORACLES['exact'], moments)
+  registry.ORACLES['files'] = lambda tuples, modalities, shown, **config: (
+      files.files(shown=shown(), **config, sleep=moments.around(
+          functools.partial(answer_all, pathlib.Path(config['folder'])))))
+
+
+def _asked(make, moments):
+  return lambda *args, **kwargs: moments.around(make(*args, **kwargs))
+
+
+def main() -> None:
+  moment, seed = map(int, sys.argv[1:3])
+  moments = Moments(moment, seed)
+  if moment < 0:
+    timer = threading.Timer(-moment / 1000, die)
+    timer.daemon = True
+    timer.start()
+  patch(moments, [pathlib.Path(os.path.abspath(flag.partition('=')[2]))
+                  for flag in sys.argv[3:] if re.match(_FOLDERS, flag)])
+  argv = [sys.argv[0], *sys.argv[3:]]
+  try:
+    app.run(run.main, argv=argv, flags_parser=run.parse_flags)
+  finally:
+    print(f'moments: {moments.count}', file=sys.stderr)
+
+
+if __name__ == '__main__':
+  main()
