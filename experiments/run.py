@@ -40,6 +40,7 @@ from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import registry as oracles_lib
+from mmal_jax.data import encode
 from mmal_jax.evaluate import curves as curves_lib
 from mmal_jax.evaluate import evaluate
 
@@ -173,8 +174,16 @@ def _run(
     experiment = build_lib.build(config, cache_dir)
   # Not before: what was refused up to here has cost no earlier result.
   folder = pathlib.Path(workdir)
-  if not taken_up:
+  items = {
+      f'{part} {modality}': encode.digest(items)
+      for part, pairs in (('pool', experiment.data.pool),
+                          ('test', experiment.data.test))
+      for modality, items in pairs.items.items()}
+  if taken_up:
+    workdir_lib.check_items(folder, items)
+  else:
     workdir_lib.claim(folder)
+    workdir_lib.write(folder / workdir_lib.ITEMS, items)
   if experiment.data.tokenizer is not None:
     save = experiment.data.tokenizer.save
     save(folder / workdir_lib.PRETRAINED if experiment.pretrained
@@ -188,9 +197,13 @@ def _run(
                  disable=quiet) as bar:
     for seed in config.seeds:
       for strategy, of_seeds in curves.items():
-        of_seeds.append(
-            one_run.run_one(
-                experiment, strategy, seed, folder, bar, counter, notice, x))
+        try:
+          of_seeds.append(
+              one_run.run_one(
+                  experiment, strategy, seed, folder, bar, counter, notice, x))
+        except OSError as e:  # A full disk, for one.
+          raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
+                        'it was.') from e
   # Not all need have as many answers: costs differ, open ones come late.
   points = [of_run for of_seeds in curves.values() for of_run, _ in of_seeds]
   grid = records.common_points(points)

@@ -14,6 +14,7 @@ from mmal_jax import durable
 
 # All that an experiment writes, and so all that `--overwrite` may remove.
 CONFIG = 'config.json'
+ITEMS = 'items.json'
 TOKENIZER = 'tokenizer.json'
 PRETRAINED = 'pretrained'
 METRICS = 'metrics.jsonl'
@@ -23,8 +24,8 @@ CURVES = 'curves.png'
 JOURNALS = 'journals'
 STATES = 'states'
 MODELS = 'models'
-_OURS = (CONFIG, TOKENIZER, PRETRAINED, METRICS, QUERIES, SUMMARY, CURVES,
-         JOURNALS, STATES, MODELS, owner.NAME)
+_OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, SUMMARY,
+         CURVES, JOURNALS, STATES, MODELS, owner.NAME)
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 
 
@@ -79,6 +80,26 @@ def take_up(path: str | os.PathLike[str], config: dict[str, Any]) -> bool:
         f'workdir={str(path.parent)!r} holds another experiment; choose another'
         ' folder, give --overwrite to replace it, or undo:', *different]))
   return True
+
+
+def check_items(folder: pathlib.Path, items: dict[str, str]) -> None:
+  """Refuses to go on with other items, whose numbers would mean other things.
+
+  Args:
+    folder: of an experiment that was begun.
+    items: digests of the present ones, by what they are.
+
+  Raises:
+    ValueError: naming those that differ.
+  """
+  there = json.loads((folder / ITEMS).read_text('utf-8'))
+  other = [name for name in {**there, **items}
+           if there.get(name) != items.get(name)]
+  if other:
+    raise ValueError(
+        f'the {" and the ".join(other)} items are not those with which the '
+        f'experiment in {str(folder)!r} was begun, or in another order: it '
+        'cannot go on with them.')
 
 
 def claim(path: str | os.PathLike[str]) -> pathlib.Path:

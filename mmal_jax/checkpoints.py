@@ -1,6 +1,8 @@
 """The newest good checkpoints of a run."""
 
+from collections.abc import Iterator
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -44,7 +46,7 @@ class Checkpoints:
       raise ValueError(f'keep={keep!r} must be at least 1.')
     self._folder, self._keep = epath.Path(folder), keep
     self._worker = concurrent.futures.ThreadPoolExecutor(1, 'checkpoints')
-    self._pending: concurrent.futures.Future[None] | None = None
+    self._pending: tuple[int, concurrent.futures.Future[None]] | None = None
 
   def save(self, step: int, tree: Tree) -> None:
     """Begins to write a checkpoint, once the one before is written.
@@ -64,8 +66,9 @@ class Checkpoints:
       self._folder.mkdir(parents=True, exist_ok=True)
       if path.exists():  # begun by a program that died
         path.rmtree()
-    finish = checkpoint.save_async(path, tree)
-    self._pending = self._worker.submit(self._finish, step, finish)
+    with _telling(step, self._folder):
+      finish = checkpoint.save_async(path, tree)
+    self._pending = step, self._worker.submit(self._finish, step, finish)
 
   def wait(self) -> None:
     """Waits until what was begun is written and sealed.
@@ -75,7 +78,9 @@ class Checkpoints:
     """
     pending, self._pending = self._pending, None
     if pending is not None:
-      pending.result()
+      step, done = pending
+      with _telling(step, self._folder):
+        done.result()
 
   def newest(self, like: Tree) -> tuple[int, Tree] | None:
     """The newest good checkpoint; damaged ones are put aside, with a warning.
@@ -146,6 +151,16 @@ class Checkpoints:
     logging.warning(
         'The checkpoint of step %d in %s is damaged: %s. It is put aside, as '
         '%s.', step, self._folder, wrong, aside.name)
+
+
+@contextlib.contextmanager
+def _telling(step: int, folder: epath.Path) -> Iterator[None]:
+  """Makes one kind of error of the many in which Orbax tells of a disk."""
+  try:
+    yield
+  except Exception as e:
+    raise OSError(f'the checkpoint of step {step} in {str(folder)!r} cannot be '
+                  f'written: {e}') from e
 
 
 def _text(digests: dict[str, str]) -> str:

@@ -1,5 +1,10 @@
-"""Writing files so that a crash leaves them whole."""
+"""Writing files so that a crash leaves them whole.
 
+Errors name the file, which those of a full disk do not by themselves.
+"""
+
+from collections.abc import Iterator
+import contextlib
 import json
 import os
 import pathlib
@@ -8,11 +13,12 @@ import pathlib
 def write(path: pathlib.Path, content: str | bytes) -> None:
   """Puts a file there, whole or not at all, in place of any before it."""
   draft = path.with_name(f'.{path.name}.draft')
-  with draft.open('wb') as file:
-    file.write(content if isinstance(content, bytes) else content.encode())
-    _sync(file)
-  os.replace(draft, path)
-  sync_folder(path.parent)
+  with naming(path):
+    with draft.open('wb') as file:
+      file.write(content if isinstance(content, bytes) else content.encode())
+      _sync(file)
+    os.replace(draft, path)
+    sync_folder(path.parent)
 
 
 def append(path: pathlib.Path, text: str) -> None:
@@ -24,14 +30,15 @@ def append(path: pathlib.Path, text: str) -> None:
     path: of the file; it need not exist.
     text: lines, the last one with its newline, too.
   """
-  with path.open('a+b') as file:
-    content = whole_lines(path)
-    file.truncate(len(content))
-    if content and not content.endswith(b'\n'):
-      file.write(b'\n')
-    file.write(text.encode())
-    _sync(file)
-  sync_folder(path.parent)
+  with naming(path):
+    with path.open('a+b') as file:
+      content = whole_lines(path)
+      file.truncate(len(content))
+      if content and not content.endswith(b'\n'):
+        file.write(b'\n')
+      file.write(text.encode())
+      _sync(file)
+    sync_folder(path.parent)
 
 
 def whole_lines(path: pathlib.Path) -> bytes:
@@ -50,6 +57,17 @@ def whole_lines(path: pathlib.Path) -> bytes:
   except ValueError:
     return content[:end]
   return content
+
+
+@contextlib.contextmanager
+def naming(path: pathlib.Path) -> Iterator[None]:
+  """Gives an OSError that names no file the name of one."""
+  try:
+    yield
+  except OSError as e:
+    if e.filename is None:
+      e.filename = str(path)
+    raise
 
 
 def _sync(file) -> None:

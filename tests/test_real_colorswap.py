@@ -112,7 +112,7 @@ def test_images_that_stay_encoded(tmp_path, write):
       data, preprocess=preprocess.Preprocess(2, 2)).pool.items['image']
   assert encoded.values.shape == (10, 2, 2, 3)
   assert encoded.ids.tolist() == list(range(10))
-  assert len(set(image_files.digests(images))) == 10
+  assert len(set(images.digests)) == 10
 
 
 def test_one_parquet_file_beside_the_readme(tmp_path):

@@ -111,11 +111,12 @@ class Journal:
     if self._broken is not None:
       raise OSError(f'{self._path} takes no more answers: {self._broken}.')
     try:
-      with open(self._path, 'ab') as file:
-        file.write(_line(len(self._records), record))
-        file.flush()
-        os.fsync(file.fileno())
-      durable.sync_folder(self._path.parent)
+      with durable.naming(self._path):
+        with open(self._path, 'ab') as file:
+          file.write(_line(len(self._records), record))
+          file.flush()
+          os.fsync(file.fileno())
+        durable.sync_folder(self._path.parent)
     except OSError as e:
       # After a failed fsync nobody knows what is on the disk.
       self._broken = e

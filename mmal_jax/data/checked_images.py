@@ -151,7 +151,7 @@ def gather(
 def digests_as_held(images: schema.Images) -> list[bytes]:
   """SHA-256 of each image of a dataset: of its file, or else of its pixels."""
   if isinstance(images, image_files.ImageFiles):
-    return image_files.digests(images)
+    return images.digests
   return [hashlib.sha256(np.ascontiguousarray(image)).digest()
           for image in images]
 

@@ -114,7 +114,7 @@ def digest(items: Items) -> str:
     found.update(np.ascontiguousarray(values).data)
   else:
     found = hashlib.sha256(repr(values.preprocess).encode())
-    for one in image_files.digests(values):
+    for one in values.digests:
       found.update(one)
   found.update(np.ascontiguousarray(items.ids).data)
   return found.hexdigest()

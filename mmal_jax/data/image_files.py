@@ -4,15 +4,21 @@ import collections
 from collections.abc import Iterable, Iterator, Sequence
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import os
 import pathlib
+import time
 from typing import NamedTuple, Protocol
 
+from absl import logging
 import numpy as np
 
 from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
+
+# Seconds after which an image that could not be read is tried again.
+_PAUSES = (0.1, 1.0)
 
 
 class Source(Protocol):
@@ -99,6 +105,16 @@ class ImageFiles:
   def __len__(self) -> int:
     return self.shape[0]
 
+  @functools.cached_property
+  def digests(self) -> list[bytes]:
+    """SHA-256 of every file's bytes, as they are when first asked for.
+
+    Raises:
+      ValueError: if a file cannot be read, with its path.
+    """
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+      return list(pool.map(digest, self.paths))
+
   def select(self, rows: np.ndarray) -> 'ImageFiles':
     """The files at `rows`, in that order, still unread.
 
@@ -122,7 +138,8 @@ class ImageFiles:
 
     Raises:
       IndexError: if a row is out of range.
-      ValueError: if a file is damaged or gone, with its path.
+      ValueError: if a file is damaged or gone, with its path, still after
+        two more tries: disks elsewhere are away for a moment now and then.
     """
     with contextlib.closing(self.stream([rows])) as batches:
       return next(batches)
@@ -176,10 +193,16 @@ class ImageFiles:
 
   def _decode(self, row: int, out: np.ndarray) -> None:
     path = self.paths[row]
-    try:
-      out[0] = self.preprocess.apply(images_lib.open_rgb(content(path)))
-    except ValueError as e:
-      raise ValueError(f'image {str(path)!r} {e}') from e
+    for pause in (*_PAUSES, None):
+      try:
+        out[0] = self.preprocess.apply(images_lib.open_rgb(content(path)))
+        return
+      except ValueError as e:
+        if pause is None:
+          raise ValueError(f'image {str(path)!r} {e}') from e
+        logging.warning('image %r %s; tried again in %g s.', str(path), e,
+                        pause)
+      time.sleep(pause)
 
 
 def content(source: Source) -> bytes | pathlib.Path:
@@ -215,17 +238,7 @@ def item_ids(files: ImageFiles) -> np.ndarray:
   """
   seen: dict[bytes, int] = {}
   return np.array(
-      [seen.setdefault(d, len(seen)) for d in digests(files)], np.int32)
-
-
-def digests(files: ImageFiles) -> list[bytes]:
-  """SHA-256 of every file's bytes.
-
-  Raises:
-    ValueError: if a file cannot be read, with its path.
-  """
-  with concurrent.futures.ThreadPoolExecutor() as pool:
-    return list(pool.map(digest, files.paths))
+      [seen.setdefault(d, len(seen)) for d in files.digests], np.int32)
 
 
 def digest(source: Source) -> bytes:

@@ -69,7 +69,7 @@ def digest(items: Shown) -> str:
       total.update(np.ascontiguousarray(row).data)
   elif isinstance(items, image_files.ImageFiles):
     total.update(b'files')
-    for one in image_files.digests(items):
+    for one in items.digests:
       total.update(one)
   else:
     total.update(b'texts')
