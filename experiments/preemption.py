@@ -4,6 +4,8 @@ from collections.abc import Iterator
 import contextlib
 import signal
 
+from mmal_jax import processes
+
 # Exit status of a program that was told to end, and can be taken up again:
 # that of a temporary failure (EX_TEMPFAIL of sysexits.h).
 PREEMPTED = 75
@@ -24,29 +26,34 @@ class Notice:
     self.given = False
 
   def heed(self) -> None:
-    """Ends if it was told to.
+    """Ends if it was told to, or another of several processes was.
 
     Raises:
       Preempted: then.
     """
-    if self.given:
+    if processes.any_of(self.given):
       raise Preempted
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[Notice]:
+def heard(at_once: bool = True) -> Iterator[Notice]:
   """While it lasts, SIGTERM raises `Preempted` in the main thread, once.
 
   A second one does not cut short what the first has begun. Where it falls into
   what lets no exception through (a callback of the garbage collector's), only
   the notice tells of it: to be heeded now and then.
+
+  Args:
+    at_once: False: it raises nothing, and only the notice tells of it. Of
+      several processes none may leave the others in the midst of a round.
   """
   notice = Notice()
 
   def end(*_):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     notice.given = True
-    raise Preempted
+    if at_once:
+      raise Preempted
 
   before = signal.signal(signal.SIGTERM, end)
   try:
