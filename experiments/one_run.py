@@ -102,7 +102,8 @@ def run_one(
   compiled, started = counter.count, time.perf_counter()
   try:
     for state in build_lib.rounds(
-        experiment, strategy, pools, shared.shared(journal), state, report):
+        experiment, strategy, pools, shared.shared(journal, notice.heed),
+        state, report):
       t = int(state.round)
       scores = {name: float(state.scores[name][t]) for name in metrics}
       record = run | {

@@ -5,14 +5,17 @@ the same order. Where there is one process only, nothing is sent.
 """
 
 from collections.abc import Callable
+import concurrent.futures
 import pickle
 from typing import TypeVar
 
+from absl import logging
 import jax
 from jax.experimental import multihost_utils
 import numpy as np
 
 T = TypeVar('T')
+_PULSE_SECONDS = 5
 
 
 def several() -> bool:
@@ -25,13 +28,19 @@ def is_first() -> bool:
   return jax.process_index() == 0
 
 
-def from_first(work: Callable[[], T]) -> T:
+def from_first(
+    work: Callable[[], T], meanwhile: Callable[[], None] | None = None
+) -> T:
   """What the first process makes of a piece of work; the others wait for it.
 
+  It may take as long as it takes: people may be asked.
+
   Args:
-    work: called by the first process alone, so that it must not compute on
-      what lies on devices of the others. What it returns or raises must be
-      fit for `pickle`.
+    work: called by the first process alone, in a thread of its own, so that it
+      must not compute on what lies on devices of the others. What it returns
+      or raises must be fit for `pickle`.
+    meanwhile: called by all every few seconds; what it raises, which must be
+      the same in all, ends the waiting.
 
   Returns:
     What it returns, in all processes.
@@ -41,15 +50,16 @@ def from_first(work: Callable[[], T]) -> T:
   """
   if not several():
     return work()
-  said = b''
+  doing = None
   if is_first():
-    try:
-      said = pickle.dumps((work(), None))
-    except Exception as e:  # pylint: disable=broad-exception-caught
-      # Else the others would wait for ever.
-      _broadcast(pickle.dumps((None, e)))
-      raise
-  value, error = pickle.loads(_broadcast(said))
+    thread = concurrent.futures.ThreadPoolExecutor(1, 'first')
+    doing = thread.submit(_result, work)
+    thread.shutdown(wait=False)
+  # Nobody is silent for long: collectives may wait for minutes, not for days.
+  while not (said := _broadcast(_so_far(doing))):
+    if meanwhile is not None:
+      meanwhile()
+  value, error = pickle.loads(said)
   if error is not None:
     raise error
   return value
@@ -92,6 +102,22 @@ def whole(x: jax.Array) -> np.ndarray:
   return multihost_utils.process_allgather(x, tiled=True)
 
 
+def _result(work) -> bytes:
+  try:
+    return pickle.dumps((work(), None))
+  except Exception as e:  # pylint: disable=broad-exception-caught
+    logging.debug('Stack of the error:', exc_info=True)
+    return pickle.dumps((None, e))
+
+
+def _so_far(doing) -> bytes:
+  """What has come of the first process's work; nothing yet, or elsewhere."""
+  try:
+    return b'' if doing is None else doing.result(_PULSE_SECONDS)
+  except concurrent.futures.TimeoutError:
+    return b''
+
+
 def _all_say(said) -> np.ndarray:
   if not several():
     return np.array([said])
@@ -101,6 +127,8 @@ def _all_say(said) -> np.ndarray:
 def _broadcast(content: bytes) -> bytes:
   """The first process's bytes."""
   size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
+  if not size:
+    return b''
   # Few sizes: each is a program of its own.
   room = max(1024, 1 << (size - 1).bit_length())
   padded = np.zeros(room, np.uint8)
