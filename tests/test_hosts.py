@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -100,8 +101,8 @@ def _queries(work):
 def _until_asked(started, work, rounds):
   until = time.monotonic() + _SECONDS
   while len(_queries(work)) < rounds:
-    assert all(process.poll() is None for process in started), (
-        _said(work, 0), _said(work, 1))
+    assert all(process.poll() is None for process in started), [
+        _said(work, i) for i in range(len(started))]
     assert time.monotonic() < until
     time.sleep(0.01)
 
@@ -208,3 +209,41 @@ def test_stopped_then_killed_it_ends_as_if_undisturbed(
   # On half of the devices, in one process.
   _run(data, tmp_path / 'four', 1, 4, '--resume')
   _close_end(tmp_path / 'four', undisturbed)
+
+
+def test_a_refusal_ends_both(data, undisturbed):
+  for flags, said in (
+      ((), 'is not empty: give --resume'),
+      (('--resume', '--batch=5'), '  batch: 4 there, 5 now')):
+    with _started(data, undisturbed, 2, 4, *flags) as started:
+      assert _ended(started, undisturbed) == [1, 1]
+    for i in range(2):
+      assert said in _said(undisturbed, i), _said(undisturbed, i)
+
+
+@pytest.mark.slow
+def test_killed_anywhere_it_ends_as_if_undisturbed(
+    data, undisturbed, tmp_path):
+  rng = random.Random(0)
+  for trial in range(4):
+    work = tmp_path / f'work{trial}'
+    for rounds in range(_ROUNDS):
+      # Either of them, at any moment of a round.
+      seconds = _kill_one(
+          data, work, rng.randrange(2), rounds, rng.uniform(0, 0.5))
+      assert seconds < 3 * _HEARTBEAT
+    _run(data, work, 2, 4, '--resume')
+    _same_end(work, undisturbed)
+
+
+@pytest.mark.slow
+def test_on_other_devices_it_picks_the_same(data, undisturbed, tmp_path):
+  work = tmp_path / 'work'
+  for rounds, processes, devices in ((1, 1, 8), (2, 2, 4), (3, 2, 2)):
+    with _started(
+        data, work, processes, devices, '--resume') as started:
+      _until_asked(started, work, rounds)
+      started[-1].terminate()
+      assert set(_ended(started, work)) == {preemption.PREEMPTED}
+  _run(data, work, 1, 4, '--resume')
+  _close_end(work, undisturbed)
