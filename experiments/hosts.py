@@ -30,6 +30,8 @@ _PROCESS_ID = flags.DEFINE_integer(
 _HEARTBEAT = flags.DEFINE_integer(
     'heartbeat_seconds', 30, 'One of several processes that has not been heard '
     'of for so long is taken to be gone, and the others end.', lower_bound=1)
+FLAGS = tuple(flag.name for flag in (
+    _MULTIHOST, _COORDINATOR, _NUM_PROCESSES, _PROCESS_ID, _HEARTBEAT))
 # So long whoever ends waits for the others to do so, too. What JAX allows must
 # be more: it aborts the program after that.
 _FAREWELL_SECONDS, _SHUTDOWN_SECONDS = 10, 60
