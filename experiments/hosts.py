@@ -46,14 +46,21 @@ def joined() -> Iterator[None]:
   """Joins the other processes, if flags tell of any; before all else of JAX.
 
   The program ends with the block then, whatever the others do: left to itself,
-  JAX would wait for them, and abort.
+  JAX would wait for them, and abort. A single process ends at once only where
+  it was told to end.
   """
   try:
     several = _initialize()
   except (ValueError, RuntimeError) as e:
     sys.exit(f'error: {e}')
   if not several:
-    yield
+    try:
+      yield
+    except SystemExit as e:
+      if e.code == preemption.PREEMPTED:
+        # Threads of what was left half begun would keep it from ending.
+        _end(e.code)
+      raise
     return
   status = 0
   try:

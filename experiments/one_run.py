@@ -63,8 +63,8 @@ def run_one(
   metrics = evaluate.metric_names(experiment.data.test)
   headline = evaluate.headline(metrics)
   run = {'strategy': strategy, 'seed': seed}
-  kept = checkpoints.Checkpoints(
-      workdir_lib.state_path(folder, strategy, seed))
+  kept = checkpoints.Checkpoints(workdir_lib.state_path(
+      folder, strategy, seed, config.get('states')))
   state = build_lib.initial_state(experiment, pools.sizes, seed)
   found = kept.newest(state)
   if found is not None:
@@ -118,7 +118,9 @@ def run_one(
       record |= {'seconds': time.perf_counter() - started,
                  'compilations': counter.count - compiled}
       processes.from_first(lambda: write(t, record))
-      kept.save(t, state)
+      # Orbax's threads would wait for ever for what was not begun.
+      with notice.later():
+        kept.save(t, state)
       begin(t)
       bar.set_postfix_str(
           f'{strategy}, seed {seed}, round {t}, {state.annotations} '

@@ -20,10 +20,23 @@ class Notice:
 
   Attributes:
     given: whether it was.
+    at_once: whether the signal raises; otherwise it waits to be heeded.
   """
 
-  def __init__(self):
-    self.given = False
+  def __init__(self, at_once: bool = True):
+    self.given, self.at_once = False, at_once
+
+  @contextlib.contextmanager
+  def later(self) -> Iterator[None]:
+    """While it lasts, the signal raises nothing, and is to be heeded then.
+
+    For what must not be left half begun.
+    """
+    before, self.at_once = self.at_once, False
+    try:
+      yield
+    finally:
+      self.at_once = before
 
   def heed(self) -> None:
     """Ends if it was told to, or another of several processes was.
@@ -47,12 +60,12 @@ def heard(at_once: bool = True) -> Iterator[Notice]:
     at_once: False: it raises nothing, and only the notice tells of it. Of
       several processes none may leave the others in the midst of a round.
   """
-  notice = Notice()
+  notice = Notice(at_once)
 
   def end(*_):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     notice.given = True
-    if at_once:
+    if notice.at_once:
       raise Preempted
 
   before = signal.signal(signal.SIGTERM, end)

@@ -78,6 +78,9 @@ _OVERWRITE = flags.DEFINE_bool(
 _RESUME = flags.DEFINE_bool(
     'resume', False, 'Take up the experiment in --workdir where it was stopped,'
     ' or begin it there.')
+_STATES = flags.DEFINE_string(
+    'states', None, 'Folder for the states from which --resume goes on, if not '
+    'within --workdir: any that etils.epath takes, as gs://BUCKET/NAME.')
 flags.adopt_module_key_flags(checkpoints)  # --help tells of them, too.
 flags.adopt_module_key_flags(folders)
 flags.adopt_module_key_flags(hosts)
@@ -96,6 +99,9 @@ def configure() -> Any:
     if config.get('init') is not None and os.path.exists(config.init):
       # So that `experiments.export` finds it from any folder.
       config.init = os.path.abspath(config.init)
+    if _STATES.value is not None:
+      config.states = (_STATES.value if '://' in _STATES.value
+                       else os.path.abspath(_STATES.value))
     if checkpoints.MODEL.value is not None:
       config.model.name = checkpoints.MODEL.value
     if _STRATEGIES.value is not None:
@@ -166,13 +172,14 @@ def run(
       held.enter_context(owner.sole(workdir))
 
     processes.from_first(take)
-    return _run(config, workdir, cache_dir, resume, experiment,
+    return _run(config, workdir, cache_dir, overwrite, resume, experiment,
                 quiet or not processes.is_first(),
                 notice or preemption.Notice())
 
 
 def _run(
-    config, workdir, cache_dir, resume, experiment, quiet, notice) -> str:
+    config, workdir, cache_dir, overwrite, resume, experiment, quiet, notice
+) -> str:
   """As `run`, in a folder that is ours."""
   started = time.perf_counter()
   taken_up = processes.from_first(
@@ -184,7 +191,8 @@ def _run(
     experiment = build_lib.build(config, cache_dir)
   folder = pathlib.Path(workdir)
   # Not before: what was refused up to here has cost no earlier result.
-  processes.from_first(lambda: _begin(experiment, folder, taken_up))
+  processes.from_first(
+      lambda: _begin(experiment, config, folder, taken_up, overwrite))
   curves = {strategy: [] for strategy in config.strategies}
   x = records.axis([config])
   total = len(config.seeds) * len(curves) * config.rounds
@@ -199,16 +207,19 @@ def _run(
       lambda: _closing(experiment, folder, curves, x, started))
 
 
-def _begin(experiment, folder, taken_up) -> None:
+def _begin(experiment, config, folder, taken_up, overwrite) -> None:
   """Writes what does not change."""
   if not taken_up:
+    states = config.get('states')
+    if states is not None:
+      workdir_lib.claim_states(states, overwrite)
     workdir_lib.claim(folder)
   if experiment.data.tokenizer is not None:
     save = experiment.data.tokenizer.save
     save(folder / workdir_lib.PRETRAINED if experiment.pretrained
          else str(folder / workdir_lib.TOKENIZER))
   # The last: with it, the experiment is begun.
-  workdir_lib.write(folder / workdir_lib.CONFIG, experiment.config.to_dict())
+  workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
 
 
 def _closing(experiment, folder, curves, x, started) -> str:

@@ -55,7 +55,8 @@ flags.adopt_module_key_flags(report)
 _DRAFT = '.draft'  # of the plan, by any shard
 _FAILED = 'failed.jsonl'
 _LOCKS = 'locks'  # A file a cell, locked by who runs it.
-_NOT_OURS = ('overwrite', 'resume', 'workdirs', 'out', *hosts.FLAGS)
+_NOT_OURS = ('overwrite', 'resume', 'workdirs', 'out', 'states',
+             *hosts.FLAGS)
 # What a warm start is made of.
 _PREPARED = ('dataset', 'text', 'model', 'warm_start', 'mesh', 'init')
 

@@ -211,6 +211,25 @@ def test_stopped_then_killed_it_ends_as_if_undisturbed(
   _close_end(tmp_path / 'four', undisturbed)
 
 
+def test_states_may_lie_elsewhere(data, undisturbed, tmp_path):
+  work, states = tmp_path / 'work', tmp_path / 'states'
+  flag = f'--states={states}'
+  with _started(data, work, 1, 4, flag) as started:
+    _until_asked(started, work, 1)
+    started[0].terminate()
+    assert _ended(started, work) == [preemption.PREEMPTED]
+  assert not (work / workdir.STATES).exists()
+  for name, flags, said in (
+      (work, ['--resume'], 'states: '), (tmp_path / 'w', [flag], 'not empty')):
+    with _started(data, name, 1, 4, *flags) as started:
+      assert _ended(started, name) == [1]
+    assert said in _said(name, 0)
+  _run(data, work, 1, 4, flag, '--resume')
+  _same_picks(work, undisturbed)
+  kept = checkpoints.Checkpoints(states / f'{_STRATEGY}-seed{_SEED}')
+  assert kept.steps()[-1] == _ROUNDS
+
+
 def test_a_refusal_ends_both(data, undisturbed):
   for flags, said in (
       ((), 'is not empty: give --resume'),
@@ -227,7 +246,7 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(
   rng = random.Random(0)
   for trial in range(4):
     work = tmp_path / f'work{trial}'
-    for rounds in range(_ROUNDS):
+    for rounds in range(1, _ROUNDS):
       # Either of them, at any moment of a round.
       seconds = _kill_one(
           data, work, rng.randrange(2), rounds, rng.uniform(0, 0.5))
