@@ -65,16 +65,17 @@ def joined() -> Iterator[None]:
   status = 0
   try:
     yield
-  except SystemExit as e:
-    status = _status(e.code)
-  except jax.errors.JaxRuntimeError as e:
-    if not any(word in str(e) for word in _OF_OTHERS):
+  except (SystemExit, jax.errors.JaxRuntimeError) as e:
+    # Orbax's are errors of a file for `program.call`.
+    if any(word in str(e) for word in _OF_OTHERS):
+      cause = str(e).removeprefix('error: ').splitlines()[0]
+      print('error: another process has gone, or cannot be reached. Start all '
+            f'of them again: --resume goes on. ({cause})', file=sys.stderr)
+      _end(preemption.PREEMPTED)
+    if not isinstance(e, SystemExit):
       traceback.print_exc()
       _end(1)
-    print('error: another process has gone, or cannot be reached: '
-          f'{str(e).splitlines()[0]}\nStart all of them again: --resume goes '
-          'on.', file=sys.stderr)
-    _end(preemption.PREEMPTED)
+    status = _status(e.code)
   except BaseException:  # pylint: disable=broad-exception-caught
     traceback.print_exc()
     status = 1
