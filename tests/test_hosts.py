@@ -100,7 +100,8 @@ def _queries(work):
 
 def _until_asked(started, work, rounds):
   until = time.monotonic() + _SECONDS
-  while len(_queries(work)) < rounds:
+  # Not before they have met: who waits for one that never comes waits long.
+  while 'Preparing' not in _said(work, 0) or len(_queries(work)) < rounds:
     assert all(process.poll() is None for process in started), [
         _said(work, i) for i in range(len(started))]
     assert time.monotonic() < until
@@ -177,10 +178,13 @@ def _kill_one(data, work, victim, rounds, delay=0.0):
     seconds = time.monotonic() - killed
   said, status = _said(work, 1 - victim), statuses[1 - victim]
   assert statuses[victim] == -signal.SIGKILL
-  # JAX's own client may be quicker to abort the program, and says so itself.
-  assert (status, 'another process has gone' in said) == (
-      preemption.PREEMPTED, True) or (
-          status, 'another task died' in said) == (-signal.SIGABRT, True), said
+  # JAX's own client may be quicker to abort the program, and says so itself;
+  # what prints Python's stack then may fail in its turn.
+  expected = ('another process has gone' if status == preemption.PREEMPTED
+              else 'another task died')
+  assert expected in said, said
+  assert status in (
+      preemption.PREEMPTED, -signal.SIGABRT, -signal.SIGSEGV), said
   return seconds
 
 
@@ -246,10 +250,11 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(
   rng = random.Random(0)
   for trial in range(4):
     work = tmp_path / f'work{trial}'
-    for rounds in range(1, _ROUNDS):
+    for rounds in range(_ROUNDS):
       # Either of them, at any moment of a round.
       seconds = _kill_one(
           data, work, rng.randrange(2), rounds, rng.uniform(0, 0.5))
+      print('ended after', seconds)
       assert seconds < 3 * _HEARTBEAT
     _run(data, work, 2, 4, '--resume')
     _same_end(work, undisturbed)
