@@ -16,6 +16,7 @@ from experiments import datasets
 from experiments import pretrained as pretrained_lib
 from mmal_jax import embed
 from mmal_jax import loop
+from mmal_jax import processes
 from mmal_jax import sharding
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import metric as metric_lib
@@ -92,15 +93,16 @@ def build(
   if before is not None and _agree(config, before.config, _BUILT_OF):
     check_pools(config, before.data)
     return before._replace(config=config)
-  mesh = sharding.make_mesh(
-      **{'data': 1, 'fsdp': 1} | dict(config.get('mesh') or {}))
-  pretrained = None if config.get('init') is None else pretrained_lib.load(
-      config)
+  mesh = make_mesh(config)
+  pretrained = None if config.get('init') is None else (
+      processes.first_before_others(lambda: pretrained_lib.load(config)))
   load_seen = functools.partial(datasets.load_seen, config, cache_dir)
   if before is not None and _agree(config, before.config, _DATA_OF):
     data = before.data
   else:
-    data = datasets.load(config, cache_dir, pretrained)
+    # The first process renders what is in no cache yet.
+    data = processes.first_before_others(
+        lambda: datasets.load(config, cache_dir, pretrained))
   check_pools(config, data)
   warm_config = dict(config.get('warm_start') or {})
   seed = warm_config.pop('seed', 0)
@@ -127,6 +129,23 @@ def build(
       graphdef, params, data.pretrain, seed, **warm_config, mesh=mesh,
       cache_dir=f'{cache_dir}/warm_starts')
   return Experiment(config, data, learner, warm, load_seen)
+
+
+def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh | None:
+  """The mesh of `config.mesh`; without one all devices of several processes.
+
+  Raises:
+    ValueError: as `sharding.make_mesh`, and if one of several processes would
+      have no part in it.
+  """
+  default = {'data': -1 if processes.several() else 1, 'fsdp': 1}
+  mesh = sharding.make_mesh(**default | dict(config.get('mesh') or {}))
+  size = 1 if mesh is None else mesh.size
+  if processes.several() and size < jax.device_count():
+    raise ValueError(
+        f'mesh: {size} devices are wanted; of {jax.process_count()} processes '
+        f'all {jax.device_count()} are needed: give --config.mesh.data=-1.')
+  return mesh
 
 
 def check_pools(

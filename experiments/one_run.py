@@ -4,17 +4,21 @@ import pathlib
 import time
 from typing import Any
 
+import jax
 import numpy as np
 import tqdm
 
+from experiments import annotators
 from experiments import build as build_lib
 from experiments import compilations
 from experiments import preemption
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import checkpoints
+from mmal_jax import processes
 from mmal_jax import state as state_lib
 from mmal_jax.align import journal as journal_lib
+from mmal_jax.align import shared
 from mmal_jax.evaluate import evaluate
 from mmal_jax.train import average
 
@@ -35,6 +39,8 @@ def run_one(
   their files before its state is a checkpoint: so what is computed again after
   a crash is told the same, and records what is not there yet.
 
+  Of several processes all call it; the first keeps journal and records.
+
   Args:
     experiment: from `build.build`.
     strategy: its name.
@@ -51,34 +57,54 @@ def run_one(
   Raises:
     preemption.Preempted: if the program was told to end.
   """
-  pools, _, oracle = build_lib.annotators_of(experiment, seed)
+  config = experiment.config
+  pools, hidden = annotators.hide(config, experiment.data.pool, seed)
   # In their order: what comes from a checkpoint is in another.
   metrics = evaluate.metric_names(experiment.data.test)
   headline = evaluate.headline(metrics)
   run = {'strategy': strategy, 'seed': seed}
-  kept = checkpoints.Checkpoints(
-      workdir_lib.state_path(folder, strategy, seed))
+  kept = checkpoints.Checkpoints(workdir_lib.state_path(
+      folder, strategy, seed, config.get('states')))
   state = build_lib.initial_state(experiment, pools.sizes, seed)
   with preemption.held():
     found = kept.newest(state)
   if found is not None:
     _, state = found
   bar.update(int(state.round))
-  points = [line[x] for line in workdir_lib.keep_until(
-      folder, run, -1 if found is None else int(state.round))]
-  path = workdir_lib.journal_path(folder, strategy, seed)
-  path.parent.mkdir(exist_ok=True)
-  journal = journal_lib.Journal(path, oracle, tuple(pools.sizes))
-  journal.begin(int(state.round))
+  last = -1 if found is None else int(state.round)
+  points = processes.from_first(lambda: [
+      line[x] for line in workdir_lib.keep_until(folder, run, last)])
+
+  def open_journal():
+    path = workdir_lib.journal_path(folder, strategy, seed)
+    path.parent.mkdir(exist_ok=True)
+    oracle = annotators.make_oracle(
+        config, pools, hidden, seed, experiment.load_seen)
+    return journal_lib.Journal(path, oracle, tuple(pools.sizes))
+
+  journal = processes.at_first(open_journal)
+
+  def begin(t):
+    if journal is not None:
+      journal.begin(t)
+
+  begin(int(state.round))
   rates = {}  # of the round's embedding, items a second by modality
 
   def report(modality, items, seconds):
     rates[modality] = items / seconds
 
+  def write(t, record):
+    if t:
+      workdir_lib.append(
+          folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
+    workdir_lib.append(folder / workdir_lib.METRICS, record)
+
   compiled, started = counter.count, time.perf_counter()
   try:
     for state in build_lib.rounds(
-        experiment, strategy, pools, journal, state, report):
+        experiment, strategy, pools, shared.shared(journal, notice.heed),
+        state, report):
       t = int(state.round)
       scores = {name: float(state.scores[name][t]) for name in metrics}
       record = run | {
@@ -86,27 +112,31 @@ def run_one(
           'aligned': state.num_aligned, 'scores': scores}
       points.append(record[x])
       if t:
-        workdir_lib.append(
-            folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
         record['loss'] = state.losses[t - 1]
         record['embedded_per_second'] = dict(rates)
         rates.clear()
         bar.update()
-      workdir_lib.append(folder / workdir_lib.METRICS, record | {
-          'seconds': time.perf_counter() - started,
-          'compilations': counter.count - compiled})
+      record |= {'seconds': time.perf_counter() - started,
+                 'compilations': counter.count - compiled}
+      processes.from_first(lambda: write(t, record))
       with preemption.held():
         kept.save(t, state)
-      journal.begin(t)
+      begin(t)
       bar.set_postfix_str(
           f'{strategy}, seed {seed}, round {t}, {state.annotations} '
           f'annotations, {headline} {scores[headline]:.1f} %')
       compiled, started = counter.count, time.perf_counter()
       notice.heed()
-  finally:
+  except jax.errors.JaxRuntimeError:
+    # Another process may have gone: the checkpoint would wait for its part.
+    raise
+  except BaseException:
     kept.wait()
+    raise
+  kept.wait()
   model = workdir_lib.model_path(folder, strategy, seed)
-  if experiment.pretrained is not None and not model.exists():
+  if experiment.pretrained is not None and not processes.from_first(
+      model.exists):
     # For `experiments.export`.
     checkpoint.save(model, average.averaged(state.params, state.opt_state))
   return np.array(points), {name: state.scores[name] for name in metrics}

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 import contextlib
-import os
 import signal
-import sys
 import threading
-from typing import NoReturn
+
+from mmal_jax import processes
 
 # Exit status of a program that was told to end, and can be taken up again:
 # that of a temporary failure (EX_TEMPFAIL of sysexits.h).
@@ -22,35 +21,41 @@ class Notice:
 
   Attributes:
     given: whether it was.
+    at_once: whether the signal raises; otherwise it waits to be heeded.
   """
 
-  def __init__(self):
-    self.given = False
+  def __init__(self, at_once: bool = True):
+    self.given, self.at_once = False, at_once
 
   def heed(self) -> None:
-    """Ends if it was told to.
+    """Ends if it was told to, or another of several processes was.
 
     Raises:
       Preempted: then.
     """
-    if self.given:
+    if processes.any_of(self.given):
       raise Preempted
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[Notice]:
+def heard(at_once: bool = True) -> Iterator[Notice]:
   """While it lasts, SIGTERM raises `Preempted` in the main thread, once.
 
   A second one does not cut short what the first has begun. Where it falls into
   what lets no exception through (a callback of the garbage collector's), only
   the notice tells of it: to be heeded now and then.
+
+  Args:
+    at_once: False: it raises nothing, and only the notice tells of it. Of
+      several processes none may leave the others in the midst of a round.
   """
-  notice = Notice()
+  notice = Notice(at_once)
 
   def end(*_):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     notice.given = True
-    raise Preempted
+    if notice.at_once:
+      raise Preempted
 
   before = signal.signal(signal.SIGTERM, end)
   try:
@@ -79,14 +84,3 @@ def held() -> Iterator[None]:
       signal.signal(number, handler)
     for number in came:
       signal.raise_signal(number)
-
-
-def leave() -> NoReturn:
-  """Ends the program that was told to, with status 75, and at once.
-
-  Not by an exception: threads of libraries that the signal fell upon may never
-  end, and Python would wait for them.
-  """
-  sys.stdout.flush()
-  sys.stderr.flush()
-  os._exit(PREEMPTED)

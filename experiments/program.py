@@ -11,7 +11,7 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
   """Does the work, prints what it returns; makes one line of what it refuses.
 
   Args:
-    work: to be done, with the flags parsed.
+    work: to be done, with the flags parsed; it may return nothing to say.
     argv: what was left of the command line: the program's name alone.
   """
   if not flags.FLAGS['verbosity'].present:
@@ -25,4 +25,5 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
     # is there with --verbosity=1.
     logging.debug('Stack of the error:', exc_info=True)
     sys.exit(f'error: {e}')
-  print(said)
+  if said:
+    print(said)

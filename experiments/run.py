@@ -8,6 +8,7 @@ Every strategy gets the same warm start, first batch and training budget.
 """
 
 from collections.abc import Callable, Sequence
+import contextlib
 import os
 import pathlib
 import re
@@ -27,6 +28,7 @@ from experiments import checkpoints
 from experiments import compilations
 from experiments import datasets
 from experiments import folders
+from experiments import hosts
 from experiments import one_run
 from experiments import owner
 from experiments import plot
@@ -36,6 +38,7 @@ from experiments import records
 from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
+from mmal_jax import processes
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import oracle as oracle_lib
@@ -76,8 +79,12 @@ _OVERWRITE = flags.DEFINE_bool(
 _RESUME = flags.DEFINE_bool(
     'resume', False, 'Take up the experiment in --workdir where it was stopped,'
     ' or begin it there.')
+_STATES = flags.DEFINE_string(
+    'states', None, 'Folder for the states from which --resume goes on, if not '
+    'within --workdir: any that etils.epath takes, as gs://BUCKET/NAME.')
 flags.adopt_module_key_flags(checkpoints)  # --help tells of them, too.
 flags.adopt_module_key_flags(folders)
+flags.adopt_module_key_flags(hosts)
 
 
 def configure() -> Any:
@@ -93,6 +100,9 @@ def configure() -> Any:
     if config.get('init') is not None and os.path.exists(config.init):
       # So that `experiments.export` finds it from any folder.
       config.init = os.path.abspath(config.init)
+    if _STATES.value is not None:
+      config.states = (_STATES.value if '://' in _STATES.value
+                       else os.path.abspath(_STATES.value))
     if checkpoints.MODEL.value is not None:
       config.model.name = checkpoints.MODEL.value
     if _STRATEGIES.value is not None:
@@ -156,40 +166,34 @@ def run(
   Raises:
     preemption.Preempted: if the program was told to end.
   """
-  workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
-  with owner.sole(workdir):
-    return _run(config, workdir, cache_dir, resume, experiment, quiet,
+  hosts.check_same((config.to_dict(), str(workdir), overwrite, resume))
+  with contextlib.ExitStack() as held:
+    def take():
+      workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
+      held.enter_context(owner.sole(workdir))
+
+    processes.from_first(take)
+    return _run(config, workdir, cache_dir, overwrite, resume, experiment,
+                quiet or not processes.is_first(),
                 notice or preemption.Notice())
 
 
 def _run(
-    config, workdir, cache_dir, resume, experiment, quiet, notice) -> str:
+    config, workdir, cache_dir, overwrite, resume, experiment, quiet, notice
+) -> str:
   """As `run`, in a folder that is ours."""
   started = time.perf_counter()
-  taken_up = resume and workdir_lib.take_up(workdir, config.to_dict())
+  taken_up = processes.from_first(
+      lambda: resume and workdir_lib.take_up(workdir, config.to_dict()))
   counter = compilations.CompilationCounter()
   if not quiet:
     print('Preparing data and warm start ...', file=sys.stderr, flush=True)
   if experiment is None:
     experiment = build_lib.build(config, cache_dir)
-  # Not before: what was refused up to here has cost no earlier result.
   folder = pathlib.Path(workdir)
-  items = {
-      f'{part} {modality}': encode.digest(items)
-      for part, pairs in (('pool', experiment.data.pool),
-                          ('test', experiment.data.test))
-      for modality, items in pairs.items.items()}
-  if taken_up:
-    workdir_lib.check_items(folder, items)
-  else:
-    workdir_lib.claim(folder)
-    workdir_lib.write(folder / workdir_lib.ITEMS, items)
-  if experiment.data.tokenizer is not None:
-    save = experiment.data.tokenizer.save
-    save(folder / workdir_lib.PRETRAINED if experiment.pretrained
-         else str(folder / workdir_lib.TOKENIZER))
-  # The last of what does not change: with it, the experiment is begun.
-  workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
+  # Not before: what was refused up to here has cost no earlier result.
+  processes.from_first(
+      lambda: _begin(experiment, config, folder, taken_up, overwrite))
   curves = {strategy: [] for strategy in config.strategies}
   x = records.axis([config])
   total = len(config.seeds) * len(curves) * config.rounds
@@ -204,6 +208,35 @@ def _run(
         except OSError as e:  # A full disk, for one.
           raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
                         'it was.') from e
+  return processes.from_first(
+      lambda: _closing(experiment, folder, curves, x, started))
+
+
+def _begin(experiment, config, folder, taken_up, overwrite) -> None:
+  """Writes what does not change."""
+  items = {
+      f'{part} {modality}': encode.digest(items)
+      for part, pairs in (('pool', experiment.data.pool),
+                          ('test', experiment.data.test))
+      for modality, items in pairs.items.items()}
+  if taken_up:
+    workdir_lib.check_items(folder, items)
+  else:
+    states = config.get('states')
+    if states is not None:
+      workdir_lib.claim_states(states, overwrite)
+    workdir_lib.claim(folder)
+    workdir_lib.write(folder / workdir_lib.ITEMS, items)
+  if experiment.data.tokenizer is not None:
+    save = experiment.data.tokenizer.save
+    save(folder / workdir_lib.PRETRAINED if experiment.pretrained
+         else str(folder / workdir_lib.TOKENIZER))
+  # The last: with it, the experiment is begun.
+  workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
+
+
+def _closing(experiment, folder, curves, x, started) -> str:
+  """Writes the summary of all runs; returns its tables."""
   # Not all need have as many answers: costs differ, open ones come late.
   points = [of_run for of_seeds in curves.values() for of_run, _ in of_seeds]
   grid = records.common_points(points)
@@ -226,23 +259,28 @@ def _run(
 def _or_end(work: Callable[[preemption.Notice], str]) -> str:
   """Does the work; ends the program where it can only go on later."""
   try:
-    with preemption.heard() as notice:
+    with preemption.heard(at_once=not processes.several()) as notice:
       return work(notice)
   except preemption.Preempted:
     print('Told to end: all is saved. --resume goes on.', file=sys.stderr)
-    preemption.leave()
+    sys.exit(preemption.PREEMPTED)
   except oracle_lib.Waiting as e:
     print(f'{e}\nGive --resume then.')
     sys.exit(WAITING)
 
 
+def _work() -> str:
+  said = _or_end(lambda notice: run(
+      _no_sweep(configure()), folders.WORKDIR.value, folders.CACHE_DIR.value,
+      overwrite=_OVERWRITE.value, resume=_RESUME.value, notice=notice))
+  if not processes.is_first():
+    return ''
+  return said + f'\nWritten to {folders.WORKDIR.value}.'
+
+
 def main(argv: Sequence[str]) -> None:
-  program.call(
-      lambda: _or_end(lambda notice: run(
-          _no_sweep(configure()), folders.WORKDIR.value,
-          folders.CACHE_DIR.value, overwrite=_OVERWRITE.value,
-          resume=_RESUME.value, notice=notice))
-      + f'\nWritten to {folders.WORKDIR.value}.', argv)
+  with hosts.joined():
+    program.call(_work, argv)
 
 
 def _names(argv: Sequence[str], flag: str) -> bool:

@@ -29,6 +29,7 @@ from experiments import cache
 from experiments import cells as cells_lib
 from experiments import differences
 from experiments import folders
+from experiments import hosts
 from experiments import owner
 from experiments import program
 from experiments import records
@@ -53,7 +54,8 @@ flags.adopt_module_key_flags(report)
 _DRAFT = '.draft'  # of the plan, by any shard
 _FAILED = 'failed.jsonl'
 _LOCKS = 'locks'  # A file a cell, locked by who runs it.
-_NOT_OURS = ('overwrite', 'resume', 'workdirs', 'out')
+_NOT_OURS = ('overwrite', 'resume', 'workdirs', 'out', 'states',
+             *hosts.FLAGS)
 # What a warm start is made of.
 _PREPARED = ('dataset', 'text', 'model', 'warm_start', 'mesh', 'init')
 

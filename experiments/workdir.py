@@ -6,6 +6,7 @@ import pathlib
 import shutil
 from typing import Any
 
+from etils import epath
 import numpy as np
 
 from experiments import differences
@@ -123,11 +124,41 @@ def journal_path(
   return folder / JOURNALS / f'{strategy}-seed{seed}.journal'
 
 
+def claim_states(path: str, overwrite: bool) -> None:
+  """Makes sure of a folder elsewhere for states, with nothing in it to lose.
+
+  Args:
+    path: any that `etils.epath` takes.
+    overwrite: whether it is cleared of an earlier experiment's.
+
+  Raises:
+    ValueError: if there is anything that may not be lost.
+  """
+  folder = epath.Path(path)
+  present = sorted(folder.iterdir()) if folder.exists() else []
+  # As `state_path` names them.
+  foreign = [p.name for p in present if '-seed' not in p.name]
+  if foreign or present and not overwrite:
+    raise ValueError(
+        f'states={path!r} is not empty: it holds '
+        f'{(foreign or [p.name for p in present])[:3]}; choose another.')
+  for old in present:
+    old.rmtree()
+
+
 def state_path(
-    folder: pathlib.Path, strategy: str, seed: int
-) -> pathlib.Path:
-  """Where the last states of a run are kept."""
-  return folder / STATES / f'{strategy}-seed{seed}'
+    folder: pathlib.Path, strategy: str, seed: int, states: str | None = None
+) -> epath.Path:
+  """Where the last states of a run are kept.
+
+  Args:
+    folder: of the experiment.
+    strategy: of the run.
+    seed: of the run.
+    states: where those of the experiment lie, if not in its folder.
+  """
+  root = folder / STATES if states is None else states
+  return epath.Path(root) / f'{strategy}-seed{seed}'
 
 
 def model_path(

@@ -81,12 +81,24 @@ def _is_key(x) -> bool:
 
 
 def _storable(x):
-  # What writes in the background does not copy an array of NumPy's.
-  return jax.random.key_data(x) if _is_key(x) else (
-      x.copy() if isinstance(x, np.ndarray) else x)
+  if _is_key(x):
+    x = jax.random.key_data(x)
+  if isinstance(x, np.ndarray):
+    # What writes in the background does not copy an array of NumPy's.
+    return x.copy()
+  # Of several hosts each has its own, the same: the first one's is written.
+  return np.asarray(x) if _is_of_one_host(x) else x
+
+
+def _is_of_one_host(x) -> bool:
+  return jax.process_count() > 1 and x.is_fully_addressable
 
 
 def _restored(value, old):
-  if _is_key(old):
-    return jax.random.wrap_key_data(value, impl=jax.random.key_impl(old))
-  return np.asarray(value) if isinstance(old, np.ndarray) else value
+  if isinstance(old, np.ndarray):
+    return np.asarray(value)
+  if isinstance(value, np.ndarray):
+    where = jax.random.key_data(old) if _is_key(old) else old
+    value = jax.device_put(value, where.sharding)
+  return (jax.random.wrap_key_data(value, impl=jax.random.key_impl(old))
+          if _is_key(old) else value)

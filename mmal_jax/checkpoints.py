@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from absl import logging
 from etils import epath
-import jax
 
 from mmal_jax import checkpoint
 from mmal_jax import durable
+from mmal_jax import processes
 
 Tree = TypeVar('Tree')
 _SEAL = '.sha256.json'
@@ -28,7 +28,8 @@ class Checkpoints:
   what was being written when the program died has none, and what was damaged
   later does not match. Older ones go as newer ones are sealed.
 
-  On several hosts the folder must be common to all, and all call the same.
+  On several hosts the folder must be common to all, and all call the same:
+  each writes what lies on its devices, the first one seals, and chooses.
   """
 
   def __init__(self, folder: str | os.PathLike[str], keep: int = 2):
@@ -58,16 +59,10 @@ class Checkpoints:
       OSError: if it, or the one before, cannot be written.
     """
     self.wait()
-    path = self._folder / str(step)
-    if self._seal(step).exists():
-      raise ValueError(f'there is a checkpoint of step {step} in '
-                       f'{str(self._folder)!r}.')
-    if jax.process_index() == 0:
-      self._folder.mkdir(parents=True, exist_ok=True)
-      if path.exists():  # begun by a program that died
-        path.rmtree()
+    # Only then do the others look at the folder.
+    processes.from_first(lambda: self._make_room(step))
     with _telling(step, self._folder):
-      finish = checkpoint.save_async(path, tree)
+      finish = checkpoint.save_async(self._folder / str(step), tree)
     self._pending = step, self._worker.submit(self._finish, step, finish)
 
   def wait(self) -> None:
@@ -80,6 +75,8 @@ class Checkpoints:
     if pending is not None:
       step, done = pending
       with _telling(step, self._folder):
+        # The first one seals, and nobody leaves before.
+        processes.from_first(done.result)
         done.result()
 
   def newest(self, like: Tree) -> tuple[int, Tree] | None:
@@ -94,12 +91,10 @@ class Checkpoints:
     Raises:
       ValueError: if it is of another structure than `like`.
     """
-    for step in reversed(self.steps()):
-      wrong = self._wrong_with(step)
-      if wrong is None:
-        return step, checkpoint.load(self._folder / str(step), like)
-      self._put_aside(step, wrong)
-    return None
+    step = processes.from_first(self._newest_good)
+    if step is None:
+      return None
+    return step, checkpoint.load(self._folder / str(step), like)
 
   def steps(self) -> list[int]:
     """Steps of the sealed checkpoints, ascending."""
@@ -109,9 +104,26 @@ class Checkpoints:
     return sorted(int(name.removesuffix(_SEAL)) for name in names
                   if name.endswith(_SEAL) and name[0].isdecimal())
 
+  def _make_room(self, step) -> None:
+    if self._seal(step).exists():
+      raise ValueError(f'there is a checkpoint of step {step} in '
+                       f'{str(self._folder)!r}.')
+    self._folder.mkdir(parents=True, exist_ok=True)
+    path = self._folder / str(step)
+    if path.exists():  # begun by a program that died
+      path.rmtree()
+
+  def _newest_good(self) -> int | None:
+    for step in reversed(self.steps()):
+      wrong = self._wrong_with(step)
+      if wrong is None:
+        return step
+      self._put_aside(step, wrong)
+    return None
+
   def _finish(self, step, finish) -> None:
-    finish()
-    if jax.process_index() == 0:
+    finish()  # Returns once the parts of all hosts are written.
+    if processes.is_first():
       seal = _text(_digests(self._folder / str(step)))
       if '://' in str(self._folder):  # There a file appears once it is whole.
         self._seal(step).write_text(seal)
@@ -144,10 +156,9 @@ class Checkpoints:
 
   def _put_aside(self, step: int, wrong: str) -> None:
     aside = durable.unused(self._folder / f'{_DAMAGED}{step}')
-    if jax.process_index() == 0:
-      self._seal(step).unlink()
-      if (self._folder / str(step)).exists():
-        (self._folder / str(step)).rename(aside)
+    self._seal(step).unlink()
+    if (self._folder / str(step)).exists():
+      (self._folder / str(step)).rename(aside)
     logging.warning(
         'The checkpoint of step %d in %s is damaged: %s. It is put aside, as '
         '%s.', step, self._folder, wrong, aside.name)

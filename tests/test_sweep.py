@@ -189,6 +189,8 @@ def test_another_sweep_is_refused_with_what_differs(data, whole, tmp_path):
     ('--set=train.shift=0,-1', 'train.shift=-1 must be'),
     ('--overwrite', '--overwrite is not for sweeps'),
     ('--out=elsewhere', '--out is not for sweeps'),
+    ('--states=elsewhere', '--states is not for sweeps'),
+    ('--num_processes=2', '--num_processes is not for sweeps'),
     ('--report', 'holds no finished experiment')])
 def test_bad_flags_run_nothing(data, tmp_path, argument, what):
   with pytest.raises(SystemExit) as e:

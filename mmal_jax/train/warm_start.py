@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from mmal_jax import checkpoint
+from mmal_jax import processes
 from mmal_jax.data import encode
 from mmal_jax.models import fingerprint
 from mmal_jax.train import fit as fit_lib
@@ -48,6 +49,7 @@ def warm_start(
     shift: augmentation, in pixels.
     mesh: where the parameters lie.
     cache_dir: keeps results by a digest of all that goes in; None keeps none.
+      Of several processes all must find the same there, or train.
 
   Returns:
     Trained parameters.
@@ -64,10 +66,8 @@ def warm_start(
   if cache_dir is not None:
     path = pathlib.Path(cache_dir) / _digest(
         graphdef, params, pairs, recipe)
-    try:
+    if processes.all_of(path.is_dir()):
       return checkpoint.load(path, params)
-    except FileNotFoundError:
-      pass
   learner = step_lib.Learner(
       graphdef,
       optimizer_lib.make_optimizer(peak_lr, steps, weight_decay),
@@ -92,20 +92,32 @@ def _digest(graphdef, params, pairs, recipe) -> str:
     digest.update(encode.digest(items).encode())
   for leaf in jax.tree.leaves(params):
     digest.update(repr((leaf.shape, str(leaf.dtype))).encode())
-    digest.update(np.ascontiguousarray(leaf).data)
+    digest.update(np.ascontiguousarray(processes.whole(leaf)).data)
   return digest.hexdigest()[:24]
 
 
 def _publish(path: pathlib.Path, params: nnx.State) -> None:
   """Saves under a name of its own first: several runs may share a cache."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  private = pathlib.Path(tempfile.mkdtemp(dir=path.parent))
+  private = pathlib.Path(processes.from_first(lambda: _private(path.parent)))
   try:
+    if not processes.all_of(private.is_dir()):
+      return  # Each host has a cache of its own, and only a part of each array.
     checkpoint.save(private / 'params', params)
-    os.rename(private / 'params', path)
+    processes.from_first(lambda: _rename(private / 'params', path))
+  finally:
+    if processes.is_first():
+      shutil.rmtree(private, ignore_errors=True)
+
+
+def _private(folder: pathlib.Path) -> str:
+  folder.mkdir(parents=True, exist_ok=True)
+  return tempfile.mkdtemp(dir=folder)
+
+
+def _rename(private: pathlib.Path, path: pathlib.Path) -> None:
+  try:
+    os.rename(private, path)
   except OSError:
     # Somebody else was quicker, with the same result: theirs will do.
     if not path.is_dir():
       raise
-  finally:
-    shutil.rmtree(private, ignore_errors=True)
