@@ -13,6 +13,7 @@ from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import schema
 
+_MAX_NAME = 4096  # letters; no system takes more, and Python takes long to say
 _SUFFIXES = ('.jpeg', '.jpg', '.png', '.webp')
 
 
@@ -51,6 +52,9 @@ def find(folder: pathlib.Path, name: str) -> pathlib.Path:
     ValueError: if it lies outside the folder or is no file, without a full
       stop: what was wrong with image `name`.
   """
+  if len(name) > _MAX_NAME:
+    raise ValueError(f'image {name[:40]!r}... cannot be found: its path has '
+                     f'{len(name)} letters, more than {_MAX_NAME}')
   try:
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):

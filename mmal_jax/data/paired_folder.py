@@ -172,7 +172,8 @@ def _read_csv(
             k: v for k, v in fields.items()
             if v or k in ('image', 'text') and v is not None}
   except csv.Error as e:
-    problems.append(f'line {reader.line_num}: bad CSV: {e}')
+    # Not the line of `reader` itself, which is that of its last sound row.
+    problems.append(f'line {reader.reader.line_num}: bad CSV: {e}')
 
 
 def _check(found, folder, problems: list[str]) -> list[Row]:
