@@ -194,7 +194,8 @@ CASES = [
             b'image,text\n0.png,b\n1.png,' + b'a' * 10**6, 'pairs.csv'),
          'line 3: bad CSV: field larger than field limit'),
         ('CSV: a hundred thousand columns', _table(
-            b'image,text,' + b'x,' * 10**5, 'pairs.csv'), 'line 1: the columns'),
+            b'image,text,' + b'x,' * 10**5, 'pairs.csv'),
+         'line 1: the columns'),
     )
 ] + [
     hostile.Case('json_lines', 'one bad line behind a million', _million,
@@ -249,7 +250,8 @@ CASES = [
     hostile.Case('prompts', 'a class in braces', lambda _: prompts.of_classes(
         ['{0.__class__}'], ['a {}.']), None),
     hostile.Case('prompts', 'a template without a place',
-                 lambda _: prompts.of_classes(['cat'], ['{0}']), 'once in each'),
+                 lambda _: prompts.of_classes(['cat'], ['{0}']),
+                 'once in each'),
     hostile.Case('splits', 'a share that is no number', lambda _: (
         splits.hold_out([(1,), (2,)], float('nan'), 0)), 'strictly between'),
 ]

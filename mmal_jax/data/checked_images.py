@@ -13,7 +13,7 @@ from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import schema
 
-_MAX_NAME = 4096  # letters; no system takes more, and Python takes long to say
+_MAX_NAME = 4096  # letters of a path; no system takes more
 _SUFFIXES = ('.jpeg', '.jpg', '.png', '.webp')
 
 

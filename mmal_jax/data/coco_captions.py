@@ -138,7 +138,8 @@ def _open(data_dir: pathlib.Path) -> dict[str, Sequence[dict[str, Any]]]:
     return builder.as_data_source(
         decoders={'image': tfds.decode.SkipDecoding()})
   except Exception as e:  # TFDS and array_record raise a dozen kinds
-    raise ValueError(f'{str(folder)!r} cannot be read: {e}.') from e
+    raise ValueError(f'{str(folder)!r} cannot be read: '
+                     f'{problems_lib.shortened(str(e))}.') from e
 
 
 def _check_classes(value: object) -> None:

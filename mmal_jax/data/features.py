@@ -9,6 +9,7 @@ import numpy as np
 
 from mmal_jax.data import numpy_file
 from mmal_jax.data import parquet_column
+from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
 
@@ -128,4 +129,5 @@ def _array(path, argument: str, key: str, rows: int = 0) -> np.ndarray:
       return parquet_column.read(path, key, 'embedding')
     return numpy_file.read(path, key)
   except Exception as e:  # zipfile, NumPy and pyarrow raise a dozen kinds
-    raise ValueError(f'{argument}={str(path)!r} cannot be read: {e}.') from e
+    raise ValueError(f'{argument}={str(path)!r} cannot be read: '
+                     f'{problems_lib.shortened(str(e))}.') from e

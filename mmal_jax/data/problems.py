@@ -26,7 +26,7 @@ def report(where: object, problems: Sequence[str]) -> None:
     more = [f'... and {hidden} more.'] if hidden > 0 else []
     raise ValueError('\n  '.join(
         [f'{where} has {len(problems)} problem(s):']
-        + [_line(problem) for problem in problems[:_MAX_SHOWN]] + more))
+        + [shortened(problem) for problem in problems[:_MAX_SHOWN]] + more))
 
 
 def of_text(name: str, value: object) -> list[str]:
@@ -48,12 +48,17 @@ def of_text(name: str, value: object) -> list[str]:
   return []
 
 
-def _line(problem: str) -> str:
-  if len(problem) > _MAX_LINE:
+def shortened(text: str) -> str:
+  r"""A text for a message: no longer than a few lines, no letters that act.
+
+  >>> shortened('a\x1b[2J'), len(shortened('a' * 10**6))
+  ('a\\x1b[2J', 405)
+  """
+  if len(text) > _MAX_LINE:
     half = _MAX_LINE // 2
-    problem = f'{problem[:half]} ... {problem[-half:]}'
+    text = f'{text[:half]} ... {text[-half:]}'
   return ''.join(letter if letter.isprintable() else repr(letter)[1:-1]
-                 for letter in problem)
+                 for letter in text)
 
 
 def _is_unicode(text: str) -> bool:

@@ -33,6 +33,7 @@ _KINDS = {'jpg': 'image', 'jpeg': 'image', 'png': 'image', 'webp': 'image',
           'txt': 'text', 'json': 'json'}
 _MAX_TEXT = 2**20  # bytes; what is longer is no caption
 _MAX_HEADER = 2**13  # bytes of a member's name and times; paths have 2**12
+_MAX_REST = 2**20  # bytes of zeros after the end; tar writes ten thousand
 _BLOCK = 512  # what a tar file is made of
 
 Shards = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -203,6 +204,11 @@ def _members(
     # tarfile takes what is no header for the end, and nothing at all, too.
     if end + _BLOCK > whole:
       problems.append(f'{path.name}: it has no end: it was cut.')
+      return
+    rest = whole - end
+    if rest > _MAX_REST:
+      problems.append(f'{path.name}: {rest} bytes follow its end; at most '
+                      f'{_MAX_REST} of zeros may.')
       return
     file.seek(end)
     if file.read(_BLOCK).strip(b'\0'):
