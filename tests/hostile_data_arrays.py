@@ -8,8 +8,8 @@ import pickle
 import zipfile
 
 import numpy as np
-import pyarrow as pa
 from pyarrow import parquet
+import pyarrow as pa
 
 from mmal_jax.data import coco_captions
 from mmal_jax.data import colorswap
