@@ -17,7 +17,7 @@ from mmal_jax.data import features
 from tests import bad_images
 from tests import hostile
 
-_ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
+ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
 
 
 class _Touch:
@@ -27,7 +27,7 @@ class _Touch:
     return pathlib.Path.touch, (pathlib.Path('/tmp/mmal_jax_was_here'),)
 
 
-def npy(array: np.ndarray = _ROWS, *changes: tuple[bytes, bytes]) -> bytes:
+def npy(array: np.ndarray = ROWS, *changes: tuple[bytes, bytes]) -> bytes:
   """A file of an array, in which bytes are changed for as many others."""
   file = io.BytesIO()
   np.lib.format.write_array(file, array)
@@ -43,7 +43,7 @@ def _says(shape: str, dtype: str = '<f4', fortran: bool = False) -> bytes:
   header = (f"{{'descr': {dtype!r}, 'fortran_order': {fortran}, "
             f"'shape': {shape}, }}\n").encode()
   return (b'\x93NUMPY\x01\0' + len(header).to_bytes(2, 'little') + header
-          + _ROWS.tobytes())
+          + ROWS.tobytes())
 
 
 def _load(folder: pathlib.Path, **files):
@@ -80,7 +80,7 @@ def _zip(*members: tuple[str, bytes], compression=zipfile.ZIP_STORED, **lies):
 
 def _zeros(file) -> None:
   """An honest array of 128 MiB that takes a thousandth of that."""
-  file.write(_says(f'({2**24}, 2)')[:-_ROWS.nbytes])
+  file.write(_says(f'({2**24}, 2)')[:-ROWS.nbytes])
   for _ in range(128):
     file.write(bytes(2**20))
 
@@ -150,32 +150,40 @@ def _copies(folder: pathlib.Path):
   return colorswap.load(folder)
 
 
-def _prepared(features_json: object = None, **info: object):
-  """A folder as TFDS prepares it, of no images, with other descriptions."""
+def prepared_files(
+    descriptions: object = None, **info: object
+) -> tuple[bytes, bytes]:
+  """`dataset_info.json` and `features.json` as TFDS writes them, changed."""
   text = {'pythonClassName':
           'tensorflow_datasets.core.features.text_feature.Text', 'text': {}}
   good = {'pythonClassName':
           'tensorflow_datasets.core.features.features_dict.FeaturesDict',
           'featuresDict': {'features': {'image/filename': text}}}
+  split = {'name': 'train', 'numBytes': '1', 'shardLengths': ['1'],
+           'filepathTemplate': '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
+           } | info.pop('split', {})
+  fields = {'name': 'coco_captions', 'configName': '2014', 'version': '1.1.0',
+            'fileFormat': 'array_record', 'splits': [split]} | info
+  return json.dumps(fields).encode(), json.dumps(
+      good if descriptions is None else descriptions).encode()
+
+
+def _prepared(descriptions: object = None, **info: object):
+  """Reads a folder that they describe, of no images."""
+  files = prepared_files(descriptions, **info)
 
   def read(folder: pathlib.Path):
     inside = folder / 'coco_captions' / '2014' / '1.1.0'
     inside.mkdir(parents=True)
-    (inside / 'features.json').write_text(json.dumps(
-        good if features_json is None else features_json))
-    split = {'name': 'train', 'numBytes': '1', 'shardLengths': ['1'],
-             'filepathTemplate': '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
-             } | info.pop('split', {})
-    (inside / 'dataset_info.json').write_text(json.dumps({
-        'name': 'coco_captions', 'configName': '2014', 'version': '1.1.0',
-        'fileFormat': 'array_record', 'splits': [split]} | info))
+    for name, content in zip(('dataset_info.json', 'features.json'), files):
+      (inside / name).write_bytes(content)
     (inside / 'coco_captions-train.array_record-00000-of-00001').write_bytes(
         bytes(1000))
     return coco_captions.load(folder)
   return read
 
 
-_NAN = _ROWS.copy()
+_NAN = ROWS.copy()
 _NAN[2, 1] = np.nan
 _FIELDS = [('a', '<f4'), ('b', 'O')]
 
@@ -214,13 +222,13 @@ CASES = [
         ('a header that calls a function', _images(_says(
             '__import__("os").getpid()')), 'cannot be read'),
         ('a header that is no ASCII', _images(npy(
-            _ROWS, (b"'descr'", b"'d\xe9scr'"))), 'cannot be read'),
+            ROWS, (b"'descr'", b"'d\xe9scr'"))), 'cannot be read'),
         ('a version that there is not', _images(npy(
-            _ROWS, (b'NUMPY\x01', b'NUMPY\x09'))), 'version (9, 0)'),
-        ('rows of columns', _images(npy(np.asfortranarray(_ROWS))), None),
-        ('bytes the other way around', _images(npy(_ROWS.astype('>f4'))), None),
-        ('half precision', _images(npy(_ROWS.astype(np.float16))), None),
-        ('rows of zeros', _images(npy(_ROWS * 0 + [[0.0], [1], [2], [3]])),
+            ROWS, (b'NUMPY\x01', b'NUMPY\x09'))), 'version (9, 0)'),
+        ('rows of columns', _images(npy(np.asfortranarray(ROWS))), None),
+        ('bytes the other way around', _images(npy(ROWS.astype('>f4'))), None),
+        ('half precision', _images(npy(ROWS.astype(np.float16))), None),
+        ('rows of zeros', _images(npy(ROWS * 0 + [[0.0], [1], [2], [3]])),
          None),
         ('NaN', _images(npy(_NAN)), 'in 1 row(s), the first is row 2'),
         ('more than float32 holds', _images(npy(np.full((4, 3), 1e300))),
@@ -278,9 +286,9 @@ CASES = [
     )
 ] + [
     hostile.Case('features', 'complex numbers', _images(
-        npy(_ROWS.astype(np.complex64))), 'complex64; floats', TypeError),
+        npy(ROWS.astype(np.complex64))), 'complex64; floats', TypeError),
     hostile.Case('features', 'texts for numbers', _images(
-        npy(_ROWS.astype(str))), 'floats are needed', TypeError),
+        npy(ROWS.astype(str))), 'floats are needed', TypeError),
     hostile.Case('features', 'numbers with names', _images(
         _says('(4,)', [('a', '<f4'), ('b', '<f8')])), 'floats are needed',
                  TypeError),

@@ -29,6 +29,16 @@ def pair(i: int = 0) -> bytes:
           + member(f'{i}.txt', b'text %d' % i))
 
 
+def long_names() -> bytes:
+  """Two pairs whose names take headers of both kinds."""
+  name = 'd/' * 60
+  record = b'path=' + name.encode() + b'1.%s\n'
+  return (member(name + '0.png', bad_images.noise(0))
+          + member(name + '0.txt', b'text 0')
+          + _pax(b'133 ' + record % b'png') + member('x', bad_images.noise(1))
+          + _pax(b'133 ' + record % b'txt') + member('y', b'text 1'))
+
+
 END = bytes(1024)
 GOOD = pair(0) + pair(1)
 

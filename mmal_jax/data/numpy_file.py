@@ -3,7 +3,7 @@
 import io
 import math
 import os
-import pathlib
+import stat
 from typing import BinaryIO
 import zipfile
 
@@ -32,15 +32,35 @@ def read(path: str | os.PathLike[str], name: str) -> np.ndarray:
       compressed file may, or an `.npz` has none or two of that name.
     Exception: of a dozen other kinds, as `zipfile` and NumPy raise them.
   """
-  path = pathlib.Path(path)
-  if path.exists() and not path.is_file():
-    raise ValueError('it is no regular file')
-  size = path.stat().st_size
-  with path.open('rb') as file:
+  size = _size(path)
+  with open(path, 'rb') as file:
     if file.read(2) == b'PK':
       return _of_archive(file, size, name)
     file.seek(0)
     return _array(file, size)
+
+
+def mapped(path: str | os.PathLike[str]) -> np.ndarray:
+  """The array of a `.npy` file, which stays there: memory-mapped, read-only.
+
+  Args:
+    path: of the file.
+
+  Raises:
+    ValueError: as `read`.
+    Exception: likewise.
+  """
+  size = _size(path)
+  with open(path, 'rb') as file:
+    _check(file, size)
+  return np.load(path, mmap_mode='r', allow_pickle=False)
+
+
+def _size(path: str | os.PathLike[str]) -> int:
+  found = os.stat(path)
+  if not stat.S_ISREG(found.st_mode):  # A pipe would be waited for.
+    raise ValueError('it is no regular file')
+  return found.st_size
 
 
 def _of_archive(file: BinaryIO, size: int, name: str) -> np.ndarray:
@@ -57,7 +77,13 @@ def _of_archive(file: BinaryIO, size: int, name: str) -> np.ndarray:
 
 
 def _array(file: BinaryIO, size: int) -> np.ndarray:
-  """Reads it, if it takes exactly `size` bytes with its header."""
+  _check(file, size)
+  file.seek(0)
+  return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _check(file: BinaryIO, size: int) -> None:
+  """Refuses what does not take exactly `size` bytes with its header."""
   head = io.BytesIO(file.read(_MAX_HEADER))
   if head.getvalue()[:6] != np.lib.format.MAGIC_PREFIX:
     raise ValueError('it is no .npy file')
@@ -74,5 +100,3 @@ def _array(file: BinaryIO, size: int) -> np.ndarray:
   if needed != size:
     raise ValueError(f'{dtype} of shape {shape} takes {needed} bytes, but it '
                      f'has {size}')
-  file.seek(0)
-  return np.lib.format.read_array(file, allow_pickle=False)
