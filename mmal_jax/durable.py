@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves them whole.
+"""Writing files so that a crash leaves them whole, and reading them.
 
 Errors name the file, which those of a full disk do not by themselves.
 """
@@ -8,6 +8,36 @@ import contextlib
 import json
 import os
 import pathlib
+import stat
+
+# Of files that are read as a whole: others', and those that a run adds to.
+_MOST_BYTES, _MOST_OF_OURS = 1 << 28, 1 << 32
+
+
+def read(path: str | os.PathLike[str], most: int = _MOST_BYTES) -> bytes:
+  """What a file holds that somebody else may have put there.
+
+  Args:
+    path: of the file.
+    most: bytes it may have.
+
+  Raises:
+    OSError: if it is missing, or may not be read.
+    ValueError: if it is none that ends, such as a pipe, or has more bytes.
+  """
+  # A pipe would be waited for.
+  descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+  try:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+      raise ValueError(f'{os.fspath(path)} is no regular file.')
+    if found.st_size > most:
+      raise ValueError(f'{os.fspath(path)} has {found.st_size} bytes; at most '
+                       f'{most} are read.')
+    with open(descriptor, 'rb', closefd=False) as file:
+      return file.read(most)
+  finally:
+    os.close(descriptor)
 
 
 def write(path: pathlib.Path, content: str | bytes) -> None:
@@ -47,7 +77,7 @@ def whole_lines(path: pathlib.Path) -> bytes:
   Nothing if it does not exist.
   """
   try:
-    content = path.read_bytes()
+    content = read(path, _MOST_OF_OURS)
   except FileNotFoundError:
     return b''
   end = content.rfind(b'\n') + 1
@@ -56,6 +86,8 @@ def whole_lines(path: pathlib.Path) -> bytes:
     json.loads(content[end:])
   except ValueError:
     return content[:end]
+  except RecursionError:
+    pass  # No program's line: whoever reads it refuses it.
   return content
 
 

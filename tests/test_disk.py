@@ -104,7 +104,7 @@ def test_other_refusals(tmp_path):
   with pytest.raises(FileNotFoundError, match='none.npy'):
     disk.open_rows([good, tmp_path / 'none.npy'])
   np.savez(tmp_path / 'a.npz', x=_array(n=4))
-  with pytest.raises(ValueError, match='a.npz is an archive'):
+  with pytest.raises(ValueError, match='a.npz is not a .npy file'):
     disk.open_rows(tmp_path / 'a.npz')
   (tmp_path / 'text.npy').write_text('1 2 3')
   with pytest.raises(ValueError, match='text.npy is not a .npy file'):

@@ -13,6 +13,7 @@ from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import schema
 
+_MAX_NAME = 4096  # letters of a path; no system takes more
 _SUFFIXES = ('.jpeg', '.jpg', '.png', '.webp')
 
 
@@ -51,12 +52,16 @@ def find(folder: pathlib.Path, name: str) -> pathlib.Path:
     ValueError: if it lies outside the folder or is no file, without a full
       stop: what was wrong with image `name`.
   """
+  if len(name) > _MAX_NAME:
+    raise ValueError(f'image {name[:40]!r}... cannot be found: its path has '
+                     f'{len(name)} letters, more than {_MAX_NAME}')
   try:
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
       raise ValueError(f'image {name!r} lies outside the folder')
     if not path.is_file():
-      raise ValueError(f'image {name!r} does not exist')
+      raise ValueError(f'image {name!r} '
+                       + ('is no file' if path.exists() else 'does not exist'))
   except (OSError, RuntimeError) as e:  # too long a name, a loop of links
     raise ValueError(f'image {name[:40]!r} cannot be found: {e}') from e
   return path
@@ -70,23 +75,33 @@ def listed(
   Args:
     folder: what is hidden in it is not seen; links to folders are not followed.
     root: the folder, or one around it: no file's link may lead out of it.
-    problems: takes a sentence for each image that `find` refuses.
+    problems: takes a sentence for each image that `find` refuses, and each
+      folder that cannot be read.
 
   Returns:
     The paths of the others, sorted.
   """
-  found = []
-  for path in sorted(folder.rglob('*')):
-    hidden = any(
-        part.startswith('.') for part in path.relative_to(folder).parts)
-    if hidden or path.suffix.lower() not in _SUFFIXES or path.is_dir():
+  found, folders = [], [folder]
+  while folders:  # not `rglob`: it passes over what it may not read
+    try:
+      entries = [path for path in folders.pop().iterdir()
+                 if not path.name.startswith('.')]
+    except OSError as e:
+      problems.append(f'a folder cannot be read: {e}.')
       continue
+    for path in entries:
+      if path.is_dir():
+        folders += [] if path.is_symlink() else [path]
+      elif path.suffix.lower() in _SUFFIXES:
+        found.append(path)
+  sound = []
+  for path in sorted(found):
     try:
       find(root, str(path.relative_to(root)))
-      found.append(path)
+      sound.append(path)
     except ValueError as e:
       problems.append(f'{e}.')
-  return found
+  return sound
 
 
 def decode(

@@ -52,6 +52,9 @@ def load_labelled(
     problems.append(f'it holds {len(classes)} class folder(s), not two.')
   paths, labels = [], []
   for label, path in enumerate(folders):
+    if not path.resolve().is_relative_to(folder.resolve()):
+      problems.append(f'folder {path.name!r} lies outside the folder.')
+      continue
     found = checked_images.listed(path, folder, problems)
     if not found:
       problems.append(f'folder {path.name!r}: no image.')

@@ -22,7 +22,9 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from mmal_jax import durable
 from mmal_jax.data import checked_images
+from mmal_jax.data import json_object
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
@@ -76,8 +78,9 @@ def load(
     The dataset; it has no groups and no `pretrain`.
 
   Raises:
-    ValueError: if nothing is prepared there, or in another format; for a number
-      of captions below 1; listing every split that is missing, every image with
+    ValueError: if nothing is prepared there, in another format, or what is
+      there names other people's code or files elsewhere; for a number of
+      captions below 1; listing every split that is missing, every image with
       too few captions or that cannot be read; for a pool or test set of none.
   """
   size = checked_images.size_of(image_size, preprocess)
@@ -119,16 +122,47 @@ def _open(data_dir: pathlib.Path) -> dict[str, Sequence[dict[str, Any]]]:
   if not versions:
     raise ValueError(f'data_dir={str(data_dir)!r} has no coco_captions/2014; '
                      + how)
-  builder = tfds.builder_from_directory(versions[-1].parent)
+  folder = versions[-1].parent
   try:
+    _check_classes(json_object.loads(durable.read(folder / 'features.json')))
+    json_object.loads(durable.read(versions[-1]))
+    builder = tfds.builder_from_directory(folder)
+    kept = builder.info.file_format.value
+    if kept != 'array_record':
+      raise ValueError(f'it holds {kept}, of which no single image can be '
+                       'read; in another folder and ' + how)
+    for split in builder.info.splits.values():
+      for path, rows in zip(split.filepaths, split.shard_lengths, strict=True):
+        _check_shard(folder, pathlib.Path(path), rows)
     # Undecoded: TFDS's own decoding would make the arrays one by one.
     return builder.as_data_source(
         decoders={'image': tfds.decode.SkipDecoding()})
-  except NotImplementedError as e:
-    raise ValueError(
-        f'{str(versions[-1].parent)!r} holds {builder.info.file_format.value}, '
-        'of which no single image can be read; in another folder and ' + how
-    ) from e
+  except Exception as e:  # TFDS and array_record raise a dozen kinds
+    raise ValueError(f'{str(folder)!r} cannot be read: '
+                     f'{problems_lib.shortened(str(e))}.') from e
+
+
+def _check_classes(value: object) -> None:
+  """Refuses features of other classes than TFDS's: it imports what is named."""
+  if isinstance(value, dict):
+    for key, inner in value.items():
+      if key in ('pythonClassName', 'python_class_name', 'type') and not (
+          str(inner).startswith('tensorflow_datasets.core.features.')):
+        raise ValueError(f'features.json names {json_object.told(inner)}, no '
+                         'feature of TFDS')
+      _check_classes(inner)
+  elif isinstance(value, list):
+    for inner in value:
+      _check_classes(inner)
+
+
+def _check_shard(folder: pathlib.Path, path: pathlib.Path, rows: int) -> None:
+  if path.resolve().parent != folder.resolve() or not path.is_file():
+    raise ValueError(f'dataset_info.json names {path.name!r}, no file of this '
+                     'folder')
+  if not 0 <= rows <= path.stat().st_size:
+    raise ValueError(f'dataset_info.json says that {path.name!r} holds {rows} '
+                     f'images, and it has {path.stat().st_size} bytes')
 
 
 def _read(
@@ -136,15 +170,19 @@ def _read(
 ) -> Iterator[tuple[str, Record, tuple[str, ...]]]:
   """Yields where an image stands, the image and its first n captions."""
   for row in range(len(records)):
-    fields = records[row]
     where = f'{split} row {row}'
-    texts = [text.decode() for text in fields['captions']['text'][:n]]
+    try:
+      fields = records[row]
+      texts = [text.decode() for text in fields['captions']['text'][:n]]
+      record = Record(records, row, fields['image/filename'].decode())
+    except Exception as e:  # array_record and TFDS raise a dozen kinds
+      problems.append(f'{where}: it cannot be read: {e!r}.')
+      continue
     wrong = [what for text in texts
              for what in problems_lib.of_text('text', text)]
     if len(texts) < n:
       wrong.append(f'it has {len(texts)} captions, and {n} are needed')
     problems += [f'{where}: {what}.' for what in wrong]
-    record = Record(records, row, fields['image/filename'].decode())
     yield where, record, tuple(texts)
 
 

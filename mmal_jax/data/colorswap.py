@@ -20,15 +20,17 @@ References:
 """
 
 from collections.abc import Iterable, Iterator
-import json
 import os
 import pathlib
 from typing import Any
 
 import numpy as np
 
+from mmal_jax import durable
 from mmal_jax.data import checked_images
+from mmal_jax.data import growth
 from mmal_jax.data import image_files
+from mmal_jax.data import json_object
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
@@ -91,7 +93,8 @@ def _pairs(
       wrong = [what for half in _HALVES for what in problems_lib.of_text(
           f'caption_{half}', fields[f'caption_{half}'])]
       if type(fields['id']) is not int:
-        wrong.append(f"'id' is {fields['id']!r}, not an integer")
+        wrong.append(f"'id' is {json_object.told(fields['id'])}, not an "
+                     'integer')
       elif first.setdefault(fields['id'], where) != where:
         wrong.append(f'id {fields["id"]} stands at {first[fields["id"]]}, too')
       problems += [f'{where}: {what}.' for what in wrong]
@@ -134,9 +137,8 @@ def _batches(
 
 def _json(path: pathlib.Path, problems: list[str]) -> Iterator[Example]:
   try:
-    examples = json.loads(
-        path.read_bytes(), object_pairs_hook=problems_lib.once)
-  except (OSError, ValueError, RecursionError) as e:
+    examples = json_object.loads(durable.read(path))
+  except (OSError, ValueError) as e:
     problems.append(f'{path.name} cannot be read: {e}.')
     return
   if not isinstance(examples, list):
@@ -165,14 +167,22 @@ def _parquet(
 ) -> Iterator[list[Example]]:
   import pyarrow  # Slow to import, and seldom needed.
   from pyarrow import parquet
+  if not path.is_file():
+    problems.append(f'{path.name} is no regular file.')
+    return
   try:
     with parquet.ParquetFile(path) as file:
+      stored = sum(file.metadata.row_group(i).total_byte_size
+                   for i in range(file.num_row_groups))
+      growth.check(path.name, path.stat().st_size, stored)
       missing = set(_COLUMNS) - set(file.schema_arrow.names)
       if missing:
         problems.append(f'{path.name}: no column {sorted(missing)}.')
         return
-      row = 0
+      row, grown = 0, 0
       for batch in file.iter_batches(_BATCH, columns=list(_COLUMNS)):
+        grown += batch.nbytes  # What is repeated takes no room in the file.
+        growth.check(path.name, path.stat().st_size, grown)
         examples = []
         for fields in batch.to_pylist():
           for half in _HALVES:
@@ -190,4 +200,5 @@ def _encoded(name: str, value: object) -> image_files.Encoded | str:
   if not isinstance(content, bytes):
     return f'{name!r} holds no bytes of an image'
   path = value.get('path') if isinstance(value, dict) else None
-  return image_files.Encoded(path or name, content)
+  return image_files.Encoded(
+      path if path and isinstance(path, str) else name, content)

@@ -8,6 +8,9 @@ import pathlib
 import jax.numpy as jnp
 import numpy as np
 
+from mmal_jax.data import numpy_file
+from mmal_jax.data import problems
+
 _PAGE = 4096  # bytes; of a larger one some are touched twice
 DTYPES = ('float32', 'float16', 'bfloat16')
 
@@ -116,12 +119,12 @@ def open_rows(
   shards = []
   for path in map(pathlib.Path, paths):
     try:
-      shard = np.load(path, mmap_mode='r', allow_pickle=False)
-    except ValueError as error:
-      raise ValueError(
-          f'{path} is not a .npy file of numbers: {error}') from error
-    if not isinstance(shard, np.ndarray):
-      raise ValueError(f'{path} is an archive; .npy files are needed.')
+      shard = numpy_file.mapped(path)
+    except FileNotFoundError:
+      raise
+    except Exception as error:  # NumPy raises a dozen kinds
+      raise ValueError(f'{path} is not a .npy file of numbers: '
+                       f'{problems.shortened(str(error))}') from error
     if dtype == 'bfloat16' and shard.dtype.kind in 'Vu' and (
         shard.dtype.itemsize == 2):
       shard = shard.view(jnp.bfloat16)

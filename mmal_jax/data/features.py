@@ -7,7 +7,9 @@ import pathlib
 from absl import logging
 import numpy as np
 
+from mmal_jax.data import numpy_file
 from mmal_jax.data import parquet_column
+from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
 
@@ -44,8 +46,9 @@ def load(
     `pretrain`.
 
   Raises:
-    ValueError: if a file cannot be read or shapes do not fit, or for a NaN or
-      an infinity, naming the first bad row.
+    ValueError: if a file cannot be read, is not as long as it says or grows
+      to more than a compressed file may, if shapes do not fit, or for a NaN or
+      an infinity (as float32), naming the first bad row.
     TypeError: if an array does not hold floats.
   """
   items = {'image': _features(images, 'images', 'image'),
@@ -67,7 +70,7 @@ def load(
         [(i,) for i in ids.tolist()], test_fraction, seed)
     is_pool = ~is_test
   else:
-    names = _array(split, 'split', 'split')
+    names = _array(split, 'split', 'split', n)
     if names.shape != (n,):
       raise ValueError(
           f'split has shape {names.shape}; the features need ({n},).')
@@ -104,16 +107,17 @@ def _features(path, argument: str, key: str) -> np.ndarray:
   if array.ndim != 2 or 0 in array.shape:
     raise ValueError(f'{argument}={str(path)!r} has shape {array.shape}; '
                      '(rows, dimensions), neither of them 0, is needed.')
-  array = np.asarray(array, np.float32)
+  with np.errstate(over='ignore'):
+    array = np.asarray(array, np.float32)
   bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
   if bad.size:
     raise ValueError(
-        f'{argument}={str(path)!r} holds NaN or infinity in {bad.size} row(s), '
-        f'the first is row {bad[0]}.')
+        f'{argument}={str(path)!r} holds NaN or infinity, as float32, in '
+        f'{bad.size} row(s), the first is row {bad[0]}.')
   return array
 
 
-def _array(path, argument: str, key: str) -> np.ndarray:
+def _array(path, argument: str, key: str, rows: int = 0) -> np.ndarray:
   path = pathlib.Path(path)
   if path.suffix not in ('.npy', '.npz', '.parquet'):
     raise ValueError(
@@ -121,20 +125,9 @@ def _array(path, argument: str, key: str) -> np.ndarray:
   try:
     if path.suffix == '.parquet':
       if key == 'split':
-        return parquet_column.read(path, key, strings=True)
+        return parquet_column.read_names(path, rows, key)
       return parquet_column.read(path, key, 'embedding')
-    # Pickled arrays can run code of whoever made the file: never.
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-      return loaded
-    with loaded as archive:
-      if len(archive.files) == 1:
-        return archive[archive.files[0]]
-      if key in archive.files:
-        return archive[key]
-      names = archive.files
-  except Exception as e:  # zipfile and numpy raise a dozen kinds
-    raise ValueError(f'{argument}={str(path)!r} cannot be read: {e}') from e
-  raise ValueError(
-      f'{argument}={str(path)!r} holds the arrays {names}; one alone, or one '
-      f'named {key!r}, is needed.')
+    return numpy_file.read(path, key)
+  except Exception as e:  # zipfile, NumPy and pyarrow raise a dozen kinds
+    raise ValueError(f'{argument}={str(path)!r} cannot be read: '
+                     f'{problems_lib.shortened(str(e))}.') from e

@@ -57,11 +57,11 @@ class Part(NamedTuple):
   def read_bytes(self) -> bytes:
     """The encoded image; OSError if the file is gone or too short."""
     with self.path.open('rb') as file:
+      # Before memory is asked for.
+      if self.offset + self.size > os.fstat(file.fileno()).st_size:
+        raise OSError(f'{self.path} has been cut.')
       file.seek(self.offset)
-      found = file.read(self.size)
-    if len(found) < self.size:
-      raise OSError(f'{self.path} has been cut.')
-    return found
+      return file.read(self.size)
 
 
 class Encoded(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 import json
 from typing import Any
 
-from mmal_jax.data import problems as problems_lib
+from mmal_jax.data import json_object
 
 
 def read(
@@ -36,8 +36,8 @@ def read(
     if not line.strip():
       continue
     try:
-      fields = json.loads(line, object_pairs_hook=problems_lib.once)
-    except (ValueError, RecursionError) as e:
+      fields = json_object.loads(line)
+    except ValueError as e:
       problems.append(f'{place}: bad JSON: {e}.')
       continue
     if isinstance(fields, dict):

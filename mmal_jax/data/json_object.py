@@ -1,8 +1,44 @@
-"""The JSON objects that other people's files hold."""
+"""JSON that other people wrote: only what is plain, and told in few words."""
 
+from collections.abc import Sequence
 import json
 import os
+import reprlib
 from typing import Any
+
+# Lists and objects within one another. Python's own limit is not the same in
+# all that is done with a value.
+_DEEPEST = 100
+_MOST_TOLD = 200  # letters of a value in a message
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 120, 120
+
+
+def loads(content: bytes | str) -> Any:
+  """The value that JSON stands for.
+
+  >>> loads('[1, 2]')
+  [1, 2]
+
+  Raises:
+    ValueError: if it is no JSON, a field of an object stands twice, or lists
+      and objects are nested more than a hundred deep.
+  """
+  deep = f'lists and objects are nested more than {_DEEPEST} deep'
+  try:
+    value = json.loads(content, object_pairs_hook=_once)
+  except RecursionError as e:
+    raise ValueError(deep) from e
+  level = [value]
+  for _ in range(_DEEPEST):
+    level = [inner for one in level if isinstance(one, (dict, list))
+             for inner in (one.values() if isinstance(one, dict) else one)]
+    if not level:
+      return value
+  if any(isinstance(one, (dict, list)) for one in level):
+    raise ValueError(deep)
+  return value
 
 
 def parse(content: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -19,9 +55,28 @@ def parse(content: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
     ValueError: if it holds something else.
   """
   try:
-    value = json.loads(content)
-  except (ValueError, RecursionError) as e:
+    value = loads(content)
+  except ValueError as e:
     raise ValueError(f'{path} is not JSON: {e}') from e
   if not isinstance(value, dict):
     raise ValueError(f'{path} holds no JSON object.')
   return value
+
+
+def told(value: Any) -> str:
+  """A value of such a file as a message shows it, however long or deep.
+
+  >>> told('x'), len(told('x' * 10**6)) < 200
+  ("'x'", True)
+  """
+  text = _SHORT.repr(value)
+  return text if len(text) <= _MOST_TOLD else f'{text[:_MOST_TOLD]}...'
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+  fields = dict(pairs)
+  if len(fields) < len(pairs):
+    seen = set()
+    twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+    raise ValueError(f'a field stands twice: {told(twice)}')
+  return fields

@@ -11,18 +11,20 @@ References:
 """
 
 from collections.abc import Iterable
-import json
 import os
 import pathlib
 from typing import NamedTuple
 
 from absl import logging
 
+from mmal_jax import durable
 from mmal_jax.data import checked_images
+from mmal_jax.data import json_object
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 
+_MAX_BYTES = 2**31  # of the annotations; COCO's are less than a tenth
 _SPLIT_OF = {'train': 'pool', 'restval': 'pool', 'test': 'test', 'val': None}
 
 
@@ -99,8 +101,8 @@ def _pairs(found: list[Image], pixels, preprocess) -> schema.Pairs:
 
 def _read(path: pathlib.Path, problems: list[str]) -> list[object]:
   try:
-    content = json.loads(path.read_bytes())
-  except (OSError, ValueError, RecursionError) as e:
+    content = json_object.loads(durable.read(path, _MAX_BYTES))
+  except (OSError, ValueError) as e:
     problems.append(f'it cannot be read: {e}.')
     return []
   images = content.get('images') if isinstance(content, dict) else None
@@ -123,9 +125,9 @@ def _check(
       problems.append(f'{where}: it is no object.')
       continue
     name, said = entry.get('filename'), entry.get('split')
-    if said not in _SPLIT_OF:
-      problems.append(f"{where}: 'split' is {said!r}, not one of "
-                      f'{", ".join(_SPLIT_OF)}.')
+    if said not in tuple(_SPLIT_OF):  # It may have no hash.
+      problems.append(f"{where}: 'split' is {json_object.told(said)}, not one "
+                      f'of {", ".join(_SPLIT_OF)}.')
       continue
     split = _SPLIT_OF[said]
     if split is None:

@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmal_jax import durable
 from mmal_jax.data import checked_images
 from mmal_jax.data import json_lines
+from mmal_jax.data import json_object
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
@@ -22,6 +24,7 @@ from mmal_jax.data import splits as splits_lib
 
 SPLITS = ('pretrain', 'pool', 'test')
 _COLUMNS = ('image', 'text', 'group', 'split')
+_MAX_BYTES = 2**31  # of a table, which is read as a whole
 
 
 class Row(NamedTuple):
@@ -133,8 +136,10 @@ def _read(
   if path.suffix not in ('.jsonl', '.csv'):
     raise ValueError(f'pairs={path.name!r} must end in .jsonl or .csv.')
   try:
-    content = path.read_bytes()
-  except OSError as e:
+    if not path.resolve().is_relative_to(path.parent.resolve()):
+      raise ValueError('it is a link that leads out of its folder.')
+    content = durable.read(path, _MAX_BYTES)
+  except (OSError, RuntimeError, ValueError) as e:
     raise ValueError(f'pairs={str(path)!r} cannot be read: {e}') from e
   if path.suffix == '.csv':
     return _read_csv(content, problems)
@@ -167,7 +172,8 @@ def _read_csv(
             k: v for k, v in fields.items()
             if v or k in ('image', 'text') and v is not None}
   except csv.Error as e:
-    problems.append(f'line {reader.line_num}: bad CSV: {e}')
+    # Not the line of `reader` itself, which is that of its last sound row.
+    problems.append(f'line {reader.reader.line_num}: bad CSV: {e}')
 
 
 def _check(found, folder, problems: list[str]) -> list[Row]:
@@ -197,7 +203,8 @@ def _check(found, folder, problems: list[str]) -> list[Row]:
     if len(group_rows) != 2 or len({row.split for row in group_rows}) != 1:
       at = ', '.join(row.place for row in group_rows)
       problems.append(
-          f'{at}: group {group!r} must be two rows of the same split.')
+          f'{at}: group {json_object.told(group)} must be two rows of the '
+          'same split.')
   return rows
 
 
@@ -215,15 +222,16 @@ def _split_problems(rows: list[Row]) -> list[str]:
 
 
 def _wrong_fields(fields: dict[str, object]) -> list[str]:
-  wrong = [f'unknown field {k!r}; known are {_COLUMNS}'
+  told = json_object.told
+  wrong = [f'unknown field {told(k)}; known are {_COLUMNS}'
            for k in fields if k not in _COLUMNS]
   for column in ('image', 'text'):
     wrong += problems_lib.of_text(column, fields.get(column))
   group = fields.get('group')
   if isinstance(group, bool) or not isinstance(group, (str, int, type(None))):
-    wrong.append(f'\'group\' is {fields["group"]!r}, not a string or integer')
+    wrong.append(f'\'group\' is {told(group)}, not a string or integer')
   if fields.get('split') not in (None,) + SPLITS:
-    wrong.append(f'\'split\' is {fields["split"]!r}, not one of {SPLITS}')
+    wrong.append(f'\'split\' is {told(fields["split"])}, not one of {SPLITS}')
   return wrong
 
 

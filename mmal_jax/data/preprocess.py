@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmal_jax import durable
 from mmal_jax.data import images as images_lib
 from mmal_jax.data import json_object
 
@@ -21,6 +22,7 @@ _NESTED_FILE = 'processor_config.json'
 KINDS = {'clip': 'CLIPImageProcessor', 'siglip': 'SiglipImageProcessor'}
 _RESAMPLE = {1: 'lanczos', 2: 'bilinear', 3: 'bicubic'}
 _HALF = (0.5, 0.5, 0.5)
+_MOST_PIXELS = 4096  # of a side; every image is resized to it
 # What the two classes take where a file leaves a field out.
 _DEFAULTS = {
     'clip': {
@@ -35,6 +37,7 @@ _DEFAULTS = {
 _COMMON = {
     'resample': 3, 'do_resize': True, 'do_rescale': True, 'do_normalize': True,
     'rescale_factor': 1 / 255, 'default_to_square': False}
+_told = json_object.told
 # Not `do_convert_rgb`: images are always made RGB. Without it transformers only
 # takes those that are RGB already, and they stay the same.
 _UNKNOWN = re.compile(r'do_(?!convert_rgb$)|auto_map$|use_square_size$')
@@ -72,6 +75,9 @@ class Preprocess:
     if not 1 <= self.size <= self.edge:
       raise ValueError(f'size={self.size!r} must be within 1 and edge='
                        f'{self.edge!r}: images are cropped, never padded.')
+    if self.edge > _MOST_PIXELS:
+      raise ValueError(f'edge={json_object.told(self.edge)} must be at most '
+                       f'{_MOST_PIXELS} pixels.')
     if self.resize not in ('squash', 'shortest'):
       raise ValueError(f'resize={self.resize!r} must be squash or shortest.')
     if self.resample not in _RESAMPLE.values():
@@ -207,7 +213,7 @@ def _read(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
     path = folder / name
     if not path.is_file():
       continue
-    fields = json_object.parse(path.read_bytes(), path)
+    fields = json_object.parse(durable.read(path), path)
     if name == FILE:
       return path, fields
     if isinstance(fields.get('image_processor'), dict):
@@ -220,19 +226,20 @@ def _kind(folder: pathlib.Path, fields: Mapping[str, Any]) -> str:
   named = fields.get('image_processor_type') or fields.get(
       'feature_extractor_type')
   if named is None:
+    config = folder / 'config.json'
     try:
-      kind = json.loads((folder / 'config.json').read_bytes())['model_type']
-    except (OSError, ValueError, KeyError, TypeError) as e:
+      kind = json_object.parse(durable.read(config), config)['model_type']
+    except (OSError, ValueError, KeyError) as e:
       raise ValueError('no image_processor_type is named, and config.json '
                        f'names no model_type either ({e!r}).') from e
-    if kind in KINDS:
+    if kind in tuple(KINDS):
       return kind
   for kind, name in KINDS.items():
     if named in (name, name + 'Fast', name + 'Pil',
                  name.replace('ImageProcessor', 'FeatureExtractor')):
       return kind
   raise ValueError(
-      f'image_processor_type={named!r} is not supported; those that are: '
+      f'image_processor_type={_told(named)} is not supported; those that are: '
       f'{", ".join(KINDS.values())}. (Siglip2ImageProcessor is for NaFlex '
       'models, whose images have no fixed size.)')
 
@@ -242,27 +249,31 @@ def _parse(fields: Mapping[str, Any], kind: str) -> Preprocess:
   full = _COMMON | _DEFAULTS[kind] | given
   for name, wanted in (('do_resize', True), ('do_rescale', True)):
     if full[name] is not wanted:
-      raise ValueError(f'{name}={full[name]!r} is not supported.')
+      raise ValueError(f'{name}={_told(full[name])} is not supported.')
+  for name in ('do_center_crop', 'do_normalize', 'default_to_square'):
+    if not isinstance(full[name], bool):
+      raise ValueError(f'{name}={_told(full[name])} must be true or false.')
   factor = full['rescale_factor']
-  if not math.isclose(factor, 1 / 255, rel_tol=1e-6):
-    raise ValueError(f'rescale_factor={factor!r} is not supported: it is 1/255 '
-                     'everywhere.')
+  if type(factor) is not float or not math.isclose(
+      factor, 1 / 255, rel_tol=1e-6):
+    raise ValueError(f'rescale_factor={_told(factor)} is not supported: it is '
+                     '1/255 everywhere.')
   known = {*_COMMON, *_DEFAULTS[kind]}
   for name, value in given.items():
     if value is not False and name not in known and _UNKNOWN.match(name):
-      raise ValueError(f'{name}={value!r} is not supported.')
-  if full['resample'] not in _RESAMPLE:
-    raise ValueError(f'resample={full["resample"]!r} is not supported; '
+      raise ValueError(f'{name}={_told(value)} is not supported.')
+  if type(full['resample']) is not int or full['resample'] not in _RESAMPLE:
+    raise ValueError(f'resample={_told(full["resample"])} is not supported; '
                      f'{_RESAMPLE} are.')
-  size = _size('size', full['size'], bool(full['default_to_square']))
+  size = _size('size', full['size'], full['default_to_square'])
   edge = size.get('shortest_edge') or size['height']
   out = edge
   if full['do_center_crop']:
     out = _size('crop_size', full['crop_size'], True).get('height')
     if out is None:
-      raise ValueError(f'crop_size={full["crop_size"]!r} has no height.')
+      raise ValueError(f'crop_size={_told(full["crop_size"])} has no height.')
   elif 'shortest_edge' in size:
-    raise ValueError(f'size={full["size"]!r} without do_center_crop makes '
+    raise ValueError(f'size={_told(full["size"])} without do_center_crop makes '
                      'images of different shapes.')
   mean, std = (_channels(n, full[n]) for n in ('image_mean', 'image_std'))
   if not full['do_normalize']:
@@ -286,13 +297,13 @@ def _size(name: str, value: Any, squares: bool) -> dict[str, int]:
         set(value) == {'shortest_edge'} or set(value) == {'height', 'width'}
         and value['height'] == value['width']):
       return value
-  raise ValueError(f'{name}={value!r} is not supported: a square, or its '
+  raise ValueError(f'{name}={_told(value)} is not supported: a square, or its '
                    'shortest_edge, is needed.')
 
 
 def _channels(name: str, value: Any) -> tuple[float, ...]:
-  if isinstance(value, (int, float)):
-    return (float(value),) * 3
-  if isinstance(value, (list, tuple)):
-    return tuple(map(float, value))
-  raise ValueError(f'{name}={value!r} must be numbers.')
+  values = value if isinstance(value, (list, tuple)) else [value] * 3
+  # No float is too large for one, as an integer may be.
+  if not all(type(v) in (int, float) and abs(v) < 2**31 for v in values):
+    raise ValueError(f'{name}={_told(value)} must be finite numbers.')
+  return tuple(map(float, values))

@@ -10,6 +10,7 @@ from absl import logging
 import numpy as np
 
 from mmal_jax.data import fast_tokenizer
+from mmal_jax.data import json_object
 from mmal_jax.data import sentencepiece
 from mmal_jax.data import tokenizer_folder as folders
 
@@ -127,7 +128,7 @@ def load(folder: str | os.PathLike[str], length: int) -> PretrainedTokenizer:
   """
   source = folders.read(folder)
   name = source.class_name
-  if source.config.get('split_special_tokens'):
+  if source.switch('split_special_tokens', False):
     raise ValueError(f'{source.path / folders.CONFIG}: '
                      'split_special_tokens is not supported.')
   if name == folders.SIGLIP and 'spiece.model' in source.files:
@@ -148,20 +149,20 @@ def _siglip(
 ) -> PretrainedTokenizer:
   """What SentencePiece is to run."""
   config, where = source.config, source.path / folders.CONFIG
-  if config.get('sp_model_kwargs') or not config.get('legacy', True):
+  if config.get('sp_model_kwargs') or not source.switch('legacy', True):
     raise ValueError(f'{where}: sp_model_kwargs and legacy=False are not '
                      'supported.')
   _check_length(length, 1)
   with folders.reading(source.path / 'spiece.model'):
     processor = sentencepiece.processor(source.files['spiece.model'])
-  vocab = sentencepiece.vocab(processor)
+    vocab = sentencepiece.vocab(processor)
   special = source.special_tokens(vocab)
   if any(token.single_word for token in special.added.values()):
     raise ValueError(f'{where}: added tokens of single_word are not supported.')
   pieces = sentencepiece.Siglip(
       processor, special.text('eos_token', where),
       special.text('unk_token', where), [str(t) for t in special.special()],
-      special.added, config.get('do_lower_case', True))
+      special.added, source.switch('do_lower_case', True))
   left = source.side('truncation', 'right')
   return PretrainedTokenizer(
       length, pieces.ids[special.text('pad_token', where)],
@@ -181,10 +182,14 @@ def _fast(
   tokenizer, special = made
   vocab = tokenizer.get_vocab()
   for i, token in special.added.items():
-    if vocab[token.content] != i:
+    if vocab.get(token.content) != i:
       raise ValueError(
-          f'{source.path}: the added token {token.content!r} has the number '
-          f'{i}, but {vocab[token.content]} in the vocabulary.')
+          f'{source.path}: the added token {json_object.told(token.content)} '
+          f'has the number {i}, but {vocab.get(token.content)} in the '
+          'vocabulary.')
+  if max(vocab.values()) >= 2**31:
+    raise ValueError(f'{source.path}: a token has the number '
+                     f'{max(vocab.values())}, beyond 32 bits with a sign.')
   _check_length(length, tokenizer.num_special_tokens_to_add(False))
   tokenizer.no_padding()
   tokenizer.enable_truncation(

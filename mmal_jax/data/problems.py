@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+from mmal_jax.data import json_object
+
 _MAX_SHOWN = 50  # lines of problems in one error message
+_MAX_LINE = 400  # letters of one of them
 
 
 def report(where: object, problems: Sequence[str]) -> None:
@@ -15,14 +18,15 @@ def report(where: object, problems: Sequence[str]) -> None:
     problems: a sentence each, with its line or row.
 
   Raises:
-    ValueError: listing the problems, the first fifty of them in full.
+    ValueError: listing the first fifty problems: in full, but for what is
+      longer than a few lines, and for letters that move a terminal's cursor.
   """
   if problems:
     hidden = len(problems) - _MAX_SHOWN
     more = [f'... and {hidden} more.'] if hidden > 0 else []
     raise ValueError('\n  '.join(
         [f'{where} has {len(problems)} problem(s):']
-        + list(problems[:_MAX_SHOWN]) + more))
+        + [shortened(problem) for problem in problems[:_MAX_SHOWN]] + more))
 
 
 def of_text(name: str, value: object) -> list[str]:
@@ -38,22 +42,23 @@ def of_text(name: str, value: object) -> list[str]:
   if value is None:
     return [f'{name!r} is missing']
   if not isinstance(value, str) or not value.strip():
-    return [f'{name!r} is {value!r}, not a text']
+    return [f'{name!r} is {json_object.told(value)}, not a text']
   if '\0' in value or not _is_unicode(value):
     return [f'{name!r} holds a NUL or half a surrogate pair']
   return []
 
 
-def once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-  """The `object_pairs_hook` of JSON whose fields may stand only once.
+def shortened(text: str) -> str:
+  r"""A text for a message: no longer than a few lines, no letters that act.
 
-  Raises:
-    ValueError: if a field stands twice.
+  >>> shortened('a\x1b[2J'), len(shortened('a' * 10**6))
+  ('a\\x1b[2J', 405)
   """
-  fields = dict(pairs)
-  if len(fields) < len(pairs):
-    raise ValueError(f'a field stands twice in {[k for k, _ in pairs]}')
-  return fields
+  if len(text) > _MAX_LINE:
+    half = _MAX_LINE // 2
+    text = f'{text[:half]} ... {text[-half:]}'
+  return ''.join(letter if letter.isprintable() else repr(letter)[1:-1]
+                 for letter in text)
 
 
 def _is_unicode(text: str) -> bool:

@@ -11,6 +11,7 @@ _SPACE = '▁'
 _PUNCTUATION = str.maketrans('', '', string.punctuation)
 _BPE = 2  # trainer_spec.model_type
 _CONTROL, _USER_DEFINED = 3, 4  # types of pieces
+_LONGEST = 512  # letters of a piece
 
 
 def processor(model: bytes) -> Any:
@@ -156,6 +157,10 @@ def read_bpe(
   if not proto.pieces or proto.trainer_spec.model_type != _BPE:
     raise ValueError('it is no SentencePiece model of byte pairs.')
   vocab = {piece.piece: i for i, piece in enumerate(proto.pieces)}
+  if len(vocab) < len(proto.pieces):
+    raise ValueError('a piece stands twice.')
+  if max(map(len, vocab)) > _LONGEST:  # All ways to cut it are looked up.
+    raise ValueError(f'it has a piece of more than {_LONGEST} letters.')
   # Pieces are numbered in the order in which they were joined.
   merges = [(piece[:i], piece[i:]) for piece in vocab
             for i in range(1, len(piece))

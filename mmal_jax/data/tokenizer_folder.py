@@ -6,10 +6,12 @@ import dataclasses
 import functools
 import os
 import pathlib
+import re
 from typing import Any
 
 import tokenizers
 
+from mmal_jax import durable
 from mmal_jax.data import json_object
 
 FILES = (
@@ -33,6 +35,7 @@ _DEFAULTS = {
     SIGLIP2: _GEMMA_TOKENS, GEMMA: _GEMMA_TOKENS, PLAIN: {}}
 _ROLES = ('bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token',
           'cls_token', 'mask_token')
+_told = json_object.told
 # With the flags of how it is found in texts, where the files say so.
 Token = str | tokenizers.AddedToken
 
@@ -98,17 +101,17 @@ class TokenizerFolder:
     path = self.path / 'config.json'
     if not path.is_file():
       return None
-    return json_object.parse(path.read_bytes(), path).get('model_type')
+    return json_object.parse(durable.read(path), path).get('model_type')
 
   @functools.cached_property
   def class_name(self) -> str:
     """One of `CLASSES`, as the model was trained."""
     named = self.config.get('tokenizer_class')
     if named is None:
-      if self.model_type not in _BY_MODEL:
+      if self.model_type not in tuple(_BY_MODEL):
         raise ValueError(
             f'{self.path}: {CONFIG} names no tokenizer_class, and the '
-            f'model_type of config.json is {self.model_type!r}, none of '
+            f'model_type of config.json is {_told(self.model_type)}, none of '
             f'{", ".join(_BY_MODEL)}.')
       return _BY_MODEL[self.model_type]
     if named in ('PreTrainedTokenizerFast', 'TokenizersBackend'):
@@ -117,21 +120,33 @@ class TokenizerFolder:
       name = str(named).removesuffix('Fast')
     if name not in CLASSES:
       raise ValueError(
-          f'{self.path / CONFIG}: tokenizer_class={named!r} is not supported; '
+          f'{self.path / CONFIG}: tokenizer_class={_told(named)} is not '
+          f'supported; '
           f'{", ".join(CLASSES)} are.')
     # The class that the files of these models name is known to be wrong.
     wrong = self.model_type == 'siglip2' or (
         self.model_type == 'siglip' and name == GEMMA)
     return SIGLIP2 if wrong else name
 
+  def switch(self, name: str, default: bool) -> bool:
+    """What `tokenizer_config.json` says is so, or not."""
+    value = self.config.get(name)
+    if value is None:
+      return default
+    if not isinstance(value, bool):
+      raise ValueError(f'{self.path / CONFIG}: {name}={_told(value)} must be '
+                       'true or false.')
+    return value
+
   def side(self, what: str, default: str) -> bool:
     """Whether `padding` or `truncation` is done on the left."""
-    stored = self.json('tokenizer.json').get(what) or {}
-    value = self.config.get(f'{what}_side') or str(
-        stored.get('direction', default)).lower()
+    stored = self.json('tokenizer.json').get(what)
+    if isinstance(stored, dict):
+      default = stored.get('direction', default)
+    value = self.config.get(f'{what}_side') or str(default).lower()
     if value not in ('left', 'right'):
-      raise ValueError(f'{self.path}: {what}_side={value!r} must be left or '
-                       'right.')
+      raise ValueError(f'{self.path}: {what}_side={_told(value)} must be left '
+                       'or right.')
     return value == 'left'
 
   def special_tokens(self, vocab: Mapping[str, int]) -> SpecialTokens:
@@ -150,21 +165,26 @@ class TokenizerFolder:
     named |= _roles(config, self.path / CONFIG)
     extra = _extra(config, self.path / CONFIG)
     if 'added_tokens_decoder' in config:
-      added = {int(i): _added(fields, self.path / CONFIG)
-               for i, fields in config['added_tokens_decoder'].items()}
+      where = self.path / CONFIG
+      added = {_number(i, where): _added(fields, where) for i, fields in
+               _object(config['added_tokens_decoder'], where).items()}
     else:  # as transformers wrote it until 4.33
       stored = self.json(_MAP)
       named |= _roles(stored, self.path / _MAP, special=True)
       if extra is None:
         extra = _extra(stored, self.path / _MAP, special=True)
       texts = {str(token) for token in [*named.values(), *(extra or [])]}
+      where = self.path / 'added_tokens.json'
       added = {
-          i: tokenizers.AddedToken(
-              text, normalized=text not in texts, special=text in texts)
+          _number(i, where): _added({
+              'content': text, 'normalized': text not in texts,
+              'special': text in texts}, where)
           for text, i in self.json('added_tokens.json').items()}
       where = self.path / 'tokenizer.json'
-      added |= {fields['id']: _added(fields, where) for fields in
-                self.json('tokenizer.json').get('added_tokens', [])}
+      added |= {
+          _number(_object(fields, where).get('id'), where): _added(
+              fields, where) for fields in _list(
+                  self.json('tokenizer.json').get('added_tokens', []), where)}
     # In this order, as later tokens of the same text count.
     order = [role for role in _ROLES if role in named]
     order += [role for role in named if role not in _ROLES]
@@ -173,7 +193,7 @@ class TokenizerFolder:
     for role, token in [*named.items(), *(('', t) for t in extra or [])]:
       if str(token) not in known:
         raise ValueError(f'{self.path}: {role or "the special token"} '
-                         f'{str(token)!r} is not among the tokens.')
+                         f'{_told(str(token))} is not among the tokens.')
     return SpecialTokens(named, added, extra)
 
 
@@ -202,7 +222,7 @@ def read(path: str | os.PathLike[str]) -> TokenizerFolder:
   if not path.is_dir():
     raise FileNotFoundError(f'{path} is no folder.')
   return TokenizerFolder(path, {
-      name: (path / name).read_bytes() for name in FILES
+      name: durable.read(path / name) for name in FILES
       if (path / name).is_file()})
 
 
@@ -223,8 +243,8 @@ def _extra(
   if not given:
     return None
   value = next(filter(None, given), [])
-  value = value.values() if isinstance(value, dict) else value
-  return [_token(token, path, **flags) for token in value]
+  value = list(value.values()) if isinstance(value, dict) else value
+  return [_token(token, path, **flags) for token in _list(value, path)]
 
 
 def _token(value: Any, path: pathlib.Path, **flags: bool) -> Token | None:
@@ -237,8 +257,31 @@ def _added(
     fields: Any, path: pathlib.Path, **flags: bool
 ) -> tokenizers.AddedToken:
   try:
-    return tokenizers.AddedToken(fields['content'], **{
+    token = tokenizers.AddedToken(fields['content'], **{
         k: v for k, v in (fields | flags).items()
         if k not in ('content', '__type', 'id')})
-  except (KeyError, TypeError) as e:
-    raise ValueError(f'{path}: {fields!r} is no token: {e}') from e
+  except (KeyError, TypeError, UnicodeError) as e:
+    raise ValueError(f'{path}: {_told(fields)} is no token: {e}') from e
+  if not token.content:
+    raise ValueError(f'{path}: {_told(fields)} is no token: it is empty.')
+  return token
+
+
+def _number(value: Any, path: pathlib.Path) -> int:
+  """Of a token: written as such, or in letters where it is a key."""
+  text = str(value) if type(value) is int else value
+  if not isinstance(text, str) or not re.fullmatch('0|[1-9][0-9]{0,8}', text):
+    raise ValueError(f'{path}: {_told(value)} is no number of a token.')
+  return int(text)
+
+
+def _object(value: Any, path: pathlib.Path) -> dict[str, Any]:
+  if not isinstance(value, dict):
+    raise ValueError(f'{path}: {_told(value)} must be an object.')
+  return value
+
+
+def _list(value: Any, path: pathlib.Path) -> list[Any]:
+  if not isinstance(value, list):
+    raise ValueError(f'{path}: {_told(value)} must be a list of tokens.')
+  return value

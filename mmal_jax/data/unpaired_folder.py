@@ -8,12 +8,16 @@ from collections.abc import Iterator
 import os
 import pathlib
 
+from mmal_jax import durable
 from mmal_jax.data import checked_images
 from mmal_jax.data import json_lines
+from mmal_jax.data import json_object
 from mmal_jax.data import paired_folder
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
+
+_MAX_BYTES = 2**31  # of the texts, which are read as a whole
 
 
 def load(
@@ -104,8 +108,8 @@ def _texts(path: pathlib.Path, problems: list[str]) -> tuple[str, ...]:
   if path.suffix not in ('.txt', '.jsonl'):
     raise ValueError(f'texts={str(path)!r} must end in .txt or .jsonl.')
   try:
-    content = path.read_bytes()
-  except OSError as e:
+    content = durable.read(path, _MAX_BYTES)
+  except (OSError, ValueError) as e:
     raise ValueError(f'texts={str(path)!r} cannot be read: {e}') from e
   read = _plain_lines if path.suffix == '.txt' else _json_lines
   found: dict[str, str] = {}
@@ -140,5 +144,6 @@ def _json_lines(
     if fields.keys() == {'text'}:
       yield place, fields['text']
     else:
-      problems.append(f"{place}: it has the fields {list(fields)}; 'text' "
-                      'alone is needed.')
+      problems.append(
+          f'{place}: it has the fields {json_object.told(list(fields))}; '
+          "'text' alone is needed.")

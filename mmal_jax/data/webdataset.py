@@ -13,6 +13,7 @@ References:
 
 from collections.abc import Iterator, Sequence
 import glob
+import io
 import os
 import pathlib
 import tarfile
@@ -22,6 +23,7 @@ from absl import logging
 
 from mmal_jax.data import checked_images
 from mmal_jax.data import image_files
+from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
@@ -30,6 +32,8 @@ from mmal_jax.data import splits as splits_lib
 _KINDS = {'jpg': 'image', 'jpeg': 'image', 'png': 'image', 'webp': 'image',
           'txt': 'text', 'json': 'json'}
 _MAX_TEXT = 2**20  # bytes; what is longer is no caption
+_MAX_HEADER = 2**13  # bytes of a member's name and times; paths have 2**12
+_MAX_REST = 2**20  # bytes of zeros after the end; tar writes ten thousand
 _BLOCK = 512  # what a tar file is made of
 
 Shards = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -71,7 +75,8 @@ def load(
   Raises:
     ValueError: if there are no shards; listing every problem with its shard:
       members that are links or lead elsewhere, that stand twice or miss their
-      counterpart, damaged archives, texts and images that cannot be read.
+      counterpart, damaged archives or two in one file, texts and images that
+      cannot be read.
   """
   size = checked_images.size_of(image_size, preprocess)
   paths = _paths('shards', shards)
@@ -124,47 +129,45 @@ def _paths(name: str, shards: Shards) -> list[pathlib.Path]:
   return paths
 
 
+class _Headers(io.BufferedReader):
+  """A tar file of which nobody reads more at once than a header has."""
+
+  def read(self, size: int | None = -1, /) -> bytes:
+    # tarfile asks for as many bytes as a header says, be it all there are.
+    if size is None or not 0 <= size <= _MAX_HEADER:
+      raise OSError(f'a header has {size} bytes; at most {_MAX_HEADER} are '
+                    'read')
+    return super().read(size)
+
+
 def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
   """Yields a shard's sound pairs."""
   images: dict[str, image_files.Part] = {}
   texts: dict[str, str] = {}
   seen: set[tuple[str, str]] = set()
-  ignored, end = 0, 0
+  ignored = 0
   try:
-    with tarfile.open(path, 'r:') as tar:
-      for member in tar:
-        where = f'{path.name} member {member.name!r}'
-        end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
-        if member.isdir():
-          continue
-        wrong = _wrong_member(member)
-        if wrong:
-          problems.append(f'{where}: {wrong}.')
-          if member.size < 0:
-            return  # It would lead back to where it came from.
-          continue
-        key, suffix = _split_name(member.name)
-        kind = _KINDS.get(suffix.lower())
-        if kind is None:
-          ignored += 1
-          continue
-        if (key, kind) in seen:
-          problems.append(f'{where}: {key!r} has another {kind}.')
-        elif kind == 'image':
-          images[key] = image_files.Part(
-              path, member.name, member.offset_data, member.size)
-        elif kind == 'text':
-          texts[key] = _text(tar, member, where, problems)
-        seen.add((key, kind))
-    with path.open('rb') as file:
-      file.seek(end)
-      block = file.read(_BLOCK)
-      # tarfile takes what is no header for the end, and nothing at all, too.
-      if len(block) < _BLOCK:
-        problems.append(f'{path.name}: it has no end: it was cut.')
-      elif block.strip(b'\0'):
-        problems.append(f'{path.name}: damaged from byte {end} on.')
-  except (OSError, tarfile.TarError) as e:
+    for member in _members(path, problems):
+      where = f'{path.name} member {member.name!r}'
+      wrong = _wrong_member(member)
+      if wrong:
+        problems.append(f'{where}: {wrong}.')
+        continue
+      key, suffix = _split_name(member.name)
+      kind = _KINDS.get(suffix.lower())
+      if kind is None:
+        ignored += 1
+        continue
+      part = image_files.Part(
+          path, member.name, member.offset_data, member.size)
+      if (key, kind) in seen:
+        problems.append(f'{where}: {key!r} has another {kind}.')
+      elif kind == 'image':
+        images[key] = part
+      elif kind == 'text':
+        texts[key] = _text(part, where, problems)
+      seen.add((key, kind))
+  except Exception as e:  # tarfile raises a dozen kinds
     problems.append(
         f'{path.name}: it cannot be read as an uncompressed tar: {e}.')
   if ignored:
@@ -178,14 +181,55 @@ def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
               for key, image in images.items() if key in texts)
 
 
+def _members(
+    path: pathlib.Path, problems: list[str]
+) -> Iterator[tarfile.TarInfo]:
+  """All but folders, as far as they lie within the file."""
+  if not path.is_file():
+    raise OSError('it is no regular file')
+  end, whole = 0, path.stat().st_size
+  with _Headers(io.FileIO(path)) as file:
+    with tarfile.open(fileobj=file, mode='r:') as tar:
+      for member in tar:
+        if member.size < 0:
+          problems.append(
+              f'{path.name} member {member.name!r}: its size is {member.size}.')
+          return  # It would lead back to where it came from.
+        end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
+        if end > whole:
+          break
+        if not member.isdir():
+          yield member
+        tar.members.clear()  # It would keep all of them.
+    # tarfile takes what is no header for the end, and nothing at all, too.
+    if end + _BLOCK > whole:
+      problems.append(f'{path.name}: it has no end: it was cut.')
+      return
+    rest = whole - end
+    if rest > _MAX_REST:
+      problems.append(f'{path.name}: {rest} bytes follow its end; at most '
+                      f'{_MAX_REST} of zeros may.')
+      return
+    file.seek(end)
+    if file.read(_BLOCK).strip(b'\0'):
+      problems.append(f'{path.name}: damaged from byte {end} on.')
+      return
+    while block := file.read(_MAX_HEADER):
+      if block.strip(b'\0'):
+        problems.append(f'{path.name}: it goes on after its end, before byte '
+                        f'{file.tell()}: one archive a file is needed.')
+        return
+
+
 def _wrong_member(member: tarfile.TarInfo) -> str | None:
   name = pathlib.PurePosixPath(member.name)
   if name.is_absolute() or '..' in name.parts:
     return 'its name leads out of the archive'
   if not member.isreg() or member.issparse():
     return 'it is no plain file, but a link or the like'
-  if member.size < 0:
-    return f'its size is {member.size}'
+  if member.size > images_lib.MAX_BYTES:
+    return (f'its {member.size} bytes are more than an image of '
+            f'{images_lib.MAX_BYTES} has')
   return None
 
 
@@ -196,16 +240,13 @@ def _split_name(name: str) -> tuple[str, str]:
   return str(path.parent / stem), suffix
 
 
-def _text(
-    tar: tarfile.TarFile, member: tarfile.TarInfo, where: str,
-    problems: list[str],
-) -> str:
+def _text(part: image_files.Part, where: str, problems: list[str]) -> str:
   """Reads a text into memory; empty, and a problem told, if it is none."""
-  if member.size > _MAX_TEXT:
-    problems.append(f'{where}: {member.size} bytes are no caption.')
+  if part.size > _MAX_TEXT:
+    problems.append(f'{where}: {part.size} bytes are no caption.')
     return ''
   try:
-    text = tar.extractfile(member).read().decode()
+    text = part.read_bytes().decode()
   except UnicodeDecodeError as e:
     problems.append(f'{where}: it is not UTF-8 text: {e}.')
     return ''

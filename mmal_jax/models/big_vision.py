@@ -1,6 +1,7 @@
 """SigLIP and SigLIP 2 as big_vision publishes them: one `.npz`."""
 
 from collections.abc import Mapping
+import lzma
 import math
 import os
 import pathlib
@@ -26,6 +27,9 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0}
 # NumPy writes bfloat16 as what it knows of it: two bytes.
 _BFLOAT16 = np.dtype('V2')
+# Bytes that a file may unpack to, whatever it has itself; and times that.
+_FREELY_UNPACKED, _MOST_UNPACKED = 1 << 28, 100
+_MOST_SAID = 4000  # letters of what is wrong, names of the file's among them
 
 
 class _Entry(NamedTuple):
@@ -69,9 +73,10 @@ def load(
   try:
     with zipfile.ZipFile(path) as file:
       config, params = _read(file, config)
-  except (EOFError, NotImplementedError, OSError, ValueError,
+  except (EOFError, OSError, RuntimeError, ValueError, lzma.LZMAError,
           zipfile.BadZipFile, zlib.error) as e:
-    raise ValueError(f'{path}: {e}') from e
+    # A RuntimeError: it is encrypted, or packed by other means.
+    raise ValueError(f'{path}: {str(e)[:_MOST_SAID]}') from e
   return positions.to_size(
       config, tensors.state(config, params), image_size)
 
@@ -85,7 +90,8 @@ def _read(file, config):
   needed = _table(config, entries)
   tensors.check({tensor.name: tensor.shape for tensor in needed},
                 {name: entry.shape for name, entry in entries.items()}, 'it')
-  params = tensors.read(needed, lambda name: _array(file, entries[name]))
+  params = tensors.read(
+      needed, lambda name: _array(file, entries[name]), 'it')
   if not _has_head(config, entries):
     params['text_projection.kernel'] = np.eye(
         config.embed_dim, dtype=np.float32)
@@ -95,16 +101,30 @@ def _read(file, config):
 
 def _entries(file: zipfile.ZipFile) -> dict[str, _Entry]:
   """All arrays by name, of which only the headers are read."""
+  packed = os.path.getsize(file.filename)
+  whole = sum(info.file_size for info in file.infolist())
+  if whole > max(_FREELY_UNPACKED, _MOST_UNPACKED * packed):
+    raise ValueError(f'its {packed} bytes unpack to {whole}, which no weights '
+                     'do.')
   found = {}
-  for member in file.namelist():
-    with file.open(member) as stream:
+  for info in file.infolist():
+    member = info.filename
+    with file.open(info) as stream:
       version = np.lib.format.read_magic(stream)
       if version not in _HEADERS:
         raise ValueError(f'{member} is of version {version} of .npy.')
       shape, _, dtype = _HEADERS[version](stream)
+      size = info.file_size - stream.tell()
     if dtype.kind != 'f' and dtype != _BFLOAT16:
       raise ValueError(f'{member} is of type {dtype}; floats are needed.')
-    found[member.removesuffix('.npy')] = _Entry(member, shape)
+    # Before anything is made of a size that is not true.
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
+      raise ValueError(f'{member} of shape {shape} and type {dtype} holds '
+                       f'{size} bytes of values.')
+    name = member.removesuffix('.npy')
+    if name in found:
+      raise ValueError(f'{name} stands twice.')
+    found[name] = _Entry(member, shape)
   if any(name.startswith(_PREFIX) for name in found):
     return {name.removeprefix(_PREFIX): entry for name, entry in found.items()
             if name.startswith(_PREFIX)}

@@ -7,6 +7,8 @@ _ACTIVATIONS = ('gelu', 'gelu_tanh', 'quick_gelu')
 _IMAGE_POOLINGS = ('mean', 'class', 'attention')
 _TEXT_POOLINGS = ('mean', 'end', 'last')
 DTYPES = ('float32', 'bfloat16')
+# A table of a model's tensors has one entry a block and tensor.
+_MOST_BLOCKS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,9 @@ class Stack:
 
   def __post_init__(self):
     _at_least_one(self, 'width', 'depth', 'heads', 'mlp_width')
+    if self.depth > _MOST_BLOCKS:
+      raise ValueError(f'model.depth={self.depth!r} must be at most '
+                       f'{_MOST_BLOCKS}.')
     _one_of(self, 'activation', _ACTIVATIONS)
     if self.width % self.heads:
       raise ValueError(

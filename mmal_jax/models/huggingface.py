@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+import re
 from typing import Any, BinaryIO
 
 from flax import nnx
@@ -13,6 +14,7 @@ from flax import nnx
 import ml_dtypes  # noqa: F401
 import numpy as np
 
+from mmal_jax.data import json_object
 from mmal_jax.data import preprocess
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
@@ -24,6 +26,7 @@ from mmal_jax.models import tensors
 WEIGHTS = 'model.safetensors'
 INDEX = WEIGHTS + '.index.json'
 _DTYPES = ('F16', 'BF16', 'F32', 'F64')
+_SHARD = re.compile(r'[\w.-]{1,200}\.safetensors', re.ASCII)
 
 read_config = huggingface_config.read_config
 
@@ -66,7 +69,7 @@ def load(
         raise ValueError(f'{folder}: {tensor.name} is of type {dtype}; '
                          f'{", ".join(_DTYPES)} are supported.')
     params = tensors.read(
-        needed, lambda name: files[name].get_tensor(name))
+        needed, lambda name: files[name].get_tensor(name), str(folder))
   # A CLIP has none.
   params.setdefault('logit_bias', np.float32(config.logit_bias))
   return positions.to_size(
@@ -158,10 +161,9 @@ def _shards(path: pathlib.Path) -> dict[str, str]:
     raise ValueError(f'{path} has no weight_map.')
   for name in shards.values():
     # An index may name any file of the machine.
-    if (not isinstance(name, str) or not name.endswith('.safetensors')
-        or '/' in name or '\\' in name):
-      raise ValueError(f'{path} names {name!r}, which is no .safetensors file '
-                       'in its folder.')
+    if not isinstance(name, str) or not _SHARD.fullmatch(name):
+      raise ValueError(f'{path} names {json_object.told(name)}, which is no '
+                       '.safetensors file in its folder.')
   return shards
 
 

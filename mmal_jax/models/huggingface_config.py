@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import Any
 
+from mmal_jax import durable
 from mmal_jax.data import json_object
 from mmal_jax.data import preprocess
 from mmal_jax.models import config as config_lib
@@ -41,6 +42,8 @@ _DEFAULTS = {
 # What the first CLIPs say. It is none of their tokens, and makes transformers
 # take the first token of the highest id instead.
 _HIGHEST = 2
+_END = 2**31  # No size, and no number of a token, is as large.
+_told = json_object.told
 
 
 def read_config(folder: str | os.PathLike[str]) -> config_lib.DualEncoder:
@@ -81,7 +84,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
   """
   if not path.is_file():
     raise FileNotFoundError(f'{path} does not exist.')
-  return json_object.parse(path.read_bytes(), path)
+  return json_object.parse(durable.read(path), path)
 
 
 def to_fields(
@@ -135,12 +138,13 @@ def _parse(fields: Mapping[str, Any]) -> config_lib.DualEncoder:
         'and not supported. SigLIP 2 of fixed resolution is, which is of '
         'model_type siglip.')
   if kind not in tuple(_DEFAULTS):
-    raise ValueError(f'model_type={kind!r} is not supported; '
+    raise ValueError(f'model_type={_told(kind)} is not supported; '
                      f'{", ".join(_DEFAULTS)} are.')
   vision, text = (_section(fields, kind, f'{side}_config')
                   for side in ('vision', 'text'))
   if vision['num_channels'] != 3:
-    raise ValueError(f'num_channels={vision["num_channels"]!r} must be 3.')
+    raise ValueError(
+        f'num_channels={_told(vision["num_channels"])} must be 3.')
   if vision.get('vision_use_head') is False:
     raise ValueError('vision_use_head=False: without its pooling the image '
                      'tower embeds no image.')
@@ -178,10 +182,10 @@ def _section(fields, kind, name):
   section = defaults | given
   if section['attention_dropout'] != 0:
     raise ValueError(f'{name}.attention_dropout='
-                     f'{section["attention_dropout"]!r} is not supported.')
+                     f'{_told(section["attention_dropout"])} is not supported.')
   if section['hidden_act'] not in tuple(_ACTIVATIONS):
-    raise ValueError(f'{name}.hidden_act={section["hidden_act"]!r} is not '
-                     f'supported; {", ".join(_ACTIVATIONS)} are.')
+    raise ValueError(f'{name}.hidden_act={_told(section["hidden_act"])} is not'
+                     f' supported; {", ".join(_ACTIVATIONS)} are.')
   return section
 
 
@@ -189,13 +193,13 @@ def _stack(section):
   return config_lib.Stack(
       **{ours: _whole(section, theirs) for theirs, ours in _STACK.items()},
       activation=_ACTIVATIONS[section['hidden_act']],
-      norm_eps=_number(section, 'layer_norm_eps'))
+      norm_eps=_number(section, 'layer_norm_eps', least=0))
 
 
 def _object(fields, name):
   value = fields.get(name)
   if value is not None and not isinstance(value, dict):
-    raise ValueError(f'{name}={value!r} must be an object.')
+    raise ValueError(f'{name}={_told(value)} must be an object.')
   return value or {}
 
 
@@ -203,19 +207,24 @@ def _side(fields, name):
   value = fields[name]
   if isinstance(value, list):
     if len(value) != 2 or value[0] != value[1]:
-      raise ValueError(f'{name}={value!r} must be square.')
+      raise ValueError(f'{name}={_told(value)} must be square.')
     fields = {name: value[0]}
   return _whole(fields, name)
 
 
 def _whole(fields, name):
-  if type(fields[name]) is not int:
-    raise ValueError(f'{name}={fields[name]!r} must be a whole number.')
-  return fields[name]
-
-
-def _number(fields, name):
   value = fields[name]
-  if type(value) not in (int, float) or not math.isfinite(value):
-    raise ValueError(f'{name}={value!r} must be a finite number.')
+  if type(value) is not int or not 0 <= value < _END:
+    raise ValueError(
+        f'{name}={_told(value)} must be a whole number within [0, {_END}).')
+  return value
+
+
+def _number(fields, name, least=-math.inf):
+  value = fields[name]
+  # What is compared with a float first may be an integer beyond all floats.
+  if type(value) not in (int, float) or not (
+      least <= value and abs(value) < _END):
+    raise ValueError(f'{name}={_told(value)} must be a finite number'
+                     + f', at least {least}.' * (least > -math.inf))
   return float(value)

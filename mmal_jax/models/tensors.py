@@ -190,7 +190,9 @@ def check(
 
 
 def read(
-    needed: Iterable[Tensor], values: Callable[[str], np.ndarray]
+    needed: Iterable[Tensor],
+    values: Callable[[str], np.ndarray],
+    where: str,
 ) -> dict[str, np.ndarray]:
   """All parameters of a table, by name.
 
@@ -198,10 +200,19 @@ def read(
     needed: what `check` has found to be there.
     values: of a tensor by its name; asked for one at a time, so that no more
       than one is in memory twice.
+    where: they are, for the message.
+
+  Raises:
+    ValueError: if a value is not finite, as a 32-bit float.
   """
   params = {}
   for tensor in needed:
-    params |= tensor.to_parameters(values(tensor.name))
+    with np.errstate(over='ignore'):  # Of 64 bits; what comes of it is refused.
+      parts = tensor.to_parameters(values(tensor.name))
+    if not all(np.isfinite(part).all() for part in parts.values()):
+      raise ValueError(
+          f'{where} holds NaN, or an infinite number, in {tensor.name}.')
+    params |= parts
   return params
 
 

@@ -1,0 +1,259 @@
+"""Damaged files of every kind: they are read, or refused in words.
+
+Each reader gets files that were valid, with bytes changed, and JSON with a
+value of any kind in place of one of its own.
+"""
+
+from collections.abc import Callable
+import copy
+import json
+import pathlib
+import shutil
+from typing import Any, NamedTuple
+
+import hypothesis
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from experiments import records
+from experiments import workdir
+from mmal_jax import checkpoints
+from mmal_jax.align import journal
+from mmal_jax.align import oracle as oracle_lib
+from mmal_jax.align.people import files as people_lib
+from mmal_jax.data import preprocess
+from mmal_jax.data import pretrained_tokenizer
+from mmal_jax.models import big_vision
+from mmal_jax.models import huggingface
+from tests import people
+from tests import small_files
+from tests import small_runs
+
+_TEXTS = ['ab abc a', 'Ünï\u0301 <unk></s>', '']
+
+
+class Reader(NamedTuple):
+  """Something that reads a file of others.
+
+  Attributes:
+    make: a folder in which all is right.
+    file: of the folder, to be damaged.
+    read: what is in the folder.
+    errors: that may be raised; their text must name `names`.
+    names: as said; mostly the file.
+  """
+
+  make: Callable[[pathlib.Path], Any]
+  file: str
+  read: Callable[[pathlib.Path], Any]
+  errors: tuple[type[Exception], ...] = (ValueError,)
+  names: str = ''
+
+
+def _tokenize(folder):
+  made = pretrained_tokenizer.load(folder, 6)
+  if made.vocab_size < 1000:
+    tokens = made(_TEXTS)
+    assert tokens.shape == (3, 6)
+    assert 0 <= tokens.min() <= tokens.max() < made.vocab_size
+
+
+def _answer(folder):
+  oracle = people_lib.files(folder, people.shown())
+  try:
+    answers = people.asks(oracle, [0, 1])
+  except oracle_lib.Waiting:
+    return
+  assert answers[:, 0].tolist() == [0, 1]
+  assert (answers >= -1).all() and (answers < people.N).all()
+
+
+def _journal(folder):
+  made = journal.Journal(
+      folder / 'a.journal', small_runs.nobody, small_runs.MODALITIES)
+  for at in range(3):
+    made.begin(at)
+    answers = made('image', np.array([0, 1], np.int32))
+    assert answers.shape == (2, 2) and answers.dtype == np.int32
+
+
+def _take_up(folder):
+  workdir.take_up(folder, small_runs.CONFIG)
+
+
+def _keep(folder):
+  workdir.keep_until(folder, small_runs.RUN, 1)
+
+
+def _records(folder):
+  found = records.read([folder])
+  records.curves(found, 'annotations')
+  records.shares(found)
+
+
+def _newest(folder):
+  checkpoints.Checkpoints(folder).newest(small_runs.TREE)
+
+
+READERS = {
+    'safetensors': Reader(
+        small_files.siglip, 'model.safetensors', huggingface.load),
+    'config': Reader(small_files.siglip, 'config.json', huggingface.load,
+                     (ValueError, FileNotFoundError)),
+    'index': Reader(
+        small_files.sharded_siglip, 'model.safetensors.index.json',
+        huggingface.load, (ValueError, FileNotFoundError)),
+    'big_vision': Reader(
+        lambda folder: small_files.big_vision_file(folder / 'a.npz'), 'a.npz',
+        lambda folder: big_vision.load(folder / 'a.npz')),
+    'images': Reader(small_files.images, 'preprocessor_config.json',
+                     preprocess.load),
+    **{f'{kind} {file}': Reader(
+        make, file, _tokenize, (ValueError, FileNotFoundError))
+       for kind, make, files in (
+           ('siglip', small_files.siglip_tokenizer,
+            ('spiece.model', 'tokenizer_config.json', 'config.json')),
+           ('gemma', small_files.gemma_tokenizer,
+            ('tokenizer.model', 'tokenizer_config.json')),
+           ('clip', small_files.clip_tokenizer,
+            ('vocab.json', 'merges.txt', 'special_tokens_map.json',
+             'added_tokens.json')),
+           ('plain', small_files.plain_tokenizer,
+            ('tokenizer.json', 'tokenizer_config.json')))
+       for file in files},
+    **{f'people {file}': Reader(small_runs.answered, file, _answer)
+       for file in ('answers/a.jsonl', 'answers/b.json', 'ledger.jsonl',
+                    'calls_run.jsonl', 'pools.json',
+                    'round_001/queries.jsonl')},
+    'journal': Reader(small_runs.journal, 'a.journal', _journal),
+    'resume config': Reader(small_runs.workdir, 'config.json', _take_up),
+    'resume metrics': Reader(small_runs.workdir, 'metrics.jsonl', _keep),
+    'resume queries': Reader(small_runs.workdir, 'queries.jsonl', _keep),
+    'report config': Reader(small_runs.workdir, 'config.json', _records),
+    'report metrics': Reader(small_runs.workdir, 'metrics.jsonl', _records),
+    'report queries': Reader(small_runs.workdir, 'queries.jsonl', _records),
+    'report plan': Reader(small_runs.sweep, 'sweep.json', _records),
+    'seal': Reader(small_runs.states, '1.sha256.json', _newest),
+}
+
+_ODD = [float('nan'), float('inf'), -1, 0, 1, 2**31, 2**63, 10**400, -10**20,
+        1e308, 0.5, True, False, None, '', '\ud800', '../../x', '/etc/passwd',
+        '9' * 5000, '٣', 'x' * 2000, '\0', [], {}, [[]], [None], [True], {'': 0}]
+_JSON = st.recursive(
+    st.sampled_from(_ODD) | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.text(max_size=5), inner, max_size=3), max_leaves=5)
+_DEEP = [900, 985, 100000]
+
+
+@st.composite
+def damaged(draw, content: bytes) -> bytes:
+  """Bytes changed, cut out, put in, or moved."""
+  for _ in range(draw(st.integers(1, 4))):
+    at = draw(st.integers(0, len(content)))
+    end = min(len(content), at + draw(st.integers(0, 40)))
+    before, there, after = content[:at], content[at:end], content[end:]
+    what = draw(st.integers(0, 4))
+    if what == 0:
+      content = before + after
+    elif what == 1:
+      content = before + draw(st.binary(max_size=10)) + there + after
+    elif what == 2:
+      content = before + there + there + after
+    elif what == 3:
+      content = before
+    else:
+      content = before + bytes(
+          b ^ draw(st.integers(0, 255)) for b in there[:2]) + there[2:] + after
+  return content
+
+
+@st.composite
+def with_another_value(draw, content: bytes) -> bytes:
+  """A line of JSON with one of its values replaced, removed or added."""
+  if content[8:9] == b'{':  # safetensors': a length, JSON, and values
+    end = 8 + int.from_bytes(content[:8], 'little')
+    header = draw(with_another_value(content[8:end]))
+    return len(header).to_bytes(8, 'little') + header + content[end:]
+  lines = content.decode().split('\n')
+  whole = content[:1] in (b'{', b'[') and _is_json(content)
+  if whole:
+    lines = [content.decode()]
+  number = draw(st.integers(0, len(lines) - 1))
+  prefix, start, text = lines[number].partition('{')
+  if whole or not start:
+    prefix, text = '', lines[number]
+  else:
+    text = start + text
+  if not _is_json(text):
+    return content
+  value = copy.deepcopy(json.loads(text))
+  holder, place = None, None
+  at = value
+  while isinstance(at, (dict, list)) and at and draw(st.integers(0, 4)):
+    place = draw(st.sampled_from(
+        sorted(at) if isinstance(at, dict) else range(len(at))))
+    holder, at = at, at[place]
+  new = draw(_JSON)
+  what = draw(st.integers(0, 5))
+  if holder is None:
+    value = new
+  elif what == 0:
+    del holder[place]
+  elif what == 1 and isinstance(holder, dict):
+    holder[draw(st.text(max_size=5))] = new
+  elif what == 2:
+    deep = draw(st.sampled_from(_DEEP))
+    holder[place] = 'DEEP'
+    text = json.dumps(value).replace('"DEEP"', '[' * deep + ']' * deep)
+    value = None
+  else:
+    holder[place] = new
+  text = text if value is None and what == 2 else json.dumps(value)
+  if small_runs.is_sealed(prefix):
+    prefix = small_runs.seal(text)
+  lines[number] = prefix + text
+  return '\n'.join(lines).encode('utf-8', 'surrogatepass')
+
+
+def _is_json(text) -> bool:
+  try:
+    json.loads(text)
+  except (ValueError, RecursionError):
+    return False
+  return True
+
+
+def read_damaged(reader: Reader, good: pathlib.Path, content: bytes) -> None:
+  """Reads; raises what may not be raised."""
+  folder = good.with_name('damaged')
+  shutil.rmtree(folder, ignore_errors=True)
+  shutil.copytree(good, folder)
+  (folder / reader.file).write_bytes(content)
+  try:
+    reader.read(folder)
+  except reader.errors as e:
+    # An encoder's errors are ValueErrors, and none in words.
+    assert not isinstance(e, UnicodeError), repr(e)
+    assert type(e) in reader.errors, repr(e)
+    text = str(e)
+    assert str(folder) in text or reader.file.split('/')[-1] in text, text
+    assert len(text) < 20000, text[:1000]
+
+
+@pytest.mark.parametrize('name', READERS)
+@pytest.mark.parametrize('damage', [damaged, with_another_value])
+def test_it_reads_or_refuses(name, damage, tmp_path):
+  reader = READERS[name]
+  good = tmp_path / 'good'
+  good.mkdir()
+  reader.make(good)
+  content = (good / reader.file).read_bytes()
+
+  @hypothesis.settings(deadline=None, max_examples=15, database=None)
+  @hypothesis.given(content=damage(content))
+  def check(content):
+    read_damaged(reader, good, content)
+
+  check()

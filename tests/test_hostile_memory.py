@@ -1,0 +1,55 @@
+"""What is refused for its size is refused before it takes any memory."""
+
+import subprocess
+import sys
+
+import pytest
+
+_LIMIT = 60  # MiB; what they hold is more, beside what it takes to make them
+
+_CODE = '''
+import pathlib, re, sys
+from tests import hostile, hostile_data_{module} as data
+
+def peak():  # not ru_maxrss, which is that of who started it, too
+  text = pathlib.Path('/proc/self/status').read_text()
+  return int(re.search(r'VmHWM:\\s*(\\d+) kB', text)[1]) / 1024
+
+folder = pathlib.Path(sys.argv[1])
+hostile.outcome(data.CASES[0], folder)  # What it imports is in memory then.
+[case] = [case for case in data.CASES if case.wrong == {wrong!r}]
+inside = folder / 'inside'
+inside.mkdir()
+before = peak()
+assert hostile.outcome(case, inside)[0] == 'refused'
+print(peak() - before)
+'''
+
+
+def _grown(folder, module, wrong):
+  code = _CODE.format(module=module, wrong=wrong)
+  done = subprocess.run([sys.executable, '-c', code, str(folder)],
+                        capture_output=True, text=True)
+  assert not done.returncode, done.stderr
+  return float(done.stdout.split()[-1])
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='it reads /proc')
+@pytest.mark.parametrize('module,wrong', [
+    ('images', '8200 x 8200 pixels in 0.1 MB'),
+    ('images', 'a comment that inflates to 100 MB'),
+    ('images', 'an image of a terabyte'),
+    ('shards', 'pax fields of a terabyte'),
+    ('shards', 'an image of a terabyte'),
+    ('tables', 'a terabyte of nothing'),
+    ('arrays', 'says 10**12 rows'),
+    ('arrays', 'npz: a bomb of 128 MiB'),
+    ('arrays', 'Parquet: 20 million zeros in a few kB'),
+])
+def test_little_memory_is_taken(tmp_path, module, wrong):
+  assert _grown(tmp_path, module, wrong) < _LIMIT
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='it reads /proc')
+def test_the_measure_sees_what_is_taken(tmp_path):
+  assert _grown(tmp_path, 'tables', 'a text of a million numbers') > 20
