@@ -74,10 +74,11 @@ def run_one(
   def report(modality, items, seconds):
     rates[modality] = items / seconds
 
+  undone = []  # Why, of a round whose training was.
   compiled, started = counter.count, time.perf_counter()
   try:
     for state in build_lib.rounds(
-        experiment, strategy, pools, journal, state, report):
+        experiment, strategy, pools, journal, state, report, undone.append):
       t = int(state.round)
       scores = {name: float(state.scores[name][t]) for name in metrics}
       record = run | {
@@ -90,6 +91,8 @@ def run_one(
         record['loss'] = state.losses[t - 1]
         record['embedded_per_second'] = dict(rates)
         rates.clear()
+        if undone:
+          record['diverged'] = undone.pop()
         bar.update()
       workdir_lib.append(folder / workdir_lib.METRICS, record | {
           'seconds': time.perf_counter() - started,
