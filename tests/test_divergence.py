@@ -24,7 +24,6 @@ from mmal_jax import sharding
 from mmal_jax.align import exact
 from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import stream
-from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate
 from mmal_jax.models import partition
 from mmal_jax.train import average
@@ -147,7 +146,7 @@ def test_a_gradient_that_is_nan_where_the_loss_is_not(tiny_run):
 
   run = tiny_run._replace(learner=tiny_run.learner._replace(loss=steep))
   with pytest.raises(divergence.Diverged, match=(
-      r'step 1 of 6: loss \d[\d.]*, norm of the gradient nan; its minibatch: ')):
+      r'step 1 of 6: loss \d[\d.]*, norm of the gradient nan; its minib')):
     _fit(run, run.pools.items)
 
 
@@ -202,7 +201,7 @@ def test_an_unaligned_item_is_named_too(tiny_run):
 
 def test_a_warm_start_that_diverges_is_not_kept(tiny_run, tmp_path):
   with pytest.raises(divergence.Diverged, match=(
-      '^warm start: training diverged in step 2 of 3: .* its minibatch: image')):
+      '^warm start: training diverged in step 2 of 3: .* minibatch: image')):
     warm_start.warm_start(
         tiny_run.learner.graphdef, tiny_run.params, tiny_run.data.pool, steps=3,
         batch_size=8, peak_lr=1e30, cache_dir=tmp_path)
@@ -329,6 +328,14 @@ def test_nothing_is_scored_by_what_is_not_finite(tiny_run, monkeypatch):
   embedded['text'][7, 0] = np.inf
   with pytest.raises(ValueError, match='text embeddings .* first in row 7'):
     evaluate.evaluate(embedded, test)
+
+
+def test_nothing_is_asked_by_what_is_not_finite(tiny_run):
+  source = dataclasses.replace(
+      tiny_run.pools, items=_spoilt(tiny_run.pools.items, 'text', 31))
+  with pytest.raises(ValueError, match='text embeddings .* first in row 31'):
+    list(tiny_run.rounds(
+        source=source, oracle=lambda *_: pytest.fail('the oracle was asked')))
 
 
 def test_what_to_do_is_one_of_two():
