@@ -257,6 +257,7 @@ def rounds(
     oracle: oracle_lib.Oracle,
     state: state_lib.RunState,
     report: embed.Report | None = None,
+    undone: Callable[[str], None] | None = None,
 ) -> Iterator[state_lib.RunState]:
   """A run from `state` on: its states, as `loop.run_rounds` yields them."""
   config = experiment.config
@@ -267,10 +268,11 @@ def rounds(
       config.train.steps_per_round, config.train.get('pseudo_pairs', 0.0),
       (config.get('costs') or {}).get('budget'),
       metric_lib.METRICS[config.acquisition.get('metric', 'cosine')],
-      reference=chosen.keywords.get('by_reference', False))
+      reference=chosen.keywords.get('by_reference', False),
+      divergence=config.train.get('divergence') or loop.STOP)
   return loop.run_rounds(
       state, experiment.learner, chosen, oracle, source, experiment.data.test,
-      plan, report)
+      plan, report, undone)
 
 
 def configured_strategy(

@@ -9,6 +9,7 @@ import ml_collections
 
 from experiments import annotators
 from experiments import pretrained as pretrained_lib
+from mmal_jax import loop
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import registry as oracles_lib
@@ -54,7 +55,7 @@ _KNOWN = {
     'train': ('steps_per_round', 'batch_size', 'peak_lr', 'weight_decay',
               'shift', 'restart', 'loss', 'freeze', 'lr_factors', 'parts',
               'ema', 'clip', 'warmup_fraction', 'pseudo_pairs', 'unaligned',
-              'unaligned_size', 'unaligned_temperature'),
+              'unaligned_size', 'unaligned_temperature', 'divergence'),
     'mesh': ('data', 'fsdp'),
     'acquisition': ('coreset_ratio', 'metric'),
     'oracle': ('name', 'wrong', 'mistake', 'refuse', *annotators.PEOPLE),
@@ -95,6 +96,9 @@ def check(config: ml_collections.ConfigDict) -> None:
       raise ValueError(f'{key}={value!r} must be at most {most}.')
   if config.train.get('loss') is not None:
     lookup(losses.LOSSES, 'train.loss', config.train.loss)
+  if config.train.get('divergence') is not None:
+    lookup(dict.fromkeys(loop.DIVERGENCE), 'train.divergence',
+           config.train.divergence)
   lr_factors(config.train.get('lr_factors') or '')
   for kind in ('strategies', 'seeds'):
     values = config[kind]

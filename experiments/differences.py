@@ -1,6 +1,6 @@
 """Configs, value by value."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 
@@ -18,13 +18,20 @@ def flat(config: Mapping[str, Any], prefix: str = '') -> (
       yield prefix + key, value
 
 
-def lines(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def lines(
+    there: Mapping[str, Any], now: Mapping[str, Any], but: Container[str] = ()
+) -> list[str]:
   """A line for each value in which two configs differ.
 
   >>> lines({'rounds': 2, 'batch': 4}, {'rounds': 3, 'batch': 4})
   ['  rounds: 2 there, 3 now']
+
+  Args:
+    there: one config.
+    now: the other.
+    but: dotted keys that may differ.
   """
   before, after = (dict(flat(value)) for value in (there, now))
   return [f'  {key}: {before.get(key)!r} there, {after.get(key)!r} now'
           for key in sorted(before.keys() | after.keys())
-          if before.get(key) != after.get(key)]
+          if before.get(key) != after.get(key) and key not in but]

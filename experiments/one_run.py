@@ -100,11 +100,12 @@ def run_one(
           folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
     workdir_lib.append(folder / workdir_lib.METRICS, record)
 
+  undone = []  # Why, of a round whose training was.
   compiled, started = counter.count, time.perf_counter()
   try:
     for state in build_lib.rounds(
         experiment, strategy, pools, shared.shared(journal, notice.heed),
-        state, report):
+        state, report, undone.append):
       t = int(state.round)
       scores = {name: float(state.scores[name][t]) for name in metrics}
       record = run | {
@@ -115,6 +116,8 @@ def run_one(
         record['loss'] = state.losses[t - 1]
         record['embedded_per_second'] = dict(rates)
         rates.clear()
+        if undone:
+          record['diverged'] = undone.pop()
         bar.update()
       record |= {'seconds': time.perf_counter() - started,
                  'compilations': counter.count - compiled}

@@ -27,6 +27,9 @@ STATES = 'states'
 MODELS = 'models'
 _OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, SUMMARY,
          CURVES, JOURNALS, STATES, MODELS, owner.NAME)
+# What a run that was stopped may be taken up with another value of: up to there
+# it has made no difference.
+_MAY_CHANGE = ('train.divergence',)
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 
 
@@ -75,7 +78,8 @@ def take_up(path: str | os.PathLike[str], config: dict[str, Any]) -> bool:
     return False
   # As it will be read: no tuples.
   now = json.loads(json.dumps(_plain(config)))
-  different = differences.lines(json.loads(path.read_text('utf-8')), now)
+  different = differences.lines(
+      json.loads(path.read_text('utf-8')), now, _MAY_CHANGE)
   if different:
     raise ValueError('\n'.join([
         f'workdir={str(path.parent)!r} holds another experiment; choose another'

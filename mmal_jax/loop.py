@@ -1,8 +1,9 @@
 """The loop: acquire, align, train, evaluate, T times over."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import dataclasses
 
+from absl import logging
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,9 +21,15 @@ from mmal_jax.align import suggest as suggest_lib
 from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate as evaluate_lib
 from mmal_jax.train import average
+from mmal_jax.train import divergence
 from mmal_jax.train import fit as fit_lib
 from mmal_jax.train import freeze
 from mmal_jax.train import step as step_lib
+
+# What becomes of a run whose training diverges: it ends, or it goes on with the
+# next round from what was there before this one's training.
+STOP, ROLL_BACK = 'stop', 'roll_back'
+DIVERGENCE = STOP, ROLL_BACK
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +46,11 @@ class Plan:
     metric: of the distances and similarities that strategies see.
     reference: whether strategies see what is alike by what was known before
       training (`View.reference`), which may cost an embedding.
+    divergence: one of `DIVERGENCE`.
 
   Raises:
-    ValueError: if there is less than one step, or another number is below 0.
+    ValueError: if there is less than one step, another number is below 0, or
+      `divergence` is unknown.
   """
 
   steps: int
@@ -49,12 +58,16 @@ class Plan:
   budget: float | None = None
   metric: metric_lib.Metric = metric_lib.COSINE
   reference: bool = False
+  divergence: str = STOP
 
   def __post_init__(self):
     for name, least in (('steps', 1), ('pseudo_pairs', 0), ('budget', 0)):
       value = getattr(self, name)
       if value is not None and not value >= least:
         raise ValueError(f'{name}={value!r} must be at least {least}.')
+    if self.divergence not in DIVERGENCE:
+      raise ValueError(f'divergence={self.divergence!r} is none of '
+                       f'{", ".join(DIVERGENCE)}.')
 
 
 def run_rounds(
@@ -66,6 +79,7 @@ def run_rounds(
     test: encode.EncodedPairs,
     plan: Plan,
     report: embed_lib.Report | None = None,
+    undone: Callable[[str], None] | None = None,
 ) -> Iterator[state_lib.RunState]:
   """Runs all rounds that `state` has still to come.
 
@@ -79,20 +93,26 @@ def run_rounds(
     test: held-out pairs.
     plan: of training and costs.
     report: is told how long each pool's embedding took.
+    undone: is told why a round's training was undone.
 
   Yields:
     The state with its zero-shot scores, if it is a fresh one; then the state
     after every round.
 
   Raises:
-    ValueError: if training diverges, a strategy or an oracle names an item that
-      it may not, or the source has other modalities than the state.
+    ValueError: if a strategy or an oracle names an item that it may not, the
+      source has other modalities than the state, or the state to start from is
+      not finite.
+    divergence.Diverged: if training diverges and the plan is to stop then. The
+      state that was yielded last is good; of the round, the answers are lost
+      but to an oracle that keeps them (`align.journal`).
     oracle.Waiting: if people have not answered enough yet.
   """
   if tuple(source.sizes) != state.modalities:
     raise ValueError(
         f'the source has the modalities {tuple(source.sizes)}, the state '
         f'{state.modalities}: they must be the same, in the same order.')
+  _check_finite(state)
   embedded = None  # of the test
   if all(np.isnan(curve[0]) for curve in state.scores.values()):
     state, embedded = _evaluated(state, learner, test, embedded)
@@ -119,9 +139,21 @@ def run_rounds(
         for m, numbers in arrived.numbers.items()}
     tuples = _with_pseudo_pairs(state, views, left, arrived, plan.pseudo_pairs)
     state = _trained(
-        state, learner, source, arrived, tuples, left, spaces, key_train, plan)
+        state, learner, source, arrived, tuples, left, spaces, key_train, plan,
+        undone)
     state, embedded = _evaluated(state, learner, test, embedded)
     yield state
+
+
+def _check_finite(state) -> None:
+  """Refuses parameters that would only show in what is asked or scored."""
+  wrong = divergence.not_finite(state.params, state.opt_state)
+  if state.start_params is not None:
+    wrong += divergence.not_finite(state.start_params, ())
+  if wrong:
+    raise ValueError(
+        f'the state to start from is NaN or infinite in {", ".join(wrong[:3])} '
+        f'({len(wrong)} arrays in all).')
 
 
 def _asked(state, query, arrived, budget) -> state_lib.RunState:
@@ -198,7 +230,7 @@ def _with_pseudo_pairs(state, views, left, arrived, ratio) -> np.ndarray:
 
 
 def _trained(
-    state, learner, source, arrived, tuples, left, spaces, key, plan
+    state, learner, source, arrived, tuples, left, spaces, key, plan, undone
 ) -> state_lib.RunState:
   """Trains on the tuples, of which there may be none yet."""
   params, opt_state = state.params, state.opt_state
@@ -219,10 +251,23 @@ def _trained(
       pool = fit_lib.Pool(
           arrived.items, {m: np.flatnonzero(x) for m, x in left.items()},
           {m: np.asarray(space.rows) for m, space in spaces.items()},
-          {m: held[m][column] for m, column in zip(held, rows.T)})
-    params, opt_state, losses[state.round] = fit_lib.fit(
-        learner, params, opt_state, key, items, rows, len(tuples), plan.steps,
-        pool)
+          {m: held[m][column] for m, column in zip(held, rows.T)},
+          arrived.numbers)
+    numbers = arrived.numbers if source.stays else {
+        m: np.where(column >= 0, column, arrived.numbers[m][0])
+        for m, column in zip(items, np.concatenate([tuples, padding]).T)}
+    try:
+      params, opt_state, losses[state.round] = fit_lib.fit(
+          learner, params, opt_state, key, items, rows, len(tuples), plan.steps,
+          pool, numbers)
+    except divergence.Diverged as e:
+      why = f'round {state.round + 1} of {len(state.queries)}: {e}'
+      if plan.divergence == STOP:
+        raise divergence.Diverged(why) from e
+      logging.warning('%s This round\'s training is undone.', why)
+      if undone is not None:
+        undone(why)
+      params, opt_state = state.params, state.opt_state
   return dataclasses.replace(
       state, params=params, opt_state=opt_state, losses=losses,
       round=np.asarray(state.round + 1, np.int32))

@@ -39,8 +39,8 @@ class RunState:
       is no query.
     answers: `[T, B, M]` int32, as of an `oracle.Oracle`: nothing but -1 where
       nobody has answered yet.
-    losses: `[T]` float32, each round's mean training loss; NaN to come, and
-      where there was nothing to train on.
+    losses: `[T]` float32, each round's mean training loss; NaN to come, where
+      there was nothing to train on, and where training was undone.
     scores: by metric, `[T + 1]` float32 percentages; entry 0 is before any
       annotation; NaN to come.
     modalities: M names, of the columns; static under `jit`.

@@ -87,7 +87,7 @@ def _run(params, graphdef, batches, mesh, opt, **fields):
     if mesh is not None:
       rows = partition.batch_rows(mesh)
       batch = jax.tree.map(lambda x: sharding.shard_rows(x, rows), batch)
-    params, state, loss = step.train_step(
+    params, state, loss, _ = step.train_step(
         learner, params, state, jax.random.key(i), batch)
     taken.append(float(loss))
   return params, state, taken

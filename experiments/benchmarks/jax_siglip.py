@@ -86,7 +86,7 @@ class Siglip:
       raise MemoryError(f'{temporary} bytes')
 
     def take_step():
-      self.params, self._state, loss = program(
+      self.params, self._state, loss, _ = program(
           self.params, self._state, key, batch)
       jax.block_until_ready(self.params)
       return loss

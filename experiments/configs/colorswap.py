@@ -25,7 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
           'weight_decay': 0.5, 'shift': 2,
           # Every round trains the warm start anew on all pairs aligned so far.
           'restart': True}
-      | common.learning_from_the_unaligned(),
+      | common.learning_from_the_unaligned() | common.if_training_diverges(),
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1),
       'rounds': 5,

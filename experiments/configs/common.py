@@ -78,6 +78,13 @@ def asking(modalities: Sequence[str] = ('image', 'text')) -> dict[str, Any]:
   }
 
 
+def if_training_diverges() -> dict[str, Any]:
+  """The value of `train` for a loss or a gradient that is NaN or infinite."""
+  # stop (None): the run ends there; or roll_back: that round's training is
+  # undone, and the run goes on.
+  return {'divergence': config_dict.placeholder(str)}
+
+
 def learning_from_the_unaligned() -> dict[str, Any]:
   """Values of `train` for what a step learns beside the answers; all off."""
   return {

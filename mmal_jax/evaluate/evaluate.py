@@ -66,7 +66,12 @@ def evaluate(
     recalls between any two modalities, `i2t_r1` for images to texts; and
     `mean_r10`, the mean of all recalls at 10; `top1` and `top5` of images of
     known classes.
+
+  Raises:
+    ValueError: if an embedding is NaN or infinite.
   """
+  for name, rows in embeddings.items():
+    embed_lib.check_finite(rows, name)
   scores = {}
   if _has_groups(pairs):
     scores = winoground_lib.winoground(

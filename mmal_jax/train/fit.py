@@ -14,6 +14,7 @@ import optax
 from mmal_jax import sharding
 from mmal_jax.data import encode
 from mmal_jax.models import partition
+from mmal_jax.train import divergence
 from mmal_jax.train import gradient
 from mmal_jax.train import optimizer as optimizer_lib
 from mmal_jax.train import step as step_lib
@@ -30,12 +31,32 @@ class Pool(NamedTuple):
       `align.reference`).
     aligned_reference: `[capacity, r]`, of the items that each row of the
       aligned table names; where it names none, of any.
+    numbers: `[n]` int, by which errors call the items; None: by their rows.
   """
 
   items: Mapping[str, encode.Items]
   rows: Mapping[str, np.ndarray]
   reference: Mapping[str, np.ndarray]
   aligned_reference: Mapping[str, np.ndarray]
+  numbers: Mapping[str, np.ndarray] | None = None
+
+
+class _Rows(NamedTuple):
+  """What all steps of a round read; `s` steps of `b` rows.
+
+  Attributes:
+    shift_keys: `[s]` typed random keys.
+    rows: `[s, b]` of the aligned table.
+    tuples: `[s, b, M]`, what stands there; -1 in rows that only fill up.
+    columns: by modality, `[s, b]` rows of the items that are read.
+    unaligned: by modality, `[s, u]` rows of the pool; empty without one.
+  """
+
+  shift_keys: jax.Array
+  rows: np.ndarray
+  tuples: np.ndarray
+  columns: dict[str, np.ndarray]
+  unaligned: dict[str, np.ndarray]
 
 
 def fit(
@@ -48,6 +69,7 @@ def fit(
     num_aligned: int | np.ndarray,
     steps: int,
     pool: Pool | None = None,
+    numbers: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[nnx.State, optax.OptState, jax.Array]:
   """Takes `steps` steps, each on a random minibatch of the aligned pairs.
 
@@ -62,23 +84,47 @@ def fit(
     num_aligned: how many rows of `aligned` are filled; they come first.
     steps: at least 1.
     pool: unaligned items, for a learner that learns from them, too.
+    numbers: by modality, `[n]` int, by which errors call the items; None: by
+      their rows.
 
   Returns:
     Parameters, optimizer state, and the mean loss over all steps.
+
+  Raises:
+    divergence.Diverged: if the loss or the gradient of a step is NaN or
+      infinite, or what the last one leaves is. It names the first such step,
+      and the items that it has read.
   """
+  start = params
   # Steps reuse the memory of what they are given, and others still need it.
   params = _copy(params)
   opt_state = (optimizer_lib.init(learner.optimizer, params)
                if opt_state is None else _copy(opt_state))
   # A Python loop over a jitted step: XLA's CPU backend runs a scan's body on
   # one thread.
-  losses = []
-  for shift_key, batch in _batches(
-      learner, key, items, np.asarray(aligned), num_aligned, steps, pool):
-    params, opt_state, loss = step_lib.train_step(
+  losses, norms = [], []
+  rows = _draw(
+      learner, key, items, np.asarray(aligned), num_aligned, steps, pool)
+  for shift_key, batch in _batches(learner, items, rows, pool):
+    params, opt_state, loss, norm = step_lib.train_step(
         learner, params, opt_state, shift_key, batch)
     losses.append(loss)
-  return params, opt_state, jnp.mean(jnp.stack(losses))
+    norms.append(norm)
+  losses, norms = jnp.stack(losses), jnp.stack(norms)
+  # Only now, as nobody waits for a step. What follows a bad one is lost work.
+  bad = divergence.first_bad(np.asarray(losses), np.asarray(norms))
+  left = '' if bad is not None else ', '.join(
+      divergence.not_finite(params, opt_state)[:3])
+  if bad is not None or left:
+    bad = steps - 1 if bad is None else bad
+    left = left and f', after which {left} are not finite'
+    blamed = divergence.blame(
+        learner.graphdef, start, _reads(items, rows, bad, pool, numbers))
+    raise divergence.Diverged(
+        f'training diverged in step {bad + 1} of {steps}: loss '
+        f'{losses[bad]:.4g}, norm of the gradient {norms[bad]:.4g}{left}; '
+        f'{blamed}.')
+  return params, opt_state, jnp.mean(losses)
 
 
 @jax.jit
@@ -86,10 +132,10 @@ def _copy(tree):
   return jax.tree.map(jnp.copy, tree)
 
 
-def _batches(
+def _draw(
     learner, key, items, aligned, num_aligned, steps, pool
-) -> Iterator[tuple[jax.Array, gradient.Batch]]:
-  """Yields each step's own key and its minibatch, where it belongs."""
+) -> _Rows:
+  """Draws the minibatches of all steps."""
   size = min(learner.batch_size, len(aligned))
   shift_keys, rows, valid = _plan(
       key, jnp.asarray(num_aligned), len(aligned), size, steps)
@@ -100,37 +146,61 @@ def _batches(
   # [steps, b, M]
   tuples = np.where(valid[..., None], aligned[rows], -1)
   columns = dict(zip(items, np.moveaxis(np.maximum(tuples, 0), -1, 0)))
-  streams = [encode.stream(items[m].values, columns[m]) for m in items]
-  unaligned = itertools.repeat(None)
+  unaligned = {}
   if pool is not None and learner.unaligned is not None:
-    unaligned = _unaligned(learner, key, pool, rows, divisor)
+    size = learner.unaligned.size
+    size += -size % divisor
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    unaligned = {m: rng.choice(some, (steps, size))
+                 for m, some in pool.rows.items()}
+  return _Rows(shift_keys, rows, tuples, columns, unaligned)
+
+
+def _batches(
+    learner, items, drawn, pool
+) -> Iterator[tuple[jax.Array, gradient.Batch]]:
+  """Yields each step's own key and its minibatch, where it belongs."""
+  streams = [encode.stream(items[m].values, drawn.columns[m]) for m in items]
+  unaligned = itertools.repeat(None)
+  if drawn.unaligned:
+    unaligned = _unaligned(pool, drawn)
   for i, (values, others) in enumerate(zip(
       zip(*streams, strict=True), unaligned)):
     batch = gradient.Batch(
         dict(zip(items, values)),
-        {m: items[m].ids[columns[m][i]] for m in items},
-        dict(zip(items, tuples[i].T >= 0)), others)
+        {m: items[m].ids[drawn.columns[m][i]] for m in items},
+        dict(zip(items, drawn.tuples[i].T >= 0)), others)
     if learner.mesh is not None:
       where = partition.batch_rows(learner.mesh)
       batch = jax.tree.map(lambda x: sharding.shard_rows(x, where), batch)
-    yield shift_keys[i], batch
+    yield drawn.shift_keys[i], batch
 
 
-def _unaligned(
-    learner, key, pool, aligned_rows, divisor
-) -> Iterator[unaligned_lib.Items]:
+def _unaligned(pool, drawn) -> Iterator[unaligned_lib.Items]:
   """Yields each step's unaligned items."""
-  size = learner.unaligned.size
-  size += -size % divisor
-  rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-  rows = {m: rng.choice(some, (len(aligned_rows), size))
-          for m, some in pool.rows.items()}
+  rows = drawn.unaligned
   streams = [encode.stream(pool.items[m].values, rows[m]) for m in rows]
   for i, values in enumerate(zip(*streams, strict=True)):
     yield unaligned_lib.Items(
         dict(zip(rows, values)),
         {m: pool.reference[m][rows[m][i]] for m in rows},
-        {m: pool.aligned_reference[m][aligned_rows[i]] for m in rows})
+        {m: pool.aligned_reference[m][drawn.rows[i]] for m in rows})
+
+
+def _reads(items, drawn, step, pool, numbers) -> list[divergence.Read]:
+  """All that one step has read."""
+  def called(some, numbers, m):
+    return np.arange(len(some[m])) if numbers is None else numbers[m]
+
+  return [
+      divergence.Read(m, '', items[m], drawn.columns[m][step], counts,
+                      called(items, numbers, m))
+      for m, counts in zip(items, drawn.tuples[step].T >= 0)
+  ] + [
+      divergence.Read(m, 'unaligned ', pool.items[m], rows[step],
+                      np.ones(rows.shape[1], bool),
+                      called(pool.items, pool.numbers, m))
+      for m, rows in drawn.unaligned.items()]
 
 
 @functools.partial(

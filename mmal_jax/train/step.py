@@ -76,7 +76,7 @@ def train_step(
     opt_state: optax.OptState,
     key: jax.Array,
     batch: gradient.Batch,
-) -> tuple[nnx.State, optax.OptState, jax.Array]:
+) -> tuple[nnx.State, optax.OptState, jax.Array, jax.Array]:
   """Takes one optimizer step.
 
   Args:
@@ -87,7 +87,9 @@ def train_step(
     batch: aligned pairs.
 
   Returns:
-    New parameters, new optimizer state, and the loss before the step.
+    New parameters, new optimizer state, the loss before the step, and the
+    norm of its gradient, before any clipping. If one of the two is not finite,
+    the parameters may be anything.
   """
   if learner.shift:
     batch = batch._replace(items=_shifted(key, batch.items, learner.shift))
@@ -98,6 +100,8 @@ def train_step(
   loss, gradients = gradient.loss_and_gradient(
       learner.graphdef, learner.loss, params, batch, learner.frozen,
       learner.parts, learner.mesh, learner.unaligned)
+  # The optimizer's clipping needs it, too: it is computed once.
+  norm = optax.tree.norm(gradients)
   _, fixed = freeze.split(params, learner.frozen)
   gradients = freeze.join(
       params, gradients, jax.tree.map(jnp.zeros_like, fixed), learner.frozen)
@@ -108,7 +112,7 @@ def train_step(
         jax.lax.with_sharding_constraint(
             tree, partition.shardings(tree, learner.mesh))
         for tree in (params, opt_state))
-  return params, opt_state, loss
+  return params, opt_state, loss, norm
 
 
 def _shifted(key, items, most):

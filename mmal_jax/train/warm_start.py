@@ -16,6 +16,7 @@ from mmal_jax import checkpoint
 from mmal_jax import processes
 from mmal_jax.data import encode
 from mmal_jax.models import fingerprint
+from mmal_jax.train import divergence
 from mmal_jax.train import fit as fit_lib
 from mmal_jax.train import optimizer as optimizer_lib
 from mmal_jax.train import step as step_lib
@@ -56,6 +57,7 @@ def warm_start(
 
   Raises:
     ValueError: if `steps` or `batch_size` is below 1.
+    divergence.Diverged: as `fit.fit`; nothing is kept then.
   """
   for name, value in (('steps', steps), ('batch_size', batch_size)):
     if value < 1:
@@ -73,9 +75,12 @@ def warm_start(
       optimizer_lib.make_optimizer(peak_lr, steps, weight_decay),
       batch_size, shift, mesh=mesh)
   rows = np.arange(len(pairs), dtype=np.int32)
-  params, _, loss = fit_lib.fit(
-      learner, params, None, jax.random.key(seed), pairs.items,
-      np.stack([rows] * len(pairs.items), axis=1), len(pairs), steps)
+  try:
+    params, _, loss = fit_lib.fit(
+        learner, params, None, jax.random.key(seed), pairs.items,
+        np.stack([rows] * len(pairs.items), axis=1), len(pairs), steps)
+  except divergence.Diverged as e:
+    raise divergence.Diverged(f'warm start: {e}') from e
   logging.info('Warm start: mean loss %.3f over %d steps.', loss, steps)
   if path is not None:
     _publish(path, params)
