@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+_LONGEST = 500  # letters of a value in a message
+
 
 def flat(config: Mapping[str, Any], prefix: str = '') -> (
     Iterator[tuple[str, Any]]):
@@ -18,6 +20,10 @@ def flat(config: Mapping[str, Any], prefix: str = '') -> (
       yield prefix + key, value
 
 
+def _short(text: str) -> str:
+  return text if len(text) <= _LONGEST else f'{text[:_LONGEST]} ...'
+
+
 def lines(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
   """A line for each value in which two configs differ.
 
@@ -25,6 +31,7 @@ def lines(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
   ['  rounds: 2 there, 3 now']
   """
   before, after = (dict(flat(value)) for value in (there, now))
-  return [f'  {key}: {before.get(key)!r} there, {after.get(key)!r} now'
+  return [f'  {_short(key)}: {_short(repr(before.get(key)))} there, '
+          f'{_short(repr(after.get(key)))} now'
           for key in sorted(before.keys() | after.keys())
           if before.get(key) != after.get(key)]

@@ -12,7 +12,19 @@ import urllib.parse
 
 from mmal_jax import durable
 from mmal_jax.data import json_lines
+from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
+
+
+# What each field of a line holds.
+_FIELDS = {
+    'call': lambda value: type(value) is int,
+    'modality': lambda value: isinstance(value, str),
+    'numbers': lambda value: isinstance(value, list) and all(
+        type(number) is int for number in value),
+    'new': lambda value: isinstance(value, bool),
+    'answered': lambda value: isinstance(value, list) and all(
+        isinstance(query, str) and len(query) < 200 for query in value)}
 
 
 class Call(NamedTuple):
@@ -86,15 +98,17 @@ def _read(path: pathlib.Path) -> list[tuple[Call, list[str]]]:
   logged = []
   for place, line in json_lines.read(
       durable.whole_lines(path), path.name, problems):
-    try:
-      call = Call(line['modality'], tuple(line['numbers']), line['new'])
-      answered = [str(query) for query in line['answered']]
-      if line['call'] == len(logged):
-        logged.append((call, answered))
-      else:
-        problems.append(f'{place}: call {line["call"]!r} stands where '
-                        f'{len(logged)} should.')
-    except (KeyError, TypeError) as e:
-      problems.append(f'{place}: damaged: {type(e).__name__} {e}.')
+    wrong = [name for name, fits in _FIELDS.items()
+             if name not in line or not fits(line[name])]
+    if wrong:
+      problems.append(f'{place}: damaged: {wrong[0]} is '
+                      f'{json_object.told(line.get(wrong[0]))}.')
+    elif line['call'] != len(logged):
+      problems.append(f'{place}: call {json_object.told(line["call"])} stands '
+                      f'where {len(logged)} should.')
+    else:
+      logged.append((
+          Call(line['modality'], tuple(line['numbers']), line['new']),
+          line['answered']))
   problems_lib.report(path, problems)
   return logged
