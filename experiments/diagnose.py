@@ -19,22 +19,22 @@ Columns, over the queries of these later rounds:
 """
 
 from collections.abc import Sequence
-import json
 import pathlib
 
 from absl import app
 from absl import flags
-import ml_collections
 import numpy as np
 
 from experiments import annotators
 from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import folders
+from experiments import lines as lines_lib
 from experiments import program
 from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
+from experiments.configs import saved
 from mmal_jax import observe
 from mmal_jax.evaluate import queries as queries_lib
 
@@ -46,10 +46,9 @@ _COLUMNS = ('images', 'density', 'margin', 'twins', 'found')
 
 def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
   """The table of an experiment: means and spreads over seeds."""
-  config = ml_collections.ConfigDict(
-      json.loads((folder / workdir_lib.CONFIG).read_text()))
+  config = saved.get_config(folder / workdir_lib.CONFIG)
   check_lib.check(config)
-  records = workdir_lib.read_lines(folder / workdir_lib.QUERIES)
+  records = lines_lib.queries(folder / workdir_lib.QUERIES)
   expected = config.rounds * len(config.strategies) * len(config.seeds)
   if config.rounds < 2 or len(records) < expected:
     raise ValueError(

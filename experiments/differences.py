@@ -3,6 +3,8 @@
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
+_LONGEST = 500  # letters of a value in a message
+
 
 def flat(config: Mapping[str, Any], prefix: str = '') -> (
     Iterator[tuple[str, Any]]):
@@ -16,6 +18,10 @@ def flat(config: Mapping[str, Any], prefix: str = '') -> (
       yield from flat(value, f'{prefix}{key}.')
     else:
       yield prefix + key, value
+
+
+def _short(text: str) -> str:
+  return text if len(text) <= _LONGEST else f'{text[:_LONGEST]} ...'
 
 
 def lines(
@@ -32,6 +38,7 @@ def lines(
     but: dotted keys that may differ.
   """
   before, after = (dict(flat(value)) for value in (there, now))
-  return [f'  {key}: {before.get(key)!r} there, {after.get(key)!r} now'
+  return [f'  {_short(key)}: {_short(repr(before.get(key)))} there, '
+          f'{_short(repr(after.get(key)))} now'
           for key in sorted(before.keys() | after.keys())
           if before.get(key) != after.get(key) and key not in but]

@@ -10,12 +10,10 @@ and image preprocessing.
 """
 
 from collections.abc import Sequence
-import json
 import pathlib
 
 from absl import app
 from absl import flags
-import ml_collections
 
 from experiments import check as check_lib
 from experiments import checkpoints
@@ -23,6 +21,7 @@ from experiments import folders
 from experiments import pretrained as pretrained_lib
 from experiments import program
 from experiments import workdir as workdir_lib
+from experiments.configs import saved
 from mmal_jax import checkpoint
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.models import families
@@ -55,8 +54,7 @@ def export(
   Raises:
     ValueError: if there is no such run, or it is no run on a checkpoint.
   """
-  config = ml_collections.ConfigDict(
-      json.loads((folder / workdir_lib.CONFIG).read_text()))
+  config = saved.get_config(folder / workdir_lib.CONFIG)
   check_lib.check(config)
   if config.get('init') is None:
     raise ValueError(f'workdir={str(folder)!r} did not start from a checkpoint:'

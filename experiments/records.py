@@ -5,7 +5,6 @@ A label is a strategy, followed by the settings in which the experiments differ:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-import json
 import math
 import pathlib
 from typing import Any, NamedTuple
@@ -13,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import differences
+from experiments import lines as lines_lib
 from experiments import workdir as workdir_lib
+from mmal_jax.data import json_object
 from mmal_jax.evaluate import curves as curves_lib
 
 # Of a sweep: what it consists of, and one experiment a folder.
@@ -66,8 +67,10 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
       are not finished are left out.
 
   Raises:
-    ValueError: if a folder holds nothing that is finished, two of them hold the
-      same run, or no seed was run with all strategies and settings.
+    FileNotFoundError: if a file is gone.
+    ValueError: if a folder holds nothing that is finished, or files that are
+      damaged, two of them hold the same run, or no seed was run with all
+      strategies and settings.
   """
   notes, folders = [], []
   for path in paths:
@@ -77,8 +80,8 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
       notes.append(f'{unfinished} of the cells of {path} are not finished and '
                    'left out.')
   runs, origins = {}, {}
-  configs = {folder: json.loads(
-      (folder / workdir_lib.CONFIG).read_text('utf-8')) for folder in folders}
+  configs = {folder: workdir_lib.read(folder / workdir_lib.CONFIG)
+             for folder in folders}
   settings = _settings(list(configs.values()))
   for (folder, config), suffix in zip(configs.items(), settings):
     for run in _runs(folder, config, suffix):
@@ -88,6 +91,9 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
                          f'{origins[key]} and in {folder}.')
       origins[key] = folder
       runs.setdefault(run.label, {})[run.seed] = run
+  if not runs:
+    raise ValueError(f'{", ".join(map(str, folders))}: there is no run in '
+                     f'{workdir_lib.METRICS}.')
   seeds = sorted(set.intersection(*map(set, runs.values())))
   if not seeds:
     raise ValueError('no seed was run with all of: ' + '; '.join(runs) + '.')
@@ -126,7 +132,8 @@ def common_points(points: Sequence[np.ndarray]) -> np.ndarray:
 
 def axis(configs: Iterable[Mapping[str, Any]]) -> str:
   """What curves are drawn over: `cost` where a run had a budget of it."""
-  budgets = [(config.get('costs') or {}).get('budget') for config in configs]
+  budgets = [dict(differences.flat(config)).get('costs.budget')
+             for config in configs]
   return 'cost' if any(budgets) else 'annotations'
 
 
@@ -164,7 +171,7 @@ def curves(
     to be said of points at which not every run was measured.
 
   Raises:
-    ValueError: if a run has not a single annotation.
+    ValueError: if a run has not a single annotation, or no score is common.
   """
   points = {(label, run.seed): np.array([record[x] for record in run.metrics])
             for label, runs in records.runs.items() for run in runs}
@@ -175,6 +182,8 @@ def curves(
   metrics = [m for m in first if all(
       m in run.metrics[0]['scores'] for runs in records.runs.values()
       for run in runs)]
+  if not metrics:
+    raise ValueError('there is no score that all runs have.')
   scores = {
       label: {m: np.stack([
           curves_lib.on_grid(grid, points[label, run.seed], np.array(
@@ -215,9 +224,14 @@ def _experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
   """Finished experiments at a path, and how many are not."""
   folders, total = [path], 1
   if (path / PLAN).exists():
-    plan = json.loads((path / PLAN).read_text('utf-8'))
-    total = math.prod(map(len, (
-        plan['strategies'], plan['seeds'], *plan['set'].values())))
+    plan = workdir_lib.read(path / PLAN)
+    settings = plan.get('set')
+    sets = [plan.get('strategies'), plan.get('seeds'), *(
+        settings.values() if isinstance(settings, dict) else [settings])]
+    if not all(isinstance(values, list) for values in sets):
+      raise ValueError(f'{path / PLAN} is damaged: strategies, seeds and set '
+                       'must hold lists.')
+    total = math.prod(map(len, sets))
     folders = sorted((path / CELLS).glob('*'))
   finished = [f for f in folders if (f / workdir_lib.SUMMARY).exists()]
   if not finished:
@@ -227,10 +241,23 @@ def _experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
 
 def _runs(folder, config, settings) -> list[Run]:
   by_key: dict[tuple[str, int], tuple[list, list]] = {}
-  for i, name in enumerate((workdir_lib.METRICS, workdir_lib.QUERIES)):
-    for record in workdir_lib.read_lines(folder / name):
+  for i, records in enumerate((
+      lines_lib.metrics(folder / workdir_lib.METRICS),
+      lines_lib.queries(folder / workdir_lib.QUERIES))):
+    for record in records:
       key = record['strategy'], record['seed']
       by_key.setdefault(key, ([], []))[i].append(record)
+  for (strategy, seed), parts in by_key.items():
+    for first, part in enumerate(parts):
+      rounds = sorted(record['round'] for record in part)
+      if not parts[0] or rounds != list(range(first, len(parts[0]))):
+        raise ValueError(
+            f'{folder} has records of {strategy}, seed {seed}, of the rounds '
+            f'{json_object.told(rounds)}: each of {first} to '
+            f'{len(parts[0]) - 1} once is needed.')
+    if len({frozenset(record['scores']) for record in parts[0]}) > 1:
+      raise ValueError(f'{folder / workdir_lib.METRICS} has other scores in '
+                       f'some rounds of {strategy}, seed {seed}.')
   return [
       Run(strategy, settings, seed, config, *(
           sorted(part, key=lambda record: record['round']) for part in parts))

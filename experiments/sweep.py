@@ -208,8 +208,7 @@ def _claim(folder: pathlib.Path, config, settings) -> None:
     draft = folder / f'{uuid.uuid4().hex}{_DRAFT}'
     workdir_lib.write(draft, plan)
     os.replace(draft, path)
-  there = json.loads(path.read_text('utf-8'))
-  changed = differences.lines(there, plan)
+  changed = differences.lines(workdir_lib.read(path), plan)
   if changed:
     raise ValueError('\n'.join([
         f'workdir={str(folder)!r} holds another sweep; choose another folder '

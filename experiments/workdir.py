@@ -10,8 +10,10 @@ from etils import epath
 import numpy as np
 
 from experiments import differences
+from experiments import lines as lines_lib
 from experiments import owner
 from mmal_jax import durable
+from mmal_jax.data import json_object
 
 # All that an experiment writes, and so all that `--overwrite` may remove.
 CONFIG = 'config.json'
@@ -31,6 +33,8 @@ _OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, SUMMARY,
 # it has made no difference.
 _MAY_CHANGE = ('train.divergence',)
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
+
+read_lines = lines_lib.read
 
 
 def check(
@@ -78,8 +82,7 @@ def take_up(path: str | os.PathLike[str], config: dict[str, Any]) -> bool:
     return False
   # As it will be read: no tuples.
   now = json.loads(json.dumps(_plain(config)))
-  different = differences.lines(
-      json.loads(path.read_text('utf-8')), now, _MAY_CHANGE)
+  different = differences.lines(read(path), now, _MAY_CHANGE)
   if different:
     raise ValueError('\n'.join([
         f'workdir={str(path.parent)!r} holds another experiment; choose another'
@@ -97,7 +100,7 @@ def check_items(folder: pathlib.Path, items: dict[str, str]) -> None:
   Raises:
     ValueError: naming those that differ.
   """
-  there = json.loads((folder / ITEMS).read_text('utf-8'))
+  there = read(folder / ITEMS)
   other = [name for name in {**there, **items}
            if there.get(name) != items.get(name)]
   if other:
@@ -177,9 +180,14 @@ def append(path: pathlib.Path, record: dict[str, Any]) -> None:
   durable.append(path, json.dumps(_plain(record), allow_nan=False) + '\n')
 
 
-def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
-  """The records of a JSON-lines file, but for a line that was cut off."""
-  return [json.loads(line) for line in durable.whole_lines(path).splitlines()]
+def read(path: pathlib.Path) -> dict[str, Any]:
+  """What `write` wrote.
+
+  Raises:
+    FileNotFoundError: if it is gone.
+    ValueError: if it holds something else.
+  """
+  return json_object.parse(durable.read(path), path)
 
 
 def keep_until(
@@ -196,21 +204,23 @@ def keep_until(
     Its metrics that stay, a record a round.
 
   Raises:
-    ValueError: if one is missing.
+    ValueError: if one is missing, or a line is damaged.
   """
-  for name in (METRICS, QUERIES):
-    lines = read_lines(folder / name)
+  before = {METRICS: lines_lib.metrics(folder / METRICS),
+            QUERIES: lines_lib.queries(folder / QUERIES)}
+  for name, lines in before.items():
     kept = [line for line in lines
             if line['round'] <= last or not run.items() <= line.items()]
     if len(kept) < len(lines):
       durable.write(folder / name, ''.join(
           json.dumps(line) + '\n' for line in kept))
-  metrics = [line for line in read_lines(folder / METRICS)
-             if run.items() <= line.items()]
+  metrics = [line for line in before[METRICS]
+             if line['round'] <= last and run.items() <= line.items()]
   if [line['round'] for line in metrics] != list(range(last + 1)):
     raise ValueError(
         f'{folder / METRICS} lacks rounds of {run}: it holds '
-        f'{[line["round"] for line in metrics]} of 0 to {last}.')
+        f'{json_object.told([line["round"] for line in metrics])} of 0 to '
+        f'{last}.')
   return metrics
 
 

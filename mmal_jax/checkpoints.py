@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 from typing import TypeVar
 
 from absl import logging
@@ -18,6 +19,7 @@ from mmal_jax import processes
 
 Tree = TypeVar('Tree')
 _SEAL = '.sha256.json'
+_SEALS = re.compile(r'(0|[1-9][0-9]{0,17})' + re.escape(_SEAL))
 _DAMAGED = 'damaged_'
 
 
@@ -102,7 +104,7 @@ class Checkpoints:
       return []
     names = (path.name for path in self._folder.iterdir())
     return sorted(int(name.removesuffix(_SEAL)) for name in names
-                  if name.endswith(_SEAL) and name[0].isdecimal())
+                  if _SEALS.fullmatch(name))
 
   def _make_room(self, step) -> None:
     if self._seal(step).exists():
@@ -150,7 +152,7 @@ class Checkpoints:
           return f'{name} is missing'
         if found[name] != sealed.get(name):
           return f'{name} is not as it was written'
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, OSError, RecursionError, TypeError, ValueError):
       pass
     return 'its seal is broken'
 
@@ -184,6 +186,9 @@ def _digests(folder: epath.Path) -> dict[str, str]:
   for parent, _, names in folder.walk():
     for path in map(parent.joinpath, names):
       digest = hashlib.sha256()
+      if not path.is_file():  # What reads a pipe waits for it.
+        found[str(path.relative_to(folder))] = 'no file'
+        continue
       with path.open('rb') as file:
         while part := file.read(1 << 20):
           digest.update(part)

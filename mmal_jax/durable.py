@@ -11,7 +11,7 @@ import pathlib
 import stat
 
 # Of files that are read as a whole: others', and those that a run adds to.
-_MOST_BYTES, _MOST_OF_OURS = 1 << 28, 1 << 32
+_MOST_BYTES, MOST_OF_OURS = 1 << 28, 1 << 32
 
 
 def read(path: str | os.PathLike[str], most: int = _MOST_BYTES) -> bytes:
@@ -77,7 +77,7 @@ def whole_lines(path: pathlib.Path) -> bytes:
   Nothing if it does not exist.
   """
   try:
-    content = read(path, _MOST_OF_OURS)
+    content = read(path, MOST_OF_OURS)
   except FileNotFoundError:
     return b''
   end = content.rfind(b'\n') + 1

@@ -61,12 +61,14 @@ def _tokenize(folder):
 
 def _answer(folder):
   oracle = people_lib.files(folder, people.shown())
-  try:
-    answers = people.asks(oracle, [0, 1])
-  except oracle_lib.Waiting:
-    return
-  assert answers[:, 0].tolist() == [0, 1]
-  assert (answers >= -1).all() and (answers < people.N).all()
+  for suggest in (people.suggest, None):  # Once as it was, then from `answers`.
+    try:
+      answers = people.asks(oracle, [0, 1], suggest=suggest)
+    except oracle_lib.Waiting:
+      return
+    assert all(own in (number, oracle_lib.NONE)
+               for number, own in enumerate(answers[:, 0].tolist()))
+    assert (answers >= -1).all() and (answers < people.N).all()
 
 
 def _journal(folder):

@@ -17,6 +17,7 @@ import numpy as np
 
 from mmal_jax import durable
 from mmal_jax.align import oracle as oracle_lib
+from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
 
 
@@ -61,11 +62,17 @@ class Journal:
       modalities: in the order of the columns.
 
     Raises:
-      ValueError: if it is damaged anywhere but in its last line.
+      ValueError: if it is damaged anywhere but in its last line, or of other
+        modalities.
     """
     self._path = pathlib.Path(path)
     self._oracle, self._modalities = oracle, tuple(modalities)
     self._records, rest = _parse(self._path)
+    problems_lib.report(self._path, [
+        f'line {number} does not fit a run with the modalities '
+        f'{", ".join(self._modalities)}.'
+        for number, record in enumerate(self._records, 1)
+        if not _fits(record, self._modalities)])
     if rest:
       _put_aside(self._path, rest)
     self._broken: OSError | None = None
@@ -152,7 +159,7 @@ def aligned_set(records: Iterable[Record]) -> np.ndarray:
 def _parse(path: pathlib.Path) -> tuple[list[Record], bytes]:
   """Records, and what there is of a line that was cut off."""
   try:
-    content = path.read_bytes()
+    content = durable.read(path, durable.MOST_OF_OURS)
   except FileNotFoundError:
     return [], b''
   *lines, rest = content.split(b'\n')
@@ -182,11 +189,38 @@ def _record(line: bytes, call: int) -> Record | None:
   crc, _, text = line.partition(b' ')
   if crc != b'%08x' % zlib.crc32(text):
     return None
-  fields = json.loads(text)
-  if fields.pop('call') != call:
+  try:
+    fields = json_object.loads(text)
+    if fields.pop('call') != call:
+      return None
+    record = Record(
+        fields['round'], fields['modality'], tuple(fields['numbers']),
+        tuple(map(tuple, fields['answers'])))
+  except (AttributeError, KeyError, TypeError, ValueError):
     return None
-  return Record(fields['round'], fields['modality'], tuple(fields['numbers']),
-                tuple(map(tuple, fields['answers'])))
+  numbers = [n for row in record.answers for n in row]
+  good = (
+      isinstance(record.modality, str)
+      and _are_whole([record.round, *record.numbers], 0)
+      and _are_whole(numbers, oracle_lib.NONE)
+      and len(record.answers) == len(record.numbers)
+      and len(set(map(len, record.answers))) < 2)
+  return record if good else None
+
+
+def _are_whole(values: Sequence[object], least: int) -> bool:
+  return all(type(value) is int and least <= value < 2**31 for value in values)
+
+
+def _fits(record: Record, modalities: tuple[str, ...]) -> bool:
+  """Whether each row is of these modalities, and of its own item or nothing."""
+  if record.modality not in modalities:
+    return False
+  column = modalities.index(record.modality)
+  nobody = (oracle_lib.NONE,) * len(modalities)
+  return all(
+      len(row) == len(modalities) and (row == nobody or row[column] == number)
+      for number, row in zip(record.numbers, record.answers))
 
 
 def _put_aside(path: pathlib.Path, rest: bytes) -> None:

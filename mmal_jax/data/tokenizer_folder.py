@@ -35,6 +35,8 @@ _DEFAULTS = {
     SIGLIP2: _GEMMA_TOKENS, GEMMA: _GEMMA_TOKENS, PLAIN: {}}
 _ROLES = ('bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token',
           'cls_token', 'mask_token')
+# Of a token: what counts as its place in a text.
+_FLAGS = ('single_word', 'lstrip', 'rstrip', 'normalized', 'special')
 _told = json_object.told
 # With the flags of how it is found in texts, where the files say so.
 Token = str | tokenizers.AddedToken
@@ -257,11 +259,15 @@ def _added(
     fields: Any, path: pathlib.Path, **flags: bool
 ) -> tokenizers.AddedToken:
   try:
-    token = tokenizers.AddedToken(fields['content'], **{
-        k: v for k, v in (fields | flags).items()
-        if k not in ('content', '__type', 'id')})
+    given = {k: v for k, v in (fields | flags).items()
+             if k not in ('content', '__type', 'id')}
+    unknown = sorted(set(given) - set(_FLAGS))
+    if unknown:
+      raise TypeError(f'unknown are {unknown[:3]}')
+    token = tokenizers.AddedToken(fields['content'], **given)
   except (KeyError, TypeError, UnicodeError) as e:
-    raise ValueError(f'{path}: {_told(fields)} is no token: {e}') from e
+    raise ValueError(f'{path}: {_told(fields)} is no token: '
+                     f'{_told(str(e))}.') from e
   if not token.content:
     raise ValueError(f'{path}: {_told(fields)} is no token: it is empty.')
   return token

@@ -6,13 +6,17 @@ import pathlib
 import re
 from typing import Any, NamedTuple
 
+from mmal_jax import durable
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import label_studio
 from mmal_jax.data import json_lines
+from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
 
 CONFLICTS = ('ask', 'majority')
 _FIELDS = ('query', 'answer', 'annotator', 'reason')
+_LONGEST_NAME = 200
+_told = json_object.told
 
 
 class Vote(NamedTuple):
@@ -62,7 +66,7 @@ def read(
 
   Args:
     folder: of `.jsonl` files and of `.json` exports of Label Studio. Names that
-      begin with a dot are passed over.
+      begin with a dot are passed over. Links must not lead out of it.
     sizes: by modality, the number of items, in the order of the columns.
     asked: ids of all queries so far.
     pools: as for `label_studio.task`.
@@ -76,6 +80,7 @@ def read(
   """
   problems: list[str] = []
   votes: dict[tuple[str, str], Vote] = {}
+  home = folder.resolve()
   for file in sorted(folder.iterdir()):
     if file.name.startswith('.'):
       continue
@@ -83,8 +88,11 @@ def read(
       problems.append(f'{file.name}: neither .jsonl nor .json.')
       continue
     try:
-      content = file.read_bytes()
-    except OSError as e:
+      if not file.resolve().is_relative_to(home):
+        problems.append(f'{file.name}: a link out of the folder.')
+        continue
+      content = durable.read(file)
+    except (OSError, RuntimeError, ValueError) as e:
       problems.append(f'{file.name}: cannot be read: {e}.')
       continue
     if file.suffix == '.jsonl':
@@ -124,6 +132,29 @@ def row_of(
   return tuple(found[m] for m in sizes)
 
 
+def wrong_with(
+    query: object, answer: object, sizes: Mapping[str, int]
+) -> list[str]:
+  """What keeps `row_of` from making a row of them; nothing, if nothing does."""
+  own = _modality(query, sizes)
+  if own is None:
+    return [f'\'query\' is {_told(query)}, no id of any item']
+  others = [m for m in sizes if m != own]
+  if not isinstance(answer, dict) or set(answer) != set(others):
+    about = _told(list(answer) if isinstance(answer, dict) else answer)
+    return [f'\'answer\' is about {about}; {query} needs {others}']
+  wrong = []
+  for other, number in answer.items():
+    if number is None:
+      continue
+    if isinstance(number, bool) or not isinstance(number, int):
+      wrong.append(f'{other} is {_told(number)}, not an integer')
+    elif not 0 <= number < sizes[other]:
+      wrong.append(f'{other} {_told(number)} does not exist; there are '
+                   f'{sizes[other]}')
+  return wrong
+
+
 def decide(
     votes: Mapping[str, Sequence[Vote]], conflicts: str, people: int
 ) -> Decision:
@@ -158,17 +189,18 @@ def _check(
     asked: Container[str],
 ) -> tuple[list[str], Vote | None]:
   """What is wrong with a record; the vote, if nothing is."""
-  wrong = [f'unknown field {k!r}; known are {_FIELDS}'
-           for k in fields if k not in _FIELDS]
+  unknown = [k for k in fields if k not in _FIELDS]
+  wrong = [f'unknown field {_told(k)}; known are {_FIELDS}'
+           for k in unknown[:1]]
   query, who = fields.get('query'), fields.get('annotator')
   reason = fields.get('reason')
-  if not _is_text(who):
-    wrong.append(f'\'annotator\' is {who!r}, not a name')
+  if not _is_text(who) or len(who) > _LONGEST_NAME:
+    wrong.append(f'\'annotator\' is {_told(who)}, not a name')
   if reason is not None and not _is_text(reason):
-    wrong.append(f'\'reason\' is {reason!r}, not a text')
+    wrong.append(f'\'reason\' is {_told(reason)}, not a text')
   own = _modality(query, sizes)
   if own is None:
-    wrong.append(f'\'query\' is {query!r}, no id of any item')
+    wrong.append(f'\'query\' is {_told(query)}, no id of any item')
   elif query not in asked:
     wrong.append(f'{query} was never asked')
   if 'answer' not in fields:
@@ -181,17 +213,10 @@ def _check(
     answer = dict.fromkeys(others)
   elif not isinstance(answer, dict):
     if len(others) > 1:
-      return [f'\'answer\' is {answer!r}, but must say which of {others}'], None
+      return [f'\'answer\' is {_told(answer)}, but must say which of {others}'
+              ], None
     answer = {others[0]: answer}
-  if set(answer) != set(others):
-    return [f'\'answer\' is about {list(answer)}; {query} needs {others}'], None
-  for other, number in answer.items():
-    if number is None:
-      continue
-    if isinstance(number, bool) or not isinstance(number, int):
-      wrong.append(f'{other} is {number!r}, not an integer')
-    elif not 0 <= number < sizes[other]:
-      wrong.append(f'{other} {number} does not exist; there are {sizes[other]}')
+  wrong = wrong_with(query, answer, sizes)
   if wrong:
     return wrong, None
   # Blanks around a name make nobody another person, who would count again.

@@ -190,7 +190,7 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
   path = folder / 'pools.json'
   folder.mkdir(parents=True, exist_ok=True)
   if path.exists():
-    if path.read_text('utf-8') != text:
+    if durable.read(path) != text.encode():
       raise ValueError(
           f'{path} is of other items, or of the same in another order, than '
           f'this run shows ({", ".join(pools)}): item numbers would mean other '

@@ -7,13 +7,16 @@ base64 would be slow to load, and Label Studio advises against them.
 
 from collections.abc import Iterator, Mapping
 import html
-import json
+import re
 from typing import Any
 import urllib.parse
 from xml.sax import saxutils
 
+from mmal_jax.data import json_object
+
 NONE_OF_THESE = 'none of these'
 NO_COUNTERPART = 'no counterpart'
+_NUMBER = re.compile('[0-9]{1,10}')  # of an item, as `task` writes it
 
 
 def config(modality: str, image: bool, others: Mapping[str, int]) -> str:
@@ -96,15 +99,15 @@ def read(
     `(place, fields)`, fields as in a line of an answers' `.jsonl`.
   """
   try:
-    tasks = json.loads(content)
-  except (ValueError, RecursionError) as e:
+    tasks = json_object.loads(content)
+  except ValueError as e:
     problems.append(f'{name}: bad JSON: {e}.')
     return
   if not isinstance(tasks, list) or not all(isinstance(t, dict) for t in tasks):
     problems.append(f'{name}: no list of tasks.')
     return
   for position, one in enumerate(tasks):
-    place = f'{name}, task {one.get("id", position)}'
+    place = f'{name}, task {json_object.told(one.get("id", position))}'
     data, annotations = one, [one]
     if 'annotations' in one:
       data, annotations = one.get('data'), one['annotations']
@@ -120,7 +123,7 @@ def read(
         continue
       for annotation in annotations:
         number = annotation.get('annotation_id', annotation.get('id'))
-        at = f'{place}, annotation {number}'
+        at = f'{place}, annotation {json_object.told(number)}'
         if not annotation.get('was_cancelled'):
           given = _results(annotation)
           answer, reason = _answer(*given, at, problems)
@@ -133,14 +136,15 @@ def read(
         yield at, fields | ({} if reason is None else {'reason': reason})
     except (AttributeError, IndexError, KeyError, TypeError) as e:
       problems.append(f'{place}: not as Label Studio exports it: '
-                      f'{type(e).__name__} {e}.')
+                      f'{type(e).__name__} {json_object.told(str(e))}.')
 
 
-def _who(annotation) -> str | None:
+def _who(annotation) -> Any:
+  """Who it is, by name or number; anything else is refused as it is."""
   who = annotation.get('completed_by', annotation.get('annotator'))
   if isinstance(who, dict):
     who = who.get('email') or who.get('id')
-  return None if who is None else str(who)
+  return str(who) if type(who) is int else who
 
 
 def _results(annotation) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -180,12 +184,13 @@ def _answer(chosen, typed, place, problems):
         reason = NONE_OF_THESE
     elif choice == NO_COUNTERPART and number is None:
       answer[other], reason = None, NO_COUNTERPART
-    elif isinstance(choice, str) and choice.isdecimal() and (
+    elif isinstance(choice, str) and _NUMBER.fullmatch(choice) and (
         number in (None, int(choice))):
       answer[other] = int(choice)
     else:
-      typed_too = '' if number is None else f' and the number {number!r}'
-      problems.append(f'{place}: the choice {choice!r}{typed_too} for {other} '
-                      'cannot be taken as one answer.')
+      told = json_object.told
+      typed_too = '' if number is None else f' and the number {told(number)}'
+      problems.append(f'{place}: the choice {told(choice)}{typed_too} for '
+                      f'{told(other)} cannot be taken as one answer.')
       answer[other] = None
   return answer, reason

@@ -25,8 +25,12 @@ class Entry(NamedTuple):
   place: str
 
 
-def read(path: pathlib.Path, modalities: Iterable[str]) -> dict[str, Entry]:
+def read(path: pathlib.Path, sizes: Mapping[str, int]) -> dict[str, Entry]:
   """All entries, by query; a line that a crash cut off is not one yet.
+
+  Args:
+    path: of the ledger.
+    sizes: by modality, the number of items, in the order of the columns.
 
   Raises:
     ValueError: if a line is damaged.
@@ -36,17 +40,23 @@ def read(path: pathlib.Path, modalities: Iterable[str]) -> dict[str, Entry]:
   for place, line in json_lines.read(
       durable.whole_lines(path), path.name, problems):
     try:
-      query = line['query']
+      query, answer, people = (
+          line[field] for field in ('query', 'answer', 'annotators'))
+      wrong = [what for said in (answer, *people.values())
+               for what in answers_lib.wrong_with(query, said, sizes)]
+      if wrong:
+        problems.append(f'{place}: damaged: {wrong[0]}.')
+        continue
       entry = Entry(
-          answers_lib.row_of(query, line['answer'], modalities),
-          {who: answers_lib.row_of(query, said, modalities)
-           for who, said in line['annotators'].items()},
+          answers_lib.row_of(query, answer, sizes),
+          {who: answers_lib.row_of(query, said, sizes)
+           for who, said in people.items()},
           place)
       first = entries.setdefault(query, entry)
       if first.row != entry.row:
         problems.append(f'{place}: {query} has another answer in '
                         f'{first.place}.')
-    except (AttributeError, KeyError, TypeError, ValueError) as e:
+    except (AttributeError, KeyError) as e:
       problems.append(f'{place}: damaged: {type(e).__name__} {e}.')
   problems_lib.report(str(path), problems)
   return entries

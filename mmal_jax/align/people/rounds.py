@@ -27,7 +27,7 @@ def asked(folder: pathlib.Path) -> dict[str, str]:
   found: dict[str, str] = {}
   for _, path in _numbered(folder):
     problems: list[str] = []
-    content = (path / 'queries.jsonl').read_bytes()
+    content = durable.read(path / 'queries.jsonl')
     for place, query in json_lines.read(content, 'queries.jsonl', problems):
       if isinstance(query.get('query'), str):
         found[query['query']] = path.name

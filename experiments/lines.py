@@ -1,0 +1,92 @@
+"""What a run's `metrics.jsonl` and `queries.jsonl` hold, line by line."""
+
+from collections.abc import Callable, Mapping
+import math
+import pathlib
+from typing import Any
+
+from mmal_jax import durable
+from mmal_jax.data import json_lines
+from mmal_jax.data import json_object
+from mmal_jax.data import problems as problems_lib
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+  """The records of a JSON-lines file, but for a line that was cut off.
+
+  Raises:
+    ValueError: listing the lines that hold no object.
+  """
+  problems: list[str] = []
+  records = json_lines.read(durable.whole_lines(path), path.name, problems)
+  found = [record for _, record in records]
+  problems_lib.report(path, problems)
+  return found
+
+
+def metrics(path: pathlib.Path) -> list[dict[str, Any]]:
+  """The records of all runs: what each round came to.
+
+  Raises:
+    ValueError: if a line is damaged, saying in which field.
+  """
+  return _checked(path, _RUN | {
+      'annotations': _is_number, 'cost': _is_number, 'scores': _are_scores})
+
+
+def queries(path: pathlib.Path) -> list[dict[str, Any]]:
+  """The records of all runs: what each round asked, and was answered.
+
+  Raises:
+    ValueError: as `metrics`.
+  """
+  found = _checked(path, _RUN | {'asked': _are_items, 'answers': _are_rows})
+  problems_lib.report(path, [
+      f'line {number}: {len(record["asked"])} items were asked about, and '
+      f'{len(record["answers"])} answers given.'
+      for number, record in enumerate(found, 1)
+      if len(record['asked']) != len(record['answers'])])
+  return found
+
+
+def _checked(path, fields: Mapping[str, Callable[[Any], bool]]):
+  found = read(path)
+  problems_lib.report(path, [
+      f'line {number}: {name} is {json_object.told(record.get(name))}.'
+      for number, record in enumerate(found, 1)
+      for name, fits in fields.items() if not fits(record.get(name))])
+  return found
+
+
+def _is_whole(value, least=0) -> bool:
+  return type(value) is int and least <= value < 2**32
+
+
+def _is_number(value) -> bool:
+  return type(value) in (int, float) and 0 <= value < math.inf and (
+      value < 2**64)
+
+
+def _is_text(value) -> bool:
+  return isinstance(value, str) and 0 < len(value) < 200
+
+
+def _are_scores(value) -> bool:
+  return isinstance(value, dict) and bool(value) and all(
+      _is_text(name) and _is_number(score) for name, score in value.items())
+
+
+def _are_items(value) -> bool:
+  return isinstance(value, list) and all(
+      isinstance(item, list) and len(item) == 2 and _is_text(item[0])
+      and _is_whole(item[1]) for item in value)
+
+
+def _are_rows(value) -> bool:
+  return isinstance(value, list) and all(
+      isinstance(row, list) and all(_is_whole(number, -1) for number in row)
+      for row in value)
+
+
+# The run and its round.
+_RUN = {'strategy': _is_text, 'seed': _is_whole, 'round': _is_whole}
