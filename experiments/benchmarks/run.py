@@ -23,6 +23,7 @@ from experiments import workdir
 from experiments.benchmarks import blocks
 from experiments.benchmarks import devices
 from experiments.benchmarks import disk
+from experiments.benchmarks import durable
 from experiments.benchmarks import embed
 from experiments.benchmarks import memory
 from experiments.benchmarks import peers
@@ -49,6 +50,7 @@ BENCHMARKS = {
     'train': train.run,
     'embed': embed.run,
     'stream': stream.run,
+    'durable': durable.run,
 }
 flags.adopt_module_key_flags(out)  # --help tells of it.
 _OUT = 'runs/benchmarks'  # The JSON files, one a benchmark.
