@@ -16,7 +16,6 @@ import concurrent.futures
 import json
 import os
 import pathlib
-import signal
 import sys
 import time
 import uuid
@@ -31,6 +30,7 @@ from experiments import differences
 from experiments import folders
 from experiments import hosts
 from experiments import owner
+from experiments import preemption
 from experiments import program
 from experiments import records
 from experiments import report
@@ -235,27 +235,27 @@ def _work() -> str:
   folder = pathlib.Path(folders.WORKDIR.value)
   if _REPORT.value:
     return _report(folder)
-  # As by Ctrl-C, so that no cell goes on alone.
-  before = signal.signal(
-      signal.SIGTERM, lambda *_: sys.exit('error: stopped'))
   config = run_lib.configure()
   if config.oracle.name == 'files':
     raise ValueError('oracle=\'files\' is not for sweeps: people are asked one '
                      'run after the other (experiments.run).')
   settings = cells_lib.parse(_SET.value or config.get('sweep', ()))
-  try:
+  with preemption.heard():  # As by Ctrl-C, so that no cell goes on alone.
     return sweep(
         config, settings, folder,
         cache.CACHE_DIR.value, _PROCESSES.value, _shard(_SHARD.value))
-  finally:
-    signal.signal(signal.SIGTERM, before)
 
 
 def main(argv: Sequence[str]) -> None:
-  try:
-    program.call(_work, argv)
-  except CellsFailed as e:
-    sys.exit(f'error: {e}')
+  with hosts.joined():
+    try:
+      program.call(_work, argv)
+    except CellsFailed as e:
+      sys.exit(f'error: {e}')
+    except preemption.Preempted:
+      print('Told to end: all is saved. The same command goes on.',
+            file=sys.stderr)
+      sys.exit(preemption.PREEMPTED)
 
 
 if __name__ == '__main__':
