@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from experiments import check
 from experiments import records
 from experiments import workdir
+from experiments.configs import saved
 from mmal_jax import checkpoints
 from mmal_jax.align import journal
 from mmal_jax.align import oracle as oracle_lib
@@ -84,6 +86,16 @@ def _take_up(folder):
   workdir.take_up(folder, small_runs.CONFIG)
 
 
+def _config(folder):
+  try:
+    check.check(saved.get_config(folder / 'config.json'))
+  except ValueError as e:
+    # Values are refused by their keys, as those of flags are.
+    if folder.name not in str(e):
+      raise ValueError(f'{folder}: {e}') from e
+    raise
+
+
 def _keep(folder):
   workdir.keep_until(folder, small_runs.RUN, 1)
 
@@ -129,6 +141,7 @@ READERS = {
                     'calls_run.jsonl', 'pools.json',
                     'round_001/queries.jsonl')},
     'journal': Reader(small_runs.journal, 'a.journal', _journal),
+    'saved config': Reader(small_runs.config, 'config.json', _config),
     'resume config': Reader(small_runs.workdir, 'config.json', _take_up),
     'resume metrics': Reader(small_runs.workdir, 'metrics.jsonl', _keep),
     'resume queries': Reader(small_runs.workdir, 'queries.jsonl', _keep),
@@ -141,7 +154,8 @@ READERS = {
 
 _ODD = [float('nan'), float('inf'), -1, 0, 1, 2**31, 2**63, 10**400, -10**20,
         1e308, 0.5, True, False, None, '', '\ud800', '../../x', '/etc/passwd',
-        '9' * 5000, '٣', 'x' * 2000, '\0', [], {}, [[]], [None], [True], {'': 0}]
+        '9' * 5000, '٣', 'x' * 2000, '\0', [], {}, [[]], [None], [True],
+        {'': 0}]
 _JSON = st.recursive(
     st.sampled_from(_ODD) | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(

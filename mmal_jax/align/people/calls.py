@@ -15,7 +15,6 @@ from mmal_jax.data import json_lines
 from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
 
-
 # What each field of a line holds.
 _FIELDS = {
     'call': lambda value: type(value) is int,
