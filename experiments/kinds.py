@@ -49,9 +49,9 @@ _MOST_INTEGER = 2**31 - 1
 _SWITCHES = ('train.restart', 'stream.beyond')
 _ONLY_SWITCHES = ('oracle.skip_is_refusal', 'oracle.link', 'model.remat')
 _TEXTS = ('init', 'states', 'dataset.name', 'model.name', 'model.dtype',
-          'oracle.name', 'oracle.folder', 'oracle.conflicts', 'oracle.mistake', 'text.folder',
-          'train.loss', 'train.freeze', 'train.lr_factors', 'train.divergence',
-          'acquisition.metric')
+          'oracle.name', 'oracle.folder', 'oracle.conflicts', 'oracle.mistake',
+          'text.folder', 'train.loss', 'train.freeze', 'train.lr_factors',
+          'train.divergence', 'acquisition.metric')
 # All that sections may hold; those of a dataset, a model and costs depend on
 # which they are.
 _KNOWN = {
