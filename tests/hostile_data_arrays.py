@@ -97,14 +97,14 @@ def _parquet(change=None, **columns):
   return read
 
 
-def _repeated(folder: pathlib.Path):
+def _repeated(folder: pathlib.Path, name: str = 'image'):
   """20 million zeros in a few kilobytes."""
   path = folder / 'images.parquet'
   lists = pa.FixedSizeListArray.from_arrays(
       pa.array(np.zeros(2**20, np.float32)), 16)
-  with parquet.ParquetWriter(path, pa.schema([('image', lists.type)])) as file:
+  with parquet.ParquetWriter(path, pa.schema([(name, lists.type)])) as file:
     for _ in range(20):
-      file.write_table(pa.table({'image': lists}), 2**16)
+      file.write_table(pa.table({name: lists}), 2**16)
   return _load(folder, images=path, texts=path)
 
 
@@ -275,6 +275,8 @@ CASES = [
             image=[[1.0], [1.0, 2.0]] * 2), 'row 1 of column'),
         ('Parquet: 20 million zeros in a few kB', _repeated,
          'would grow from'),
+        ('Parquet: the same, of a name with a full stop',
+         lambda folder: _repeated(folder, 'image.clip'), 'would grow from'),
         ('Parquet: too many names of splits', _split(['train'] * 10**6),
          'it has 1000000 rows; the features have 4'),
         ('Parquet: a name of a megabyte',
