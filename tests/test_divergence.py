@@ -118,6 +118,19 @@ def test_several_items_and_one_that_only_fills_up(tiny_run):
             _spoilt(tiny_run.pools.items, 'image', 0), padded, 3, 2)
 
 
+def test_no_more_items_are_embedded_at_once_than_fit(tiny_run, monkeypatch):
+  monkeypatch.setattr(divergence, '_BATCH', 3)
+  sizes, encode = [], divergence.embed_lib.embed_batches
+  monkeypatch.setattr(divergence.embed_lib, 'embed_batches', lambda *args: (
+      sizes.append(len(rows)) or (first, rows)
+      for first, rows in encode(*args)))
+  row = next(r for r in range(_CAPACITY) if _first_step_with(_table(), r) == 0)
+  number = _table()[row, 0]
+  with pytest.raises(divergence.Diverged, match=f'selves: image {number}.$'):
+    _fit(tiny_run, _spoilt(tiny_run.pools.items, 'image', number))
+  assert sum(sizes) == 16 and max(sizes) <= 3
+
+
 def test_an_input_that_is_finite_and_whose_embedding_is_not(tiny_run):
   items = _spoilt(tiny_run.pools.items, 'text', _table()[0, 1], 1e30)
   with pytest.raises(divergence.Diverged,
