@@ -179,6 +179,7 @@ def _prepared(descriptions: object = None, **info: object):
       (inside / name).write_bytes(content)
     (inside / 'coco_captions-train.array_record-00000-of-00001').write_bytes(
         bytes(1000))
+    (folder / 'elsewhere').write_bytes(bytes(1000))
     return coco_captions.load(folder)
   return read
 
@@ -320,8 +321,8 @@ CASES = [
             {'type': 'antigravity.Image', 'content': {}}), 'no feature of'),
         ('features that are a list', _prepared([]), 'cannot be read'),
         ('shards elsewhere', _prepared(
-            split={'filepathTemplate': '../../../../../etc/passwd'}),
-         "names 'passwd', no file of this folder"),
+            split={'filepathTemplate': '../../../elsewhere'}),
+         "names 'elsewhere', no file of this folder"),
         ('a split that leads up', _prepared(split={'name': '../x'}),
          'no file of this folder'),
         ('10**18 images in a kilobyte', _prepared(

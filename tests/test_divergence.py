@@ -164,14 +164,15 @@ def test_a_gradient_that_is_nan_where_the_loss_is_not(tiny_run):
 
 
 def _pushing(name, by):
-  """An optimizer that moves one parameter by so much, and no other."""
-  def update(updates, state, params):
+  """An optimizer that moves one parameter by so much, in its second step."""
+  def update(updates, count, params):
     del params
     return jax.tree_util.tree_map_with_path(
-        lambda path, x: jnp.full_like(
-            x, by if name in jax.tree_util.keystr(path) else 0), updates), state
+        lambda path, x: jnp.full_like(x, jnp.where(
+            count == 1, by if name in jax.tree_util.keystr(path) else 0, 0)),
+        updates), count + 1
 
-  return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+  return optax.GradientTransformation(lambda params: jnp.int32(0), update)
 
 
 @pytest.mark.parametrize('name,by,what', [
@@ -182,9 +183,9 @@ def test_what_the_last_step_leaves_must_be_finite(tiny_run, name, by, what):
   run = tiny_run._replace(learner=tiny_run.learner._replace(
       optimizer=_pushing(name, by)))
   with pytest.raises(divergence.Diverged, match=(
-      rf'step 1 of 1: loss \d[\d.]*, norm of the gradient \d[\d.]*, after which'
+      rf'step 2 of 2: loss \d[\d.]*, norm of the gradient \d[\d.]*, after which'
       f' {what} are not finite; its minibatch: ')):
-    _fit(run, run.pools.items, steps=1)
+    _fit(run, run.pools.items, steps=2)
 
 
 def test_an_average_that_is_not_finite_is_found(tiny_run):
