@@ -94,7 +94,8 @@ def gemma(
       tokenizer.post_processor = processor
     return tokenizer, special
   ends = {role: special.text(f'{role}_token', source.path)
-          for role in ('bos', 'eos') if source.switch(f'add_{role}_token', False)}
+          for role in ('bos', 'eos')
+          if source.switch(f'add_{role}_token', False)}
   tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
       single=[t for t in (ends.get('bos'), '$A', ends.get('eos')) if t],
       special_tokens=[(t, tokenizer.token_to_id(t)) for t in ends.values()])
