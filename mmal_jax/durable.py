@@ -35,7 +35,8 @@ def read(path: str | os.PathLike[str], most: int = _MOST_BYTES) -> bytes:
       raise ValueError(f'{os.fspath(path)} has {found.st_size} bytes; at most '
                        f'{most} are read.')
     with open(descriptor, 'rb', closefd=False) as file:
-      return file.read(most)
+      # Not `most`: Python asks for that much memory at once.
+      return file.read(found.st_size)
   finally:
     os.close(descriptor)
 

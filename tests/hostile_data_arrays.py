@@ -97,14 +97,14 @@ def _parquet(change=None, **columns):
   return read
 
 
-def _repeated(folder: pathlib.Path):
+def _repeated(folder: pathlib.Path, name: str = 'image'):
   """20 million zeros in a few kilobytes."""
   path = folder / 'images.parquet'
   lists = pa.FixedSizeListArray.from_arrays(
       pa.array(np.zeros(2**20, np.float32)), 16)
-  with parquet.ParquetWriter(path, pa.schema([('image', lists.type)])) as file:
+  with parquet.ParquetWriter(path, pa.schema([(name, lists.type)])) as file:
     for _ in range(20):
-      file.write_table(pa.table({'image': lists}), 2**16)
+      file.write_table(pa.table({name: lists}), 2**16)
   return _load(folder, images=path, texts=path)
 
 
@@ -179,6 +179,7 @@ def _prepared(descriptions: object = None, **info: object):
       (inside / name).write_bytes(content)
     (inside / 'coco_captions-train.array_record-00000-of-00001').write_bytes(
         bytes(1000))
+    (folder / 'elsewhere').write_bytes(bytes(1000))
     return coco_captions.load(folder)
   return read
 
@@ -275,6 +276,8 @@ CASES = [
             image=[[1.0], [1.0, 2.0]] * 2), 'row 1 of column'),
         ('Parquet: 20 million zeros in a few kB', _repeated,
          'would grow from'),
+        ('Parquet: the same, of a name with a full stop',
+         lambda folder: _repeated(folder, 'image.clip'), 'would grow from'),
         ('Parquet: too many names of splits', _split(['train'] * 10**6),
          'it has 1000000 rows; the features have 4'),
         ('Parquet: a name of a megabyte',
@@ -318,8 +321,8 @@ CASES = [
             {'type': 'antigravity.Image', 'content': {}}), 'no feature of'),
         ('features that are a list', _prepared([]), 'cannot be read'),
         ('shards elsewhere', _prepared(
-            split={'filepathTemplate': '../../../../../etc/passwd'}),
-         "names 'passwd', no file of this folder"),
+            split={'filepathTemplate': '../../../elsewhere'}),
+         "names 'elsewhere', no file of this folder"),
         ('a split that leads up', _prepared(split={'name': '../x'}),
          'no file of this folder'),
         ('10**18 images in a kilobyte', _prepared(

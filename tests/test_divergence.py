@@ -118,6 +118,16 @@ def test_several_items_and_one_that_only_fills_up(tiny_run):
             _spoilt(tiny_run.pools.items, 'image', 0), padded, 3, 2)
 
 
+def test_items_are_embedded_in_batches_that_fit(tiny_run):
+  items = _spoilt(tiny_run.pools.items, 'image', 4)['image']
+  rows, embed = np.arange(9), divergence.embed_lib.embed_batches
+  read = divergence.Read('image', '', items, rows, rows >= 0, np.arange(40))
+  with mock.patch.object(divergence, '_BATCH', 4), mock.patch.object(
+      divergence.embed_lib, 'embed_batches', wraps=embed) as called:
+    told = divergence.blame(tiny_run.learner.graphdef, tiny_run.params, [read])
+  assert told.endswith('image 4') and called.call_args.args[-1] == 4
+
+
 def test_an_input_that_is_finite_and_whose_embedding_is_not(tiny_run):
   items = _spoilt(tiny_run.pools.items, 'text', _table()[0, 1], 1e30)
   with pytest.raises(divergence.Diverged,
@@ -150,15 +160,14 @@ def test_a_gradient_that_is_nan_where_the_loss_is_not(tiny_run):
     _fit(run, run.pools.items)
 
 
-def _pushing(name, by):
-  """An optimizer that moves one parameter by so much, and no other."""
-  def update(updates, state, params):
+def _pushing(name, by):  # one parameter by so much, in the second step
+  def update(updates, count, params):
     del params
-    return jax.tree_util.tree_map_with_path(
-        lambda path, x: jnp.full_like(
-            x, by if name in jax.tree_util.keystr(path) else 0), updates), state
+    moved = jax.tree_util.tree_map_with_path(lambda path, x: jnp.where(
+        (count == 1) & (name in jax.tree_util.keystr(path)), by, 0*x), updates)
+    return moved, count + 1
 
-  return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+  return optax.GradientTransformation(lambda params: jnp.int32(0), update)
 
 
 @pytest.mark.parametrize('name,by,what', [
@@ -169,9 +178,9 @@ def test_what_the_last_step_leaves_must_be_finite(tiny_run, name, by, what):
   run = tiny_run._replace(learner=tiny_run.learner._replace(
       optimizer=_pushing(name, by)))
   with pytest.raises(divergence.Diverged, match=(
-      rf'step 1 of 1: loss \d[\d.]*, norm of the gradient \d[\d.]*, after which'
+      rf'step 2 of 2: loss \d[\d.]*, norm of the gradient \d[\d.]*, after which'
       f' {what} are not finite; its minibatch: ')):
-    _fit(run, run.pools.items, steps=1)
+    _fit(run, run.pools.items, steps=2)
 
 
 def test_an_average_that_is_not_finite_is_found(tiny_run):

@@ -53,3 +53,17 @@ def test_little_memory_is_taken(tmp_path, module, wrong):
 @pytest.mark.skipif(sys.platform != 'linux', reason='it reads /proc')
 def test_the_measure_sees_what_is_taken(tmp_path):
   assert _grown(tmp_path, 'tables', 'a text of a million numbers') > 20
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='it limits its memory')
+def test_no_more_memory_is_asked_for_than_a_file_takes(tmp_path):
+  """Though a file may have gigabytes: machines may have fewer."""
+  code = (
+      'import pathlib, resource, sys\n'
+      'from mmal_jax import durable\n'
+      'resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n'
+      'path = pathlib.Path(sys.argv[1])\n'
+      'durable.append(path, "1\\n")\n'
+      'assert durable.read(path, 2**32) == b"1\\n"\n')
+  subprocess.run([sys.executable, '-c', code, str(tmp_path / 'lines.jsonl')],
+                 check=True)

@@ -9,6 +9,7 @@ from typing import Any
 # Lists and objects within one another. Python's own limit is not the same in
 # all that is done with a value.
 _DEEPEST = 100
+_NESTED = frozenset({dict, list})
 _MOST_TOLD = 200  # letters of a value in a message
 
 _SHORT = reprlib.Repr()
@@ -30,15 +31,15 @@ def loads(content: bytes | str) -> Any:
     value = json.loads(content, object_pairs_hook=_once)
   except RecursionError as e:
     raise ValueError(deep) from e
-  level = [value]
-  for _ in range(_DEEPEST):
-    level = [inner for one in level if isinstance(one, (dict, list))
-             for inner in (one.values() if isinstance(one, dict) else one)]
+  # Of the values one step further in each time, only those that go on.
+  level = [[value]]
+  for _ in range(_DEEPEST + 1):
+    level = [inner for one in level
+             for inner in (one.values() if type(one) is dict else one)
+             if type(inner) in _NESTED]
     if not level:
       return value
-  if any(isinstance(one, (dict, list)) for one in level):
-    raise ValueError(deep)
-  return value
+  raise ValueError(deep)
 
 
 def parse(content: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:

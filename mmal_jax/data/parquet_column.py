@@ -35,7 +35,7 @@ def read(path: str | os.PathLike[str], *names: str) -> np.ndarray:
         column['num_values']
         for group in file.metadata.to_dict()['row_groups']
         for column in group['columns']
-        if column['path_in_schema'].split('.')[0] == name)
+        if column['path_in_schema'].startswith(f'{name}.'))
     kind = file.schema_arrow.field(name).type.value_type
     growth.check(f'column {name!r}', os.path.getsize(path),
                  numbers * kind.bit_width // 8)

@@ -14,6 +14,8 @@ from mmal_jax.data import encode
 from mmal_jax.models import names
 
 _SHOWN = 8  # Of the numbers of a list's items.
+# At a time: a step may read more than fit, and take them in parts.
+_BATCH = 512
 
 
 class Diverged(ValueError):
@@ -100,7 +102,7 @@ def _guilty(graphdef, params, read: Read) -> np.ndarray:
       values.dtype, np.inexact):
     bad |= ~np.isfinite(values).reshape(len(rows), -1).all(axis=1)
   for first, embeddings in embed_lib.embed_batches(
-      graphdef, params, values, read.modality, len(rows)):
+      graphdef, params, values, read.modality, _BATCH):
     bad[first:first + len(embeddings)] |= ~np.isfinite(
         np.asarray(embeddings)).all(axis=1)
   return rows[bad]
