@@ -171,6 +171,8 @@ def run(
     def take():
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
       held.enter_context(owner.sole(workdir))
+      # Another program may just have left it.
+      workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
 
     processes.from_first(take)
     return _run(config, workdir, cache_dir, overwrite, resume, experiment,
@@ -249,8 +251,9 @@ def _closing(experiment, folder, curves, x, started) -> str:
   summary = summary_lib.summarise(grid, scores, headline)
   summary['x'] = x
   summary['seconds'] = time.perf_counter() - started
-  workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   plot.curves(summary, folder / workdir_lib.CURVES, x=x)
+  # The last: by it a sweep tells that all is there.
+  workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   return '\n\n'.join(filter(None, (
       tables.table(summary, x), tables.curve_table(summary),
       records.read_off(grid, points, x))))

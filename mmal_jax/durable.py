@@ -80,6 +80,11 @@ def whole_lines(path: pathlib.Path) -> bytes:
     content = read(path, MOST_OF_OURS)
   except FileNotFoundError:
     return b''
+  last = content.rfind(b'\n', 0, max(len(content) - 1, 0)) + 1
+  if b'\0' in content[last:]:
+    # Of a line that had not been written whole when the power went, a disk may
+    # hold the end, and nothing in place of the rest. No JSON has a NUL.
+    return content[:last]
   end = content.rfind(b'\n') + 1
   try:
     # Whole, if somebody's editor took the newline: no beginning of it is JSON.
