@@ -132,8 +132,8 @@ def common_points(points: Sequence[np.ndarray]) -> np.ndarray:
 
 def axis(configs: Iterable[Mapping[str, Any]]) -> str:
   """What curves are drawn over: `cost` where a run had a budget of it."""
-  budgets = [dict(differences.flat(config)).get('costs.budget')
-             for config in configs]
+  costs = [config.get('costs') for config in configs]
+  budgets = [of.get('budget') for of in costs if hasattr(of, 'get')]
   return 'cost' if any(budgets) else 'annotations'
 
 

@@ -17,6 +17,7 @@ from absl import flags
 import ml_collections
 
 from experiments import cache
+from experiments import check as check_lib
 from experiments import out as out_lib
 from experiments import plot
 from experiments import program
@@ -25,6 +26,7 @@ from experiments import shown as shown_lib
 from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
+from experiments.configs import saved
 from mmal_jax.evaluate import evaluate
 
 _WORKDIRS = flags.DEFINE_list(
@@ -108,8 +110,7 @@ def write(
   if read_off is not None:
     notes.append(read_off)
   shown = shown_lib.load(
-      ml_collections.ConfigDict(run.config), cache_dir, run.seed
-  ) if asked else None
+      _checked(run), cache_dir, run.seed) if asked else None
   _prepare(out)
   shares = records_lib.shares(records)
   workdir_lib.write(out / 'summary.json', summary | {
@@ -125,6 +126,16 @@ def write(
   (out / _REPORT).write_text(
       _markdown(records, summary, comparison, notes, shares, x, link), 'utf-8')
   return f'{tables.score_table(summary)}\n\n{comparison}'
+
+
+def _checked(run: records_lib.Run) -> ml_collections.ConfigDict:
+  try:
+    config = saved.of_fields(run.config)
+    check_lib.check(config)
+  except ValueError as e:
+    raise ValueError(f'the config of {run.label}, seed {run.seed}, cannot be '
+                     f'run, and its data not be shown (--noasked): {e}') from e
+  return config
 
 
 def _markdown(records, summary, comparison, notes, shares, x, link) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 Tree = TypeVar('Tree')
+_MOST_SAID = 2000  # letters of what Orbax says
 
 
 def save(path: str | os.PathLike[str], tree: Tree) -> None:
@@ -58,13 +59,20 @@ def load(path: str | os.PathLike[str], like: Tree) -> Tree:
 
   Raises:
     FileNotFoundError: if there is no such folder.
-    ValueError: if what lies there has another structure.
+    ValueError: if what lies there is damaged, or has another structure.
   """
   path = epath.Path(path).resolve()
   if not path.is_dir():
     raise FileNotFoundError(f'no checkpoint at {path}.')
   template = jax.tree.map(_storable, _named(like))
-  loaded = ocp.load(path, template)
+  try:
+    loaded = ocp.load(path, template)
+  except OSError:
+    raise
+  except Exception as e:  # pylint: disable=broad-except
+    # What it raises differs by the file that is damaged.
+    raise ValueError(f'the checkpoint at {path} cannot be read, or is of '
+                     f'another structure: {str(e)[:_MOST_SAID]}') from e
   leaves = [_restored(loaded[name], old) for name, old in _named(like).items()]
   return jax.tree.unflatten(jax.tree.structure(like), leaves)
 

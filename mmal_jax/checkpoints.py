@@ -191,7 +191,8 @@ def _digests(folder: epath.Path) -> dict[str, str]:
   for parent, _, names in folder.walk():
     for path in map(parent.joinpath, names):
       digest = hashlib.sha256()
-      if not path.is_file():  # What reads a pipe waits for it.
+      # Who reads a pipe waits for it.
+      if '://' not in str(path) and not pathlib.Path(path).is_file():
         found[str(path.relative_to(folder))] = 'no file'
         continue
       with path.open('rb') as file:

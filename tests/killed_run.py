@@ -48,33 +48,35 @@ class Moments:
       self.count += 1
       return self.count == self._last
 
-  def around(self, function, tear=None):
+  def around(self, what, function, tear=None):
     """The function, each call of which is a moment."""
-    @functools.wraps(function)
     def called(*args, **kwargs):
       if not self.comes():
         return function(*args, **kwargs)
+      where = what(*args) if callable(what) else what
       if tear is not None and self._rng.random() < 0.6:
         tear(*args, self._rng)
+        where += ', half done'
       elif self._rng.random() < 0.5:
         function(*args, **kwargs)
-      die()
+      die(where)
 
     return called
 
   def soon_after(self, function):
     """The function, each call of which begins work in the background."""
-    @functools.wraps(function)
     def called(*args, **kwargs):
       if self.comes():
         # From the time that a small one takes, all told.
-        threading.Timer(self._rng.uniform(0, 0.15), die).start()
+        threading.Timer(self._rng.uniform(0, 0.15), die,
+                        ['checkpoint being written']).start()
       return function(*args, **kwargs)
 
     return called
 
 
-def die() -> None:
+def die(where: str) -> None:
+  print(f'died: {where}', file=sys.stderr, flush=True)
   os.kill(os.getpid(), signal.SIGKILL)
   time.sleep(60)  # It takes a moment to be heard.
 
@@ -141,26 +143,37 @@ def answer_all(folder: pathlib.Path, seconds: float) -> None:
 def patch(moments: Moments, folders: list[pathlib.Path]) -> None:
   """Makes moments of all that is to be survived."""
   torn = Torn(folders)
-  os.fsync = moments.around(torn.fsync(os.fsync), torn.tear)
-  os.replace = moments.around(torn.replace(os.replace))
-  os.rename = moments.around(os.rename)
-  step.train_step = moments.around(step.train_step)
+  os.fsync = moments.around(_synced, torn.fsync(os.fsync), torn.tear)
+  os.replace = moments.around('renaming', torn.replace(os.replace))
+  os.rename = moments.around('renaming', os.rename)
+  step.train_step = moments.around('training', step.train_step)
   checkpoint.save_async = moments.soon_after(checkpoint.save_async)
   registry.ORACLES['exact'] = _asked(registry.ORACLES['exact'], moments)
   registry.ORACLES['files'] = lambda tuples, modalities, shown, **config: (
       files.files(shown=shown(), **config, sleep=moments.around(
-          functools.partial(answer_all, pathlib.Path(config['folder'])))))
+          'people', functools.partial(
+              answer_all, pathlib.Path(config['folder'])))))
+
+
+def _synced(descriptor) -> str:
+  """What is being written: a journal, records, a checkpoint's seal, ..."""
+  path = pathlib.Path(os.readlink(f'/proc/self/fd/{descriptor}'))
+  if path.is_dir():
+    return 'folder'
+  return f'write of {path.name.strip(".").removesuffix(".draft")}' if (
+      path.suffix in ('.jsonl', '.draft')) else f'write of {path.suffix}'
 
 
 def _asked(make, moments):
-  return lambda *args, **kwargs: moments.around(make(*args, **kwargs))
+  return lambda *args, **kwargs: moments.around(
+      'asking', make(*args, **kwargs))
 
 
 def main() -> None:
   moment, seed = map(int, sys.argv[1:3])
   moments = Moments(moment, seed)
   if moment < 0:
-    timer = threading.Timer(-moment / 1000, die)
+    timer = threading.Timer(-moment / 1000, die, ['any time'])
     timer.daemon = True
     timer.start()
   patch(moments, [pathlib.Path(os.path.abspath(flag.partition('=')[2]))

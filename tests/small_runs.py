@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 
 from experiments import workdir as workdir_lib
+from experiments.configs import colorswap
 from mmal_jax import checkpoints
 from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import oracle as oracle_lib
@@ -19,6 +20,12 @@ RUN = {'strategy': 'mmal', 'seed': 0}
 CONFIG = {'strategies': ['mmal'], 'seeds': [0], 'rounds': 2, 'batch': 2,
           'train': {'shift': 0}, 'costs': {'budget': None}}
 TREE = {'a': np.zeros(3, np.float32)}
+
+
+def config(folder: pathlib.Path) -> None:
+  """The default config, as a run writes it."""
+  workdir_lib.write(
+      folder / workdir_lib.CONFIG, colorswap.get_config().to_dict())
 
 
 def nobody(modality, numbers, suggest=None):

@@ -1,5 +1,6 @@
 """A run that was stopped anywhere ends as if it had not been."""
 
+import collections
 import json
 import os
 import random
@@ -149,8 +150,9 @@ def _kill_until_done(work, command, moments, rng, kills):
     kills: after so many it is left in peace.
 
   Returns:
-    How often it was killed.
+    In what moments it was killed.
   """
+  died = []
   for kill in range(kills + 1):
     moment = rng.randint(1, moments // 2) if kill < kills else 0
     if moment and not rng.randrange(4):  # Any time, in milliseconds.
@@ -159,8 +161,9 @@ def _kill_until_done(work, command, moments, rng, kills):
         command('--resume', moment=moment, seed=rng.randrange(10**6)),
         capture_output=True, text=True, check=False, timeout=_SECONDS)
     if done.returncode != -signal.SIGKILL:
-      assert not done.returncode, (moment, done.stderr)
-      return kill
+      assert not done.returncode, (moment, died, done.stderr)
+      return died
+    died += re.findall(r'^died: (.*)$', done.stderr, re.M)[-1:]
   raise AssertionError(f'{work} was killed once too often')
 
 
@@ -184,18 +187,20 @@ def test_a_run_that_is_killed_ends_as_if_it_had_not_been(
     data, kind, request, tmp_path):
   killed = _check_killed(data, request.getfixturevalue(kind), tmp_path, 0, 4,
                          kind == 'with_people')
-  assert killed > 1
+  assert len(killed) > 1
 
 
 @pytest.mark.slow
 def test_sixty_kills(data, undisturbed, with_people, tmp_path):
-  killed, seed = 0, 0
-  while killed < 60:
+  killed, seed = [], 0
+  while len(killed) < 60:
     seed += 1
     people = seed % 2 == 0
     killed += _check_killed(
         data, with_people if people else undisturbed, tmp_path, seed, 8, people)
-  print(f'killed {killed} times in {seed} runs')
+  print(f'killed {len(killed)} times in {seed} runs:')
+  for where, times in sorted(collections.Counter(killed).items()):
+    print(f'{times:3d}  {where}')
 
 
 def test_a_finished_one_says_it_again(data, undisturbed):

@@ -222,7 +222,8 @@ def test_paths_left_open_are_asked_for(tmp_path):
     (['--batch=13'], 'rounds * batch = 2 * 13 = 26 annotations is beyond the '
                      'pools: image has 24, text has 24'),
     (['--config.model.patch=5'], 'patch=5 must divide the image size 16x16'),
-    (['--config.model.name=mlp', '--config.dataset.skew=-1.0'], 'skew=-1.0'),
+    (['--config.dataset.skew=-1.0'], 'skew=-1.0'),
+    (['--config.model.name=mlp'], 'model.depth is unknown; known are name, w'),
     (['--strategies=random,mmal@img'], "strategy='mmal@img': the rule is none"),
     (['--strategies=mmal@cheapest'], 'needs costs'),
     (['--config.stream.buffer=3'], 'batch=4 queries are beyond stream.buffer'),

@@ -3,7 +3,9 @@
 PATH is the `config.json` that it left in its workdir.
 """
 
+from collections.abc import Mapping
 import os
+from typing import Any
 
 import ml_collections
 
@@ -15,6 +17,15 @@ def get_config(path: str | os.PathLike[str]) -> ml_collections.ConfigDict:
   """The config; ValueError, naming the file, if it holds none."""
   fields = json_object.parse(durable.read(path), path)
   try:
+    return of_fields(fields)
+  except ValueError as e:
+    raise ValueError(f'{path}: {e}') from e
+
+
+def of_fields(fields: Mapping[str, Any]) -> ml_collections.ConfigDict:
+  """The config of what its file holds; ValueError if that is none."""
+  try:
     return ml_collections.ConfigDict(fields)
   except (AttributeError, KeyError, TypeError, ValueError) as e:
-    raise ValueError(f'{path} holds no config: {e}') from e
+    raise ValueError(
+        f'it is no config: {json_object.told(str(e))}.') from e

@@ -24,7 +24,8 @@ def plain(source: tokenizer_folder.TokenizerFolder) -> Made:
   with tokenizer_folder.reading(source.path / 'tokenizer.json'):
     tokenizer = tokenizers.Tokenizer.from_buffer(source.files['tokenizer.json'])
   special = source.special_tokens(tokenizer.get_vocab())
-  _add(tokenizer, special)
+  with tokenizer_folder.reading(source.path):
+    _add(tokenizer, special)
   return tokenizer, special
 
 
@@ -94,7 +95,8 @@ def gemma(
       tokenizer.post_processor = processor
     return tokenizer, special
   ends = {role: special.text(f'{role}_token', source.path)
-          for role in ('bos', 'eos') if source.switch(f'add_{role}_token', False)}
+          for role in ('bos', 'eos')
+          if source.switch(f'add_{role}_token', False)}
   tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
       single=[t for t in (ends.get('bos'), '$A', ends.get('eos')) if t],
       special_tokens=[(t, tokenizer.token_to_id(t)) for t in ends.values()])

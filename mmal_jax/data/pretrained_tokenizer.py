@@ -49,7 +49,8 @@ class PretrainedTokenizer:
 
     Raises:
       TypeError: if a text is no string.
-      ValueError: if one holds half a surrogate pair.
+      ValueError: if one holds half a surrogate pair, or the files are such
+        that it has no tokens.
     """
     if isinstance(texts, str):
       raise TypeError('texts is one string; a sequence of them is needed.')
@@ -194,13 +195,15 @@ def _fast(
     raise ValueError(f'{source.path}: a token has the number '
                      f'{max(vocab.values())}, beyond 32 bits with a sign.')
   _check_length(length, tokenizer.num_special_tokens_to_add(False))
-  tokenizer.no_padding()
-  tokenizer.enable_truncation(
-      length, direction='left' if source.side('truncation', 'right')
-      else 'right')
+  left = source.side('truncation', 'right')
+  with folders.reading(source.path):
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(length, direction='left' if left else 'right')
 
   def encode(texts: Sequence[str]) -> Iterator[tuple[list[int], bool]]:
-    for encoding in tokenizer.encode_batch(texts):
+    with folders.reading(source.path):
+      encodings = tokenizer.encode_batch(texts)
+    for encoding in encodings:
       yield encoding.ids, bool(encoding.overflowing)
 
   side = 'left' if name in (folders.GEMMA, folders.SIGLIP2) else 'right'

@@ -35,6 +35,7 @@ _DEFAULTS = {
     SIGLIP2: _GEMMA_TOKENS, GEMMA: _GEMMA_TOKENS, PLAIN: {}}
 _ROLES = ('bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token',
           'cls_token', 'mask_token')
+_MOST_SAID = 1000  # letters of what another library says
 # Of a token: what counts as its place in a text.
 _FLAGS = ('single_word', 'lstrip', 'rstrip', 'normalized', 'special')
 _told = json_object.told
@@ -203,6 +204,8 @@ class TokenizerFolder:
 def reading(path: pathlib.Path) -> Iterator[None]:
   """Turns what the `tokenizers` library raises into a ValueError with a path.
 
+  What it does for a file it may still refuse for a text.
+
   Args:
     path: what cannot be read then.
   """
@@ -210,8 +213,11 @@ def reading(path: pathlib.Path) -> Iterator[None]:
     yield
   except ImportError:
     raise
-  except Exception as e:  # It raises no narrower class.
-    raise ValueError(f'{path} cannot be read: {e}') from e
+  except BaseException as e:  # It raises no narrower class than Exception,
+    # and where its Rust panics not even that.
+    if not isinstance(e, Exception) and type(e).__name__ != 'PanicException':
+      raise
+    raise ValueError(f'{path} cannot be read: {str(e)[:_MOST_SAID]}') from e
 
 
 def read(path: str | os.PathLike[str]) -> TokenizerFolder:
