@@ -5,6 +5,7 @@ Errors name the file, which those of a full disk do not by themselves.
 
 from collections.abc import Iterator
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -54,7 +55,8 @@ def write(path: pathlib.Path, content: str | bytes) -> None:
 def append(path: pathlib.Path, text: str) -> None:
   """Adds lines to a file of JSON lines; they are on the disk when it returns.
 
-  What a crash left of a line at the end of the file makes way for them.
+  What a crash left of a line at the end of the file makes way for them, what
+  another program is just adding does not: it is waited for.
 
   Args:
     path: of the file; it need not exist.
@@ -62,6 +64,7 @@ def append(path: pathlib.Path, text: str) -> None:
   """
   with naming(path):
     with path.open('a+b') as file:
+      fcntl.flock(file, fcntl.LOCK_EX)
       content = whole_lines(path)
       file.truncate(len(content))
       if content and not content.endswith(b'\n'):

@@ -2,6 +2,8 @@
 
 import contextlib
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -59,3 +61,16 @@ def test_lines_go_on_after_what_is_whole(tmp_path, torn):
   assert path.read_bytes() == b'{"a": 1}\n{"c": 2}\n'
   path.write_bytes(torn)
   assert durable.whole_lines(path) == b''
+
+
+def test_two_programs_add_lines_to_one_file(tmp_path):
+  path, lines = tmp_path / 'a.jsonl', 100
+  program = f'''
+import pathlib
+from mmal_jax import durable
+for _ in range({lines}):
+  durable.append(pathlib.Path({str(path)!r}), '{{"a": 1}}' + chr(10))
+'''
+  both = [subprocess.Popen([sys.executable, '-c', program]) for _ in range(2)]
+  assert [one.wait() for one in both] == [0, 0]
+  assert path.read_text() == '{"a": 1}\n' * 2 * lines
