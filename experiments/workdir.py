@@ -224,14 +224,17 @@ def keep_until(
     if len(kept) < len(lines):
       durable.write(folder / name, ''.join(
           json.dumps(line) + '\n' for line in kept))
-  metrics = [line for line in before[METRICS]
-             if line['round'] <= last and run.items() <= line.items()]
-  if [line['round'] for line in metrics] != list(range(last + 1)):
-    raise ValueError(
-        f'{folder / METRICS} lacks rounds of {run}: it holds '
-        f'{json_object.told([line["round"] for line in metrics])} of 0 to '
-        f'{last}.')
-  return metrics
+  stay = {name: [line for line in lines
+                 if line['round'] <= last and run.items() <= line.items()]
+          for name, lines in before.items()}
+  for name, first in ((METRICS, 0), (QUERIES, 1)):
+    rounds = [line['round'] for line in stay[name]]
+    if rounds != list(range(first, last + 1)):
+      raise ValueError(
+          f'{folder / name} lacks rounds of {run}: it holds '
+          f'{json_object.told(rounds)} of {first} to {last}. Without its '
+          'states it is computed again, and told what its journal holds.')
+  return stay[METRICS]
 
 
 def write(path: pathlib.Path, value: dict[str, Any]) -> None:

@@ -51,6 +51,19 @@ def test_what_was_half_cleared_is_begun_anew(tmp_path, monkeypatch, last):
   assert not workdir.take_up(tmp_path, small_runs.CONFIG)
 
 
+@pytest.mark.parametrize('name', [workdir.METRICS, workdir.QUERIES])
+def test_a_state_that_is_newer_than_its_records_is_refused(tmp_path, name):
+  _begun(tmp_path)
+  lines = (tmp_path / name).read_text().splitlines(keepends=True)
+  assert len(workdir.keep_until(tmp_path, small_runs.RUN, 2)) == 3
+  (tmp_path / name).write_text(''.join(lines[:-1]))
+  with pytest.raises(ValueError, match=f'{name} lacks rounds .* to 2'):
+    workdir.keep_until(tmp_path, small_runs.RUN, 2)
+  assert len(workdir.keep_until(tmp_path, small_runs.RUN, 1)) == 2
+  (tmp_path / name).unlink()
+  assert not workdir.keep_until(tmp_path, small_runs.RUN, -1)
+
+
 @pytest.mark.parametrize('torn', [
     b'', b'{"b"', b'\0\0\0', b'\0\0\0}\n', b'{"b": \0\0}\n', b'{"b": 1}\0'])
 def test_lines_go_on_after_what_is_whole(tmp_path, torn):
