@@ -84,7 +84,7 @@ def make_oracle(
   if settings.name == 'files':
     asking = {k: v for k, v in settings.items() if k in PEOPLE}
     # Item numbers are those of the seed's pools.
-    asking['folder'] = pathlib.Path(settings.folder) / f'seed{seed}'
+    asking['folder'] = folder_of(config, seed)
   oracle = oracles_lib.ORACLES[settings.name](
       None if hidden is None else hidden.tuples, tuple(pools.items), shown,
       **asking)
@@ -98,6 +98,11 @@ def make_oracle(
   if buffer is not None and not config.stream.get('beyond', True):
     oracle = stream_lib.within_buffer(oracle, tuple(pools.sizes), buffer)
   return oracle
+
+
+def folder_of(config: ml_collections.ConfigDict, seed: int) -> pathlib.Path:
+  """Where people are asked by the runs of one seed."""
+  return pathlib.Path(config.oracle.folder) / f'seed{seed}'
 
 
 def buffer_of(config: ml_collections.ConfigDict) -> int | None:

@@ -18,6 +18,7 @@ import ml_collections
 from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import datasets
+from experiments import preemption
 from experiments import records
 from experiments import run as run_lib
 from experiments import workdir as workdir_lib
@@ -114,6 +115,7 @@ def run_here(
     folder: pathlib.Path,
     cache_dir: str,
     before: build_lib.Experiment | None,
+    notice: preemption.Notice | None = None,
 ) -> build_lib.Experiment:
   """Runs a cell in this process.
 
@@ -122,6 +124,7 @@ def run_here(
     folder: to write to; what a run that was stopped left there is taken up.
     cache_dir: of rendered datasets and warm starts.
     before: of the cell before; what is the same is used again.
+    notice: as for `run.run`.
 
   Returns:
     This cell's experiment.
@@ -129,7 +132,7 @@ def run_here(
   experiment = build_lib.build(cell.config, cache_dir, before)
   run_lib.run(
       cell.config, folder, cache_dir, resume=True, experiment=experiment,
-      quiet=True)
+      quiet=True, notice=notice)
   return experiment
 
 

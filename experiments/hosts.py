@@ -5,11 +5,10 @@ All processes are started with the same flags, but for `--process_id`.
 
 from collections.abc import Iterator
 import contextlib
-import os
 import sys
 import threading
 import traceback
-from typing import Any, NoReturn
+from typing import Any
 
 from absl import flags
 import jax
@@ -54,13 +53,8 @@ def joined() -> Iterator[None]:
   except (ValueError, RuntimeError) as e:
     sys.exit(f'error: {e}')
   if not several:
-    try:
+    with preemption.leaving():
       yield
-    except SystemExit as e:
-      if e.code == preemption.PREEMPTED:
-        # Threads of what was left half begun would keep it from ending.
-        _end(e.code)
-      raise
     return
   status = 0
   try:
@@ -71,10 +65,10 @@ def joined() -> Iterator[None]:
       cause = str(e).removeprefix('error: ').splitlines()[0]
       print('error: another process has gone, or cannot be reached. Start all '
             f'of them again: --resume goes on. ({cause})', file=sys.stderr)
-      _end(preemption.PREEMPTED)
+      preemption.end(preemption.PREEMPTED)
     if not isinstance(e, SystemExit):
       traceback.print_exc()
-      _end(1)
+      preemption.end(1)
     status = _status(e.code)
   except BaseException:  # pylint: disable=broad-exception-caught
     traceback.print_exc()
@@ -82,7 +76,7 @@ def joined() -> Iterator[None]:
   parting = threading.Thread(target=jax.distributed.shutdown, daemon=True)
   parting.start()
   parting.join(_FAREWELL_SECONDS)
-  _end(status)
+  preemption.end(status)
 
 
 def check_same(settings: Any) -> None:
@@ -121,10 +115,3 @@ def _status(code: str | int | None) -> int:
     return code or 0
   print(code, file=sys.stderr)
   return 1
-
-
-def _end(status: int) -> NoReturn:
-  """Ends the program without a word to anybody."""
-  sys.stdout.flush()
-  sys.stderr.flush()
-  os._exit(status)

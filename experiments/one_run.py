@@ -136,12 +136,14 @@ def run_one(
   except BaseException:
     kept.wait()
     raise
-  kept.wait()
+  with preemption.held():
+    kept.wait()
   model = workdir_lib.model_path(folder, strategy, seed)
   if experiment.pretrained is not None and not processes.from_first(
       model.exists):
     # For `experiments.export`.
-    checkpoint.save(model, average.averaged(state.params, state.opt_state))
+    with preemption.held():
+      checkpoint.save(model, average.averaged(state.params, state.opt_state))
   return np.array(points), {name: state.scores[name] for name in metrics}
 
 

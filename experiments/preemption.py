@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 import contextlib
+import os
 import signal
+import sys
 import threading
+from typing import NoReturn
 
 from mmal_jax import processes
 
@@ -51,17 +54,38 @@ def heard(at_once: bool = True) -> Iterator[Notice]:
   """
   notice = Notice(at_once)
 
-  def end(*_):
+  def told(*_):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     notice.given = True
     if notice.at_once:
       raise Preempted
 
-  before = signal.signal(signal.SIGTERM, end)
+  before = signal.signal(signal.SIGTERM, told)
   try:
     yield notice
   finally:
     signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def leaving() -> Iterator[None]:
+  """Ends the program at once if it leaves the block with `PREEMPTED`.
+
+  Threads of what was left half begun would keep it from ending.
+  """
+  try:
+    yield
+  except SystemExit as e:
+    if e.code == PREEMPTED:
+      end(PREEMPTED)
+    raise
+
+
+def end(status: int) -> NoReturn:
+  """Ends the program without a word to anybody."""
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(status)
 
 
 @contextlib.contextmanager

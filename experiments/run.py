@@ -22,6 +22,7 @@ from ml_collections import config_flags
 import numpy as np
 import tqdm
 
+from experiments import annotators
 from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import checkpoints
@@ -171,17 +172,20 @@ def run(
     def take():
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
       held.enter_context(owner.sole(workdir))
+      # Another program may just have left it.
+      workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
 
     processes.from_first(take)
     return _run(config, workdir, cache_dir, overwrite, resume, experiment,
                 quiet or not processes.is_first(),
-                notice or preemption.Notice())
+                notice or preemption.Notice(), held)
 
 
 def _run(
-    config, workdir, cache_dir, overwrite, resume, experiment, quiet, notice
+    config, workdir, cache_dir, overwrite, resume, experiment, quiet, notice,
+    held
 ) -> str:
-  """As `run`, in a folder that is ours."""
+  """As `run`, in a folder that is ours, as others will be, `held` so long."""
   started = time.perf_counter()
   taken_up = processes.from_first(
       lambda: resume and workdir_lib.take_up(workdir, config.to_dict()))
@@ -191,6 +195,8 @@ def _run(
   if experiment is None:
     experiment = build_lib.build(config, cache_dir)
   folder = pathlib.Path(workdir)
+  if config.oracle.name == 'files':
+    processes.from_first(lambda: _hold_people(config, held))
   # Not before: what was refused up to here has cost no earlier result.
   processes.from_first(
       lambda: _begin(experiment, config, folder, taken_up, overwrite))
@@ -210,6 +216,14 @@ def _run(
                         'it was.') from e
   return processes.from_first(
       lambda: _closing(experiment, folder, curves, x, started))
+
+
+def _hold_people(config, held) -> None:
+  """Keeps other programs from asking the same people at the same time."""
+  for seed in config.seeds:
+    folder = annotators.folder_of(config, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    held.enter_context(owner.sole(folder))
 
 
 def _begin(experiment, config, folder, taken_up, overwrite) -> None:
@@ -249,8 +263,9 @@ def _closing(experiment, folder, curves, x, started) -> str:
   summary = summary_lib.summarise(grid, scores, headline)
   summary['x'] = x
   summary['seconds'] = time.perf_counter() - started
-  workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   plot.curves(summary, folder / workdir_lib.CURVES, x=x)
+  # The last: by it a sweep tells that all is there.
+  workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   return '\n\n'.join(filter(None, (
       tables.table(summary, x), tables.curve_table(summary),
       records.read_off(grid, points, x))))

@@ -71,6 +71,7 @@ def sweep(
     cache_dir: str,
     processes: int = 1,
     shard: tuple[int, int] = (0, 1),
+    notice: preemption.Notice | None = None,
 ) -> str:
   """Runs all cells of a shard that are not finished.
 
@@ -81,6 +82,7 @@ def sweep(
     cache_dir: of rendered datasets and warm starts.
     processes: cells to run at a time.
     shard: `(i, n)`.
+    notice: of the end of the machine, if somebody listens for it.
 
   Returns:
     The report's tables, or how many cells are still to come from other shards
@@ -89,12 +91,14 @@ def sweep(
   Raises:
     ValueError: if the folder holds another sweep, or a config is refused.
     CellsFailed: if cells have failed, after all others were run.
+    preemption.Preempted: if the program was told to end.
   """
   cells = cells_lib.product(config, settings)
   _claim(folder, config, settings)
   mine = cells[shard[0]::shard[1]]
   failed, done = [], 0
-  for cell, seconds, error in _run_all(mine, folder, cache_dir, processes):
+  for cell, seconds, error in _run_all(
+      mine, folder, cache_dir, processes, notice):
     done += 1
     said = 'was finished' if seconds is None else f'{seconds:.1f} s'
     if isinstance(error, owner.InUse):
@@ -127,7 +131,7 @@ def _home(folder: pathlib.Path, cell: cells_lib.Cell) -> pathlib.Path:
 
 def _run_all(
     cells: Sequence[cells_lib.Cell], folder: pathlib.Path, cache_dir: str,
-    processes: int,
+    processes: int, notice: preemption.Notice | None,
 ) -> Iterator[tuple[cells_lib.Cell, float | None, Exception | None]]:
   """Each cell, its seconds (None if it was finished), and its error."""
   todo = []
@@ -141,7 +145,7 @@ def _run_all(
 
     def here(cell, home):
       nonlocal before
-      before = cells_lib.run_here(cell, home, cache_dir, before)
+      before = cells_lib.run_here(cell, home, cache_dir, before, notice)
 
     for cell in todo:
       yield _timed(folder, cell, here)
@@ -240,22 +244,24 @@ def _work() -> str:
     raise ValueError('oracle=\'files\' is not for sweeps: people are asked one '
                      'run after the other (experiments.run).')
   settings = cells_lib.parse(_SET.value or config.get('sweep', ()))
-  with preemption.heard():  # As by Ctrl-C, so that no cell goes on alone.
-    return sweep(
-        config, settings, folder,
-        cache.CACHE_DIR.value, _PROCESSES.value, _shard(_SHARD.value))
+  try:
+    # No cell goes on alone.
+    with preemption.heard() as notice:
+      return sweep(
+          config, settings, folder, cache.CACHE_DIR.value, _PROCESSES.value,
+          _shard(_SHARD.value), notice)
+  except preemption.Preempted:
+    print('Told to end: all is saved. The same command goes on.',
+          file=sys.stderr)
+    sys.exit(preemption.PREEMPTED)
 
 
 def main(argv: Sequence[str]) -> None:
-  with hosts.joined():
-    try:
+  try:
+    with preemption.leaving():
       program.call(_work, argv)
-    except CellsFailed as e:
-      sys.exit(f'error: {e}')
-    except preemption.Preempted:
-      print('Told to end: all is saved. The same command goes on.',
-            file=sys.stderr)
-      sys.exit(preemption.PREEMPTED)
+  except CellsFailed as e:
+    sys.exit(f'error: {e}')
 
 
 if __name__ == '__main__':

@@ -33,6 +33,7 @@ _OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, SUMMARY,
 # it has made no difference.
 _MAY_CHANGE = ('train.divergence',)
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
+_CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
 
 read_lines = lines_lib.read
 
@@ -75,10 +76,17 @@ def take_up(path: str | os.PathLike[str], config: dict[str, Any]) -> bool:
   """Whether a folder that `check` has passed holds a begun experiment.
 
   Raises:
-    ValueError: if it is one of another config, saying in what.
+    ValueError: if it is one of another config, saying in what; or if it has
+      none, but answers.
   """
   path = pathlib.Path(path) / CONFIG
   if not path.exists():
+    answers = any((path.parent / JOURNALS).glob('*'))
+    if answers and not (path.parent / _CLEARED).exists():
+      raise ValueError(
+          f'workdir={str(path.parent)!r} holds answers, in {JOURNALS}, but no '
+          f'{CONFIG} that says of what: put it back, choose another folder, or '
+          'give --overwrite to lose them.')
     return False
   # As it will be read: no tuples.
   now = json.loads(json.dumps(_plain(config)))
@@ -113,9 +121,11 @@ def check_items(folder: pathlib.Path, items: dict[str, str]) -> None:
 def claim(path: str | os.PathLike[str]) -> pathlib.Path:
   """Clears a folder that `check` has passed of an earlier experiment."""
   path = pathlib.Path(path)
-  for name in (*_OURS, *_DRAFTS):
-    if name == owner.NAME:
-      continue
+  if (path / CONFIG).exists():
+    # From here on there is no experiment to take up, whatever is still there.
+    os.replace(path / CONFIG, path / _CLEARED)
+    durable.sync_folder(path)
+  for name in sorted({*_OURS, *_DRAFTS} - {owner.NAME, _CLEARED}) + [_CLEARED]:
     entry = path / name
     if entry.is_dir():
       shutil.rmtree(entry)
@@ -214,14 +224,17 @@ def keep_until(
     if len(kept) < len(lines):
       durable.write(folder / name, ''.join(
           json.dumps(line) + '\n' for line in kept))
-  metrics = [line for line in before[METRICS]
-             if line['round'] <= last and run.items() <= line.items()]
-  if [line['round'] for line in metrics] != list(range(last + 1)):
-    raise ValueError(
-        f'{folder / METRICS} lacks rounds of {run}: it holds '
-        f'{json_object.told([line["round"] for line in metrics])} of 0 to '
-        f'{last}.')
-  return metrics
+  stay = {name: [line for line in lines
+                 if line['round'] <= last and run.items() <= line.items()]
+          for name, lines in before.items()}
+  for name, first in ((METRICS, 0), (QUERIES, 1)):
+    rounds = [line['round'] for line in stay[name]]
+    if rounds != list(range(first, last + 1)):
+      raise ValueError(
+          f'{folder / name} lacks rounds of {run}: it holds '
+          f'{json_object.told(rounds)} of {first} to {last}. Without its '
+          'states it is computed again, and told what its journal holds.')
+  return stay[METRICS]
 
 
 def write(path: pathlib.Path, value: dict[str, Any]) -> None:

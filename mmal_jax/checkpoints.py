@@ -19,7 +19,8 @@ from mmal_jax import processes
 
 Tree = TypeVar('Tree')
 _SEAL = '.sha256.json'
-_SEALS = re.compile(r'(0|[1-9][0-9]{0,17})' + re.escape(_SEAL))
+_STEP = re.compile('0|[1-9][0-9]{0,17}')
+_SEALS = re.compile(f'({_STEP.pattern})' + re.escape(_SEAL))
 _DAMAGED = 'damaged_'
 
 
@@ -134,7 +135,11 @@ class Checkpoints:
       for old in self.steps()[:-self._keep]:
         # The seal first: what has none does not count.
         self._seal(old).unlink()
-        (self._folder / str(old)).rmtree()
+      oldest = self.steps()[0]
+      # Among them what a program that died here had left to remove.
+      for path in list(self._folder.iterdir()):
+        if _STEP.fullmatch(path.name) and int(path.name) < oldest:
+          path.rmtree()
 
   def _seal(self, step: int) -> epath.Path:
     return self._folder / f'{step}{_SEAL}'

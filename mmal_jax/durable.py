@@ -5,6 +5,7 @@ Errors name the file, which those of a full disk do not by themselves.
 
 from collections.abc import Iterator
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -55,7 +56,8 @@ def write(path: pathlib.Path, content: str | bytes) -> None:
 def append(path: pathlib.Path, text: str) -> None:
   """Adds lines to a file of JSON lines; they are on the disk when it returns.
 
-  What a crash left of a line at the end of the file makes way for them.
+  What a crash left of a line at the end of the file makes way for them, what
+  another program is just adding does not: it is waited for.
 
   Args:
     path: of the file; it need not exist.
@@ -63,6 +65,7 @@ def append(path: pathlib.Path, text: str) -> None:
   """
   with naming(path):
     with path.open('a+b') as file:
+      fcntl.flock(file, fcntl.LOCK_EX)
       content = whole_lines(path)
       file.truncate(len(content))
       if content and not content.endswith(b'\n'):
@@ -81,6 +84,11 @@ def whole_lines(path: pathlib.Path) -> bytes:
     content = read(path, MOST_OF_OURS)
   except FileNotFoundError:
     return b''
+  last = content.rfind(b'\n', 0, max(len(content) - 1, 0)) + 1
+  if b'\0' in content[last:]:
+    # Of a line that had not been written whole when the power went, a disk may
+    # hold the end, and nothing in place of the rest. No JSON has a NUL.
+    return content[:last]
   end = content.rfind(b'\n') + 1
   try:
     # Whole, if somebody's editor took the newline: no beginning of it is JSON.

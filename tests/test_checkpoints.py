@@ -71,6 +71,15 @@ def _files(folder):
   return sorted(path for path in folder.rglob('*') if path.is_file())
 
 
+def test_what_a_crash_left_of_removing_an_old_one_is_removed(tmp_path):
+  kept = _fill(tmp_path, range(3))
+  # Its seal had gone, and then the program.
+  shutil.copytree(tmp_path / '1', tmp_path / '0')
+  kept.save(3, _tree(3))
+  kept.wait()
+  assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ['2', '3']
+
+
 def test_damage_to_any_file_is_seen_and_the_one_before_is_used(
     tmp_path, caplog):
   whole, rng = tmp_path / 'whole', np.random.default_rng(0)

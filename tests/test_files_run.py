@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from experiments import owner
 from experiments import run
 from experiments import workdir
 from tests import tiny
@@ -58,6 +59,10 @@ def test_it_ends_while_it_waits_and_goes_on_with_the_answers(
   assert [m['annotations'] for m in metrics] == [0, 3, 6]
   assert len(list(folder.glob('round_*'))) == 2  # Nobody is asked twice.
   assert 'zero-shot' in capsys.readouterr().out
+  with owner.sole(folder):
+    with pytest.raises(SystemExit, match='seed0.* is in use by process'):
+      _main(tmp_path, *features, '--overwrite')
+  assert len(workdir.read_lines(tmp_path / 'w' / workdir.METRICS)) == 3
 
 
 def test_people_see_images_as_they_are(tmp_path):

@@ -1,5 +1,6 @@
 """Tokens of published processors, one by one, on a thousand odd texts."""
 
+import errno
 import json
 import logging
 import os
@@ -95,6 +96,23 @@ def test_saved_and_read_by_transformers(root, tmp_path, name, with_config):
   again = pretrained_tokenizer.load(tmp_path / 'saved', LENGTH)
   np.testing.assert_array_equal(again(TEXTS), expected)
   again.save(tmp_path / 'saved')
+
+
+def test_a_save_that_fails_leaves_no_half_file(root, tmp_path, monkeypatch):
+  mine = pretrained_tokenizer.load(root / 'siglip', 8)
+  mine.save(tmp_path / 'whole')
+
+  def full(*_):
+    raise OSError(errno.ENOSPC, 'no space left')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, 'fsync', full)
+    mine.save(tmp_path / 'whole')  # There is nothing to write.
+    with pytest.raises(OSError, match='no space'):
+      mine.save(tmp_path / 'half')
+  mine.save(tmp_path / 'half')
+  for path in (tmp_path / 'whole').iterdir():
+    assert (tmp_path / 'half' / path.name).read_bytes() == path.read_bytes()
 
 
 def test_nothing_is_overwritten(root, tmp_path):

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import time
 from unittest import mock
@@ -16,6 +17,7 @@ import pytest
 
 from experiments import cells
 from experiments import datasets
+from experiments import preemption
 from experiments import records
 from experiments import run
 from experiments import sweep
@@ -40,15 +42,19 @@ def _data(tmp_path_factory):
   return folder
 
 
-def _main(data, folder, *arguments):
-  """Runs the program in this process; its own flags come last, and win."""
-  argv = ['sweep', f'--config={_CONFIG}', f'--workdir={folder}',
+def _arguments(data, folder):
+  return [f'--config={_CONFIG}', f'--workdir={folder}',
           f'--cache_dir={data}', f'--config.dataset.images={data}/image.npy',
           f'--config.dataset.texts={data}/text.npy',
           '--config.train.steps_per_round=2', '--config.model.width=8',
           '--config.model.embed_dim=4', '--rounds=2', '--batch=4',
           '--strategies=mmal,random', '--seeds=3',
-          '--set=train.pseudo_pairs=0,1', *arguments]
+          '--set=train.pseudo_pairs=0,1']
+
+
+def _main(data, folder, *arguments):
+  """Runs the program in this process; its own flags come last, and win."""
+  argv = ['sweep', *_arguments(data, folder), *arguments]
   with flagsaver.flagsaver(), mock.patch.object(sys, 'argv', argv):
     flags.FLAGS.unparse_flags()
     sweep.main(flags.FLAGS(argv))
@@ -299,6 +305,26 @@ def test_no_process_is_left_when_a_sweep_is_stopped(data, tmp_path):
   assert time.perf_counter() - started < 300
   with pytest.raises(ProcessLookupError):
     os.kill(int(pid.read_text()), 0)
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_a_signal_to_end_ends_it_as_it_does_a_run(data, tmp_path, processes):
+  folder = tmp_path / 'sweep'
+  command = [sys.executable, '-m', 'experiments.sweep',
+             *_arguments(data, folder), '--rounds=20', '--batch=1',
+             f'--processes={processes}']
+  started = time.perf_counter()
+  with subprocess.Popen(command, stderr=subprocess.PIPE,
+                        text=True) as process:
+    while not list(folder.glob(f'cells/*/{workdir.METRICS}')):
+      assert process.poll() is None and time.perf_counter() - started < 300
+      time.sleep(0.01)
+    process.terminate()
+    said = process.stderr.read()
+  assert process.returncode == preemption.PREEMPTED, said
+  assert 'The same command goes on' in said
+  assert not (folder / 'failed.jsonl').exists()
+  assert len(list(folder.glob(f'cells/*/{workdir.SUMMARY}'))) < 4
 
 
 @pytest.mark.slow

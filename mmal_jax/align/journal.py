@@ -62,7 +62,7 @@ class Journal:
       modalities: in the order of the columns.
 
     Raises:
-      ValueError: if it is damaged anywhere but in its last line, or of other
+      ValueError: if a line is damaged that was written whole, or it is of other
         modalities.
     """
     self._path = pathlib.Path(path)

@@ -9,6 +9,7 @@ import pathlib
 from absl import logging
 import numpy as np
 
+from mmal_jax import durable
 from mmal_jax.data import fast_tokenizer
 from mmal_jax.data import json_object
 from mmal_jax.data import sentencepiece
@@ -91,7 +92,9 @@ class PretrainedTokenizer:
       if path.exists() and path.read_bytes() != self._files.get(name):
         raise FileExistsError(f'{path} exists and is of another tokenizer.')
     for name, content in self._files.items():
-      (folder / name).write_bytes(content)
+      if not (folder / name).exists():
+        # Half a file would be taken for another tokenizer's.
+        durable.write(folder / name, content)
 
 
 def load(folder: str | os.PathLike[str], length: int) -> PretrainedTokenizer:

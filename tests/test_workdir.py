@@ -1,0 +1,89 @@
+"""The folder of an experiment, as crashes and people leave it."""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from experiments import workdir
+from mmal_jax import durable
+from tests import small_runs
+
+
+def _begun(folder):
+  small_runs.workdir(folder)
+  for name in (workdir.JOURNALS, workdir.STATES):
+    (folder / name).mkdir()
+    (folder / name / 'a.journal').write_text('an answer')
+
+
+def test_answers_without_a_config_are_lost_by_no_resume(tmp_path):
+  _begun(tmp_path)
+  assert workdir.take_up(tmp_path, small_runs.CONFIG)
+  (tmp_path / workdir.CONFIG).unlink()
+  with pytest.raises(ValueError, match='holds answers.* but no config.json'):
+    workdir.take_up(tmp_path, small_runs.CONFIG)
+  workdir.claim(tmp_path)  # as by --overwrite
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('last', range(0, 32, 2))
+def test_what_was_half_cleared_is_begun_anew(tmp_path, monkeypatch, last):
+  _begun(tmp_path)
+  todo = iter(range(last))
+
+  def or_die(function):
+    def called(*args, **kwargs):
+      next(todo)
+      return function(*args, **kwargs)
+    return called
+
+  with monkeypatch.context() as patch:
+    patch.setattr(shutil, 'rmtree', or_die(shutil.rmtree))
+    patch.setattr(workdir.pathlib.Path, 'unlink', or_die(
+        workdir.pathlib.Path.unlink))
+    with contextlib.suppress(StopIteration):
+      workdir.claim(tmp_path)
+      assert last > 20 and not list(tmp_path.iterdir())
+  workdir.check(tmp_path, overwrite=False, resume=True)
+  assert not workdir.take_up(tmp_path, small_runs.CONFIG)
+
+
+@pytest.mark.parametrize('name', [workdir.METRICS, workdir.QUERIES])
+def test_a_state_that_is_newer_than_its_records_is_refused(tmp_path, name):
+  _begun(tmp_path)
+  lines = (tmp_path / name).read_text().splitlines(keepends=True)
+  assert len(workdir.keep_until(tmp_path, small_runs.RUN, 2)) == 3
+  (tmp_path / name).write_text(''.join(lines[:-1]))
+  with pytest.raises(ValueError, match=f'{name} lacks rounds .* to 2'):
+    workdir.keep_until(tmp_path, small_runs.RUN, 2)
+  assert len(workdir.keep_until(tmp_path, small_runs.RUN, 1)) == 2
+  (tmp_path / name).unlink()
+  assert not workdir.keep_until(tmp_path, small_runs.RUN, -1)
+
+
+@pytest.mark.parametrize('torn', [
+    b'', b'{"b"', b'\0\0\0', b'\0\0\0}\n', b'{"b": \0\0}\n', b'{"b": 1}\0'])
+def test_lines_go_on_after_what_is_whole(tmp_path, torn):
+  path = tmp_path / 'a.jsonl'
+  path.write_bytes(b'{"a": 1}\n' + torn)
+  assert durable.whole_lines(path) == b'{"a": 1}\n'
+  durable.append(path, '{"c": 2}\n')
+  assert path.read_bytes() == b'{"a": 1}\n{"c": 2}\n'
+  path.write_bytes(torn)
+  assert durable.whole_lines(path) == b''
+
+
+def test_two_programs_add_lines_to_one_file(tmp_path):
+  path, lines = tmp_path / 'a.jsonl', 100
+  program = f'''
+import pathlib
+from mmal_jax import durable
+for _ in range({lines}):
+  durable.append(pathlib.Path({str(path)!r}), '{{"a": 1}}' + chr(10))
+'''
+  both = [subprocess.Popen([sys.executable, '-c', program]) for _ in range(2)]
+  assert [one.wait() for one in both] == [0, 0]
+  assert path.read_text() == '{"a": 1}\n' * 2 * lines
