@@ -38,7 +38,7 @@ def from_first(
   Args:
     work: called by the first process alone, in a thread of its own, so that it
       must not compute on what lies on devices of the others. What it returns
-      or raises must be fit for `pickle`.
+      must be fit for `pickle`.
     meanwhile: called by all every few seconds; what it raises, which must be
       the same in all, ends the waiting.
 
@@ -46,7 +46,8 @@ def from_first(
     What it returns, in all processes.
 
   Raises:
-    Exception: what it raises, in all processes.
+    Exception: what it raises, in all processes; a RuntimeError that tells of it
+      if `pickle` cannot.
   """
   if not several():
     return work()
@@ -107,7 +108,13 @@ def _result(work) -> bytes:
     return pickle.dumps((work(), None))
   except Exception as e:  # pylint: disable=broad-exception-caught
     logging.debug('Stack of the error:', exc_info=True)
-    return pickle.dumps((None, e))
+    try:
+      said = pickle.dumps((None, e))
+      pickle.loads(said)
+      return said
+    except Exception:  # pylint: disable=broad-exception-caught
+      # The others would wait for what they cannot be told.
+      return pickle.dumps((None, RuntimeError(f'{type(e).__name__}: {e}')))
 
 
 def _so_far(doing) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import pickle
 import socket
 import subprocess
 import sys
@@ -87,3 +88,22 @@ def test_one_process_says_it_to_itself():
   numbers = np.arange(2)
   asked = shared.shared(lambda *arguments: arguments)('text', numbers, len)
   assert asked == ('text', numbers, len)
+
+
+class _Odd(Exception):
+  """Of those that `pickle` writes, and cannot read."""
+
+  def __init__(self, one, other):
+    super().__init__(f'{one} and {other}')
+
+
+@pytest.mark.parametrize('error, kind, text', [
+    (ValueError('plain'), ValueError, 'plain'),
+    (_Odd(1, 2), RuntimeError, '_Odd: 1 and 2'),
+    (OSError(lambda: None), RuntimeError, 'OSError: ')])
+def test_any_error_can_be_told(error, kind, text):
+  def work():
+    raise error
+
+  value, told = pickle.loads(processes._result(work))
+  assert value is None and type(told) is kind and text in str(told)
