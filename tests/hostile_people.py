@@ -15,7 +15,7 @@ from tests import small_runs
 
 def _ask(folder: pathlib.Path, suggest=None):
   """What comes of two queries, without those that were answered before."""
-  oracle = people_lib.files(folder, people.shown(), run='another')
+  oracle = people_lib.files(folder, people.shown())
   try:
     return people.asks(oracle, [0, 1], suggest=suggest).tolist()
   except oracle_lib.Waiting as e:
