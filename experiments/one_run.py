@@ -18,6 +18,7 @@ from mmal_jax import checkpoints
 from mmal_jax import processes
 from mmal_jax import state as state_lib
 from mmal_jax.align import journal as journal_lib
+from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import shared
 from mmal_jax.evaluate import evaluate
 from mmal_jax.train import average
@@ -78,6 +79,12 @@ def run_one(
   def open_journal():
     path = workdir_lib.journal_path(folder, strategy, seed)
     path.parent.mkdir(exist_ok=True)
+    answered = sum(max(row) >= 0 for record in journal_lib.read(path)
+                   for row in record.answers)
+    if answered < state.annotations:
+      raise ValueError(
+          f'{path} holds {answered} answers; the run\'s last state has used '
+          f'{state.annotations}: put back the journal that was there.')
     oracle = annotators.make_oracle(
         config, pools, hidden, seed, experiment.load_seen)
     return journal_lib.Journal(path, oracle, tuple(pools.sizes))
@@ -133,7 +140,11 @@ def run_one(
   except jax.errors.JaxRuntimeError:
     # Another process may have gone: the checkpoint would wait for its part.
     raise
-  except BaseException:
+  except BaseException as e:
+    # What is not raised in all processes would wait for the others for ever.
+    if processes.several() and not isinstance(
+        e, (preemption.Preempted, oracle_lib.Waiting)):
+      raise
     kept.wait()
     raise
   with preemption.held():

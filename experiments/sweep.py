@@ -212,7 +212,8 @@ def _claim(folder: pathlib.Path, config, settings) -> None:
     draft = folder / f'{uuid.uuid4().hex}{_DRAFT}'
     workdir_lib.write(draft, plan)
     os.replace(draft, path)
-  changed = differences.lines(workdir_lib.read(path), plan)
+  changed = differences.lines(
+      workdir_lib.read(path), plan, ('config.train.divergence',))
   if changed:
     raise ValueError('\n'.join([
         f'workdir={str(folder)!r} holds another sweep; choose another folder '

@@ -76,7 +76,7 @@ class Moments:
 
 
 def die(where: str) -> None:
-  print(f'died: {where}', file=sys.stderr, flush=True)
+  print(f'\ndied: {where}', file=sys.stderr, flush=True)
   os.kill(os.getpid(), signal.SIGKILL)
   time.sleep(60)  # It takes a moment to be heard.
 

@@ -215,6 +215,7 @@ def test_stopped_then_killed_it_ends_as_if_undisturbed(
   _close_end(tmp_path / 'four', undisturbed)
 
 
+@pytest.mark.slow
 def test_states_may_lie_elsewhere(data, undisturbed, tmp_path):
   work, states = tmp_path / 'work', tmp_path / 'states'
   flag = f'--states={states}'
