@@ -59,9 +59,19 @@ def test_a_signal_that_is_swallowed_is_heeded_later():
       notice.heed()
 
 
+@pytest.fixture(name='interruptible')
+def _interruptible():
+  """Of a program in the background, Ctrl-C may be ignored."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize('number, error', [
     (signal.SIGTERM, preemption.Preempted), (signal.SIGINT, KeyboardInterrupt)])
-def test_a_signal_that_is_held_is_heard_afterwards(number, error):
+def test_a_signal_that_is_held_is_heard_afterwards(
+    number, error, interruptible):
+  del interruptible
   done = []
   with preemption.heard():
     with pytest.raises(error):
