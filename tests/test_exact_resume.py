@@ -4,8 +4,6 @@ Whatever a run carries over from round to round (locked towers' embeddings,
 distances to the aligned set, reference spaces) must not tell.
 """
 
-import jax
-import numpy as np
 import pytest
 
 from mmal_jax import checkpoint
@@ -41,18 +39,11 @@ def _resumed(run, start, at, folder, **more):
   return last
 
 
-def _assert_same(one, other):
-  for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-      x, y = jax.random.key_data(x), jax.random.key_data(y)
-    np.testing.assert_array_equal(x, y)
-
-
 def _check(run, tmp_path, restart=False, ats=(0, 2), **more):
   start = run.start(restart=restart)
   *_, whole = run.rounds(state=start, **more)
   for at in ats:
-    _assert_same(
+    tiny.assert_same(
         _resumed(run, start, at, tmp_path / str(at), **more), whole)
 
 

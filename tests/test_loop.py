@@ -25,13 +25,6 @@ def _last(states):
   return last
 
 
-def _assert_equal(a, b):
-  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-      x, y = jax.random.key_data(x), jax.random.key_data(y)
-    np.testing.assert_array_equal(x, y)
-
-
 @pytest.mark.parametrize('strategy', ['mmal', 'random', 'coreset', 'margin'])
 def test_a_run_keeps_the_books(tiny_run, strategy):
   states = list(tiny_run.rounds(strategy))
@@ -148,7 +141,7 @@ def test_pools_keep_pairs_and_equal_items_together():
 
 def test_same_seed_same_run_and_other_seed_other_run(tiny_run):
   first, again = (_last(tiny_run.rounds()) for _ in range(2))
-  _assert_equal(first, again)
+  tiny.assert_same(first, again)
   other = _last(tiny_run.rounds(seed=1))
   assert not np.array_equal(first.queries, other.queries)
   assert any(not np.array_equal(first.scores[m], other.scores[m])
@@ -158,7 +151,7 @@ def test_same_seed_same_run_and_other_seed_other_run(tiny_run):
 def test_first_round_is_the_same_for_all_strategies(tiny_run):
   first = [_nth(tiny_run.rounds(name), 1) for name in registry.STRATEGIES]
   for state in first[1:]:
-    _assert_equal(state, first[0])
+    tiny.assert_same(state, first[0])
 
 
 @pytest.mark.parametrize('restart', [False, True])
@@ -170,8 +163,8 @@ def test_a_saved_state_goes_on_as_if_nothing_happened(
   checkpoint.save(tmp_path / 'state', half)
   loaded = checkpoint.load(
       tmp_path / 'state', tiny_run.start(seed=9, restart=restart))
-  _assert_equal(loaded, half)
-  _assert_equal(_last(tiny_run.rounds(state=loaded)), whole)
+  tiny.assert_same(loaded, half)
+  tiny.assert_same(_last(tiny_run.rounds(state=loaded)), whole)
 
 
 def test_restarting_trains_the_start_anew_on_all_pairs(tiny_run):
@@ -185,7 +178,7 @@ def test_restarting_trains_the_start_anew_on_all_pairs(tiny_run):
         pool.items, state.aligned, state.num_aligned, tiny.STEPS)
     _assert_close(state.params, params)
     np.testing.assert_allclose(state.losses[t], loss, rtol=1e-5)
-    _assert_equal(state.start_params, tiny_run.params)
+    tiny.assert_same(state.start_params, tiny_run.params)
   going_on = list(tiny_run.rounds())
   _assert_close(going_on[1].params, states[1].params)
   assert going_on[2].losses[1] != pytest.approx(states[2].losses[1], rel=1e-3)
@@ -258,7 +251,7 @@ def test_a_state_with_all_that_training_may_add_goes_on_the_same(
   source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)
   options = dict(source=source, pseudo_pairs=1.0, reference=True)
   states = list(run.rounds('mmal_plus', **options))
-  _assert_equal(
+  tiny.assert_same(
       _last(run.rounds('mmal_plus', state=states[2], **options)), states[-1])
 
 

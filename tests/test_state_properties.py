@@ -23,6 +23,7 @@ from mmal_jax import state as state_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import pools as pools_lib
+from tests import tiny
 
 _N = 12  # items of each modality
 
@@ -197,13 +198,6 @@ def _check_books(state, costs, budget):
     assert set(left.tolist()) == set(range(_N)) - aligned - mine
 
 
-def _same(one, other):
-  for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-      x, y = jax.random.key_data(x), jax.random.key_data(y)
-    np.testing.assert_array_equal(x, y)
-
-
 def _check_end(state, journal_path, world, costs):
   """The journal, the people and the state tell the same."""
   records = journal_lib.read(journal_path)
@@ -251,10 +245,10 @@ def test_a_run_keeps_its_books_however_often_it_is_stopped(settings, data):
         pass
       count += 1
     _check_end(saved[-1], folder / 'journal', world, costs)
-    _same(saved[-1], whole)
+    tiny.assert_same(saved[-1], whole)
     again = _World(modalities, answers, delays, calls_left=0)
     journal = journal_lib.Journal(folder / 'journal', again, modalities)
     # The journal knows all of it, from the first round on.
     *_, anew = _rounds(
         _start(modalities, rounds, batch), journal, again, settings)
-    _same(anew, whole)
+    tiny.assert_same(anew, whole)

@@ -57,6 +57,14 @@ class Run(NamedTuple):
         source or self.pools, self.data.test, loop.Plan(STEPS, **plan), report)
 
 
+def assert_same(one, other) -> None:
+  """Two states, or other trees, are equal to the bit."""
+  for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+      x, y = jax.random.key_data(x), jax.random.key_data(y)
+    np.testing.assert_array_equal(x, y)
+
+
 def make_run() -> Run:
   data = encode.encode(
       schema.Dataset('tiny', feature_pairs(40, 1), feature_pairs(20, 2)))
