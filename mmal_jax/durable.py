@@ -106,7 +106,8 @@ def naming(path: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except OSError as e:
-    if e.filename is None:
+    # One without a number has a text of its own, which a name would replace.
+    if e.filename is None and e.errno is not None:
       e.filename = str(path)
     raise
 
