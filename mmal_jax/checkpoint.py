@@ -9,6 +9,8 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from mmal_jax import packed
+
 Tree = TypeVar('Tree')
 _MOST_SAID = 2000  # letters of what Orbax says
 
@@ -42,7 +44,8 @@ def save_async(path: str | os.PathLike[str], tree: Tree) -> Callable[[], None]:
   path = epath.Path(path).resolve()
   if path.exists():
     raise ValueError(f'there is a checkpoint, or something else, at {path}.')
-  storable = jax.tree.map(_storable, _named(tree))
+  arrays = {name: _plain(leaf) for name, leaf in _named(tree).items()}
+  storable = jax.tree.map(_storable, packed.pack(arrays))
   return ocp.save_async(path, storable).result
 
 
@@ -64,15 +67,25 @@ def load(path: str | os.PathLike[str], like: Tree) -> Tree:
   path = epath.Path(path).resolve()
   if not path.is_dir():
     raise FileNotFoundError(f'no checkpoint at {path}.')
-  template = jax.tree.map(_storable, _named(like))
+  wanted = {name: _plain(leaf) for name, leaf in _named(like).items()}
   try:
-    loaded = ocp.load(path, template)
+    # As it is there, so that what differs can be told.
+    found = ocp.metadata(path).metadata
+    loaded = packed.unpack(ocp.load(path, {
+        name: np.empty(x.shape, x.dtype) if _differ(x, wanted.get(name))
+        else wanted[name] for name, x in found.items()}))
   except OSError:
     raise
   except Exception as e:  # pylint: disable=broad-except
     # What it raises differs by the file that is damaged.
-    raise ValueError(f'the checkpoint at {path} cannot be read, or is of '
-                     f'another structure: {str(e)[:_MOST_SAID]}') from e
+    raise ValueError(f'the checkpoint at {path} cannot be read: '
+                     f'{str(e)[:_MOST_SAID]}') from e
+  differences = [
+      f'{name} {difference}' for name in sorted({*loaded, *wanted})
+      if (difference := _differ(loaded.get(name), wanted.get(name)))]
+  if differences:
+    raise ValueError(f'the checkpoint at {path} is of another structure: '
+                     f'{", ".join(differences)[:_MOST_SAID]}.')
   leaves = [_restored(loaded[name], old) for name, old in _named(like).items()]
   return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
@@ -88,9 +101,23 @@ def _is_key(x) -> bool:
           and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key))
 
 
+def _plain(x):
+  return jax.random.key_data(x) if _is_key(x) else x
+
+
+def _differ(there, wanted) -> str | None:
+  """What is not the same of an array that is stored and one of the tree."""
+  if wanted is None:
+    return 'is not expected'
+  if there is None:
+    return 'is missing'
+  if (there.shape, there.dtype) != (wanted.shape, wanted.dtype):
+    return (f'is {there.dtype}{list(there.shape)} there, not '
+            f'{wanted.dtype}{list(wanted.shape)}')
+  return None
+
+
 def _storable(x):
-  if _is_key(x):
-    x = jax.random.key_data(x)
   if isinstance(x, np.ndarray):
     # What writes in the background does not copy an array of NumPy's.
     return x.copy()
@@ -106,7 +133,8 @@ def _restored(value, old):
   if isinstance(old, np.ndarray):
     return np.asarray(value)
   if isinstance(value, np.ndarray):
-    where = jax.random.key_data(old) if _is_key(old) else old
-    value = jax.device_put(value, where.sharding)
+    # Every process has the whole, and lays its own parts down.
+    value = jax.make_array_from_callback(
+        value.shape, _plain(old).sharding, lambda index: value[index])
   return (jax.random.wrap_key_data(value, impl=jax.random.key_impl(old))
           if _is_key(old) else value)

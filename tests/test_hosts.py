@@ -19,6 +19,7 @@ import pytest
 from experiments import preemption
 from experiments import workdir
 from mmal_jax import checkpoints
+from mmal_jax import packed
 from mmal_jax.align import journal as journal_lib
 from tests import hosts_config
 
@@ -119,7 +120,7 @@ def _last_state(work):
   like = {name: np.zeros(leaf.shape, leaf.dtype)
           for name, leaf in ocp.metadata(path).metadata.items()}
   return {name: np.asarray(value)
-          for name, value in ocp.load(path, like).items()}
+          for name, value in packed.unpack(ocp.load(path, like)).items()}
 
 
 def _answers(work):

@@ -16,6 +16,7 @@ import pytest
 
 from experiments import preemption
 from experiments import workdir
+from mmal_jax import packed
 from mmal_jax.align import journal as journal_lib
 
 _CONFIG = os.path.join(os.path.dirname(workdir.__file__), 'configs',
@@ -131,7 +132,8 @@ def _same_end(work, undisturbed):
 
 def _values(path):
   from orbax.checkpoint import v1 as ocp  # pylint: disable=g-import-not-at-top
-  return {k: np.asarray(v) for k, v in ocp.load(path).items()}
+  return {name: np.asarray(value)
+          for name, value in packed.unpack(ocp.load(path)).items()}
 
 
 def _moments(done):
