@@ -1,9 +1,11 @@
 """The program: what it writes, what it prints, what it refuses."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+import time
 from unittest import mock
 
 from absl import flags
@@ -145,6 +147,40 @@ def test_features_end_to_end(tmp_path, capsys, monkeypatch):
     assert f' {metric} ' in out
   assert 'beyond the pools: image has 48' in _error(
       tmp_path, *arguments, '--budget=56', '--overwrite', config='features')
+
+
+def _jumping(patch, *seconds):
+  """Sets the clock anew each time somebody looks at it."""
+  times = itertools.cycle([time.time() + s for s in seconds])
+  patch.setattr('time.time', lambda: next(times))
+  patch.setattr('time.time_ns', lambda: int(1e9 * next(times)))
+
+
+def test_the_clock_may_jump(tmp_path, monkeypatch):
+  for name, arrays in tiny.feature_pairs(40, 0).items.items():
+    np.save(tmp_path / f'{name}.npy', arrays)
+  arguments = [
+      f'--config.dataset.images={tmp_path}/image.npy',
+      f'--config.dataset.texts={tmp_path}/text.npy', '--seeds=0',
+      '--strategies=mmal', '--config.train.steps_per_round=2', '--batch=8',
+      '--budget=16']
+
+  def told(folder, *more):
+    _main(folder, *arguments, *more, config='features')
+    return ((folder / 'w' / workdir.QUERIES).read_bytes(),
+            [(line['scores'], line.get('loss'))
+             for line in _lines(folder / 'w' / workdir.METRICS)])
+
+  steady = told(tmp_path / 'steady')
+  with monkeypatch.context() as patch:
+    _jumping(patch, 0, 60, -90, 30)
+    assert told(tmp_path / 'wild') == steady
+  with monkeypatch.context() as patch:
+    # By this clock Orbax gives a checkpoint so many minutes.
+    _jumping(patch, 0, 1e9)
+    assert 'the checkpoint of step 0' in _error(
+        tmp_path / 'far', *arguments, config='features', lines=2)
+  assert told(tmp_path / 'far', '--resume') == steady
 
 
 def test_runs_that_end_at_different_costs_or_without_any(tmp_path, capsys):
