@@ -59,10 +59,11 @@ class Run(NamedTuple):
 
 def assert_same(one, other) -> None:
   """Two states, or other trees, are equal to the bit."""
-  for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+  for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(one),
+                          jax.tree.leaves(other), strict=True):
     if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
       x, y = jax.random.key_data(x), jax.random.key_data(y)
-    np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(x, y, err_msg=jax.tree_util.keystr(path))
 
 
 def make_run() -> Run:
