@@ -22,6 +22,16 @@ from mmal_jax.align import journal as journal_lib
 _CONFIG = os.path.join(os.path.dirname(workdir.__file__), 'configs',
                        'features.py')
 _ROUNDS, _STRATEGIES = 3, ('random', 'mmal_plus')
+# A run on a disk of its own, which grows by a step after each try.
+_ON_SMALL_DISKS = '''
+mount -t tmpfs none "$1" || exit 99
+work=$1; copy=$2; sizes=$3; shift 3; resume=
+for size in $sizes; do
+  mount -o "remount,size=${size}k" "$work"
+  "$@" $resume; echo "status $?" >&2; resume=--resume
+done
+cp -r "$work" "$copy"
+'''
 # To be waited for at most, however busy the machine is.
 _SECONDS = 300
 
@@ -230,6 +240,33 @@ def test_a_signal_to_end_leaves_all_that_was_done(
   assert '--resume goes on' in said
   _run(data, work, '--resume')
   _same_end(work, before)
+
+
+@pytest.mark.parametrize('sizes', [
+    (100, 9000),
+    pytest.param((16, 24, 32, 48, 64, 80, *range(100, 1000, 50), 9000),
+                 marks=pytest.mark.slow)])
+def test_a_full_disk_is_named_and_costs_nothing(
+    data, undisturbed, tmp_path, sizes):
+  before, _ = undisturbed
+  work, copy = tmp_path / 'w', tmp_path / 'copy'
+  work.mkdir()
+  done = subprocess.run(
+      ['unshare', '--mount', 'sh', '-c', _ON_SMALL_DISKS, 'sh', work, copy,
+       ' '.join(map(str, sizes)), *_command(data, work)],
+      capture_output=True, text=True, check=False)
+  if 'status' not in done.stderr:
+    pytest.skip(f'no disk can be mounted here: {done.stderr}')
+  *failed, whole = re.split('^status ', done.stderr, flags=re.M)[:-1]
+  ends = re.findall(r'^status (\d+)$', done.stderr, re.M)
+  full = [said for said, end in zip(failed, ends) if end != '0']
+  assert full and '\nerror: ' not in whole and ends[-1] == '0'
+  for said in full:
+    assert f'{work}/' in said.splitlines()[-2], said
+    assert re.search('No space left|RESOURCE_EXHAUSTED', said), said
+    assert '--resume goes on' in said.splitlines()[-1], said
+  print(f'{len(full)} times full')
+  _same_end(copy, before)
 
 
 def test_what_is_damaged_is_computed_again(data, undisturbed, tmp_path):
