@@ -183,7 +183,8 @@ def _packed_by(method):
       file.writestr('params/t.npy', _npy('(1,)', b'\0' * 4))
     content = bytearray((folder / 'a.npz').read_bytes())
     at = content.index(b'params/t.npy') + len(b'params/t.npy')
-    content[at:at + 20] = b'\xff' * 20
+    at += 9  # of the properties
+    content[at:at + 9] = b'\xff' * 9
     (folder / 'a.npz').write_bytes(content)
     return big_vision.load(folder / 'a.npz')
   return read
