@@ -71,6 +71,8 @@ def load(path: str | os.PathLike[str], like: Tree) -> Tree:
   try:
     # As it is there, so that what differs can be told.
     found = ocp.metadata(path).metadata
+    if found is None:
+      raise ValueError('what it holds is not known.')
     loaded = packed.unpack(ocp.load(path, {
         name: np.empty(x.shape, x.dtype) if _differ(x, wanted.get(name))
         else wanted[name] for name, x in found.items()}))

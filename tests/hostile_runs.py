@@ -6,6 +6,8 @@ import os
 import pathlib
 
 import ml_collections
+import numpy as np
+from orbax.checkpoint import v1 as ocp
 
 from experiments import check
 from experiments import export
@@ -115,11 +117,25 @@ def _pipe_within(folder):
   os.mkfifo(folder / '1' / 'pipe')
 
 
-def _damaged_tensor(folder):
-  checkpoint.save(folder / 'model', small_runs.TREE)
-  metadata, = (folder / 'model').rglob('_METADATA')
+def _model(wrong: str, says: str, spoil: Callable):
+  """A checkpoint that was spoilt, be it before it was written."""
+  def read(folder):
+    spoil(folder / 'model')
+    return checkpoint.load(folder / 'model', small_runs.TREE)
+  return hostile.Case('model of a run', wrong, read, says)
+
+
+def _damaged_metadata(path):
+  checkpoint.save(path, small_runs.TREE)
+  metadata, = path.rglob('_METADATA')
   metadata.write_bytes(b'\xff')
-  return checkpoint.load(folder / 'model', small_runs.TREE)
+
+
+def _indexed(index: str) -> Callable:
+  """A checkpoint of one array of bytes and an index to it."""
+  return lambda path: ocp.save(path, {
+      '#index': np.frombuffer(index.encode(), np.uint8),
+      '#bytes': np.zeros(13, np.uint8)})
 
 
 def _config(wrong: str, says: str | None, key: str, value):
@@ -221,8 +237,19 @@ CASES = [
         folder / '1.sha256.json').write_bytes(b'\xff')),
     _state('a seal of a list', lambda folder: (
         folder / '1.sha256.json').write_text('[[1]]')),
-    hostile.Case('model of a run', 'damaged', _damaged_tensor,
-                 'model cannot be read'),
+    _model('damaged', 'model cannot be read', _damaged_metadata),
+    _model('of another structure', "['a'] is missing", lambda path: (
+        checkpoint.save(path, {'b': np.zeros(3)}))),
+    _model('of another shape', "['a'] is float32[9] there, not float32[3]",
+           lambda path: checkpoint.save(path, {'a': np.zeros(9, np.float32)})),
+    _model('an index cut off', 'cannot be read', _indexed('[["[\'a')),
+    _model('an index of 10^15 numbers', 'cannot be read',
+           _indexed('[["[\'a\']", "float32", [1000000000000000]]]')),
+    _model('an index of -1 numbers', 'not float32[3]',
+           _indexed('[["[\'a\']", "uint8", [-1]]]')),
+    _model('an index of objects', 'cannot be read',
+           _indexed('[["[\'a\']", "object", [1]]]')),
+    _model('an index nested 100,000 deep', 'cannot be read', _indexed(_DEEP)),
     hostile.Case('export', 'a config of another kind', _exported,
                  "rounds='5' must be a finite number"),
     _file('saved config', small_runs.config, lambda folder: saved.get_config(
