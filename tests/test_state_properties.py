@@ -206,7 +206,9 @@ def _check_end(state, journal_path, world, costs):
   given = [(r.modality, n) for r in records for n, row in zip(
       r.numbers, r.answers) if max(row) >= 0]
   assert len(given) == len(set(given)) == state.annotations == len(world.told)
-  assert set(given) == set(world.told)
+  assert set(given) == set(world.told) == {
+      (m, n) for (m, n), asked in world.asked.items()
+      if asked + world.delays[m][n] < len(state.queries)}
   if costs is not None:
     paid = sum(float(costs[m][n]) for m, n in world.told)
     assert state.spent == pytest.approx(paid)
