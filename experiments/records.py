@@ -258,10 +258,19 @@ def _runs(folder, config, settings) -> list[Run]:
     if len({frozenset(record['scores']) for record in parts[0]}) > 1:
       raise ValueError(f'{folder / workdir_lib.METRICS} has other scores in '
                        f'some rounds of {strategy}, seed {seed}.')
-  return [
+  runs = [
       Run(strategy, settings, seed, config, *(
           sorted(part, key=lambda record: record['round']) for part in parts))
       for (strategy, seed), parts in by_key.items()]
+  for run in runs:
+    for x in ('annotations', 'cost'):
+      points = [record[x] for record in run.metrics]
+      if points[0] or points != sorted(points):
+        raise ValueError(
+            f'{folder / workdir_lib.METRICS} has {x} {json_object.told(points)}'
+            f' of {run.strategy}, seed {run.seed}: they start at 0, and never '
+            'fall.')
+  return runs
 
 
 def _settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:

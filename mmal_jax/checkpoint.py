@@ -1,6 +1,7 @@
 """Writes and reads pytrees of arrays; the only module that knows Orbax."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
 import os
 from typing import TypeVar
 
@@ -23,7 +24,8 @@ def save(path: str | os.PathLike[str], tree: Tree) -> None:
     tree: the value.
 
   Raises:
-    ValueError: if there is something at `path` already.
+    ValueError: if there is something at `path` already, or an array is of a
+      type that `packed.pack` refuses.
   """
   save_async(path, tree)()
 
@@ -39,14 +41,16 @@ def save_async(path: str | os.PathLike[str], tree: Tree) -> Callable[[], None]:
     What waits until it is complete.
 
   Raises:
-    ValueError: if there is something at `path` already.
+    ValueError: if there is something at `path` already, or an array is of a
+      type that `packed.pack` refuses.
   """
   path = epath.Path(path).resolve()
   if path.exists():
     raise ValueError(f'there is a checkpoint, or something else, at {path}.')
   arrays = {name: _plain(leaf) for name, leaf in _named(tree).items()}
-  storable = jax.tree.map(_storable, packed.pack(arrays))
-  return ocp.save_async(path, storable).result
+  return ocp.save_async(path, {
+      name: x if packed.is_pack(name) else _storable(x)
+      for name, x in packed.pack(arrays).items()}).result
 
 
 def load(path: str | os.PathLike[str], like: Tree) -> Tree:
@@ -68,26 +72,21 @@ def load(path: str | os.PathLike[str], like: Tree) -> Tree:
   if not path.is_dir():
     raise FileNotFoundError(f'no checkpoint at {path}.')
   wanted = {name: _plain(leaf) for name, leaf in _named(like).items()}
-  try:
-    # As it is there, so that what differs can be told.
+  kinds = _kinds(wanted)
+  with _telling(path):
     found = ocp.metadata(path).metadata
     if found is None:
       raise ValueError('what it holds is not known.')
+    alone = _kinds({
+        name: x for name, x in found.items() if not packed.is_pack(name)})
+  # Before anything large is read. What is missing there may be packed.
+  _check(path, alone, {name: kind for name, kind in kinds.items()
+                       if name in alone})
+  with _telling(path):
     loaded = packed.unpack(ocp.load(path, {
-        name: np.empty(x.shape, x.dtype) if _differ(x, wanted.get(name))
+        name: np.empty(x.shape, x.dtype) if packed.is_pack(name)
         else wanted[name] for name, x in found.items()}))
-  except OSError:
-    raise
-  except Exception as e:  # pylint: disable=broad-except
-    # What it raises differs by the file that is damaged.
-    raise ValueError(f'the checkpoint at {path} cannot be read: '
-                     f'{str(e)[:_MOST_SAID]}') from e
-  differences = [
-      f'{name} {difference}' for name in sorted({*loaded, *wanted})
-      if (difference := _differ(loaded.get(name), wanted.get(name)))]
-  if differences:
-    raise ValueError(f'the checkpoint at {path} is of another structure: '
-                     f'{", ".join(differences)[:_MOST_SAID]}.')
+  _check(path, _kinds(loaded), kinds)
   leaves = [_restored(loaded[name], old) for name, old in _named(like).items()]
   return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
@@ -107,16 +106,36 @@ def _plain(x):
   return jax.random.key_data(x) if _is_key(x) else x
 
 
-def _differ(there, wanted) -> str | None:
-  """What is not the same of an array that is stored and one of the tree."""
-  if wanted is None:
-    return 'is not expected'
-  if there is None:
-    return 'is missing'
-  if (there.shape, there.dtype) != (wanted.shape, wanted.dtype):
-    return (f'is {there.dtype}{list(there.shape)} there, not '
-            f'{wanted.dtype}{list(wanted.shape)}')
-  return None
+@contextlib.contextmanager
+def _telling(path: epath.Path) -> Iterator[None]:
+  """Makes one kind of error of what Orbax raises, which differs by the file."""
+  try:
+    yield
+  except OSError:
+    raise
+  except Exception as e:
+    raise ValueError(f'the checkpoint at {path} cannot be read: '
+                     f'{str(e)[:_MOST_SAID]}') from e
+
+
+def _kinds(arrays) -> dict[str, str]:
+  """By name, such as `float32[3, 4]`."""
+  return {name: f'{x.dtype}{list(x.shape)}' for name, x in arrays.items()}
+
+
+def _check(path, found, wanted) -> None:
+  """Refuses arrays of other names or kinds."""
+  wrong = []
+  for name in sorted({*found, *wanted}):
+    if name not in wanted:
+      wrong.append(f'{name} is not expected')
+    elif name not in found:
+      wrong.append(f'{name} is missing')
+    elif found[name] != wanted[name]:
+      wrong.append(f'{name} is {found[name]} there, not {wanted[name]}')
+  if wrong:
+    raise ValueError(f'the checkpoint at {path} is of another structure: '
+                     f'{", ".join(wrong)[:_MOST_SAID]}.')
 
 
 def _storable(x):
@@ -137,6 +156,7 @@ def _restored(value, old):
   if isinstance(value, np.ndarray):
     # Every process has the whole, and lays its own parts down.
     value = jax.make_array_from_callback(
-        value.shape, _plain(old).sharding, lambda index: value[index])
+        value.shape, _plain(old).sharding, lambda index: value[index],
+        dtype=value.dtype)
   return (jax.random.wrap_key_data(value, impl=jax.random.key_impl(old))
           if _is_key(old) else value)

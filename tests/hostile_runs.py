@@ -193,6 +193,12 @@ CASES = [
     _reported('a round twice', [small_runs.metrics(at) for at in (0, 1, 1)],
               'each of 0 to 2 once is needed'),
     _reported('no run at all', [], 'of the rounds'),
+    _reported('annotations that fall', [
+        small_runs.metrics(at) | {'annotations': n}
+        for at, n in ((0, 0), (1, 4), (2, 2))], 'annotations [0, 4, 2]'),
+    _reported('a cost before the first round', [
+        small_runs.metrics(at) | {'cost': at + 0.5} for at in range(3)],
+              'cost [0.5, 1.5, 2.5]'),
     _reported('other scores in a later round', [
         small_runs.metrics(0), small_runs.metrics(1),
         small_runs.metrics(2) | {'scores': {'x': 1.0}}],
@@ -245,7 +251,7 @@ CASES = [
     _model('an index cut off', 'cannot be read', _indexed('[["[\'a')),
     _model('an index of 10^15 numbers', 'cannot be read',
            _indexed('[["[\'a\']", "float32", [1000000000000000]]]')),
-    _model('an index of -1 numbers', 'not float32[3]',
+    _model('an index of -1 numbers', 'of shape [-1]',
            _indexed('[["[\'a\']", "uint8", [-1]]]')),
     _model('an index of objects', 'cannot be read',
            _indexed('[["[\'a\']", "object", [1]]]')),

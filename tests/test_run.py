@@ -149,9 +149,8 @@ def test_features_end_to_end(tmp_path, capsys, monkeypatch):
       tmp_path, *arguments, '--budget=56', '--overwrite', config='features')
 
 
-def _jumping(patch, *seconds):
-  """Sets the clock anew each time somebody looks at it."""
-  times = itertools.cycle([time.time() + s for s in seconds])
+def _clock(patch, times):
+  """Another time each time that somebody looks."""
   patch.setattr('time.time', lambda: next(times))
   patch.setattr('time.time_ns', lambda: int(1e9 * next(times)))
 
@@ -173,11 +172,12 @@ def test_the_clock_may_jump(tmp_path, monkeypatch):
 
   steady = told(tmp_path / 'steady')
   with monkeypatch.context() as patch:
-    _jumping(patch, 0, 60, -90, 30)
+    now = time.time()
+    _clock(patch, itertools.cycle([now, now + 60, now - 90, now + 30]))
     assert told(tmp_path / 'wild') == steady
   with monkeypatch.context() as patch:
     # By this clock Orbax gives a checkpoint so many minutes.
-    _jumping(patch, 0, 1e9)
+    _clock(patch, itertools.count(time.time(), 1e5))
     assert 'the checkpoint of step 0' in _error(
         tmp_path / 'far', *arguments, config='features', lines=2)
   assert told(tmp_path / 'far', '--resume') == steady

@@ -16,6 +16,7 @@ import numpy as np
 
 from mmal_jax.data import json_object
 from mmal_jax.data import preprocess
+from mmal_jax.data import problems as problems_lib
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import families
@@ -143,7 +144,8 @@ def _open_all(folder: pathlib.Path, stack: contextlib.ExitStack):
       file = stack.enter_context(
           safetensors.safe_open(path, framework='numpy'))
     except (OSError, safetensors.SafetensorError) as e:
-      raise ValueError(f'{path} is damaged: {e}') from e
+      raise ValueError(
+          f'{path} is damaged: {problems_lib.shortened(str(e))}') from e
     here = set(file.keys())
     if shards is not None:
       listed = {name for name, shard in shards.items() if shard == path.name}
