@@ -176,14 +176,13 @@ def run(
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
 
     processes.from_first(take)
-    return _run(config, workdir, cache_dir, overwrite, resume, experiment,
+    return _run(config, workdir, cache_dir, resume, experiment,
                 quiet or not processes.is_first(),
                 notice or preemption.Notice(), held)
 
 
 def _run(
-    config, workdir, cache_dir, overwrite, resume, experiment, quiet, notice,
-    held
+    config, workdir, cache_dir, resume, experiment, quiet, notice, held
 ) -> str:
   """As `run`, in a folder that is ours, as others will be, `held` so long."""
   started = time.perf_counter()
@@ -198,8 +197,7 @@ def _run(
   if config.oracle.name == 'files':
     processes.from_first(lambda: _hold_people(config, held))
   # Not before: what was refused up to here has cost no earlier result.
-  processes.from_first(
-      lambda: _begin(experiment, config, folder, taken_up, overwrite))
+  processes.from_first(lambda: _begin(experiment, config, folder, taken_up))
   curves = {strategy: [] for strategy in config.strategies}
   x = records.axis([config])
   total = len(config.seeds) * len(curves) * config.rounds
@@ -226,7 +224,7 @@ def _hold_people(config, held) -> None:
     held.enter_context(owner.sole(folder))
 
 
-def _begin(experiment, config, folder, taken_up, overwrite) -> None:
+def _begin(experiment, config, folder, taken_up) -> None:
   """Writes what does not change."""
   items = {
       f'{part} {modality}': encode.digest(items)
@@ -238,7 +236,7 @@ def _begin(experiment, config, folder, taken_up, overwrite) -> None:
   else:
     states = config.get('states')
     if states is not None:
-      workdir_lib.claim_states(states, overwrite)
+      workdir_lib.claim_states(states, folder)
     workdir_lib.claim(folder)
     workdir_lib.write(folder / workdir_lib.ITEMS, items)
   if experiment.data.tokenizer is not None:

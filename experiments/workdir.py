@@ -141,21 +141,24 @@ def journal_path(
   return folder / JOURNALS / f'{strategy}-seed{seed}.journal'
 
 
-def claim_states(path: str, overwrite: bool) -> None:
+def claim_states(path: str, folder: pathlib.Path) -> None:
   """Makes sure of a folder elsewhere for states, with nothing in it to lose.
 
   Args:
-    path: any that `etils.epath` takes.
-    overwrite: whether it is cleared of an earlier experiment's.
+    path: any that `etils.epath` takes. It is cleared of states of the
+      experiment that is replaced.
+    folder: of the experiment.
 
   Raises:
-    ValueError: if there is anything that may not be lost.
+    ValueError: if there is anything else.
   """
-  folder = epath.Path(path)
-  present = sorted(folder.iterdir()) if folder.exists() else []
+  states = epath.Path(path)
+  present = sorted(states.iterdir()) if states.exists() else []
   # As `state_path` names them.
   foreign = [p.name for p in present if '-seed' not in p.name]
-  if foreign or present and not overwrite:
+  is_ours = (folder / CONFIG).exists() and (
+      read(folder / CONFIG).get('states') == path)
+  if foreign or present and not is_ours:
     raise ValueError(
         f'states={path!r} is not empty: it holds '
         f'{(foreign or [p.name for p in present])[:3]}; choose another.')

@@ -51,6 +51,24 @@ def test_what_was_half_cleared_is_begun_anew(tmp_path, monkeypatch, last):
   assert not workdir.take_up(tmp_path, small_runs.CONFIG)
 
 
+def test_states_elsewhere_are_cleared_only_of_what_is_replaced(tmp_path):
+  states, mine, others = (tmp_path / name for name in 'abc')
+  for folder, config in ((mine, {'states': str(states)}), (others, {})):
+    folder.mkdir()
+    workdir.write(folder / workdir.CONFIG, config)
+  workdir.claim_states(str(states), others)  # There is nothing yet.
+  (states / 'mmal-seed0').mkdir(parents=True)
+  for folder in (others, tmp_path):
+    with pytest.raises(ValueError, match="not empty: it holds .'mmal-seed0'"):
+      workdir.claim_states(str(states), folder)
+  (states / 'thesis.tex').touch()
+  with pytest.raises(ValueError, match="not empty: it holds .'thesis.tex'"):
+    workdir.claim_states(str(states), mine)
+  (states / 'thesis.tex').unlink()
+  workdir.claim_states(str(states), mine)
+  assert not list(states.iterdir())
+
+
 @pytest.mark.parametrize('name', [workdir.METRICS, workdir.QUERIES])
 def test_a_state_that_is_newer_than_its_records_is_refused(tmp_path, name):
   _begun(tmp_path)
