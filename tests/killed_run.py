@@ -4,8 +4,9 @@
 
 runs `experiments.run FLAGS ...`, counts moments (writes to the disk, renamings,
 training steps, questions, checkpoints begun), and dies in the given one: before
-or after it, or with a write half done, as SEED has it; below 0 it dies after so
-many milliseconds. Ends with `moments: N` on stderr if it gets there.
+or after it, or with a write half done, as SEED has it; `3:journal` is the third
+of those in whose name that pattern is found; below 0 it dies after so many
+milliseconds. Ends with `moments: N` on stderr if it gets there.
 
 People, if any are asked, answer at once: the item of the same number, or of
 some queries nothing for a while.
@@ -37,23 +38,24 @@ _FOLDERS = r'--(workdir|config\.oracle\.folder)='
 class Moments:
   """Counts moments, and dies in one of them."""
 
-  def __init__(self, last: int, seed: int):
-    self.count, self._last = 0, last
+  def __init__(self, last: int, seed: int, only: str = ''):
+    self.count, self._last, self._only = 0, last, only
     self._rng = random.Random(seed)
     self._lock = threading.Lock()
 
-  def comes(self) -> bool:
+  def comes(self, what: str) -> bool:
     """Whether the present one is the last."""
     with self._lock:
-      self.count += 1
-      return self.count == self._last
+      is_one = bool(re.search(self._only, what))
+      self.count += is_one
+      return is_one and self.count == self._last
 
   def around(self, what, function, tear=None):
     """The function, each call of which is a moment."""
     def called(*args, **kwargs):
-      if not self.comes():
-        return function(*args, **kwargs)
       where = what(*args) if callable(what) else what
+      if not self.comes(where):
+        return function(*args, **kwargs)
       if tear is not None and self._rng.random() < 0.6:
         tear(*args, self._rng)
         where += ', half done'
@@ -63,13 +65,12 @@ class Moments:
 
     return called
 
-  def soon_after(self, function):
+  def soon_after(self, what, function):
     """The function, each call of which begins work in the background."""
     def called(*args, **kwargs):
-      if self.comes():
+      if self.comes(what):
         # From the time that a small one takes, all told.
-        threading.Timer(self._rng.uniform(0, 0.15), die,
-                        ['checkpoint being written']).start()
+        threading.Timer(self._rng.uniform(0, 0.06), die, [what]).start()
       return function(*args, **kwargs)
 
     return called
@@ -147,7 +148,8 @@ def patch(moments: Moments, folders: list[pathlib.Path]) -> None:
   os.replace = moments.around('renaming', torn.replace(os.replace))
   os.rename = moments.around('renaming', os.rename)
   step.train_step = moments.around('training', step.train_step)
-  checkpoint.save_async = moments.soon_after(checkpoint.save_async)
+  checkpoint.save_async = moments.soon_after(
+      'checkpoint being written', checkpoint.save_async)
   registry.ORACLES['exact'] = _asked(registry.ORACLES['exact'], moments)
   registry.ORACLES['files'] = lambda tuples, modalities, shown, **config: (
       files.files(shown=shown(), **config, sleep=moments.around(
@@ -170,8 +172,9 @@ def _asked(make, moments):
 
 
 def main() -> None:
-  moment, seed = map(int, sys.argv[1:3])
-  moments = Moments(moment, seed)
+  moment, _, only = sys.argv[1].partition(':')
+  moment = int(moment)
+  moments = Moments(moment, int(sys.argv[2]), only)
   if moment < 0:
     timer = threading.Timer(-moment / 1000, die, ['any time'])
     timer.daemon = True

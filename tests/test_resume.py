@@ -22,6 +22,8 @@ from mmal_jax.align import journal as journal_lib
 _CONFIG = os.path.join(os.path.dirname(workdir.__file__), 'configs',
                        'features.py')
 _ROUNDS, _STRATEGIES = 3, ('random', 'mmal_plus')
+# What a run goes on from: answers, states and what makes them count.
+_KEPT = 'journal', 'checkpoint being written', 'sha256'
 # A run on a disk of its own, which grows by a step after each try.
 _ON_SMALL_DISKS = '''
 mount -t tmpfs none "$1" || exit 99
@@ -167,7 +169,9 @@ def _kill_until_done(work, command, moments, rng, kills):
   died = []
   for kill in range(kills + 1):
     moment = rng.randint(1, moments // 2) if kill < kills else 0
-    if moment and died and not rng.randrange(4):  # Any time, in milliseconds.
+    if moment and not rng.randrange(2):  # What matters most is rare otherwise.
+      moment = f'{rng.randint(1, 4)}:{rng.choice(_KEPT)}'
+    elif moment and died and not rng.randrange(4):  # Any time, in milliseconds.
       moment = -rng.randint(1500, 4500)
     done = subprocess.run(
         command('--resume', moment=moment, seed=rng.randrange(10**6)),
