@@ -200,8 +200,10 @@ def _answered(state, oracle, sizes, suggest) -> state_lib.RunState:
   columns = state.query_modalities[rounds, places]
   answers = np.full(
       (len(rounds), len(state.modalities)), oracle_lib.NONE, np.int32)
-  waiting = []
-  for is_new in (False, True):
+  # The earlier ones last: while people were waited for, they may have answered
+  # these, too, and after the last round nobody asks again.
+  for is_new in (True, False):
+    waiting = []
     for column, modality in enumerate(state.modalities):
       mine = (columns == column) & ((rounds == state.round) == is_new)
       if mine.any():
@@ -212,8 +214,8 @@ def _answered(state, oracle, sizes, suggest) -> state_lib.RunState:
         except oracle_lib.Waiting as e:
           # Not before all questions of the round have gone out.
           waiting.append(e)
-  if waiting:
-    raise oracle_lib.Waiting('\n'.join(map(str, waiting)))
+    if waiting:
+      raise oracle_lib.Waiting('\n'.join(map(str, waiting)))
   return state_lib.record_answers(state, (rounds, places), answers, sizes)
 
 
