@@ -39,6 +39,7 @@ from experiments import records
 from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
+from mmal_jax import checkpoint
 from mmal_jax import processes
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
@@ -102,8 +103,9 @@ def configure() -> Any:
       # So that `experiments.export` finds it from any folder.
       config.init = os.path.abspath(config.init)
     if _STATES.value is not None:
-      config.states = (_STATES.value if '://' in _STATES.value
-                       else os.path.abspath(_STATES.value))
+      config.states = _STATES.value
+    if config.get('states') is not None and '://' not in config.states:
+      config.states = os.path.abspath(config.states)
     if checkpoints.MODEL.value is not None:
       config.model.name = checkpoints.MODEL.value
     if _STRATEGIES.value is not None:
@@ -171,6 +173,8 @@ def run(
   with contextlib.ExitStack() as held:
     def take():
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
+      for path in (workdir, config.get('states') or workdir):
+        checkpoint.check_path(path)
       held.enter_context(owner.sole(workdir))
       # Another program may just have left it.
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)

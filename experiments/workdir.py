@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 from typing import Any
 
@@ -34,6 +35,7 @@ _OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, SUMMARY,
 _MAY_CHANGE = ('train.divergence',)
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 _CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
+_RUN = re.compile(r'.+-seed\d+')  # as `state_path` names them
 
 read_lines = lines_lib.read
 
@@ -154,14 +156,15 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
   """
   states = epath.Path(path)
   present = sorted(states.iterdir()) if states.exists() else []
-  # As `state_path` names them.
-  foreign = [p.name for p in present if '-seed' not in p.name]
-  is_ours = (folder / CONFIG).exists() and (
-      read(folder / CONFIG).get('states') == path)
-  if foreign or present and not is_ours:
+  foreign = [p.name for p in present
+             if not (_RUN.fullmatch(p.name) and p.is_dir())]
+  if foreign or present and not (
+      (folder / CONFIG).exists()
+      and read(folder / CONFIG).get('states') == path):
     raise ValueError(
         f'states={path!r} is not empty: it holds '
-        f'{(foreign or [p.name for p in present])[:3]}; choose another.')
+        f'{(foreign or [p.name for p in present])[:3]}, not of the experiment '
+        f'in {str(folder)!r}; choose another, or remove them.')
   for old in present:
     old.rmtree()
 

@@ -16,6 +16,19 @@ Tree = TypeVar('Tree')
 _MOST_SAID = 2000  # letters of what Orbax says
 
 
+def check_path(path: str | os.PathLike[str]) -> None:
+  """Refuses a path at which Orbax would not find again what it writes.
+
+  Raises:
+    ValueError: if it holds `*`, `?` or `[`: it looks there for its files by
+      patterns.
+  """
+  path = str(epath.Path(path).resolve())
+  if set(path) & set('*?['):
+    raise ValueError(f'no checkpoint can lie at {path!r}: its path must not '
+                     'hold *, ? or [.')
+
+
 def save(path: str | os.PathLike[str], tree: Tree) -> None:
   """Writes a pytree of arrays and typed random keys to a new folder.
 
@@ -24,8 +37,8 @@ def save(path: str | os.PathLike[str], tree: Tree) -> None:
     tree: the value.
 
   Raises:
-    ValueError: if there is something at `path` already, or an array is of a
-      type that `packed.pack` refuses.
+    ValueError: if there is something at `path` already, or none may be there
+      (`check_path`), or an array is of a type that `packed.pack` refuses.
   """
   save_async(path, tree)()
 
@@ -41,9 +54,10 @@ def save_async(path: str | os.PathLike[str], tree: Tree) -> Callable[[], None]:
     What waits until it is complete.
 
   Raises:
-    ValueError: if there is something at `path` already, or an array is of a
-      type that `packed.pack` refuses.
+    ValueError: if there is something at `path` already, or none may be there
+      (`check_path`), or an array is of a type that `packed.pack` refuses.
   """
+  check_path(path)
   path = epath.Path(path).resolve()
   if path.exists():
     raise ValueError(f'there is a checkpoint, or something else, at {path}.')
@@ -83,6 +97,8 @@ def load(path: str | os.PathLike[str], like: Tree) -> Tree:
   _check(path, alone, {name: kind for name, kind in kinds.items()
                        if name in alone})
   with _telling(path):
+    packed.check_size(found, [
+        x for name, x in wanted.items() if name not in alone])
     loaded = packed.unpack(ocp.load(path, {
         name: np.empty(x.shape, x.dtype) if packed.is_pack(name)
         else wanted[name] for name, x in found.items()}))

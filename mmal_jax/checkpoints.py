@@ -44,10 +44,12 @@ class Checkpoints:
         damaged.
 
     Raises:
-      ValueError: if `keep` is below 1.
+      ValueError: if `keep` is below 1, or none may be in that folder
+        (`checkpoint.check_path`).
     """
     if keep < 1:
       raise ValueError(f'keep={keep!r} must be at least 1.')
+    checkpoint.check_path(folder)
     self._folder, self._keep = epath.Path(folder), keep
     self._worker = concurrent.futures.ThreadPoolExecutor(1, 'checkpoints')
     self._pending: tuple[int, concurrent.futures.Future[None]] | None = None

@@ -4,7 +4,7 @@ Orbax takes about a millisecond for an array, however small: a third of a second
 for the state of a small model and its optimizer, written after every round.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import json
 import math
 from typing import Any
@@ -17,6 +17,9 @@ import numpy as np
 MOST_BYTES = 1 << 17
 # No name of a leaf in a tree begins like that.
 _INDEX, _BYTES = '#index', '#bytes'
+# Bytes that the two may have whatever is expected, so that it can be said in
+# what they differ from that.
+_ALWAYS = 1 << 26
 
 
 def pack(arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,14 +39,14 @@ def pack(arrays: Mapping[str, Any]) -> dict[str, Any]:
   >>> sorted(pack({'a': np.zeros(3), 'b': np.zeros((400, 400))}))
   ['#bytes', '#index', 'b']
   """
+  kinds = {name: _name_of(name, x.dtype) for name, x in arrays.items()}
   small = {name: x for name, x in arrays.items() if x.nbytes <= MOST_BYTES
            and (isinstance(x, np.ndarray) or x.is_fully_replicated)}
   if not small:
     return dict(arrays)
   # All are on their way to the host before the first is waited for.
   small = jax.device_get(small)
-  index = [(name, _name_of(name, x.dtype), x.shape)
-           for name, x in small.items()]
+  index = [(name, kinds[name], x.shape) for name, x in small.items()]
   # Orbax takes no array that is empty, so there is a byte more.
   content = np.concatenate([
       *(np.ascontiguousarray(x).reshape(-1).view(np.uint8)
@@ -77,6 +80,23 @@ def unpack(stored: Mapping[str, Any]) -> dict[str, Any]:
     raise ValueError(f'the index is of {start} bytes; there are '
                      f'{len(content) - 1}.')
   return arrays
+
+
+def check_size(found: Mapping[str, Any], expected: Iterable[Any]) -> None:
+  """Refuses to read far more than what is expected.
+
+  Args:
+    found: arrays, or their shapes, by name.
+    expected: the arrays that should have been put together.
+
+  Raises:
+    ValueError: if the two of bytes have too many.
+  """
+  most = _ALWAYS + sum(x.nbytes for x in expected)
+  for name in found:
+    if is_pack(name) and math.prod(found[name].shape) > most:
+      raise ValueError(f'{name} has {math.prod(found[name].shape)} bytes; at '
+                       f'most {most} are read.')
 
 
 def is_pack(name: str) -> bool:

@@ -144,3 +144,8 @@ def test_an_error_of_the_writer_is_raised_at_the_latest_by_the_next(
 def test_keep_none_is_refused(tmp_path):
   with pytest.raises(ValueError, match='keep=0 must be at least 1'):
     checkpoints_lib.Checkpoints(tmp_path, 0)
+
+
+def test_a_folder_that_orbax_takes_for_a_pattern_is_refused(tmp_path):
+  with pytest.raises(ValueError, match=r'must not hold \*, \? or \['):
+    checkpoints_lib.Checkpoints(tmp_path / 'run[1]')

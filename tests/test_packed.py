@@ -53,6 +53,8 @@ def test_what_is_small_and_what_is_not():
 def test_what_would_not_come_back_is_refused(array, tmp_path):
   with pytest.raises(ValueError, match=r"\['a'\] is of dtype.* cannot be stor"):
     checkpoint.save(tmp_path / 'a', {'a': array})
+  with pytest.raises(ValueError, match=r"\['a'\] is of dtype.* cannot be stor"):
+    checkpoint.save(tmp_path / 'a', {'a': np.repeat(array, 1 << 18)})
   assert not list(tmp_path.iterdir())
 
 
@@ -155,3 +157,20 @@ def test_what_is_large_and_not_expected_is_not_read(tmp_path, monkeypatch):
   monkeypatch.delattr(ocp, 'load')
   with pytest.raises(ValueError, match=r"\['b'\] is float64\[600, 600\] there"):
     checkpoint.load(tmp_path / 'a', {'b': np.zeros(3)})
+
+
+def test_more_bytes_than_can_be_expected_are_not_read(tmp_path, monkeypatch):
+  monkeypatch.setattr(packed, '_ALWAYS', 100)
+  tree = {'a': np.zeros(1000), 'b': np.zeros(300)}
+  checkpoint.save(tmp_path / 'a', tree)
+  _assert_same(checkpoint.load(tmp_path / 'a', tree), tree)
+  with pytest.raises(ValueError, match='#bytes has 10401 bytes; at most 2500'):
+    checkpoint.load(tmp_path / 'a', {'b': np.zeros(300)})
+
+
+@pytest.mark.parametrize('name', ['run[1]', 'run*', 'run?'])
+def test_where_orbax_would_not_find_it_again_nothing_is_written(
+    tmp_path, name):
+  with pytest.raises(ValueError, match=r'must not hold \*, \? or \['):
+    checkpoint.save(tmp_path / name / 'a', {'a': np.zeros(3)})
+  assert not list(tmp_path.iterdir())

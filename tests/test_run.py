@@ -340,8 +340,13 @@ def test_the_workdir_must_be_a_local_folder_that_can_be_made(tmp_path):
   (tmp_path / 'file').write_text('x')
   for path, what in ((tmp_path / 'file', 'cannot be made'),
                      (tmp_path / 'file' / 'w', 'cannot be made'),
-                     ('gs://bucket/w', 'must be a local folder')):
+                     ('gs://bucket/w', 'must be a local folder'),
+                     (tmp_path / 'w[1]', 'must not hold *, ? or [')):
     assert what in _error(tmp_path, f'--workdir={path}')
+  assert 'must not hold *, ? or [' in _error(
+      tmp_path, f'--states={tmp_path}/a[1]')
+  assert 'must not hold *, ? or [' in _error(
+      tmp_path, *_SMALL, f'--cache_dir={tmp_path}/c[1]')
 
 
 def test_help_tells_of_all_flags_and_strategies():

@@ -61,12 +61,16 @@ def test_states_elsewhere_are_cleared_only_of_what_is_replaced(tmp_path):
   for folder in (others, tmp_path):
     with pytest.raises(ValueError, match="not empty: it holds .'mmal-seed0'"):
       workdir.claim_states(str(states), folder)
-  (states / 'thesis.tex').touch()
-  with pytest.raises(ValueError, match="not empty: it holds .'thesis.tex'"):
-    workdir.claim_states(str(states), mine)
-  (states / 'thesis.tex').unlink()
+  for name in ('thesis.tex', 'notes-seed3', 'mmal-seed3.txt'):
+    (states / name).touch()
+    with pytest.raises(ValueError, match=f"not empty: it holds .'{name}'"):
+      workdir.claim_states(str(states), mine)
+    (states / name).unlink()
   workdir.claim_states(str(states), mine)
   assert not list(states.iterdir())
+  # Nor need be known whose they are where there are none.
+  (mine / workdir.CONFIG).write_text('{"cut o')
+  workdir.claim_states(str(states), mine)
 
 
 @pytest.mark.parametrize('name', [workdir.METRICS, workdir.QUERIES])

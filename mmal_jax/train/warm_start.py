@@ -56,7 +56,8 @@ def warm_start(
     Trained parameters.
 
   Raises:
-    ValueError: if `steps` or `batch_size` is below 1.
+    ValueError: if `steps` or `batch_size` is below 1, or no checkpoint may lie
+      in the cache folder (`checkpoint.check_path`).
     divergence.Diverged: as `fit.fit`; nothing is kept then.
   """
   for name, value in (('steps', steps), ('batch_size', batch_size)):
@@ -66,6 +67,7 @@ def warm_start(
             mesh and tuple(mesh.shape.items()))
   path = None
   if cache_dir is not None:
+    checkpoint.check_path(cache_dir)
     path = pathlib.Path(cache_dir) / _digest(
         graphdef, params, pairs, recipe)
     if processes.all_of(path.is_dir()):
