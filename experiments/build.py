@@ -30,17 +30,17 @@ from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.data import tokenizer as tokenizer_lib
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import losses
+from mmal_jax.learn.gradient import optimizer as optimizer_lib
+from mmal_jax.learn.gradient import step as step_lib
+from mmal_jax.learn.gradient import unaligned as unaligned_lib
+from mmal_jax.learn.gradient import warm_start as warm_start_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import families
 from mmal_jax.models import names
 from mmal_jax.models import partition
 from mmal_jax.models import registry as models_lib
-from mmal_jax.train import freeze
-from mmal_jax.train import losses
-from mmal_jax.train import optimizer as optimizer_lib
-from mmal_jax.train import step as step_lib
-from mmal_jax.train import unaligned as unaligned_lib
-from mmal_jax.train import warm_start as warm_start_lib
 
 # Sections of a config that an experiment's data, and all of it, are made of.
 _DATA_OF = ('dataset', 'text', 'init', 'model')

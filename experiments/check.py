@@ -15,10 +15,10 @@ from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.data import json_object
 from mmal_jax.data import registry as datasets_lib
+from mmal_jax.learn.gradient import losses
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import presets
 from mmal_jax.models import registry as models_lib
-from mmal_jax.train import losses
 
 
 def lookup(registry: Mapping[str, Any], kind: str, name: str) -> Any:

@@ -21,7 +21,7 @@ from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import shared
 from mmal_jax.evaluate import evaluate
-from mmal_jax.train import average
+from mmal_jax.learn.gradient import average
 
 
 def run_one(

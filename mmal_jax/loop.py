@@ -20,11 +20,11 @@ from mmal_jax.align import pseudo as pseudo_lib
 from mmal_jax.align import suggest as suggest_lib
 from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate as evaluate_lib
-from mmal_jax.train import average
-from mmal_jax.train import divergence
-from mmal_jax.train import fit as fit_lib
-from mmal_jax.train import freeze
-from mmal_jax.train import step as step_lib
+from mmal_jax.learn.gradient import average
+from mmal_jax.learn.gradient import divergence
+from mmal_jax.learn.gradient import fit as fit_lib
+from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import step as step_lib
 
 # What becomes of a run whose training diverges: it ends, or it goes on with the
 # next round from what was there before this one's training.

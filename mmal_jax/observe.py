@@ -15,9 +15,9 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.align import reference as reference_lib
 from mmal_jax.data import encode
-from mmal_jax.train import average
-from mmal_jax.train import freeze
-from mmal_jax.train import step as step_lib
+from mmal_jax.learn.gradient import average
+from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import step as step_lib
 
 
 def make_views(

@@ -29,7 +29,7 @@ from experiments import run
 from mmal_jax import checkpoint
 from mmal_jax.align import registry
 from mmal_jax.align.people import files
-from mmal_jax.train import step
+from mmal_jax.learn.gradient import step
 
 # Flags that name folders to which a run writes.
 _FOLDERS = r'--(workdir|config\.oracle\.folder)='

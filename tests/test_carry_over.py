@@ -14,8 +14,8 @@ from mmal_jax import sharding
 from mmal_jax.acquire import coverage
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry
-from mmal_jax.train import freeze
-from mmal_jax.train import optimizer
+from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import optimizer
 from tests import problems
 from tests import reference
 from tests import tiny

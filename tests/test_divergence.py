@@ -25,16 +25,16 @@ from mmal_jax.align import exact
 from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import stream
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn.gradient import average
+from mmal_jax.learn.gradient import divergence
+from mmal_jax.learn.gradient import fit
+from mmal_jax.learn.gradient import loss as loss_lib
+from mmal_jax.learn.gradient import losses
+from mmal_jax.learn.gradient import optimizer
+from mmal_jax.learn.gradient import step
+from mmal_jax.learn.gradient import unaligned
+from mmal_jax.learn.gradient import warm_start
 from mmal_jax.models import partition
-from mmal_jax.train import average
-from mmal_jax.train import divergence
-from mmal_jax.train import fit
-from mmal_jax.train import loss as loss_lib
-from mmal_jax.train import losses
-from mmal_jax.train import optimizer
-from mmal_jax.train import step
-from mmal_jax.train import unaligned
-from mmal_jax.train import warm_start
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')

@@ -9,9 +9,9 @@ import pytest
 from mmal_jax import checkpoint
 from mmal_jax.acquire import registry
 from mmal_jax.align import stream
-from mmal_jax.train import freeze
-from mmal_jax.train import optimizer
-from mmal_jax.train import unaligned
+from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import optimizer
+from mmal_jax.learn.gradient import unaligned
 from tests import tiny
 
 

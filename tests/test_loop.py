@@ -15,8 +15,8 @@ from mmal_jax.align import exact
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.align import stream
 from mmal_jax.data import encode
-from mmal_jax.train import fit
-from mmal_jax.train import unaligned
+from mmal_jax.learn.gradient import fit
+from mmal_jax.learn.gradient import unaligned
 from tests import tiny
 
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax.train import chunked
-from mmal_jax.train import loss
-from mmal_jax.train import softmax
+from mmal_jax.learn.gradient import chunked
+from mmal_jax.learn.gradient import loss
+from mmal_jax.learn.gradient import softmax
 from tests import loss_reference as reference
 
 _DENSE = (loss.sigmoid_loss, reference.sigmoid)

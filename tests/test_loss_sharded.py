@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax.train import chunked
-from mmal_jax.train import loss
-from mmal_jax.train import ring
+from mmal_jax.learn.gradient import chunked
+from mmal_jax.learn.gradient import loss
+from mmal_jax.learn.gradient import ring
 from tests import loss_reference as reference
 
 P = jax.sharding.PartitionSpec

@@ -14,7 +14,7 @@ _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
 _FLOW = ['durable', 'processes', 'sharding', 'packed', 'checkpoint',
          'checkpoints', 'data', 'models', 'embed', 'embed_disk', 'acquire',
-         'align', 'train', 'evaluate', 'state', 'observe', 'loop']
+         'align', 'learn', 'evaluate', 'state', 'observe', 'loop']
 
 
 def _imports(path):

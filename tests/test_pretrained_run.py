@@ -27,11 +27,11 @@ from experiments import workdir
 from experiments.configs import pretrained as pretrained_config
 from mmal_jax import checkpoint
 from mmal_jax.align import pools as pools_lib
+from mmal_jax.learn.gradient import loss as loss_lib
+from mmal_jax.learn.gradient import softmax
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import huggingface
 from mmal_jax.models import names
-from mmal_jax.train import loss as loss_lib
-from mmal_jax.train import softmax
 from tests import big_vision_files
 from tests import tokenizer_files
 from tests import torch_models

@@ -10,17 +10,17 @@ import optax
 import pytest
 
 from mmal_jax import sharding
+from mmal_jax.learn.gradient import average
+from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import gradient
+from mmal_jax.learn.gradient import loss as loss_lib
+from mmal_jax.learn.gradient import losses
+from mmal_jax.learn.gradient import optimizer
+from mmal_jax.learn.gradient import step
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import names
 from mmal_jax.models import partition
-from mmal_jax.train import average
-from mmal_jax.train import freeze
-from mmal_jax.train import gradient
-from mmal_jax.train import loss as loss_lib
-from mmal_jax.train import losses
-from mmal_jax.train import optimizer
-from mmal_jax.train import step
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
 

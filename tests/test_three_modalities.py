@@ -18,11 +18,11 @@ from mmal_jax.data import scenes
 from mmal_jax.data import schema
 from mmal_jax.data import synthetic_trio
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn.gradient import loss as loss_lib
+from mmal_jax.learn.gradient import optimizer
+from mmal_jax.learn.gradient import pairwise
+from mmal_jax.learn.gradient import step
 from mmal_jax.models import registry as models
-from mmal_jax.train import loss as loss_lib
-from mmal_jax.train import optimizer
-from mmal_jax.train import pairwise
-from mmal_jax.train import step
 from tests import loss_reference
 
 NAMES = ('image', 'text', 'sound')

@@ -8,12 +8,12 @@ import pytest
 
 from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn.gradient import augment
+from mmal_jax.learn.gradient import fit
+from mmal_jax.learn.gradient import optimizer
+from mmal_jax.learn.gradient import step
+from mmal_jax.learn.gradient import warm_start
 from mmal_jax.models import registry
-from mmal_jax.train import augment
-from mmal_jax.train import fit
-from mmal_jax.train import optimizer
-from mmal_jax.train import step
-from mmal_jax.train import warm_start
 
 _ITEMS = {'image': jax.ShapeDtypeStruct((8, 8, 3), np.uint8),
           'text': jax.ShapeDtypeStruct((3,), np.int32)}

@@ -14,9 +14,9 @@ from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn.gradient import optimizer
+from mmal_jax.learn.gradient import step
 from mmal_jax.models import registry as models
-from mmal_jax.train import optimizer
-from mmal_jax.train import step
 
 ROUNDS, BATCH, STEPS = 4, 4, 3
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmal_jax import sharding
-from mmal_jax.train import ring
+from mmal_jax.learn.gradient import ring
 from tests import loss_reference
 
 P = jax.sharding.PartitionSpec

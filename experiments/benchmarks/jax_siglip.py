@@ -13,13 +13,13 @@ import numpy as np
 
 from mmal_jax import embed
 from mmal_jax.data import encode
+from mmal_jax.learn.gradient import gradient
+from mmal_jax.learn.gradient import loss as loss_lib
+from mmal_jax.learn.gradient import optimizer as optimizer_lib
+from mmal_jax.learn.gradient import step as step_lib
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import names
-from mmal_jax.train import gradient
-from mmal_jax.train import loss as loss_lib
-from mmal_jax.train import optimizer as optimizer_lib
-from mmal_jax.train import step as step_lib
 
 _PEAK_LR, _STEPS = 1e-4, 1000
 

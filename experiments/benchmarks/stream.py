@@ -18,9 +18,9 @@ from mmal_jax.align import stream
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn.gradient import optimizer
+from mmal_jax.learn.gradient import step
 from mmal_jax.models import registry as models
-from mmal_jax.train import optimizer
-from mmal_jax.train import step
 
 _D, _CENTRES = 32, 1000
 _STRIDE = 7_368_787  # a prime: texts are in another order than their images

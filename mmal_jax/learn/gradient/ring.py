@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from mmal_jax import sharding
-from mmal_jax.train import chunked
-from mmal_jax.train import pairs
+from mmal_jax.learn.gradient import chunked
+from mmal_jax.learn.gradient import pairs
 
 
 def sigmoid_loss(

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.train import pairs
+from mmal_jax.learn.gradient import pairs
 
 
 def sigmoid_loss(

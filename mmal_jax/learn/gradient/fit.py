@@ -13,12 +13,12 @@ import optax
 
 from mmal_jax import sharding
 from mmal_jax.data import encode
+from mmal_jax.learn.gradient import divergence
+from mmal_jax.learn.gradient import gradient
+from mmal_jax.learn.gradient import optimizer as optimizer_lib
+from mmal_jax.learn.gradient import step as step_lib
+from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.models import partition
-from mmal_jax.train import divergence
-from mmal_jax.train import gradient
-from mmal_jax.train import optimizer as optimizer_lib
-from mmal_jax.train import step as step_lib
-from mmal_jax.train import unaligned as unaligned_lib
 
 
 class Pool(NamedTuple):

@@ -4,12 +4,12 @@ import functools
 
 import jax
 
+from mmal_jax.learn.gradient import chunked
+from mmal_jax.learn.gradient import loss
+from mmal_jax.learn.gradient import pairwise
+from mmal_jax.learn.gradient import ring
+from mmal_jax.learn.gradient import softmax
 from mmal_jax.models import partition
-from mmal_jax.train import chunked
-from mmal_jax.train import loss
-from mmal_jax.train import pairwise
-from mmal_jax.train import ring
-from mmal_jax.train import softmax
 
 
 def _ring(mesh: jax.sharding.Mesh | None) -> pairwise.Loss:

@@ -15,11 +15,11 @@ import optax
 from mmal_jax import checkpoint
 from mmal_jax import processes
 from mmal_jax.data import encode
+from mmal_jax.learn.gradient import divergence
+from mmal_jax.learn.gradient import fit as fit_lib
+from mmal_jax.learn.gradient import optimizer as optimizer_lib
+from mmal_jax.learn.gradient import step as step_lib
 from mmal_jax.models import fingerprint
-from mmal_jax.train import divergence
-from mmal_jax.train import fit as fit_lib
-from mmal_jax.train import optimizer as optimizer_lib
-from mmal_jax.train import step as step_lib
 
 
 def warm_start(

@@ -12,10 +12,10 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import pairwise
+from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.models import partition
-from mmal_jax.train import freeze
-from mmal_jax.train import pairwise
-from mmal_jax.train import unaligned as unaligned_lib
 
 
 class Batch(NamedTuple):

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mmal_jax.learn.gradient import augment
+from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import gradient
+from mmal_jax.learn.gradient import loss as loss_lib
+from mmal_jax.learn.gradient import pairwise
+from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.models import partition
-from mmal_jax.train import augment
-from mmal_jax.train import freeze
-from mmal_jax.train import gradient
-from mmal_jax.train import loss as loss_lib
-from mmal_jax.train import pairwise
-from mmal_jax.train import unaligned as unaligned_lib
 
 
 class Learner(NamedTuple):

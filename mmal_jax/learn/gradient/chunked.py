@@ -6,7 +6,7 @@ import numbers
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.train import pairs
+from mmal_jax.learn.gradient import pairs
 
 
 def sigmoid_loss(

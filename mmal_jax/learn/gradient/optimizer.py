@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import optax
 
+from mmal_jax.learn.gradient import average
+from mmal_jax.learn.gradient import freeze
 from mmal_jax.models import names
 from mmal_jax.models import partition
-from mmal_jax.train import average
-from mmal_jax.train import freeze
 
 _LEARNT, _FROZEN = 'learnt', 'frozen'
 
