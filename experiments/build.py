@@ -30,7 +30,12 @@ from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.data import tokenizer as tokenizer_lib
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn import learner as learner_lib
+from mmal_jax.learn import registry as learners
+from mmal_jax.learn.closed_form import frozen
+from mmal_jax.learn.closed_form import learner as closed_form
 from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import learner as by_gradient
 from mmal_jax.learn.gradient import losses
 from mmal_jax.learn.gradient import optimizer as optimizer_lib
 from mmal_jax.learn.gradient import step as step_lib
@@ -52,9 +57,11 @@ class Experiment(NamedTuple):
 
   config: ml_collections.ConfigDict
   data: encode.EncodedDataset
-  learner: step_lib.Learner
+  learner: learner_lib.Learner
   warm: nnx.State | None  # None: every seed starts from a fresh model
   load_seen: Callable[[], schema.Dataset]  # as people see it
+  # What `data` was before frozen towers made features of it.
+  encoded: encode.EncodedDataset
   pretrained: pretrained_lib.Pretrained | None = None
 
 
@@ -98,12 +105,15 @@ def build(
       processes.first_before_others(lambda: pretrained_lib.load(config)))
   load_seen = functools.partial(datasets.load_seen, config, cache_dir)
   if before is not None and _agree(config, before.config, _DATA_OF):
-    data = before.data
+    data = before.encoded
   else:
     # The first process renders what is in no cache yet.
     data = processes.first_before_others(
         lambda: datasets.load(config, cache_dir, pretrained))
   check_pools(config, data)
+  if config.train.get('learner') == learners.CLOSED_FORM and all(
+      map(encode.is_features, data.pool.items.values())):
+    return _closed_form(Experiment(config, data, None, None, load_seen, data))
   warm_config = dict(config.get('warm_start') or {})
   seed = warm_config.pop('seed', 0)
   if pretrained is None:
@@ -118,17 +128,51 @@ def build(
     learner = make_learner(
         config, graphdef, params, mesh, 'softmax' if clip else 'sigmoid')
     # Its parameters are on the device now.
-    return Experiment(
-        config, data, learner, params, load_seen,
-        pretrained._replace(params=None))
+    return _closed_form_if_asked(graphdef, Experiment(
+        config, data, learner, params, load_seen, data,
+        pretrained._replace(params=None)))
   learner = make_learner(config, graphdef, params, mesh)
   if data.pretrain is None:
     logging.info('No pretrain split: every seed starts from a fresh model.')
-    return Experiment(config, data, learner, None, load_seen)
+    found = Experiment(config, data, learner, None, load_seen, data)
+    return _closed_form_if_asked(graphdef, found, params)
   warm = warm_start_lib.warm_start(
       graphdef, params, data.pretrain, seed, **warm_config, mesh=mesh,
       cache_dir=f'{cache_dir}/warm_starts')
-  return Experiment(config, data, learner, warm, load_seen)
+  return _closed_form_if_asked(
+      graphdef, Experiment(config, data, learner, warm, load_seen, data))
+
+
+def _closed_form_if_asked(
+    graphdef: nnx.GraphDef, built: Experiment, fresh: nnx.State | None = None
+) -> Experiment:
+  """The experiment, with heads on its frozen towers where that is the learner.
+
+  Args:
+    graphdef: of the towers.
+    built: to be trained by gradient.
+    fresh: parameters of towers that nothing has trained.
+  """
+  if built.config.train.get('learner') != learners.CLOSED_FORM:
+    return built
+  params = built.warm if fresh is None else fresh
+  data = frozen.features(graphdef, params, built.encoded)
+  return _closed_form(built._replace(data=data), has_prior=fresh is None)
+
+
+def _closed_form(built: Experiment, has_prior: bool = False) -> Experiment:
+  """The experiment on features, with the closed form for a learner."""
+  mesh = make_mesh(built.config)
+  settings = built.config.get('closed_form') or {}
+  rank = settings.get('rank', 256)
+  items = {m: jax.ShapeDtypeStruct(items.values.shape[1:], items.values.dtype)
+           for m, items in built.data.pool.items.items()}
+  graphdef, params = nnx.split(models_lib.MODELS['linear'](
+      items, 0, rngs=nnx.Rngs(0), embed_dim=rank, shared=has_prior), nnx.Param)
+  learner = closed_form.ClosedForm(
+      graphdef, has_prior, rank, settings.get('world', True),
+      None if mesh is None else partition.batch_rows(mesh))
+  return built._replace(learner=learner, warm=params)
 
 
 def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh | None:
@@ -197,8 +241,8 @@ def make_learner(
     params: nnx.State,
     mesh: jax.sharding.Mesh | None,
     default_loss: str = 'sigmoid',
-) -> step_lib.Learner:
-  """What is fixed over a run, from `config.train`."""
+) -> learner_lib.Learner:
+  """The learner that `config.train` describes."""
   train = config.train
   frozen = freeze.patterns(train.get('freeze', 'none'), params)
   factors = check.lr_factors(train.get('lr_factors') or '')
@@ -211,13 +255,13 @@ def make_learner(
       train.peak_lr, train.steps_per_round, train.weight_decay,
       train.get('warmup_fraction', 0.1), clip=train.get('clip', 1.0),
       frozen=frozen, lr_factors=factors, ema=train.get('ema', 0.0))
-  return step_lib.Learner(
+  return by_gradient.ByGradient(step_lib.Recipe(
       graphdef, optimizer, train.batch_size, train.shift,
       losses.LOSSES[loss](mesh), frozen, train.get('parts', 1), mesh,
       unaligned_lib.Unaligned(
           train.unaligned, train.get('unaligned_size', 128),
           train.get('unaligned_temperature', 0.05))
-      if train.get('unaligned', 0.0) else None)
+      if train.get('unaligned', 0.0) else None), train.steps_per_round)
 
 
 def initial_state(
@@ -227,9 +271,9 @@ def initial_state(
   config, data, learner, params, *_ = experiment
   if params is None:
     _, params = init_params(config, data, seed)
-    params = partition.place(params, learner.mesh)
+    params = partition.place(params, make_mesh(config))
   return state_lib.initial_state(
-      params, optimizer_lib.init(learner.optimizer, params), sizes,
+      params, learner.init(params), sizes,
       evaluate.metric_names(data.test), config.rounds, config.batch, seed,
       config.train.restart)
 
@@ -265,7 +309,7 @@ def rounds(
   source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
   chosen = configured_strategy(config, strategy)
   plan = loop.Plan(
-      config.train.steps_per_round, config.train.get('pseudo_pairs', 0.0),
+      config.train.get('pseudo_pairs', 0.0),
       (config.get('costs') or {}).get('budget'),
       metric_lib.METRICS[config.acquisition.get('metric', 'cosine')],
       reference=chosen.keywords.get('by_reference', False),

@@ -21,7 +21,6 @@ from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import shared
 from mmal_jax.evaluate import evaluate
-from mmal_jax.learn.gradient import average
 
 
 def run_one(
@@ -121,6 +120,7 @@ def run_one(
       points.append(record[x])
       if t:
         record['loss'] = state.losses[t - 1]
+        record['skill'] = state.skills[t - 1]
         record['embedded_per_second'] = dict(rates)
         rates.clear()
         if undone:
@@ -154,7 +154,8 @@ def run_one(
       model.exists):
     # For `experiments.export`.
     with preemption.held():
-      checkpoint.save(model, average.averaged(state.params, state.opt_state))
+      checkpoint.save(model, experiment.learner.encoder(
+          state.params, state.learner_state))
   return np.array(points), {name: state.scores[name] for name in metrics}
 
 

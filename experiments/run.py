@@ -232,8 +232,8 @@ def _begin(experiment, config, folder, taken_up) -> None:
   """Writes what does not change."""
   items = {
       f'{part} {modality}': encode.digest(items)
-      for part, pairs in (('pool', experiment.data.pool),
-                          ('test', experiment.data.test))
+      for part, pairs in (('pool', experiment.encoded.pool),
+                          ('test', experiment.encoded.test))
       for modality, items in pairs.items.items()}
   if taken_up:
     workdir_lib.check_items(folder, items)
