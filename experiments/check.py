@@ -46,9 +46,9 @@ def check(config: ml_collections.ConfigDict) -> None:
   if config.train.get('learner') == learners.CLOSED_FORM and config.train.get(
       'unaligned'):
     raise ValueError(
-        'train.unaligned is a loss of training by gradient and does not go with '
-        'train.learner=\'closed_form\', which learns from unaligned items by '
-        'itself (closed_form.world).')
+        'train.unaligned is a loss of training by gradient and does not go '
+        'with train.learner=\'closed_form\', which learns from unaligned items '
+        'by itself (closed_form.world).')
   if config.train.get('divergence') is not None:
     lookup(dict.fromkeys(loop.DIVERGENCE), 'train.divergence',
            config.train.divergence)
