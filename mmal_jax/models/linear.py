@@ -29,7 +29,7 @@ class Linear(nnx.Module):
 
   def __call__(self, features: jax.Array) -> jax.Array:
     """Maps `[batch, d]` features to `[batch, width]` rows of norm 1."""
-    rows = _unit(_unit(features.astype(jnp.float32)) - self.mean[...], -1)
+    rows = _unit(_unit(features.astype(jnp.float32)) - self.mean[...][None], -1)
     own = _unit(jnp.matmul(rows, self.kernel[...], precision='highest'), -1)
     if not self.has_prior:
       return own

@@ -49,11 +49,11 @@ def of_moments(moments: moments_lib.Moments, rank: int) -> Basis:
 @jax.jit
 def project(basis: Basis, values: jax.Array) -> jax.Array:
   """Centred rows of norm 1 in the basis: `[n, d]` floats to `[n, r]`."""
-  rows = moments_lib.unit(values) - basis.mean
+  rows = moments_lib.unit(values) - basis.mean[None]
   return jnp.matmul(rows, basis.vectors, precision='highest')
 
 
 @jax.jit
 def centred(basis: Basis, values: jax.Array) -> jax.Array:
   """Centred rows, of norm 1 again: `[n, d]` floats to `[n, d]`."""
-  return moments_lib.unit(moments_lib.unit(values) - basis.mean)
+  return moments_lib.unit(moments_lib.unit(values) - basis.mean[None])

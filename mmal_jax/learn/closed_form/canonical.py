@@ -52,8 +52,9 @@ def heads(
   whitening = [
       jax.lax.rsqrt(b.values + penalty * b.ridge + 1e-12) for b in bases]
   blocks = {
-      (a, b): whitening[a][:, None] * block * whitening[b]
-      for (a, b), block in zip(couples(len(bases)), cross, strict=True)}
+      (a, b): block * jnp.outer(whitening[a], whitening[b])
+      for (a, b), block in zip(
+          couples(len(bases)), cross, strict=True)}
   if len(bases) == 2:
     u, s, vt = jnp.linalg.svd(blocks[0, 1], full_matrices=False)
     vectors = [u[:, :width], vt[:width].T]
@@ -70,7 +71,7 @@ def heads(
     ends = list(itertools.accumulate(len(w) for w in whitening))
     vectors = jnp.split(stacked[:, ::-1][:, :width], ends[:-1])
   return tuple(
-      w[:, None] * v * jnp.sqrt(values) for w, v in zip(whitening, vectors))
+      w[:, None] * v * jnp.sqrt(values)[None] for w, v in zip(whitening, vectors))
 
 
 @jax.jit

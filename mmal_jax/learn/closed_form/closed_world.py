@@ -24,7 +24,7 @@ from mmal_jax.learn.closed_form import canonical
 BLOCK = 1024  # items of a modality in a block
 MOST_BLOCKS = 64  # beyond, a sample of the pool tells as much
 ITERATIONS = 4  # of plan and heads
-_SINKHORN = 12
+SINKHORN = 12  # iterations of a plan
 
 
 class Setting(NamedTuple):
@@ -167,6 +167,8 @@ def refine(
     blocks = [_stacked(blocks, rows)]
   for _ in range(iterations):
     planned = None
+    if rows is not None:
+      heads = jax.device_get(heads)
     for block in blocks:
       found = _under_plan(
           tuple(block), heads, setting.temperature, setting.prior, share, rows)
@@ -199,7 +201,7 @@ def _of_block(block, heads, temperature, prior, share):
     similarities = jnp.matmul(
         embedded[a], embedded[b].T, precision='highest')
     plan = sinkhorn.plan(
-        similarities, temperature, _SINKHORN, block[a].there.astype(float),
+        similarities, temperature, SINKHORN, block[a].there.astype(float),
         block[b].there.astype(float), share)
     found.append(jnp.matmul(
         block[a].projected.T,

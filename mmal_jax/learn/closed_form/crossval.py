@@ -11,10 +11,10 @@ from mmal_jax.learn.closed_form import basis as basis_lib
 from mmal_jax.learn.closed_form import canonical
 from mmal_jax.learn.closed_form import closed_world
 
-PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
+PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 TEMPERATURES = (0.03, 0.06)
 # What an item of the closed world counts, in answers.
-WORTHS = (0.4, 1.5, 0.1)
+WORTHS = (0.4, 1.5)
 PRIORS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Of fewer tuples nothing is held out.
 LEAST = 5
@@ -61,7 +61,7 @@ def choose(
   of that block; the score is the mean reciprocal rank of the held-out
   counterparts among all of the block. First the penalty is chosen without a
   closed world, then the weight of the prior, then temperature and weight of the
-  closed world, then the penalty once more.
+  closed world, then the penalty, downwards, once more.
 
   Args:
     rng: draws folds.
@@ -109,9 +109,12 @@ def choose(
         for t in TEMPERATURES], few)
   if found.weight:
     found = best([found] + [found._replace(weight=w) for w in weights[1:]], few)
-    at = PENALTIES.index(found.penalty)
-    near = PENALTIES[max(at - 1, 0):at + 2]
-    found = best([found] + [found._replace(penalty=p) for p in near], few)
+    # The closed world adds to what is known: a lower penalty may do.
+    for p in PENALTIES[:PENALTIES.index(found.penalty)][::-1]:
+      lower = best([found, found._replace(penalty=p)], few)
+      if lower == found:
+        break
+      found = lower
   if has_prior and found.weight:
     found = best([found] + [found._replace(prior=p) for p in PRIORS], few)
   result = score(found, few)
@@ -204,7 +207,7 @@ def _reciprocal_rank(block, held, heads, prior):
           embedded[one][:len(held)], embedded[other].T, precision='highest')
       right = jnp.diagonal(similarities)
       above = jnp.sum((similarities >= right[:, None])
-                      & block[other].there, axis=1)
+                      & block[other].there[None], axis=1)
       # Ties count against the heads; a row is at least as near as itself.
       total += jnp.sum(jnp.where(both, 1.0 / jnp.maximum(above, 1), 0.0))
       count += jnp.sum(both)

@@ -76,6 +76,9 @@ def add(
     The moments of all.
   """
   for part, there in chunks(values, chunk, rows):
+    if rows is not None:
+      # From one device to all of them by way of the host.
+      moments = jax.device_get(moments)
     moments = sharding.local(_add(moments, part, there, rows))
   return moments
 
@@ -109,7 +112,7 @@ def _add(moments, part, there, rows):
     count = sharding.total(jnp.sum(there, dtype=jnp.float32), axis)
     total = sharding.total(jnp.sum(part, axis=0), axis)
     shift = jnp.where(is_first, total / jnp.maximum(count, 1.0), shift)
-    part = (part - shift) * there[:, None]
+    part = (part - shift[None]) * there[:, None]
     second = jnp.matmul(part.T, part, precision='highest')
     return (count, shift, sharding.total(jnp.sum(part, axis=0), axis),
             sharding.total(second, axis))
