@@ -71,7 +71,7 @@ def heads(
     ends = list(itertools.accumulate(len(w) for w in whitening))
     vectors = jnp.split(stacked[:, ::-1][:, :width], ends[:-1])
   return tuple(
-      w[:, None] * v * jnp.sqrt(values)[None] for w, v in zip(whitening, vectors))
+      v * jnp.outer(w, jnp.sqrt(values)) for w, v in zip(whitening, vectors))
 
 
 @jax.jit
