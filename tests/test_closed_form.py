@@ -9,6 +9,7 @@ import pytest
 
 from mmal_jax import sharding
 from mmal_jax.acquire import sinkhorn
+from mmal_jax.data import disk
 from mmal_jax.learn.closed_form import basis as basis_lib
 from mmal_jax.learn.closed_form import canonical
 from mmal_jax.learn.closed_form import closed_world
@@ -109,6 +110,22 @@ def test_moments_are_those_of_all_rows(kind, devices):
   expected = np.cov(unit.T, bias=True) if len(x) > 1 else np.zeros((9, 9))
   np.testing.assert_allclose(
       covariance, expected, atol=1e-5 * max(np.abs(expected).max(), 1e-6))
+
+
+@pytest.mark.parametrize('shards', [1, 3])
+def test_moments_of_rows_on_disk_are_the_same(tmp_path, shards):
+  pool, = _pools(2, (501,), (9,))
+  paths = [tmp_path / f'{i}.npy' for i in range(shards)]
+  for path, part in zip(paths, np.array_split(pool, shards)):
+    np.save(path, part)
+  stored = disk.open_rows(paths, chunk_bytes=64 * 9 * 4)
+  for found, expected in zip(
+      moments_lib.add(moments_lib.empty(9), stored),
+      moments_lib.add(moments_lib.empty(9), pool, chunk=64)):
+    np.testing.assert_array_equal(found, expected)
+  rows = np.array([500, 0, 3, -1])
+  np.testing.assert_array_equal(
+      moments_lib.take(stored, rows)[:3], pool[rows[:3]])
 
 
 @pytest.mark.parametrize('seed', range(4))

@@ -18,8 +18,10 @@ import numpy as np
 
 from mmal_jax import sharding
 from mmal_jax.acquire import sinkhorn
+from mmal_jax.data import disk
 from mmal_jax.learn.closed_form import basis as basis_lib
 from mmal_jax.learn.closed_form import canonical
+from mmal_jax.learn.closed_form import moments as moments_lib
 
 BLOCK = 1024  # items of a modality in a block
 MOST_BLOCKS = 64  # beyond, a sample of the pool tells as much
@@ -93,7 +95,7 @@ def embed(rows: Rows, head: jax.Array, prior: jax.Array | float) -> jax.Array:
 def sample(
     rng: np.random.Generator,
     bases: Mapping[str, basis_lib.Basis],
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, np.ndarray | jax.Array | disk.DiskRows],
     remaining: Mapping[str, np.ndarray],
     has_prior: bool = False,
     blocks: int = MOST_BLOCKS,
@@ -104,7 +106,7 @@ def sample(
   Args:
     rng: of the dealing.
     bases: by modality.
-    values: by modality, `[n_m, d_m]` of the whole pools, on the host.
+    values: by modality, `[n_m, d_m]` of the whole pools, in memory or on disk.
     remaining: by modality, `[k]` int rows of what remains.
     has_prior: whether rows are alike across modalities before any answer.
     blocks: no more than that many.
@@ -122,7 +124,7 @@ def sample(
     padded[:len(order)] = order
     drawn[m] = padded.reshape(size, count).T  # all as full as the others
   return [
-      tuple(rows_of(bases[m], jnp.asarray(values[m][np.maximum(rows[i], 0)]),
+      tuple(rows_of(bases[m], moments_lib.take(values[m], rows[i]),
                     jnp.asarray(rows[i] >= 0), has_prior)
             for m, rows in drawn.items())
       for i in range(count)]

@@ -86,8 +86,7 @@ class ClosedForm:
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     aligned = [
         closed_world.rows_of(
-            bases[m], jnp.asarray(
-                known.items[m].values[np.maximum(column, 0)]),
+            bases[m], moments_lib.take(known.items[m].values, column),
             jnp.asarray(column >= 0), has_prior)
         for m, column in zip(names, known.aligned.T, strict=True)]
     blocks = closed_world.sample(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmal_jax import sharding
+from mmal_jax.data import disk
 
 _TINY = 1e-12
 _CHUNK = 4096  # rows at a time
@@ -50,9 +51,19 @@ def unit(rows: jax.Array) -> jax.Array:
   return rows * jax.lax.rsqrt(jnp.maximum(squares, _TINY))
 
 
+def take(
+    values: np.ndarray | jax.Array | disk.DiskRows, rows: np.ndarray
+) -> jax.Array:
+  """`[k, d]` rows by number, wherever they lie; -1 takes any."""
+  rows = np.maximum(rows, 0)
+  if isinstance(values, disk.DiskRows):
+    return jnp.asarray(values.take(rows))
+  return jnp.asarray(values[rows])
+
+
 def add(
     moments: Moments,
-    values: np.ndarray,
+    values: np.ndarray | jax.Array | disk.DiskRows,
     rows: jax.sharding.NamedSharding | None = None,
     chunk: int = _CHUNK,
 ) -> Moments:
@@ -66,11 +77,11 @@ def add(
 
   Args:
     moments: of the rows so far.
-    values: `[n, d]` floats on the host; memory-mapped ones are read chunk by
-      chunk.
+    values: `[n, d]` floats in memory, or on disk, where each chunk is read
+      ahead of its use.
     rows: each chunk's rows are laid over these devices, and sums are added up
       over all of them; None takes one device.
-    chunk: rows at a time.
+    chunk: rows at a time; of rows on disk, theirs.
 
   Returns:
     The moments of all.
@@ -84,21 +95,25 @@ def add(
 
 
 def chunks(
-    values: np.ndarray,
+    values: np.ndarray | jax.Array | disk.DiskRows,
     chunk: int = _CHUNK,
     rows: jax.sharding.NamedSharding | None = None,
 ) -> Iterator[tuple[jax.Array, jax.Array]]:
   """Yields `([c, d] rows, [c] bool)`, all of one shape, in order.
 
   Args:
-    values: `[n, d]` on the host.
+    values: `[n, d]`.
     chunk: c, rows at a time, at most.
     rows: lays them over devices.
   """
-  chunk = min(chunk, len(values))
-  for first in range(0, len(values), chunk):
-    part = np.asarray(values[first:first + chunk])
-    there = np.arange(chunk) < len(part)
+  if isinstance(values, disk.DiskRows):
+    chunk, parts = values.chunk_rows, values.chunks()
+  else:
+    chunk = min(chunk, len(values))
+    parts = (np.asarray(values[first:first + chunk])
+             for first in range(0, len(values), chunk))
+  for i, part in enumerate(parts):
+    there = np.arange(chunk) < len(values) - i * chunk
     part = np.pad(part, ((0, chunk - len(part)), (0, 0)))
     if rows is not None:
       part, there = (sharding.shard_rows(x, rows) for x in (part, there))
