@@ -105,7 +105,9 @@ def choose(
         [found] + [found._replace(prior=p) for p in PRIORS[::-1]], folds)
   if world:
     found = best([found] + [
-        found._replace(weight=weights[0], temperature=t)
+        # Under the prior alone there would be nothing to learn for.
+        found._replace(weight=weights[0], temperature=t,
+                       prior=min(found.prior, PRIORS[-2]))
         for t in TEMPERATURES], few)
   if found.weight:
     found = best([found] + [found._replace(weight=w) for w in weights[1:]], few)
