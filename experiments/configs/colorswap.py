@@ -15,9 +15,11 @@ def get_config() -> ml_collections.ConfigDict:
       'model': {
           'name': 'transformers', 'width': 64, 'depth': 2, 'heads': 4,
           'patch': 8, 'embed_dim': 64},
-      # One warm start for all seeds, as one would start from one checkpoint.
+      # One warm start for all seeds, as one would start from one checkpoint. It
+      # comes with the package (`experiments.warm_start` made it); with another
+      # value here, another is trained.
       'warm_start': {
-          'seed': 0, 'steps': 600, 'batch_size': 128, 'peak_lr': 1e-3,
+          'seed': 0, 'steps': 3000, 'batch_size': 128, 'peak_lr': 1e-3,
           'weight_decay': 1e-4, 'shift': 2},
       'train': {
           # Chosen on random pairs alone, before any strategy was compared.
@@ -26,8 +28,11 @@ def get_config() -> ml_collections.ConfigDict:
           # Every round trains the warm start anew on all pairs aligned so far.
           'restart': True}
       | common.learning_from_the_unaligned() | common.if_training_diverges(),
-      'strategies': ('mmal', 'random'),
-      'seeds': (0, 1),
-      'rounds': 5,
-      'batch': 200,
+      'strategies': ('random', 'mmal', 'mmal_plus'),
+      'seeds': (0, 1, 2),
+      'rounds': 3,
+      'batch': 300,
+      # For each seed once more, with all pairs of the pool: how far answers can
+      # lead. Left out of streams, and where people are asked.
+      'whole_pool': True,
   })
