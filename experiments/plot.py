@@ -89,8 +89,8 @@ def _draw_savings(axes, summary) -> None:
               color=line.get_color(), markeredgecolor='black')
     saved = ('' if np.isnan(saving['percent'])
              else f' ({saving["percent"]:.0f} % saved)')
-    line.set_label(f'{line.get_label()}: random\'s end with '
-                   f'{saving["needed"]:.0f}{saved}')
+    line.set_label(f'{line.get_label()}: {saving["needed"]:.0f} to '
+                   f'{summary_lib.BASELINE}\'s end{saved}')
 
 
 def modalities(

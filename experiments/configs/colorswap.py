@@ -23,15 +23,15 @@ def get_config() -> ml_collections.ConfigDict:
           'weight_decay': 1e-4, 'shift': 2},
       'train': {
           # Chosen on random pairs alone, before any strategy was compared.
-          'steps_per_round': 300, 'batch_size': 64, 'peak_lr': 3e-3,
-          'weight_decay': 0.5, 'shift': 2,
+          'steps_per_round': 200, 'batch_size': 64, 'peak_lr': 3e-3,
+          'weight_decay': 0.5, 'shift': 2, 'loss': 'softmax',
           # Every round trains the warm start anew on all pairs aligned so far.
           'restart': True}
       | common.learning_from_the_unaligned() | common.if_training_diverges(),
       'strategies': ('random', 'mmal', 'mmal_plus'),
       'seeds': (0, 1, 2),
-      'rounds': 3,
-      'batch': 300,
+      'rounds': 4,
+      'batch': 250,
       # For each seed once more, with all pairs of the pool: how far answers can
       # lead. Left out of streams, and where people are asked.
       'whole_pool': True,
