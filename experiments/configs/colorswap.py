@@ -10,7 +10,7 @@ def get_config() -> ml_collections.ConfigDict:
       # Fields of `synthetic_colorswap.ColorswapConfig` may be added here.
       'dataset': {
           'name': 'synthetic_colorswap', 'seed': 0, 'pretrain': 3000,
-          'pool': 1500, 'test': 300, 'image_size': 32, 'skew': 1.0},
+          'pool': 1500, 'test': 1000, 'image_size': 32, 'skew': 1.0},
       'text': {'vocab_size': 512, 'max_tokens': 64},
       'model': {
           'name': 'transformers', 'width': 64, 'depth': 2, 'heads': 4,
@@ -22,7 +22,9 @@ def get_config() -> ml_collections.ConfigDict:
           'seed': 0, 'steps': 3000, 'batch_size': 128, 'peak_lr': 1e-3,
           'weight_decay': 1e-4, 'shift': 2},
       'train': {
-          # Chosen on random pairs alone, before any strategy was compared.
+          # Chosen on random pairs alone, of seeds 100 to 102. In the time that a
+          # newcomer waits (200 steps) the softmax loss learns more than the
+          # sigmoid, which has caught up after 300.
           'steps_per_round': 200, 'batch_size': 64, 'peak_lr': 3e-3,
           'weight_decay': 0.5, 'shift': 2, 'loss': 'softmax',
           # Every round trains the warm start anew on all pairs aligned so far.
