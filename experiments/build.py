@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 import functools
 import inspect
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import logging
 from flax import nnx
@@ -38,6 +38,7 @@ from mmal_jax.learn.gradient import freeze
 from mmal_jax.learn.gradient import learner as by_gradient
 from mmal_jax.learn.gradient import losses
 from mmal_jax.learn.gradient import optimizer as optimizer_lib
+from mmal_jax.learn.gradient import shipped
 from mmal_jax.learn.gradient import step as step_lib
 from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.learn.gradient import warm_start as warm_start_lib
@@ -85,7 +86,9 @@ def build(
     cache_dir: str,
     before: Experiment | None = None,
 ) -> Experiment:
-  """Loads the data and the checkpoint, or trains, or finds, the warm start.
+  """Loads the data, and the checkpoint or the warm start.
+
+  A warm start that is neither shipped nor in the cache is trained.
 
   Args:
     config: checked.
@@ -114,10 +117,9 @@ def build(
   if config.train.get('learner') == learners.CLOSED_FORM and all(
       map(encode.is_features, data.pool.items.values())):
     return _closed_form(Experiment(config, data, None, None, load_seen, data))
-  warm_config = dict(config.get('warm_start') or {})
-  seed = warm_config.pop('seed', 0)
   if pretrained is None:
-    graphdef, params = init_params(config, data, seed)
+    graphdef, params = init_params(
+        config, data, (config.get('warm_start') or {}).get('seed', 0))
   else:
     graphdef = dual_encoder.graphdef_of(pretrained.config)
     params = pretrained.params
@@ -136,9 +138,12 @@ def build(
     logging.info('No pretrain split: every seed starts from a fresh model.')
     found = Experiment(config, data, learner, None, load_seen, data)
     return _closed_form_if_asked(graphdef, found, params)
-  warm = warm_start_lib.warm_start(
-      graphdef, params, data.pretrain, seed, **warm_config, mesh=mesh,
-      cache_dir=f'{cache_dir}/warm_starts')
+  warm = shipped.find(made_of(config, data, params), params)
+  if warm is None:
+    warm = train_warm_start(
+        config, data, graphdef, params, mesh, f'{cache_dir}/warm_starts')
+  else:
+    warm = partition.place(warm, mesh)
   return _closed_form_if_asked(
       graphdef, Experiment(config, data, learner, warm, load_seen, data))
 
@@ -173,6 +178,32 @@ def _closed_form(built: Experiment, has_prior: bool = False) -> Experiment:
       graphdef, has_prior, rank, settings.get('world', True),
       None if mesh is None else partition.batch_rows(mesh))
   return built._replace(learner=learner, warm=params)
+
+
+def made_of(
+    config: ml_collections.ConfigDict,
+    data: encode.EncodedDataset,
+    params: nnx.State,
+) -> dict[str, Any]:
+  """By what a config's warm start is known among those that are shipped."""
+  return shipped.describe(
+      config.model, config.get('warm_start') or {}, data.pretrain, params)
+
+
+def train_warm_start(
+    config: ml_collections.ConfigDict,
+    data: encode.EncodedDataset,
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    mesh: jax.sharding.Mesh | None = None,
+    cache_dir: str | None = None,
+) -> nnx.State:
+  """Trains the warm start that a config asks for, or finds it in a cache."""
+  recipe = dict(config.get('warm_start') or {})
+  seed = recipe.pop('seed', 0)
+  return warm_start_lib.warm_start(
+      graphdef, params, data.pretrain, seed, **recipe, mesh=mesh,
+      cache_dir=cache_dir)
 
 
 def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh | None:
@@ -308,15 +339,29 @@ def rounds(
   buffer = annotators.buffer_of(config)
   source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
   chosen = configured_strategy(config, strategy)
-  plan = loop.Plan(
-      config.train.get('pseudo_pairs', 0.0),
-      (config.get('costs') or {}).get('budget'),
-      metric_lib.METRICS[config.acquisition.get('metric', 'cosine')],
-      reference=chosen.keywords.get('by_reference', False),
-      divergence=config.train.get('divergence') or loop.STOP)
+  plan = _plan(config, chosen.keywords.get('by_reference', False))
   return loop.run_rounds(
       state, experiment.learner, chosen, oracle, source, experiment.data.test,
       plan, report, undone)
+
+
+def align_whole_pool(
+    experiment: Experiment, pools: pools_lib.Pools, hidden: pools_lib.Hidden,
+    seed: int,
+) -> dict[str, float]:
+  """Scores where all of a seed's pool is aligned: for evaluation alone."""
+  return loop.align_whole_pool(
+      initial_state(experiment, pools.sizes, seed), experiment.learner, pools,
+      hidden.tuples, experiment.data.test)
+
+
+def _plan(config, reference: bool = False) -> loop.Plan:
+  return loop.Plan(
+      config.train.get('pseudo_pairs', 0.0),
+      (config.get('costs') or {}).get('budget'),
+      metric_lib.METRICS[config.acquisition.get('metric', 'cosine')],
+      reference=reference,
+      divergence=config.train.get('divergence') or loop.STOP)
 
 
 def configured_strategy(

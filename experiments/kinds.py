@@ -16,7 +16,7 @@ from mmal_jax.models import registry as models_lib
 _SECTIONS = ('dataset', 'text', 'model', 'warm_start', 'train',
              'closed_form', 'mesh', 'acquisition', 'oracle', 'stream', 'costs')
 _VALUES = ('init', 'missing', 'strategies', 'seeds', 'rounds', 'batch', 'sweep',
-           'states')
+           'states', 'whole_pool')
 # The least value of every number that a config must have. Where it is an
 # integer, the number must be one; where it is a float, it may be either.
 _LEAST = {
@@ -48,7 +48,7 @@ _MOST_INTEGER = 2**31 - 1
 # Of these numbers, those that are mostly true or false.
 _SWITCHES = ('train.restart', 'stream.beyond')
 _ONLY_SWITCHES = ('closed_form.world', 'oracle.skip_is_refusal', 'oracle.link',
-                  'model.remat')
+                  'model.remat', 'whole_pool')
 _TEXTS = ('init', 'states', 'dataset.name', 'model.name', 'model.dtype',
           'oracle.name', 'oracle.folder', 'oracle.conflicts', 'oracle.mistake',
           'text.folder', 'train.loss', 'train.freeze', 'train.lr_factors',

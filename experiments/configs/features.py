@@ -31,8 +31,10 @@ def get_config(others: str = '') -> ml_collections.ConfigDict:
           'steps_per_round': 100, 'batch_size': 256, 'peak_lr': 1e-3,
           'weight_decay': 0.5, 'shift': 0, 'restart': True}
       | common.learning_from_the_unaligned() | common.if_training_diverges(),
-      'strategies': ('mmal', 'random'),
+      'strategies': ('random', 'mmal', 'mmal_plus'),
       'seeds': (0, 1, 2, 3, 4),
       'rounds': 6,
       'batch': 256,
+      # For each seed once more, with all pairs of the pool.
+      'whole_pool': True,
   })
