@@ -16,24 +16,19 @@ import sys
 from absl import app
 from absl import flags
 import ml_collections
-from ml_collections import config_flags
 
 from experiments import build as build_lib
 from experiments import cache
-from experiments import check as check_lib
 from experiments import datasets
 from experiments import program
+from experiments import run as run_lib
 from mmal_jax.learn.gradient import shipped
 
-_DEFAULT = 'experiments/configs/colorswap.py'
-_CONFIG = config_flags.DEFINE_config_file(
-    'config', os.path.join(os.path.dirname(__file__), 'configs',
-                           'colorswap.py'),
-    f'Whose dataset, model and warm start are taken. Default: {_DEFAULT}.')
 _NAME = flags.DEFINE_string(
-    'name', None, 'Of the two files, without an ending.', required=True)
+    'name', None, 'Of the two files, without an ending.')
 _OUT = flags.DEFINE_string('out', str(shipped.FOLDER), 'Folder to write to.')
-flags.adopt_module_key_flags(cache)  # --help tells of it, too.
+flags.adopt_module_key_flags(cache)  # --help tells of them, too.
+flags.adopt_module_key_flags(run_lib)
 
 
 def make(
@@ -65,8 +60,9 @@ def make(
 
 
 def _work(arguments: Sequence[str]) -> str:
-  config = _CONFIG.value
-  check_lib.check(config)
+  config = run_lib.configure()
+  if _NAME.value is None:
+    raise ValueError('give --name, that of the files to write.')
   path = os.path.join(_OUT.value, _NAME.value)
   make(config, path, cache.CACHE_DIR.value,
        shlex.join(['python', '-m', 'experiments.warm_start', *arguments]))
@@ -78,4 +74,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=run_lib.parse_flags)
