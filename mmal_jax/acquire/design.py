@@ -1,11 +1,12 @@
 """Transductive experimental design: ask what tells most about the rest."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-_HIGHEST = functools.partial(jnp.matmul, precision='highest')
+_product = functools.partial(jnp.matmul, precision='highest')
 
 
 @functools.partial(jax.jit, static_argnames='k')
@@ -56,44 +57,110 @@ def select_design(
     Yu, Bi and Tresp, Active Learning via Transductive Experimental Design,
     2006, algorithm 2 (sequential).
   """
-  n, r = rows.shape
+  before = start(rows, remaining, aligned, aligned_mask, ridge, weights)
+  prices = jnp.ones(len(rows)) if costs is None else costs
+
+  def pick(i, carry):
+    state, left, picks = carry
+    gains = state.total / ((state.variance + ridge) * prices)
+    best = jnp.argmax(jnp.where(left, gains, -jnp.inf)).astype(jnp.int32)
+    there = left[best]
+    state = answered(before, state, before.rows[best], ridge, there)
+    return (state, left.at[best].set(False),
+            picks.at[i].set(jnp.where(there, best, -1)))
+
+  return jax.lax.fori_loop(
+      0, k, pick,
+      (before.state, remaining, jnp.full(k, -1, jnp.int32)))[2]
+
+
+class State(NamedTuple):
+  """What changes with every answer.
+
+  Attributes:
+    total: `[n]` float32, the sums of `w_j K_jc^2` of every item c.
+    variance: `[n]`, `K_cc`.
+    covariance: `[r, r]`, S.
+  """
+
+  total: jax.Array
+  variance: jax.Array
+  covariance: jax.Array
+
+
+class Start(NamedTuple):
+  """Of one modality, before the first pick.
+
+  Attributes:
+    rows: `[n, r]` float32, Z.
+    gram: `[r, r]`, G.
+    state: before the first pick.
+  """
+
+  rows: jax.Array
+  gram: jax.Array
+  state: State
+
+
+def start(
+    rows: jax.Array,
+    remaining: jax.Array,
+    aligned: jax.Array,
+    aligned_mask: jax.Array,
+    ridge: jax.Array | float = 1.0,
+    weights: jax.Array | None = None,
+) -> Start:
+  """The variances that the aligned items leave; arguments of `select_design`.
+
+  Returns:
+    What `answered` goes on from.
+  """
   z = rows.astype(jnp.float32)
   known = jnp.where(aligned_mask[:, None], aligned, 0).astype(jnp.float32)
   matters = remaining.astype(jnp.float32)
   if weights is not None:
     matters = matters * weights
-  prices = jnp.ones(n) if costs is None else costs
-  gram = _HIGHEST(z.T, matters[:, None] * z)
+  gram = _product(z.T, matters[:, None] * z)
   # Positive definite, its eigenvalues within [1, 1 + a / mu].
+  identity = jnp.eye(z.shape[1])
   factor = jax.scipy.linalg.cho_factor(
-      jnp.eye(r) + _HIGHEST(known.T, known) / ridge)
-  covariance = jax.scipy.linalg.cho_solve(factor, jnp.eye(r))
-  explained = _HIGHEST(_HIGHEST(covariance, gram), covariance)
-  total = jnp.sum(_HIGHEST(z, explained) * z, axis=1)
-  variance = jnp.sum(_HIGHEST(z, covariance) * z, axis=1)
+      identity + _product(known.T, known) / ridge)
+  covariance = jax.scipy.linalg.cho_solve(factor, identity)
+  explained = _product(_product(covariance, gram), covariance)
+  return Start(z, gram, State(
+      jnp.sum(_product(z, explained) * z, axis=1),
+      jnp.sum(_product(z, covariance) * z, axis=1), covariance))
 
-  def pick(i, carry):
-    total, variance, covariance, left, picks = carry
-    gains = total / ((variance + ridge) * prices)
-    best = jnp.argmax(jnp.where(left, gains, -jnp.inf)).astype(jnp.int32)
-    there = left[best]
-    s = _HIGHEST(covariance, z[best])
-    divisor = variance[best] + ridge
-    t = _HIGHEST(covariance, _HIGHEST(gram, s))
-    both = _HIGHEST(z, jnp.stack([s, t], axis=1))
-    to_best, through = both[:, 0], both[:, 1]
-    # Rounding must not take them below 0, where they cannot be.
-    new_total = jnp.maximum(
-        total - 2 * to_best * through / divisor
-        + jnp.square(to_best / divisor) * total[best], 0.0)
-    new_variance = jnp.maximum(
-        variance - jnp.square(to_best) / divisor, 0.0)
-    return (jnp.where(there, new_total, total),
-            jnp.where(there, new_variance, variance),
-            jnp.where(there, covariance - jnp.outer(s, s) / divisor,
-                      covariance),
-            left.at[best].set(False),
-            picks.at[i].set(jnp.where(there, best, -1)))
 
-  start = (total, variance, covariance, remaining, jnp.full(k, -1, jnp.int32))
-  return jax.lax.fori_loop(0, k, pick, start)[4]
+def answered(
+    before: Start,
+    state: State,
+    row: jax.Array,
+    ridge: jax.Array | float,
+    is_asked: jax.Array | bool = True,
+) -> State:
+  """The state after one more answer.
+
+  Args:
+    before: from `start`.
+    state: present.
+    row: `[r]` float32, of the item that is asked about.
+    ridge: mu.
+    is_asked: scalar bool; where False the state stays as it is.
+
+  Returns:
+    The state. One pass over the rows.
+  """
+  s = _product(state.covariance, row)
+  divisor = jnp.dot(row, s, precision='highest') + ridge
+  gram_s = _product(before.gram, s)
+  t = _product(state.covariance, gram_s)
+  both = _product(before.rows, jnp.stack([s, t], axis=1))
+  share = jnp.where(is_asked, both[:, 0] / divisor, 0.0)
+  # Rounding must not take them below 0, where they cannot be.
+  return State(
+      jnp.maximum(
+          state.total - 2 * share * both[:, 1]
+          + jnp.square(share) * jnp.dot(s, gram_s, precision='highest'), 0.0),
+      jnp.maximum(state.variance - jnp.square(share) * divisor, 0.0),
+      state.covariance - jnp.where(is_asked, jnp.outer(s, s) / divisor, 0.0))

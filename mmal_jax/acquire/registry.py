@@ -8,13 +8,17 @@ from mmal_jax.acquire import views
 from mmal_jax.acquire.strategies import badge
 from mmal_jax.acquire.strategies import cluster_margin
 from mmal_jax.acquire.strategies import coreset
+from mmal_jax.acquire.strategies import design
 from mmal_jax.acquire.strategies import facility
+from mmal_jax.acquire.strategies import herding
 from mmal_jax.acquire.strategies import kmeans
 from mmal_jax.acquire.strategies import margin
 from mmal_jax.acquire.strategies import mmal
+from mmal_jax.acquire.strategies import plan
 from mmal_jax.acquire.strategies import probcover
 from mmal_jax.acquire.strategies import random
 from mmal_jax.acquire.strategies import similarity
+from mmal_jax.acquire.strategies import two_sided
 from mmal_jax.acquire.strategies import typiclust
 
 STRATEGIES: dict[str, views.Strategy] = {
@@ -30,6 +34,15 @@ STRATEGIES: dict[str, views.Strategy] = {
     'mmal_plus': functools.partial(facility.facility, by_reference=True),
     'mmal_plus_by_cost': functools.partial(
         facility.facility, by_reference=True, by_cost=True),
+    # By what was known before training, where that is to be had.
+    'facility_reference': functools.partial(
+        facility.facility, by_reference=True),
+    'design': design.design,
+    'two_sided': two_sided.two_sided,
+    'herding': herding.herding,
+    # By Sinkhorn's plan between what remains.
+    'plan_margin': plan.plan,
+    'plan_entropy': functools.partial(plan.plan, score=plan.entropy),
     # Strategies for one modality, on one of the unpaired pools.
     'badge': badge.badge,
     'cluster_margin': cluster_margin.cluster_margin,
