@@ -268,7 +268,7 @@ def rounds(
       config.train.steps_per_round, config.train.get('pseudo_pairs', 0.0),
       (config.get('costs') or {}).get('budget'),
       metric_lib.METRICS[config.acquisition.get('metric', 'cosine')],
-      reference=chosen.keywords.get('by_reference', False),
+      reference=strategies_lib.needs_reference(strategy),
       divergence=config.train.get('divergence') or loop.STOP)
   return loop.run_rounds(
       state, experiment.learner, chosen, oracle, source, experiment.data.test,

@@ -14,6 +14,7 @@ from mmal_jax.acquire.strategies import herding
 from mmal_jax.acquire.strategies import kmeans
 from mmal_jax.acquire.strategies import margin
 from mmal_jax.acquire.strategies import mmal
+from mmal_jax.acquire.strategies import mmal_plus
 from mmal_jax.acquire.strategies import plan
 from mmal_jax.acquire.strategies import probcover
 from mmal_jax.acquire.strategies import random
@@ -30,10 +31,9 @@ STRATEGIES: dict[str, views.Strategy] = {
         margin.margin, uncertainty=uncertainty.LEAST_CONFIDENCE),
     'entropy': functools.partial(
         margin.margin, uncertainty=uncertainty.ENTROPY),
-    # The best of our own: what most items resemble, by what was known before.
-    'mmal_plus': functools.partial(facility.facility, by_reference=True),
-    'mmal_plus_by_cost': functools.partial(
-        facility.facility, by_reference=True, by_cost=True),
+    # The best of our own: experimental design, and a gate.
+    'mmal_plus': mmal_plus.mmal_plus,
+    'mmal_plus_by_cost': functools.partial(mmal_plus.mmal_plus, by_cost=True),
     # By what was known before training, where that is to be had.
     'facility_reference': functools.partial(
         facility.facility, by_reference=True),
@@ -60,6 +60,23 @@ STRATEGIES: dict[str, views.Strategy] = {
     'mmal_entropy': functools.partial(
         mmal.mmal, uncertainty=uncertainty.ENTROPY),
 }
+
+# What goes by `View.reference` where it is there: the loop has to make it.
+BY_REFERENCE = frozenset((
+    'mmal_plus', 'mmal_plus_by_cost', 'facility_reference', 'design',
+    'two_sided', 'herding'))
+
+
+def needs_reference(name: str) -> bool:
+  """Whether a strategy goes by what was known before training.
+
+  Args:
+    name: as `find` takes it.
+
+  >>> needs_reference('mmal_plus@image'), needs_reference('mmal')
+  (True, False)
+  """
+  return name.partition('@')[0] in BY_REFERENCE
 
 
 def find(name: str) -> views.Strategy:
