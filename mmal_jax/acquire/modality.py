@@ -60,9 +60,10 @@ def choose(
 
   Args:
     views: by modality.
-    rule: `gap` (the paper's stage 1), `random`, `alternate` (the one that was
-      asked about least so far), `cheapest` (the one whose remaining items cost
-      least on average), ties to the first, or a modality's name.
+    rule: `gap` (the paper's stage 1), `random`, `alternate` (of those that have
+      something left the one that was asked about least so far), `cheapest` (the
+      one whose remaining items cost least on average), ties to the first, or a
+      modality's name.
     key: for `random`.
 
   Returns:
@@ -79,7 +80,8 @@ def choose(
   if rule == 'alternate':
     if any(view.asked is None for view in views.values()):
       raise ValueError('view.asked=None: modality=\'alternate\' needs it.')
-    return min(views, key=lambda m: int(views[m].asked))
+    left = [m for m, view in views.items() if bool(view.remaining.any())]
+    return min(left or views, key=lambda m: int(views[m].asked))
   if rule == 'cheapest':
     if any(view.costs is None for view in views.values()):
       raise ValueError('view.costs=None: modality=\'cheapest\' needs them.')

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import jax
 
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire import whole
 from mmal_jax.acquire.strategies import design
 from mmal_jax.acquire.strategies import random
 
@@ -50,6 +51,7 @@ def mmal_plus(
     Yu, Bi and Tresp, Active Learning via Transductive Experimental Design,
     2006.
   """
+  whole.check(views, 'mmal_plus')
   if modality is None:
     known = all(view.asked is not None for view in views.values())
     modality = 'alternate' if known else 'random'

@@ -49,18 +49,18 @@ def two_sided(
     Yu, Bi and Tresp, Active Learning via Transductive Experimental Design,
     2006; the second side is ours.
   """
+  whole.check(views, 'two_sided')
   if modality != 'both':
     return design.design(
         views, batch, key, modality=modality, ridge=ridge, by_cost=by_cost)
-  whole.check(views, 'two_sided')
   if not ridge > 0:
     raise ValueError(f'ridge={ridge!r} must be above 0.')
   names = list(views)
   sides = [alike.by_reference(view) for view in views.values()]
   if not by_cost:
     sides = [dataclasses.replace(side, costs=None) for side in sides]
-  partners = {}
-  for i, (one, other) in enumerate(itertools.combinations(range(len(names)), 2)):
+  partners, pairs = {}, itertools.combinations(range(len(names)), 2)
+  for i, (one, other) in enumerate(pairs):
     partners[one, other], partners[other, one] = plan_scores.expected_rows(
         views[names[one]], views[names[other]], sides[one].pool,
         sides[other].pool, jax.random.fold_in(key, i))
