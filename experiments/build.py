@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 import functools
 import inspect
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import logging
 from flax import nnx
@@ -30,9 +30,15 @@ from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.data import tokenizer as tokenizer_lib
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn import learner as learner_lib
+from mmal_jax.learn import registry as learners
+from mmal_jax.learn.closed_form import frozen
+from mmal_jax.learn.closed_form import learner as closed_form
 from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import learner as by_gradient
 from mmal_jax.learn.gradient import losses
 from mmal_jax.learn.gradient import optimizer as optimizer_lib
+from mmal_jax.learn.gradient import shipped
 from mmal_jax.learn.gradient import step as step_lib
 from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.learn.gradient import warm_start as warm_start_lib
@@ -52,9 +58,11 @@ class Experiment(NamedTuple):
 
   config: ml_collections.ConfigDict
   data: encode.EncodedDataset
-  learner: step_lib.Learner
+  learner: learner_lib.Learner
   warm: nnx.State | None  # None: every seed starts from a fresh model
   load_seen: Callable[[], schema.Dataset]  # as people see it
+  # What `data` was before frozen towers made features of it.
+  encoded: encode.EncodedDataset
   pretrained: pretrained_lib.Pretrained | None = None
 
 
@@ -78,7 +86,9 @@ def build(
     cache_dir: str,
     before: Experiment | None = None,
 ) -> Experiment:
-  """Loads the data and the checkpoint, or trains, or finds, the warm start.
+  """Loads the data, and the checkpoint or the warm start.
+
+  A warm start that is neither shipped nor in the cache is trained.
 
   Args:
     config: checked.
@@ -98,16 +108,18 @@ def build(
       processes.first_before_others(lambda: pretrained_lib.load(config)))
   load_seen = functools.partial(datasets.load_seen, config, cache_dir)
   if before is not None and _agree(config, before.config, _DATA_OF):
-    data = before.data
+    data = before.encoded
   else:
     # The first process renders what is in no cache yet.
     data = processes.first_before_others(
         lambda: datasets.load(config, cache_dir, pretrained))
   check_pools(config, data)
-  warm_config = dict(config.get('warm_start') or {})
-  seed = warm_config.pop('seed', 0)
+  if config.train.get('learner') == learners.CLOSED_FORM and all(
+      map(encode.is_features, data.pool.items.values())):
+    return _closed_form(Experiment(config, data, None, None, load_seen, data))
   if pretrained is None:
-    graphdef, params = init_params(config, data, seed)
+    graphdef, params = init_params(
+        config, data, (config.get('warm_start') or {}).get('seed', 0))
   else:
     graphdef = dual_encoder.graphdef_of(pretrained.config)
     params = pretrained.params
@@ -118,17 +130,80 @@ def build(
     learner = make_learner(
         config, graphdef, params, mesh, 'softmax' if clip else 'sigmoid')
     # Its parameters are on the device now.
-    return Experiment(
-        config, data, learner, params, load_seen,
-        pretrained._replace(params=None))
+    return _closed_form_if_asked(graphdef, Experiment(
+        config, data, learner, params, load_seen, data,
+        pretrained._replace(params=None)))
   learner = make_learner(config, graphdef, params, mesh)
   if data.pretrain is None:
     logging.info('No pretrain split: every seed starts from a fresh model.')
-    return Experiment(config, data, learner, None, load_seen)
-  warm = warm_start_lib.warm_start(
-      graphdef, params, data.pretrain, seed, **warm_config, mesh=mesh,
-      cache_dir=f'{cache_dir}/warm_starts')
-  return Experiment(config, data, learner, warm, load_seen)
+    found = Experiment(config, data, learner, None, load_seen, data)
+    return _closed_form_if_asked(graphdef, found, params)
+  warm = shipped.find(made_of(config, data, params), params)
+  if warm is None:
+    warm = train_warm_start(
+        config, data, graphdef, params, mesh, f'{cache_dir}/warm_starts')
+  else:
+    warm = partition.place(warm, mesh)
+  return _closed_form_if_asked(
+      graphdef, Experiment(config, data, learner, warm, load_seen, data))
+
+
+def _closed_form_if_asked(
+    graphdef: nnx.GraphDef, built: Experiment, fresh: nnx.State | None = None
+) -> Experiment:
+  """The experiment, with heads on its frozen towers where that is the learner.
+
+  Args:
+    graphdef: of the towers.
+    built: to be trained by gradient.
+    fresh: parameters of towers that nothing has trained.
+  """
+  if built.config.train.get('learner') != learners.CLOSED_FORM:
+    return built
+  params = built.warm if fresh is None else fresh
+  data = frozen.features(graphdef, params, built.encoded)
+  return _closed_form(built._replace(data=data), has_prior=fresh is None)
+
+
+def _closed_form(built: Experiment, has_prior: bool = False) -> Experiment:
+  """The experiment on features, with the closed form for a learner."""
+  mesh = make_mesh(built.config)
+  settings = built.config.get('closed_form') or {}
+  rank = settings.get('rank', 256)
+  items = {m: jax.ShapeDtypeStruct(items.values.shape[1:], items.values.dtype)
+           for m, items in built.data.pool.items.items()}
+  graphdef, params = nnx.split(models_lib.MODELS['linear'](
+      items, 0, rngs=nnx.Rngs(0), embed_dim=rank, shared=has_prior), nnx.Param)
+  learner = closed_form.ClosedForm(
+      graphdef, has_prior, rank, settings.get('world', True),
+      None if mesh is None else partition.batch_rows(mesh))
+  return built._replace(learner=learner, warm=params)
+
+
+def made_of(
+    config: ml_collections.ConfigDict,
+    data: encode.EncodedDataset,
+    params: nnx.State,
+) -> dict[str, Any]:
+  """By what a config's warm start is known among those that are shipped."""
+  return shipped.describe(
+      config.model, config.get('warm_start') or {}, data.pretrain, params)
+
+
+def train_warm_start(
+    config: ml_collections.ConfigDict,
+    data: encode.EncodedDataset,
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    mesh: jax.sharding.Mesh | None = None,
+    cache_dir: str | None = None,
+) -> nnx.State:
+  """Trains the warm start that a config asks for, or finds it in a cache."""
+  recipe = dict(config.get('warm_start') or {})
+  seed = recipe.pop('seed', 0)
+  return warm_start_lib.warm_start(
+      graphdef, params, data.pretrain, seed, **recipe, mesh=mesh,
+      cache_dir=cache_dir)
 
 
 def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh | None:
@@ -197,8 +272,8 @@ def make_learner(
     params: nnx.State,
     mesh: jax.sharding.Mesh | None,
     default_loss: str = 'sigmoid',
-) -> step_lib.Learner:
-  """What is fixed over a run, from `config.train`."""
+) -> learner_lib.Learner:
+  """The learner that `config.train` describes."""
   train = config.train
   frozen = freeze.patterns(train.get('freeze', 'none'), params)
   factors = check.lr_factors(train.get('lr_factors') or '')
@@ -211,13 +286,13 @@ def make_learner(
       train.peak_lr, train.steps_per_round, train.weight_decay,
       train.get('warmup_fraction', 0.1), clip=train.get('clip', 1.0),
       frozen=frozen, lr_factors=factors, ema=train.get('ema', 0.0))
-  return step_lib.Learner(
+  return by_gradient.ByGradient(step_lib.Recipe(
       graphdef, optimizer, train.batch_size, train.shift,
       losses.LOSSES[loss](mesh), frozen, train.get('parts', 1), mesh,
       unaligned_lib.Unaligned(
           train.unaligned, train.get('unaligned_size', 128),
           train.get('unaligned_temperature', 0.05))
-      if train.get('unaligned', 0.0) else None)
+      if train.get('unaligned', 0.0) else None), train.steps_per_round)
 
 
 def initial_state(
@@ -227,9 +302,9 @@ def initial_state(
   config, data, learner, params, *_ = experiment
   if params is None:
     _, params = init_params(config, data, seed)
-    params = partition.place(params, learner.mesh)
+    params = partition.place(params, make_mesh(config))
   return state_lib.initial_state(
-      params, optimizer_lib.init(learner.optimizer, params), sizes,
+      params, learner.init(params), sizes,
       evaluate.metric_names(data.test), config.rounds, config.batch, seed,
       config.train.restart)
 
@@ -264,15 +339,29 @@ def rounds(
   buffer = annotators.buffer_of(config)
   source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
   chosen = configured_strategy(config, strategy)
-  plan = loop.Plan(
-      config.train.steps_per_round, config.train.get('pseudo_pairs', 0.0),
-      (config.get('costs') or {}).get('budget'),
-      metric_lib.METRICS[config.acquisition.get('metric', 'cosine')],
-      reference=strategies_lib.needs_reference(strategy),
-      divergence=config.train.get('divergence') or loop.STOP)
+  plan = _plan(config, strategies_lib.needs_reference(strategy))
   return loop.run_rounds(
       state, experiment.learner, chosen, oracle, source, experiment.data.test,
       plan, report, undone)
+
+
+def align_whole_pool(
+    experiment: Experiment, pools: pools_lib.Pools, hidden: pools_lib.Hidden,
+    seed: int,
+) -> dict[str, float]:
+  """Scores where all of a seed's pool is aligned: for evaluation alone."""
+  return loop.align_whole_pool(
+      initial_state(experiment, pools.sizes, seed), experiment.learner, pools,
+      hidden.tuples, experiment.data.test)
+
+
+def _plan(config, reference: bool = False) -> loop.Plan:
+  return loop.Plan(
+      config.train.get('pseudo_pairs', 0.0),
+      (config.get('costs') or {}).get('budget'),
+      metric_lib.METRICS[config.acquisition.get('metric', 'cosine')],
+      reference=reference,
+      divergence=config.train.get('divergence') or loop.STOP)
 
 
 def configured_strategy(

@@ -78,6 +78,8 @@ def product(
     with changed.unlocked():
       if 'sweep' in changed:
         del changed.sweep
+      if 'whole_pool' in changed:  # Every cell would train it again.
+        changed.whole_pool = False
     texts = [f'{key}={records.as_text(_put(changed, key, value))}'
              for keys, together in zip(settings, values)
              for key, value in _apart(keys, together)]

@@ -15,6 +15,7 @@ from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.data import json_object
 from mmal_jax.data import registry as datasets_lib
+from mmal_jax.learn import registry as learners
 from mmal_jax.learn.gradient import losses
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import presets
@@ -40,6 +41,14 @@ def check(config: ml_collections.ConfigDict) -> None:
          config.acquisition.get('metric', 'cosine'))
   if config.train.get('loss') is not None:
     lookup(losses.LOSSES, 'train.loss', config.train.loss)
+  if config.train.get('learner') is not None:
+    lookup(learners.LEARNERS, 'train.learner', config.train.learner)
+  if config.train.get('learner') == learners.CLOSED_FORM and config.train.get(
+      'unaligned'):
+    raise ValueError(
+        'train.unaligned is a loss of training by gradient and does not go '
+        'with train.learner=\'closed_form\', which learns from unaligned items '
+        'by itself (closed_form.world).')
   if config.train.get('divergence') is not None:
     lookup(dict.fromkeys(loop.DIVERGENCE), 'train.divergence',
            config.train.divergence)

@@ -24,6 +24,7 @@ from experiments import workdir as workdir_lib
 from experiments.configs import saved
 from mmal_jax import checkpoint
 from mmal_jax.data import preprocess as preprocess_lib
+from mmal_jax.learn import registry as learners
 from mmal_jax.models import families
 from mmal_jax.models import huggingface
 from mmal_jax.models import partition
@@ -59,6 +60,11 @@ def export(
   if config.get('init') is None:
     raise ValueError(f'workdir={str(folder)!r} did not start from a checkpoint:'
                      ' its model has no published format.')
+  if config.train.get('learner') == learners.CLOSED_FORM:
+    raise ValueError(
+        f'workdir={str(folder)!r} learnt by train.learner=closed_form, which '
+        'leaves the checkpoint as it is: there is nothing to export. Its heads '
+        f'lie in {workdir_lib.model_path(folder, strategy, seed)}.')
   path = workdir_lib.model_path(folder, strategy, seed)
   if not path.is_dir():
     raise ValueError(f'there is no model of strategy={strategy!r} and seed='

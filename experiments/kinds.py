@@ -13,10 +13,10 @@ from mmal_jax.data import json_object
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.models import registry as models_lib
 
-_SECTIONS = ('dataset', 'text', 'model', 'warm_start', 'train', 'mesh',
-             'acquisition', 'oracle', 'stream', 'costs')
+_SECTIONS = ('dataset', 'text', 'model', 'warm_start', 'train',
+             'closed_form', 'mesh', 'acquisition', 'oracle', 'stream', 'costs')
 _VALUES = ('init', 'missing', 'strategies', 'seeds', 'rounds', 'batch', 'sweep',
-           'states')
+           'states', 'whole_pool')
 # The least value of every number that a config must have. Where it is an
 # integer, the number must be one; where it is a float, it may be either.
 _LEAST = {
@@ -39,7 +39,7 @@ _LEAST_OPTIONAL = {
     'oracle.refuse': 0.0, 'oracle.candidates': 1, 'oracle.enough': 0.0,
     'oracle.wait_seconds': 0.0, 'oracle.people': 1, 'missing': 0.0,
     'stream.buffer': 1, 'stream.beyond': 0, 'costs.budget': 1e-6,
-    'costs.spread': 0.0,
+    'closed_form.rank': 1, 'costs.spread': 0.0,
 }
 _MOST = {'train.ema': 0.999999, 'train.warmup_fraction': 1.0,
          'oracle.wrong': 1.0, 'oracle.refuse': 1.0, 'oracle.enough': 1.0,
@@ -47,11 +47,12 @@ _MOST = {'train.ema': 0.999999, 'train.warmup_fraction': 1.0,
 _MOST_INTEGER = 2**31 - 1
 # Of these numbers, those that are mostly true or false.
 _SWITCHES = ('train.restart', 'stream.beyond')
-_ONLY_SWITCHES = ('oracle.skip_is_refusal', 'oracle.link', 'model.remat')
+_ONLY_SWITCHES = ('closed_form.world', 'oracle.skip_is_refusal', 'oracle.link',
+                  'model.remat', 'whole_pool')
 _TEXTS = ('init', 'states', 'dataset.name', 'model.name', 'model.dtype',
           'oracle.name', 'oracle.folder', 'oracle.conflicts', 'oracle.mistake',
           'text.folder', 'train.loss', 'train.freeze', 'train.lr_factors',
-          'train.divergence', 'acquisition.metric')
+          'train.divergence', 'train.learner', 'acquisition.metric')
 # All that sections may hold; those of a dataset, a model and costs depend on
 # which they are.
 _KNOWN = {
@@ -61,7 +62,9 @@ _KNOWN = {
     'train': ('steps_per_round', 'batch_size', 'peak_lr', 'weight_decay',
               'shift', 'restart', 'loss', 'freeze', 'lr_factors', 'parts',
               'ema', 'clip', 'warmup_fraction', 'pseudo_pairs', 'unaligned',
-              'unaligned_size', 'unaligned_temperature', 'divergence'),
+              'unaligned_size', 'unaligned_temperature', 'divergence',
+              'learner'),
+    'closed_form': ('rank', 'world'),
     'mesh': ('data', 'fsdp'),
     'acquisition': ('coreset_ratio', 'metric'),
     'oracle': ('name', 'wrong', 'mistake', 'refuse', *annotators.PEOPLE),

@@ -49,6 +49,16 @@ def queries(path: pathlib.Path) -> list[dict[str, Any]]:
   return found
 
 
+def whole_pool(path: pathlib.Path) -> list[dict[str, Any]]:
+  """The records of all seeds: what the whole pool aligned came to.
+
+  Raises:
+    ValueError: as `metrics`.
+  """
+  return _checked(path, {
+      'seed': _is_whole, 'aligned': _is_whole, 'scores': _are_scores})
+
+
 def _checked(path, fields: Mapping[str, Callable[[Any], bool]]):
   found = read(path)
   problems_lib.report(path, [

@@ -1,5 +1,6 @@
 """One strategy with one seed, from where it was stopped on."""
 
+from collections.abc import Callable, Iterator
 import pathlib
 import time
 from typing import Any
@@ -21,7 +22,6 @@ from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import shared
 from mmal_jax.evaluate import evaluate
-from mmal_jax.learn.gradient import average
 
 
 def run_one(
@@ -33,6 +33,7 @@ def run_one(
     counter: compilations.CompilationCounter,
     notice: preemption.Notice,
     x: str = 'annotations',
+    first: dict[int, state_lib.RunState] | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
   """Runs one strategy with one seed, and leaves behind how to go on.
 
@@ -51,6 +52,8 @@ def run_one(
     counter: of compiled programs.
     notice: of the end of the machine, heeded after every round.
     x: what to return: `annotations` or `cost`.
+    first: by round, the states up to the first answers of another strategy with
+      this seed. They are the same for all; if it is empty, they are put there.
 
   Returns:
     Annotations (or cost) after each round, and by metric the scores there.
@@ -110,9 +113,12 @@ def run_one(
   undone = []  # Why, of a round whose training was.
   compiled, started = counter.count, time.perf_counter()
   try:
-    for state in build_lib.rounds(
-        experiment, strategy, pools, shared.shared(journal, notice.heed),
-        state, report, undone.append):
+    oracle = shared.shared(journal, notice.heed)
+    for state in _from_first(
+        first if _may_share(experiment) else None, oracle, state,
+        lambda state: build_lib.rounds(
+            experiment, strategy, pools, oracle, state, report,
+            undone.append)):
       t = int(state.round)
       scores = {name: float(state.scores[name][t]) for name in metrics}
       record = run | {
@@ -121,6 +127,7 @@ def run_one(
       points.append(record[x])
       if t:
         record['loss'] = state.losses[t - 1]
+        record['skill'] = state.skills[t - 1]
         record['embedded_per_second'] = dict(rates)
         rates.clear()
         if undone:
@@ -154,8 +161,48 @@ def run_one(
       model.exists):
     # For `experiments.export`.
     with preemption.held():
-      checkpoint.save(model, average.averaged(state.params, state.opt_state))
+      checkpoint.save(model, experiment.learner.encoder(
+          state.params, state.learner_state))
   return np.array(points), {name: state.scores[name] for name in metrics}
+
+
+def _may_share(experiment) -> bool:
+  """Whether a first round can serve several strategies.
+
+  People and annotators that err answer each by itself, and the states of a
+  published model would fill the device.
+  """
+  oracle = experiment.config.oracle
+  return (oracle.name == 'exact' and experiment.pretrained is None
+          and not oracle.get('wrong') and not oracle.get('refuse'))
+
+
+def _from_first(
+    first: dict[int, state_lib.RunState] | None,
+    oracle: oracle_lib.Oracle,
+    state: state_lib.RunState,
+    rounds: Callable[[state_lib.RunState], Iterator[state_lib.RunState]],
+) -> Iterator[state_lib.RunState]:
+  """All states of a run, the first ones of another strategy if they are there.
+
+  The first batch is drawn at random, by the seed alone. The oracle answers it
+  again: it keeps a journal for every run.
+  """
+  fresh = all(np.isnan(curve[0]) for curve in state.scores.values())
+  if first and fresh and first.keys() == {0, 1}:
+    yield first[0]
+    state = first[1]
+    for column, modality in enumerate(state.modalities):
+      mine = state.query_modalities[0] == column
+      if mine.any():
+        oracle(modality, state.queries[0, mine], None)
+    yield state
+  for state in rounds(state):
+    # Where training was undone, the record says so: of its own run.
+    if first is not None and (
+        not state.round or state.round == 1 and np.isfinite(state.losses[0])):
+      first.setdefault(int(state.round), state)
+    yield state
 
 
 def _asked(state: state_lib.RunState, t: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from experiments import summary as summary_lib
 from mmal_jax.evaluate import significance
 
 matplotlib.use('Agg')
@@ -26,7 +27,9 @@ def curves(
     summary: dict[str, Any], path: pathlib.Path, band: str = STD,
     x: str = 'annotations',
 ) -> None:
-  """Draws means and their spread over seeds, and the zero-shot line.
+  """Draws means and their spread over seeds, zero-shot and the whole pool.
+
+  A diamond marks where a strategy has the score at which random ends.
 
   Args:
     summary: from `summary.summarise`.
@@ -52,12 +55,42 @@ def curves(
   zero_shot = np.mean([entry['zero_shot'][metric]['mean']
                        for entry in summary['strategies'].values()])
   axes.axhline(zero_shot, color='grey', linestyle=':', label='zero-shot')
+  if 'whole_pool' in summary:
+    whole = summary['whole_pool']
+    axes.axhline(
+        whole['final'][metric]['mean'], color='black', linestyle=':',
+        label=f'all {whole["aligned"]} pairs')
+  _draw_savings(axes, summary)
   seeds = len(scores)
   axes.set(xlabel=x, ylabel=f'{metric} (%)',
            title=f'{seeds} seed{"s" if seeds > 1 else ""}'
            + (f', band: {band}' if seeds > 1 else ''))
   axes.grid(alpha=0.3)
   _save(figure, axes, path)
+
+
+def _draw_savings(axes, summary) -> None:
+  """Marks where each strategy has the score at which random ends."""
+  savings = {name: entry['saving']
+             for name, entry in summary['strategies'].items()
+             if entry.get('baseline') == summary_lib.BASELINE}
+  reached = {line: savings[line.get_label()] for line in axes.get_lines()
+             if line.get_label() in set(savings) - {summary_lib.BASELINE}
+             and not np.isnan(savings[line.get_label()]['needed'])}
+  if not reached or summary_lib.BASELINE not in savings:
+    return
+  target = savings[summary_lib.BASELINE]['target']
+  axes.plot(
+      [min(saving['needed'] for saving in reached.values()),
+       summary['annotations'][-1]], [target, target], color='grey',
+      linewidth=0.8)
+  for line, saving in reached.items():
+    axes.plot(saving['needed'], target, marker='D', markersize=7,
+              color=line.get_color(), markeredgecolor='black')
+    saved = ('' if np.isnan(saving['percent'])
+             else f' ({saving["percent"]:.0f} % saved)')
+    line.set_label(f'{line.get_label()}: {saving["needed"]:.0f} to '
+                   f'{summary_lib.BASELINE}\'s end{saved}')
 
 
 def modalities(

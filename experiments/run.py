@@ -38,6 +38,7 @@ from experiments import program
 from experiments import records
 from experiments import summary as summary_lib
 from experiments import tables
+from experiments import whole_pool
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import processes
@@ -204,20 +205,28 @@ def _run(
   processes.from_first(lambda: _begin(experiment, config, folder, taken_up))
   curves = {strategy: [] for strategy in config.strategies}
   x = records.axis([config])
-  total = len(config.seeds) * len(curves) * config.rounds
+  reference = whole_pool.is_asked_for(experiment)
+  whole = []
+  total = len(config.seeds) * (len(curves) * config.rounds + reference)
   with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True,
                  disable=quiet) as bar:
     for seed in config.seeds:
-      for strategy, of_seeds in curves.items():
-        try:
+      first = {}  # The round that all strategies of a seed have in common.
+      try:
+        for strategy, of_seeds in curves.items():
           of_seeds.append(
               one_run.run_one(
-                  experiment, strategy, seed, folder, bar, counter, notice, x))
-        except OSError as e:  # A full disk, for one.
-          raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
-                        'it was.') from e
+                  experiment, strategy, seed, folder, bar, counter, notice, x,
+                  first))
+        if reference:
+          whole.append(whole_pool.of_seed(experiment, seed, folder))
+          bar.update()
+          notice.heed()
+      except OSError as e:  # A full disk, for one.
+        raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
+                      'it was.') from e
   return processes.from_first(
-      lambda: _closing(experiment, folder, curves, x, started))
+      lambda: _closing(experiment, folder, curves, whole, x, started))
 
 
 def _hold_people(config, held) -> None:
@@ -232,8 +241,8 @@ def _begin(experiment, config, folder, taken_up) -> None:
   """Writes what does not change."""
   items = {
       f'{part} {modality}': encode.digest(items)
-      for part, pairs in (('pool', experiment.data.pool),
-                          ('test', experiment.data.test))
+      for part, pairs in (('pool', experiment.encoded.pool),
+                          ('test', experiment.encoded.test))
       for modality, items in pairs.items.items()}
   if taken_up:
     workdir_lib.check_items(folder, items)
@@ -251,7 +260,7 @@ def _begin(experiment, config, folder, taken_up) -> None:
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
 
 
-def _closing(experiment, folder, curves, x, started) -> str:
+def _closing(experiment, folder, curves, whole, x, started) -> str:
   """Writes the summary of all runs; returns its tables."""
   # Not all need have as many answers: costs differ, open ones come late.
   points = [of_run for of_seeds in curves.values() for of_run, _ in of_seeds]
@@ -262,15 +271,15 @@ def _closing(experiment, folder, curves, x, started) -> str:
                  for m in of_seeds[0][1]}
       for strategy, of_seeds in curves.items()}
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
-  summary = summary_lib.summarise(grid, scores, headline)
+  summary = summary_lib.summarise(grid, scores, headline, whole_pool=whole)
   summary['x'] = x
   summary['seconds'] = time.perf_counter() - started
   plot.curves(summary, folder / workdir_lib.CURVES, x=x)
   # The last: by it a sweep tells that all is there.
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   return '\n\n'.join(filter(None, (
-      tables.table(summary, x), tables.curve_table(summary),
-      records.read_off(grid, points, x))))
+      tables.table(summary, x), tables.curve_table(summary, 'ci95'),
+      records.read_off(grid, points, x), tables.in_words(summary, x))))
 
 
 def _or_end(work: Callable[[preemption.Notice], str]) -> str:

@@ -1,6 +1,6 @@
 """The numbers behind the closing tables: what `summary.json` holds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ def summarise(
     scores: dict[str, dict[str, np.ndarray]],
     headline: str,
     baselines: Mapping[str, str] | None = None,
+    whole_pool: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
   """Everything that `summary.json` holds.
 
@@ -28,6 +29,7 @@ def summarise(
     baselines: by strategy, the one that it is compared with; a strategy that is
       left out is compared with none. By default all are with `BASELINE`, if it
       is there.
+    whole_pool: records of `whole_pool.of_seed`, one a seed, if there are any.
 
   Returns:
     `headline`, `annotations`, and by strategy: `final` and `zero_shot` scores,
@@ -35,7 +37,8 @@ def summarise(
     differences to the baseline of what is final and of the area, the `curves`,
     and the `saving`. Of each score the mean over seeds, standard deviation, and
     half the 95 % confidence interval of the mean; of each difference the
-    p-values of two paired tests.
+    p-values of two paired tests. Of the whole pool, where it was aligned, the
+    `final` scores.
   """
   if baselines is None:
     baselines = dict.fromkeys(scores, BASELINE) if BASELINE in scores else {}
@@ -65,6 +68,11 @@ def summarise(
       entry['saving'] = savings_lib.saving(
           annotations, by_metric[headline], others[headline])._asdict()
     summary['strategies'][strategy] = entry
+  if whole_pool:
+    summary['whole_pool'] = {
+        'aligned': int(np.mean([record['aligned'] for record in whole_pool])),
+        'final': {m: cell(np.array([r['scores'][m] for r in whole_pool]))
+                  for m in whole_pool[0]['scores']}}
   return summary
 
 

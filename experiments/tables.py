@@ -11,22 +11,70 @@ _WITH_GROUPS = ('group', 'text', 'image', 'mean_r10')
 
 
 def table(summary: dict[str, Any], x: str = 'annotations') -> str:
-  """Final scores, and what was saved against random: a run's last words.
+  """Final scores with 95 % intervals, and what was saved against random.
 
   Args:
     summary: from `summarise`.
     x: what the curves are drawn over, `annotations` or `cost`.
   """
   headline, baseline = summary['headline'], summary_lib.BASELINE
-  header, zero_shot, rows = _score_rows(summary, 'std')
+  header, zero_shot, rows = _score_rows(summary, 'ci95')
+  metrics = header[1:]
   header += [f'{headline} - {baseline}\'s',
              f'{x} to reach {baseline}\'s final {headline}',
              'saving', 'saving seed by seed']
   zero_shot = [row + ['-'] * 4 for row in zero_shot]
   for row, entry in zip(rows, summary['strategies'].values()):
-    row += [_difference(entry, 'minus_baseline', headline, 'std'),
-            *_saving_cells(entry.get('saving'), f'no {baseline} run', 'std')]
-  return markdown([header, *zero_shot, *rows])
+    row += [_difference(entry, 'minus_baseline', headline, 'ci95'),
+            *_saving_cells(entry.get('saving'), f'no {baseline} run', 'ci95')]
+  whole = summary.get('whole_pool')
+  whole_pool = [] if whole is None else [[
+      f'all {whole["aligned"]} pairs',
+      *(_pm(whole['final'][m], 'ci95') for m in metrics), *['-'] * 4]]
+  return markdown([header, *zero_shot, *rows, *whole_pool])
+
+
+def in_words(summary: dict[str, Any], x: str = 'annotations') -> str:
+  """What every strategy has saved against random, a line each, losses too.
+
+  Args:
+    summary: from `summarise`.
+    x: what the curves are drawn over, `annotations` or `cost`.
+
+  Returns:
+    Lines; none without a run of `BASELINE`.
+  """
+  m, baseline = summary['headline'], summary_lib.BASELINE
+  if baseline not in summary['strategies']:
+    return ''
+  final = summary['strategies'][baseline]['final'][m]['mean']
+  lines = [f'{baseline} ends at {final:.1f} % ({m}) with '
+           f'{summary["annotations"][-1]:.7g} {x}.']
+  for name, entry in summary['strategies'].items():
+    if name != baseline and 'saving' in entry:
+      gain = _difference(entry, 'minus_baseline', m, 'ci95')
+      lines.append(f'{name} {_got_there(entry["saving"], x)}; it ends at '
+                   f'{entry["final"][m]["mean"]:.1f} % ({gain} points).')
+  if len(lines) > 1 and len(entry['curves'][m]) > 1:
+    lines.append('Intervals are of 95 %, over the differences seed by seed.')
+  return '\n'.join(lines)
+
+
+def _got_there(saving: dict[str, Any], x: str) -> str:
+  """When, and what it saved, in words."""
+  if np.isnan(saving['needed']):
+    return 'does not get there: it saves nothing'
+  said = f'gets there with {saving["needed"]:.0f} {x}'
+  if not np.isnan(saving['percent']):
+    percent = saving['percent']
+    said += (f': {percent:.0f} % saved' if percent >= 0
+             else f': {-percent:.0f} % more')
+  per_seed, reached = saving['per_seed'], saving['reached']
+  if not reached.all():
+    return said + f' ({reached.sum()} of {len(reached)} seeds get there)'
+  if len(per_seed) > 1 and not np.isnan(per_seed).any():
+    said += f' ({_pm(summary_lib.cell(per_seed), "ci95")} % seed by seed)'
+  return said
 
 
 def score_table(summary: dict[str, Any]) -> str:

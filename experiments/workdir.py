@@ -23,13 +23,14 @@ TOKENIZER = 'tokenizer.json'
 PRETRAINED = 'pretrained'
 METRICS = 'metrics.jsonl'
 QUERIES = 'queries.jsonl'
+WHOLE_POOL = 'whole_pool.jsonl'
 SUMMARY = 'summary.json'
 CURVES = 'curves.png'
 JOURNALS = 'journals'
 STATES = 'states'
 MODELS = 'models'
-_OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, SUMMARY,
-         CURVES, JOURNALS, STATES, MODELS, owner.NAME)
+_OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, WHOLE_POOL,
+         SUMMARY, CURVES, JOURNALS, STATES, MODELS, owner.NAME)
 # What a run that was stopped may be taken up with another value of: up to there
 # it has made no difference.
 _MAY_CHANGE = ('train.divergence',)

@@ -1,4 +1,4 @@
-"""The loop: acquire, align, train, evaluate, T times over."""
+"""The loop: acquire, align, learn, evaluate, T times over."""
 
 from collections.abc import Callable, Iterator
 import dataclasses
@@ -20,11 +20,8 @@ from mmal_jax.align import pseudo as pseudo_lib
 from mmal_jax.align import suggest as suggest_lib
 from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate as evaluate_lib
-from mmal_jax.learn.gradient import average
+from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.gradient import divergence
-from mmal_jax.learn.gradient import fit as fit_lib
-from mmal_jax.learn.gradient import freeze
-from mmal_jax.learn.gradient import step as step_lib
 
 # What becomes of a run whose training diverges: it ends, or it goes on with the
 # next round from what was there before this one's training.
@@ -37,7 +34,6 @@ class Plan:
   """How a run goes, beyond its strategy.
 
   Attributes:
-    steps: training steps after each round's answers.
     pseudo_pairs: so many pairs that the model takes to belong together join
       the training for each that is known; 0 for none (`pseudo`).
     budget: cost of all answers, of which every round may spend an equal share
@@ -49,11 +45,9 @@ class Plan:
     divergence: one of `DIVERGENCE`.
 
   Raises:
-    ValueError: if there is less than one step, another number is below 0, or
-      `divergence` is unknown.
+    ValueError: if a number is below 0, or `divergence` is unknown.
   """
 
-  steps: int
   pseudo_pairs: float = 0.0
   budget: float | None = None
   metric: metric_lib.Metric = metric_lib.COSINE
@@ -61,7 +55,7 @@ class Plan:
   divergence: str = STOP
 
   def __post_init__(self):
-    for name, least in (('steps', 1), ('pseudo_pairs', 0), ('budget', 0)):
+    for name, least in (('pseudo_pairs', 0), ('budget', 0)):
       value = getattr(self, name)
       if value is not None and not value >= least:
         raise ValueError(f'{name}={value!r} must be at least {least}.')
@@ -72,7 +66,7 @@ class Plan:
 
 def run_rounds(
     state: state_lib.RunState,
-    learner: step_lib.Learner,
+    learner: learner_lib.Learner,
     strategy: views_lib.Strategy,
     oracle: oracle_lib.Oracle,
     source: pools_lib.Source,
@@ -85,7 +79,7 @@ def run_rounds(
 
   Args:
     state: from `initial_state`, or any state that was yielded before.
-    learner: model structure, optimizer and batch size.
+    learner: makes the encoder of the answers.
     strategy: chooses the queries of every round but the first, which is a
       random batch, the same for every strategy of a seed.
     oracle: answers them; the only holder of the pairing.
@@ -125,7 +119,7 @@ def run_rounds(
     arrived = source.arrived(int(state.round))
     views = observe.make_views(
         state, learner, source, arrived, views, plan.metric, report)
-    if plan.reference or learner.unaligned is not None:
+    if plan.reference or learner.needs_reference:
       spaces = observe.spaces(state, learner, source, arrived, views, spaces)
       views = observe.with_reference(
           views, state, learner, source, arrived, spaces)
@@ -138,7 +132,7 @@ def run_rounds(
         m: state_lib.remaining(state, m, numbers)
         for m, numbers in arrived.numbers.items()}
     tuples = _with_pseudo_pairs(state, views, left, arrived, plan.pseudo_pairs)
-    state = _trained(
+    state = _learned(
         state, learner, source, arrived, tuples, left, spaces, key_train, plan,
         undone)
     state, embedded = _evaluated(state, learner, test, embedded)
@@ -147,7 +141,7 @@ def run_rounds(
 
 def _check_finite(state) -> None:
   """Refuses parameters that would only show in what is asked or scored."""
-  wrong = divergence.not_finite(state.params, state.opt_state)
+  wrong = divergence.not_finite(state.params, state.learner_state)
   if state.start_params is not None:
     wrong += divergence.not_finite(state.start_params, ())
   if wrong:
@@ -231,57 +225,113 @@ def _with_pseudo_pairs(state, views, left, arrived, ratio) -> np.ndarray:
       state.filled, pseudo_lib.pairs(remaining, arrived.numbers, count)])
 
 
-def _trained(
+def _known(state, learner, source, arrived, tuples, left, spaces, capacity):
+  """What the learner may know; tables are as long in every round."""
+  padding = np.full(
+      (capacity - len(tuples), tuples.shape[1]), oracle_lib.NONE, np.int32)
+  tuples = np.concatenate([tuples, padding])
+  items, rows = source.hold(tuples, arrived.numbers)
+  reference = {}
+  if learner.needs_reference:
+    held = observe.reference_of(state, learner, source, items, spaces)
+    reference = {
+        'reference': {m: np.asarray(space.rows) for m, space in spaces.items()},
+        'aligned_reference': {
+            m: held[m][column] for m, column in zip(held, rows.T)}}
+  numbers = arrived.numbers if source.stays else {
+      m: np.where(column >= 0, column, arrived.numbers[m][0])
+      for m, column in zip(items, tuples.T)}
+  pool = learner_lib.Pool(
+      arrived.items, {m: np.flatnonzero(x) for m, x in left.items()},
+      **reference, numbers=arrived.numbers)
+  return learner_lib.Known(
+      items, rows, int(np.sum((rows >= 0).any(axis=1))), pool,
+      is_new=not source.stays or state.round == 0,
+      share=state_lib.counterpart_share(state), numbers=numbers)
+
+
+def _learned(
     state, learner, source, arrived, tuples, left, spaces, key, plan, undone
 ) -> state_lib.RunState:
-  """Trains on the tuples, of which there may be none yet."""
-  params, opt_state = state.params, state.opt_state
-  losses = state.losses.copy()
-  if len(tuples):
-    if state.start_params is not None:
-      params, opt_state = state.start_params, None
-    # Of a fixed size, so that a round never compiles anew.
-    size = len(state.aligned) + round(plan.pseudo_pairs * len(state.aligned))
-    padding = np.full(
-        (size - len(tuples), tuples.shape[1]), oracle_lib.NONE, np.int32)
-    items, rows = source.hold(
-        np.concatenate([tuples, padding]), arrived.numbers)
-    pool = None
-    # Where nothing is left unaligned, there is nothing more to learn from.
-    if learner.unaligned is not None and all(x.any() for x in left.values()):
-      held = observe.reference_of(state, learner, source, items, spaces)
-      pool = fit_lib.Pool(
-          arrived.items, {m: np.flatnonzero(x) for m, x in left.items()},
-          {m: np.asarray(space.rows) for m, space in spaces.items()},
-          {m: held[m][column] for m, column in zip(held, rows.T)},
-          arrived.numbers)
-    numbers = arrived.numbers if source.stays else {
-        m: np.where(column >= 0, column, arrived.numbers[m][0])
-        for m, column in zip(items, np.concatenate([tuples, padding]).T)}
-    try:
-      params, opt_state, losses[state.round] = fit_lib.fit(
-          learner, params, opt_state, key, items, rows, len(tuples), plan.steps,
-          pool, numbers)
-    except divergence.Diverged as e:
-      why = f'round {state.round + 1} of {len(state.queries)}: {e}'
-      if plan.divergence == STOP:
-        raise divergence.Diverged(why) from e
-      logging.warning('%s This round\'s training is undone.', why)
-      if undone is not None:
-        undone(why)
-      params, opt_state = state.params, state.opt_state
+  """Learns from the tuples, of which there may be none yet."""
+  # Of a fixed size, so that a round never compiles anew.
+  capacity = len(state.aligned) + round(plan.pseudo_pairs * len(state.aligned))
+  known = _known(
+      state, learner, source, arrived, tuples, left, spaces, capacity)
+  losses, skills = state.losses.copy(), state.skills.copy()
+  params, learner_state = state.params, state.learner_state
+  try:
+    params, learner_state, losses[state.round], skills[state.round] = (
+        learner.learn(
+            params, learner_state, state.start_params, key, known))
+  except divergence.Diverged as e:
+    why = f'round {state.round + 1} of {len(state.queries)}: {e}'
+    if plan.divergence == STOP:
+      raise divergence.Diverged(why) from e
+    logging.warning('%s This round\'s training is undone.', why)
+    if undone is not None:
+      undone(why)
   return dataclasses.replace(
-      state, params=params, opt_state=opt_state, losses=losses,
-      round=np.asarray(state.round + 1, np.int32))
+      state, params=params, learner_state=learner_state, losses=losses,
+      skills=skills, round=np.asarray(state.round + 1, np.int32))
 
 
 def _evaluated(state, learner, test, before):
   """The state with its scores, and the test's embeddings."""
-  params = average.averaged(state.params, state.opt_state)
+  params = learner.encoder(state.params, state.learner_state)
   known = {} if before is None else {
       name: rows for name, rows in before.items()
-      if not freeze.embeds_anew(
-          evaluate_lib.modality_of(name), params, learner.frozen)}
+      if not learner.embeds_anew(evaluate_lib.modality_of(name), params)}
   embedded = evaluate_lib.embed_pairs(learner.graphdef, params, test, known)
   scores = evaluate_lib.evaluate(embedded, test)
   return state_lib.record_scores(state, scores), embedded
+
+
+def align_whole_pool(
+    state: state_lib.RunState,
+    learner: learner_lib.Learner,
+    source: pools_lib.Source,
+    tuples: np.ndarray,
+    test: encode.EncodedPairs,
+) -> dict[str, float]:
+  """Scores of the same learner where all of the pool is aligned.
+
+  One round's training on all true pairs: what no order of asking can be
+  expected to beat. It takes the hidden pairing, so it is a reference for
+  evaluation, and nothing of it may go back into a run.
+
+  Args:
+    state: of a run; training starts where the run's own starts, and has a
+      random key that no round has.
+    learner: of the run.
+    source: the whole pools.
+    tuples: `[n, M]` int32 item numbers of what belongs together, a column a
+      modality; -1 for an item that is missing.
+    test: held-out pairs.
+
+  Returns:
+    By metric, percentages.
+
+  Raises:
+    ValueError: if the source is a stream, or no two items belong together.
+    divergence.Diverged: if training diverges.
+  """
+  if not source.stays:
+    raise ValueError('the source is a stream: its items are not all at hand.')
+  tuples = np.asarray(tuples, np.int32)
+  tuples = tuples[np.sum(tuples >= 0, axis=1) > 1]
+  if not len(tuples):
+    raise ValueError('tuples: no two items belong together.')
+  rounds = len(state.queries)
+  arrived = source.arrived(rounds)
+  items, rows = source.hold(tuples, arrived.numbers)
+  nothing = {m: np.zeros(0, int) for m in arrived.items}
+  known = learner_lib.Known(
+      items, rows, len(tuples), learner_lib.Pool(arrived.items, nothing))
+  params = state.params if state.start_params is None else state.start_params
+  learned = learner.learn(
+      params, learner.init(params), state.start_params,
+      jax.random.fold_in(state.key, rounds), known)
+  params = learner.encoder(learned.params, learned.state)
+  return evaluate_lib.evaluate(
+      evaluate_lib.embed_pairs(learner.graphdef, params, test, {}), test)

@@ -15,14 +15,12 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.align import reference as reference_lib
 from mmal_jax.data import encode
-from mmal_jax.learn.gradient import average
-from mmal_jax.learn.gradient import freeze
-from mmal_jax.learn.gradient import step as step_lib
+from mmal_jax.learn import learner as learner_lib
 
 
 def make_views(
     state: state_lib.RunState,
-    learner: step_lib.Learner,
+    learner: learner_lib.Learner,
     source: pools_lib.Source,
     arrived: pools_lib.Arrived,
     before: Mapping[str, views_lib.View] | None = None,
@@ -33,7 +31,7 @@ def make_views(
 
   Args:
     state: present.
-    learner: the model's structure.
+    learner: that makes the encoder.
     source: of the learner.
     arrived: of the present round.
     before: the views of the round before, if there are any: of a source that
@@ -49,14 +47,13 @@ def make_views(
   views = {}
   if not source.stays:
     before = None
-  params = average.averaged(state.params, state.opt_state)
+  params = learner.encoder(state.params, state.learner_state)
   # Of parameters on a mesh: to the one device on which the pools are.
   logit_scale, logit_bias = (
       jnp.asarray(jax.device_get(x[...]))
       for x in (params['logit_scale'], params['logit_bias']))
   for column, (modality, items) in enumerate(arrived.items.items()):
-    locked = before is not None and not freeze.embeds_anew(
-        modality, params, learner.frozen)
+    locked = before is not None and not learner.embeds_anew(modality, params)
     embeddings = before[modality].pool if locked else embed_lib.embed(
         learner.graphdef, params, items.values, modality, report=report)
     numbers = state.aligned[:, column]
@@ -81,7 +78,7 @@ def make_views(
 
 def spaces(
     state: state_lib.RunState,
-    learner: step_lib.Learner,
+    learner: learner_lib.Learner,
     source: pools_lib.Source,
     arrived: pools_lib.Arrived,
     views: Mapping[str, views_lib.View],
@@ -91,7 +88,7 @@ def spaces(
 
   Args:
     state: present.
-    learner: the model's structure.
+    learner: that makes the encoder.
     source: of the learner.
     arrived: of the present round.
     views: of the present round.
@@ -113,7 +110,7 @@ def spaces(
 def with_reference(
     views: Mapping[str, views_lib.View],
     state: state_lib.RunState,
-    learner: step_lib.Learner,
+    learner: learner_lib.Learner,
     source: pools_lib.Source,
     arrived: pools_lib.Arrived,
     known: Mapping[str, reference_lib.Space],
@@ -123,7 +120,7 @@ def with_reference(
   Args:
     views: of the present round.
     state: present.
-    learner: the model's structure.
+    learner: that makes the encoder.
     source: of the learner.
     arrived: of the present round.
     known: from `spaces`.
@@ -143,7 +140,7 @@ def with_reference(
 
 def reference_of(
     state: state_lib.RunState,
-    learner: step_lib.Learner,
+    learner: learner_lib.Learner,
     source: pools_lib.Source,
     items: Mapping[str, encode.Items],
     known: Mapping[str, reference_lib.Space],
@@ -152,7 +149,7 @@ def reference_of(
 
   Args:
     state: present.
-    learner: the model's structure.
+    learner: that makes the encoder.
     source: that holds the items.
     items: from `source.hold`.
     known: from `spaces`.
@@ -167,7 +164,7 @@ def _like(state, learner, known, modality, values) -> jax.Array:
   """Reference rows of other items than those that have arrived."""
   start = state.start_params
   if start is None:
-    start = average.averaged(state.params, state.opt_state)
+    start = learner.encoder(state.params, state.learner_state)
   return reference_lib.space(
       learner.graphdef, start, modality, values, known[modality].mean).rows
 

@@ -159,6 +159,13 @@ def map_rows(
       check_vma=False)(*by_row, *whole)
 
 
+def local(tree: Any) -> Any:
+  """Arrays that are whole on every device, each as that of one device."""
+  return jax.tree.map(
+      lambda x: x.addressable_data(0) if len(x.sharding.device_set) > 1 else x,
+      tree)
+
+
 def gather(x: jax.Array, axis: Axis) -> jax.Array:
   """`[parts, ...]`: every device's `x`, in order."""
   return x[None] if axis is None else jax.lax.all_gather(x, axis)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 import dataclasses
+from typing import Any
 
 from flax import nnx
 import jax
 import numpy as np
-import optax
 
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.align import oracle as oracle_lib
@@ -21,7 +21,8 @@ class RunState:
 
   Attributes:
     params: of the encoder.
-    opt_state: of the optimizer.
+    learner_state: of the learner itself: of its optimizer, or its running
+      statistics.
     start_params: the parameters from which every round trains anew on all pairs
       aligned so far; None where a round goes on from the one before. Going on
       costs accuracy where the first rounds' few pairs are learnt by heart (Ash
@@ -39,6 +40,9 @@ class RunState:
       is no query.
     answers: `[T, B, M]` int32, as of an `oracle.Oracle`: nothing but -1 where
       nobody has answered yet.
+    skills: `[T]` float32, how well held-out answers were retrieved in each
+      round's learning, relative to chance; NaN to come, and where the learner
+      does not hold any out.
     losses: `[T]` float32, each round's mean training loss; NaN to come, where
       there was nothing to train on, and where training was undone.
     scores: by metric, `[T + 1]` float32 percentages; entry 0 is before any
@@ -47,7 +51,7 @@ class RunState:
   """
 
   params: nnx.State
-  opt_state: optax.OptState
+  learner_state: Any
   start_params: nnx.State | None
   key: jax.Array
   round: np.ndarray
@@ -58,6 +62,7 @@ class RunState:
   query_costs: np.ndarray
   answers: np.ndarray
   losses: np.ndarray
+  skills: np.ndarray
   scores: dict[str, np.ndarray]
   modalities: tuple[str, ...] = dataclasses.field(metadata={'static': True})
 
@@ -105,7 +110,7 @@ def check_budget(rounds: int, batch: int, sizes: Mapping[str, int]) -> None:
 
 def initial_state(
     params: nnx.State,
-    opt_state: optax.OptState,
+    learner_state: Any,
     sizes: Mapping[str, int],
     metrics: tuple[str, ...],
     rounds: int,
@@ -117,7 +122,7 @@ def initial_state(
 
   Args:
     params: of the warm start.
-    opt_state: fresh.
+    learner_state: fresh, of `learner.init`.
     sizes: items of each modality, in the order of the columns.
     metrics: names of the scores to record.
     rounds: T.
@@ -133,7 +138,7 @@ def initial_state(
     raise ValueError(f'seed={seed!r} must lie within [0, 2**32).')
   return RunState(
       params=params,
-      opt_state=opt_state,
+      learner_state=learner_state,
       start_params=params if restart else None,
       key=jax.random.key(seed),
       round=np.zeros((), np.int32),
@@ -145,6 +150,7 @@ def initial_state(
       answers=np.full(
           (rounds, batch, len(sizes)), oracle_lib.NONE, np.int32),
       losses=np.full(rounds, np.nan, np.float32),
+      skills=np.full(rounds, np.nan, np.float32),
       scores={m: np.full(rounds + 1, np.nan, np.float32) for m in metrics},
       modalities=tuple(sizes),
   )
@@ -157,6 +163,14 @@ def record_scores(state: RunState, scores: dict[str, float]) -> RunState:
     recorded[name] = curve.copy()
     recorded[name][state.round] = scores[name]
   return dataclasses.replace(state, scores=recorded)
+
+
+def counterpart_share(state: RunState) -> float:
+  """Share of the answered queries whose item has a counterpart; 1 of none."""
+  answered = state.answers[state.answered]
+  if not len(answered):
+    return 1.0
+  return float(np.mean((answered != oracle_lib.NONE).sum(axis=1) > 1))
 
 
 def asked_of(state: RunState, modality: str) -> np.ndarray:

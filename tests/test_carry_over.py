@@ -144,8 +144,7 @@ def test_views_of_towers_that_did_not_change(tiny_run, moved, known):
 
 
 def test_a_run_with_locked_towers_carries_over_every_round(tiny_run):
-  locked = tiny_run._replace(
-      learner=tiny_run.learner._replace(optimizer=optax.set_to_zero()))
+  locked = tiny_run.with_recipe(optimizer=optax.set_to_zero())
   seen = []
 
   def strategy(views, batch, key):
@@ -176,9 +175,9 @@ def test_a_run_that_trains_carries_nothing_over(tiny_run):
 
 def test_a_locked_tower_is_embedded_once(tiny_run, monkeypatch):
   frozen = freeze.patterns('lit', tiny_run.params)
-  locked = tiny_run._replace(learner=tiny_run.learner._replace(
+  locked = tiny_run.with_recipe(
       frozen=frozen, optimizer=optimizer.make_optimizer(
-          1e-2, tiny.STEPS, frozen=frozen, ema=0.9)))
+          1e-2, tiny.STEPS, frozen=frozen, ema=0.9))
   embedded, seen, calls, whole = [], [], [], embed.embed
   monkeypatch.setattr(embed, 'embed', lambda *arguments, **more: (
       calls.append(arguments[3]), whole(*arguments, **more))[1])

@@ -16,6 +16,8 @@ def test_answers_teach_the_default_model(tmp_path):
   summary = json.loads((tmp_path / 'w' / 'summary.json').read_text())
   for entry in summary['strategies'].values():
     curve = entry['curves']['group'][0]
-    assert curve[0] < 10  # Chance is 100 / 6; the warm start is blind to it.
-    assert curve[-1] > curve[0] + 10
+    assert curve[0] < 25  # Chance is 100 / 6; CLIP has 12 on the real set.
+    assert curve[-1] > curve[0] + 20
     assert curve[-1] > curve[1]
+  whole = summary['whole_pool']['final']['group']['mean']
+  assert whole > summary['strategies']['random']['final']['group']['mean']

@@ -25,6 +25,7 @@ from mmal_jax.align import exact
 from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import stream
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.gradient import average
 from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import fit
@@ -62,9 +63,9 @@ def _spoilt(items, modality, row, value=np.nan):
 
 def _fit(run, items, table=None, params=None, steps=_STEPS, key=0, **options):
   table = _table() if table is None else table
-  return fit.fit(run.learner, run.params if params is None else params, None,
-                 jax.random.key(key), items, table, len(table), steps,
-                 **options)
+  return fit.fit(
+      run.learner.recipe, run.params if params is None else params, None,
+      jax.random.key(key), items, table, len(table), steps, **options)
 
 
 def _first_step_with(table, row, key=0):
@@ -82,8 +83,8 @@ def _first_step_with(table, row, key=0):
 def test_the_first_step_that_reads_a_nan_and_the_item_are_named(
     tiny_run, loss, parts, on_mesh):
   mesh = sharding.make_mesh(4, 2) if on_mesh else None
-  run = tiny_run._replace(learner=tiny_run.learner._replace(
-      loss=losses.LOSSES[loss](mesh), parts=parts, mesh=mesh))
+  run = tiny_run.with_recipe(
+      loss=losses.LOSSES[loss](mesh), parts=parts, mesh=mesh)
   params, table = partition.place(run.params, mesh), _table()
   # Numbers other than rows, so that they cannot be taken for one another.
   numbers = {'image': np.arange(40) + 100, 'text': np.arange(40) + 500}
@@ -110,11 +111,12 @@ def test_several_items_and_one_that_only_fills_up(tiny_run):
   padded = np.concatenate([table, np.full((7, 2), -1, np.int32)])
   items = _spoilt(_spoilt(tiny_run.pools.items, 'image', 4), 'text', 8, np.inf)
   with pytest.raises(divergence.Diverged, match='selves: image 4; text 8.$'):
-    fit.fit(tiny_run.learner, tiny_run.params, None, jax.random.key(0), items,
+    fit.fit(tiny_run.learner.recipe, tiny_run.params, None,
+            jax.random.key(0), items,
             padded, 3, 2)
   # Item 0 stands in rows that do not count; its gradient is NaN all the same.
   with pytest.raises(divergence.Diverged, match='step 1 .*selves: image 0.$'):
-    fit.fit(tiny_run.learner, tiny_run.params, None, jax.random.key(0),
+    fit.fit(tiny_run.learner.recipe, tiny_run.params, None, jax.random.key(0),
             _spoilt(tiny_run.pools.items, 'image', 0), padded, 3, 2)
 
 
@@ -136,8 +138,8 @@ def test_an_input_that_is_finite_and_whose_embedding_is_not(tiny_run):
 
 
 def test_a_learning_rate_beyond_bounds_has_the_whole_minibatch(tiny_run):
-  run = tiny_run._replace(learner=tiny_run.learner._replace(
-      optimizer=optimizer.make_optimizer(1e30, _STEPS), batch_size=10))
+  run = tiny_run.with_recipe(
+      optimizer=optimizer.make_optimizer(1e30, _STEPS), batch_size=10)
   key_rows, _ = jax.random.split(jax.random.fold_in(jax.random.key(0), 1))
   rows, _ = step.minibatch(key_rows, jnp.int32(_CAPACITY), _CAPACITY, 10)
   images, texts = (
@@ -154,7 +156,7 @@ def test_a_gradient_that_is_nan_where_the_loss_is_not(tiny_run):
     return loss_lib.sigmoid_loss(images, *others) + jnp.sqrt(
         jnp.sum(jnp.square(images - jax.lax.stop_gradient(images))))
 
-  run = tiny_run._replace(learner=tiny_run.learner._replace(loss=steep))
+  run = tiny_run.with_recipe(loss=steep)
   with pytest.raises(divergence.Diverged, match=(
       r'step 1 of 6: loss \d[\d.]*, norm of the gradient nan; its minib')):
     _fit(run, run.pools.items)
@@ -175,8 +177,8 @@ def _pushing(name, by):  # one parameter by so much, in the second step
     # Finite, and yet no scale that an acquisition could work with.
     ('logit_scale', 100.0, 'scale')])
 def test_what_the_last_step_leaves_must_be_finite(tiny_run, name, by, what):
-  run = tiny_run._replace(learner=tiny_run.learner._replace(
-      optimizer=_pushing(name, by)))
+  run = tiny_run.with_recipe(
+      optimizer=_pushing(name, by))
   with pytest.raises(divergence.Diverged, match=(
       rf'step 2 of 2: loss \d[\d.]*, norm of the gradient \d[\d.]*, after which'
       f' {what} are not finite; its minibatch: ')):
@@ -194,14 +196,14 @@ def test_an_average_that_is_not_finite_is_found(tiny_run):
 
 
 def test_an_unaligned_item_is_named_too(tiny_run):
-  run = tiny_run._replace(learner=tiny_run.learner._replace(
-      unaligned=unaligned.Unaligned(1.0, 8)))
+  run = tiny_run.with_recipe(
+      unaligned=unaligned.Unaligned(1.0, 8))
   items, rows = run.pools.items, {m: np.arange(30, 40) for m in run.pools.items}
   like = {m: x.values / np.linalg.norm(x.values, axis=1, keepdims=True)
           for m, x in items.items()}
   held = {m: like[m][_table()[:, i]] for i, m in enumerate(items)}
   for m in items:
-    pool = fit.Pool(_spoilt(items, m, 33), rows, like, held,
+    pool = learner_lib.Pool(_spoilt(items, m, 33), rows, like, held,
                     dict.fromkeys(items, np.arange(40) + 700))
     with pytest.raises(divergence.Diverged, match=(
         f'loss nan, .*by themselves: unaligned {m} 733.$')):
@@ -248,19 +250,19 @@ def _source(run, buffer, at_round=1):
     (False, {}), (True, {'pseudo_pairs': 1.0})])
 def test_a_round_that_diverges_is_undone_to_the_bit(
     tiny_run, buffer, restart, options):
-  run = tiny_run._replace(learner=tiny_run.learner._replace(
-      optimizer=optimizer.make_optimizer(1e-2, tiny.STEPS, ema=0.5)))
+  run = tiny_run.with_recipe(
+      optimizer=optimizer.make_optimizer(1e-2, tiny.STEPS, ema=0.5))
   source, said = _source(run, buffer), []
   states = list(loop.run_rounds(
       run.start(restart=restart), run.learner, loop.random.random,
       exact.exact(run.hidden.tuples, ('image', 'text')), source, run.data.test,
-      loop.Plan(tiny.STEPS, divergence=loop.ROLL_BACK, **options),
+      loop.Plan(divergence=loop.ROLL_BACK, **options),
       undone=said.append))
   assert len(states) == tiny.ROUNDS + 1 and len(said) == 1
   assert re.match(r'round 2 of 4: training diverged in step \d of 3: loss nan, '
                   r'.*: not finite by themselves: '
                   rf'.*text {source.spoilt}\.', said[0].replace(';', ':'))
-  for name in ('params', 'opt_state'):
+  for name in ('params', 'learner_state'):
     _same(getattr(states[2], name), getattr(states[1], name))
   assert np.isnan(states[-1].losses).tolist() == [False, True, False, False]
   for t, state in enumerate(states):
@@ -268,7 +270,7 @@ def test_a_round_that_diverges_is_undone_to_the_bit(
     assert state.annotations == t * tiny.BATCH
     for curve in state.scores.values():
       assert np.isfinite(curve[:t + 1]).all()
-    assert not divergence.not_finite(state.params, state.opt_state)
+    assert not divergence.not_finite(state.params, state.learner_state)
   for curve in states[-1].scores.values():
     assert curve[2] == curve[1]
   assert any(not np.array_equal(a, b) for a, b in zip(
@@ -349,7 +351,7 @@ def test_nothing_is_asked_by_what_is_not_finite(tiny_run):
 
 def test_what_to_do_is_one_of_two():
   with pytest.raises(ValueError, match="divergence='retry' is none of stop, "):
-    loop.Plan(3, divergence='retry')
+    loop.Plan(divergence='retry')
   config = colorswap.get_config()
   for value in (None, 'stop', 'roll_back'):
     config.train.divergence = value

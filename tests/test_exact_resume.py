@@ -22,9 +22,9 @@ def _quick(quick_compilation):
 
 def _with(run, frozen='none', ema=0.0, **learner):
   patterns = freeze.patterns(frozen, run.params)
-  return run._replace(learner=run.learner._replace(
+  return run.with_recipe(
       frozen=patterns, optimizer=optimizer.make_optimizer(
-          1e-2, tiny.STEPS, frozen=patterns, ema=ema), **learner))
+          1e-2, tiny.STEPS, frozen=patterns, ema=ema), **learner)
 
 
 def _resumed(run, start, at, folder, **more):

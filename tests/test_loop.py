@@ -174,7 +174,7 @@ def test_restarting_trains_the_start_anew_on_all_pairs(tiny_run):
     # What the loop does, by its parts.
     _, key = jax.random.split(jax.random.fold_in(state.key, t))
     params, _, loss = fit.fit(
-        learner, tiny_run.params, learner.optimizer.init(tiny_run.params), key,
+        learner.recipe, tiny_run.params, learner.init(tiny_run.params), key,
         pool.items, state.aligned, state.num_aligned, tiny.STEPS)
     _assert_close(state.params, params)
     np.testing.assert_allclose(state.losses[t], loss, rtol=1e-5)
@@ -228,11 +228,11 @@ def test_rounds_do_not_recompile(tiny_run, strategy):
 @pytest.mark.parametrize('buffer', [None, 10])
 def test_rounds_that_learn_from_the_unaligned_do_not_recompile(
     tiny_run, buffer):
-  run = tiny_run._replace(learner=tiny_run.learner._replace(
-      unaligned=unaligned.Unaligned(1.0, 8)))
+  run = tiny_run.with_recipe(
+      unaligned=unaligned.Unaligned(1.0, 8))
   source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)
   state = state_lib.initial_state(
-      run.params, run.learner.optimizer.init(run.params), run.pools.sizes,
+      run.params, run.learner.init(run.params), run.pools.sizes,
       tiny.evaluate.metric_names(run.data.test), 4, 3, 0)
   jax.clear_caches()
   counter, counts = compilations.CompilationCounter(), []
@@ -246,8 +246,8 @@ def test_rounds_that_learn_from_the_unaligned_do_not_recompile(
 @pytest.mark.parametrize('buffer', [None, 10])
 def test_a_state_with_all_that_training_may_add_goes_on_the_same(
     tiny_run, buffer):
-  run = tiny_run._replace(learner=tiny_run.learner._replace(
-      unaligned=unaligned.Unaligned(1.0, 8)))
+  run = tiny_run.with_recipe(
+      unaligned=unaligned.Unaligned(1.0, 8))
   source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)
   options = dict(source=source, pseudo_pairs=1.0, reference=True)
   states = list(run.rounds('mmal_plus', **options))
@@ -258,8 +258,8 @@ def test_a_state_with_all_that_training_may_add_goes_on_the_same(
 def test_what_is_hidden_leaves_training_and_the_next_query_alone(tiny_run):
   # Two rounds are answered alike in both worlds: the third query comes from a
   # model that has learnt from unaligned items, too.
-  run = tiny_run._replace(learner=tiny_run.learner._replace(
-      unaligned=unaligned.Unaligned(1.0, 8)))
+  run = tiny_run.with_recipe(
+      unaligned=unaligned.Unaligned(1.0, 8))
   tuples = run.hidden.tuples
   options = dict(pseudo_pairs=1.0, reference=True)
   state = _nth(run.rounds('mmal_plus', **options), 2)
@@ -298,7 +298,7 @@ def test_a_budget_beyond_the_pool_is_refused(tiny_run):
 
 def test_the_last_item_of_the_pool_can_be_asked_for(tiny_run):
   state = state_lib.initial_state(
-      tiny_run.params, tiny_run.learner.optimizer.init(tiny_run.params),
+      tiny_run.params, tiny_run.learner.init(tiny_run.params),
       tiny_run.pools.sizes, tiny.evaluate.metric_names(tiny_run.data.test), 4,
       10, 0)
   last = _last(tiny_run.rounds(state=state))

@@ -227,7 +227,7 @@ def test_runs_in_the_loop(tiny_run, buffer, by_cost):
     ('budget', float('nan'))])
 def test_a_plan_out_of_range_is_refused(name, value):
   with pytest.raises(ValueError, match=f'{name}={value!r} must be at least'):
-    loop.Plan(**{'steps': 1, name: value})
+    loop.Plan(**{name: value})
 
 
 @pytest.mark.parametrize('bad', [0.0, -1.0, np.nan, np.inf])

@@ -160,7 +160,7 @@ def test_its_model_goes_home(finished, published):
       / str(config.rounds), build.initial_state(experiment, pools.sizes, 3))
   name = 'text_tower.position'
   np.testing.assert_array_equal(
-      params['text_tower']['position'][...], state.opt_state.average[name])
+      params['text_tower']['position'][...], state.learner_state.average[name])
   assert not np.allclose(
       params['text_tower']['position'][...],
       state.params['text_tower']['position'][...], atol=1e-5)
@@ -284,11 +284,11 @@ def test_flags_of_the_config_that_readme_names(published):
       '--config.model.remat=True', '--config.mesh.data=4')
   assert config.model.image_size == 384 and config.text.folder == 'words'
   _, params = huggingface.load(published)
-  learner = build.make_learner(
+  recipe = build.make_learner(
       config, dual_encoder.graphdef_of(huggingface.read_config(published)),
-      params, None)
-  assert learner.frozen == ('text_tower.token.*', '*.position')
-  assert learner.parts == 2 and learner.loss is softmax.softmax_loss
+      params, None).recipe
+  assert recipe.frozen == ('text_tower.token.*', '*.position')
+  assert recipe.parts == 2 and recipe.loss is softmax.softmax_loss
   for value in ('*_tower.*', '*_tower.*=x', '=1', 'a=-1', 'a=inf'):
     with pytest.raises(ValueError, match='lr_factors=.*PATTERN=FACTOR'):
       _configured(f'--config.train.lr_factors={value}')
@@ -311,7 +311,7 @@ def test_a_clip_learns_by_the_loss_it_was_trained_with(
                    'rounds': 1, 'batch': 2})
     check.check(config)
     experiment = build.build(config, str(tmp_path / 'c'))
-    assert experiment.learner.loss is loss
+    assert experiment.learner.recipe.loss is loss
 
 
 def test_lines_are_lines(published, tmp_path):

@@ -114,7 +114,7 @@ def _bare(monkeypatch):
 
   monkeypatch.setattr(observe, 'make_views', make_views)
   monkeypatch.setattr(loop, '_check_finite', lambda state: None)
-  monkeypatch.setattr(loop, '_trained', lambda state, *_: dataclasses.replace(
+  monkeypatch.setattr(loop, '_learned', lambda state, *_: dataclasses.replace(
       state, round=np.asarray(state.round + 1, np.int32)))
   monkeypatch.setattr(loop, '_evaluated', lambda state, *_: (
       state_lib.record_scores(state, {'score': 0.0}), None))
@@ -153,7 +153,7 @@ def _rounds(state, journal, world, settings):
   world.now = int(state.round)
   for state in loop.run_rounds(
       state, _Learner, _choose, journal, _Pools(modalities, costs), None,
-      loop.Plan(1, budget=budget)):
+      loop.Plan(budget=budget)):
     _check_books(state, costs, budget)
     journal.begin(int(state.round))
     world.now = int(state.round)
@@ -161,7 +161,7 @@ def _rounds(state, journal, world, settings):
 
 
 class _Learner:
-  unaligned = None
+  needs_reference = False
 
 
 def _check_books(state, costs, budget):

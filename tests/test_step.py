@@ -78,7 +78,7 @@ def _assert_close(a, b, rtol):
 
 
 def _run(params, graphdef, batches, mesh, opt, **fields):
-  learner = step.Learner(graphdef, opt, B, mesh=mesh, **fields)
+  learner = step.Recipe(graphdef, opt, B, mesh=mesh, **fields)
   params = partition.place(params, mesh)
   state = optimizer.init(opt, params)
   params = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))(params)
@@ -266,7 +266,7 @@ def test_activations_are_cut_over_fsdp_as_well():
   for sizes in ((8, 1), (1, 8), (4, 2)):
     mesh = sharding.make_mesh(*sizes)
     compiled = step.train_step.lower(
-        step.Learner(graphdef, opt, b, mesh=mesh,
+        step.Recipe(graphdef, opt, b, mesh=mesh,
                      loss=losses.LOSSES['sigmoid_ring'](mesh)),
         jax.tree.map(
             lambda x, where: jax.ShapeDtypeStruct(

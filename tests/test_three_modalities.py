@@ -18,6 +18,7 @@ from mmal_jax.data import scenes
 from mmal_jax.data import schema
 from mmal_jax.data import synthetic_trio
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn.gradient import learner as by_gradient
 from mmal_jax.learn.gradient import loss as loss_lib
 from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import pairwise
@@ -44,17 +45,18 @@ def run():
   items = dict.fromkeys(NAMES, jax.ShapeDtypeStruct((7,), np.float32))
   graphdef, params = nnx.split(models.MODELS['mlp'](
       items, 0, rngs=nnx.Rngs(0), width=16, embed_dim=8), nnx.Param)
-  learner = step.Learner(graphdef, optimizer.make_optimizer(1e-2, 30), 16)
+  learner = by_gradient.ByGradient(
+      step.Recipe(graphdef, optimizer.make_optimizer(1e-2, 30), 16), 30)
   pools, hidden = pools_lib.hide_pairing(data.pool, 0)
 
   def start(strategy, oracle=None, tuples=hidden.tuples, **plan):
     state = state_lib.initial_state(
-        params, learner.optimizer.init(params), pools.sizes,
+        params, learner.init(params), pools.sizes,
         evaluate.metric_names(data.test), 3, 6, 0)
     return loop.run_rounds(
         state, learner, registry.find(strategy),
         oracle or exact.exact(tuples, NAMES), pools, data.test,
-        loop.Plan(30, **plan))
+        loop.Plan(**plan))
 
   return start, hidden.tuples
 

@@ -112,7 +112,7 @@ def test_optimizer_refuses_values_out_of_range(name, value):
 def test_fitting_pairs_raises_their_retrieval(tiny_run):
   pool = tiny_run.data.pool
   rows = jnp.arange(len(pool), dtype=jnp.int32)
-  learner = tiny_run.learner._replace(
+  learner = tiny_run.learner.recipe._replace(
       optimizer=optimizer.make_optimizer(1e-2, 60), batch_size=40)
   params, _, loss = fit.fit(
       learner, tiny_run.params, None, jax.random.key(0), pool.items,

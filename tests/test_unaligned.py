@@ -90,8 +90,8 @@ def test_reference_of_features_are_the_features_centred(tiny_run):
 
 
 def _learner(run, **fields):
-  return run._replace(learner=run.learner._replace(
-      unaligned=unaligned.Unaligned(1.0, 8), **fields))
+  return run.with_recipe(
+      unaligned=unaligned.Unaligned(1.0, 8), **fields)
 
 
 def _batch(run, seed=0):
@@ -223,7 +223,7 @@ def test_pseudo_pairs_are_the_surest_mutual_neighbours():
 
 
 def test_a_plan_says_what_the_rounds_add(tiny_run):
-  assert loop.Plan(3).pseudo_pairs == 0.0
+  assert loop.Plan().pseudo_pairs == 0.0
   plain, more = (
       list(tiny_run.rounds('mmal', pseudo_pairs=ratio)) for ratio in (0.0, 2.0))
   assert plain[1].losses[0] == more[1].losses[0]  # Nothing is learnt yet.

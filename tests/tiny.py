@@ -14,6 +14,7 @@ from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn.gradient import learner as by_gradient
 from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import step
 from mmal_jax.models import registry as models
@@ -34,14 +35,19 @@ def feature_pairs(n: int, seed: int) -> schema.Pairs:
 
 class Run(NamedTuple):
   data: encode.EncodedDataset
-  learner: step.Learner
+  learner: by_gradient.ByGradient
   params: nnx.State
   pools: pools_lib.Pools
   hidden: pools_lib.Hidden
 
+  def with_recipe(self, **fields) -> 'Run':
+    """The run with another recipe of its learner."""
+    return self._replace(learner=self.learner._replace(
+        recipe=self.learner.recipe._replace(**fields)))
+
   def start(self, seed: int = 0, restart=False) -> state_lib.RunState:
     return state_lib.initial_state(
-        self.params, self.learner.optimizer.init(self.params),
+        self.params, self.learner.init(self.params),
         self.pools.sizes,
         evaluate.metric_names(self.data.test), ROUNDS, BATCH, seed, restart)
 
@@ -54,7 +60,7 @@ class Run(NamedTuple):
         self.start(seed) if state is None else state, self.learner,
         strategies.find(strategy) if isinstance(strategy, str) else strategy,
         oracle or exact.exact(tuples, tuple(self.pools.items)),
-        source or self.pools, self.data.test, loop.Plan(STEPS, **plan), report)
+        source or self.pools, self.data.test, loop.Plan(**plan), report)
 
 
 def assert_same(one, other) -> None:
@@ -74,5 +80,6 @@ def make_run() -> Run:
           data.pool.items, jax.ShapeDtypeStruct((7,), np.float32)),
       0, rngs=nnx.Rngs(0), width=16, embed_dim=8)
   graphdef, params = nnx.split(model, nnx.Param)
-  learner = step.Learner(graphdef, optimizer.make_optimizer(1e-2, STEPS), 8)
+  learner = by_gradient.ByGradient(
+      step.Recipe(graphdef, optimizer.make_optimizer(1e-2, STEPS), 8), STEPS)
   return Run(data, learner, params, *pools_lib.hide_pairing(data.pool, 0))

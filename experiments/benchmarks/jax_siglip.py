@@ -60,7 +60,7 @@ class Siglip:
       tokens: `[b, length]` int32.
       dtype: `float32` or `bfloat16`.
       remat: as in the model's configuration.
-      parts: as in `step.Learner`.
+      parts: as in `step.Recipe`.
 
     Returns:
       A function that takes the step, and the bytes that it needs for a while.
@@ -73,7 +73,7 @@ class Siglip:
     batch = gradient.Batch(
         {'image': jnp.asarray(images), 'text': jnp.asarray(tokens)},
         {'image': ids, 'text': ids}, {'image': ids >= 0, 'text': ids >= 0})
-    learner = step_lib.Learner(
+    learner = step_lib.Recipe(
         _graphdef(self._config, dtype, remat), self._optimizer, len(images),
         parts=parts)
     if self._state is None:

@@ -18,6 +18,7 @@ from mmal_jax.align import stream
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn.gradient import learner as by_gradient
 from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import step
 from mmal_jax.models import registry as models
@@ -107,10 +108,11 @@ def _measured(
   graphdef, params = nnx.split(models.MODELS['mlp'](
       dict.fromkeys(test.items, jax.ShapeDtypeStruct((_D,), np.float32)), 0,
       rngs=nnx.Rngs(0), width=64, embed_dim=32), nnx.Param)
-  learner = step.Learner(graphdef, optimizer.make_optimizer(1e-3, 10), 64)
+  learner = by_gradient.ByGradient(
+      step.Recipe(graphdef, optimizer.make_optimizer(1e-3, 10), 64), 10)
   source = stream.Stream({'image': n, 'text': n}, buffer, scenes.fetch)
   state = state_lib.initial_state(
-      params, optimizer.init(learner.optimizer, params), source.sizes,
+      params, learner.init(params), source.sizes,
       evaluate.metric_names(test), rounds, batch, 0)
 
   def oracle(modality, numbers, suggest=None):
@@ -124,7 +126,7 @@ def _measured(
   started = time.perf_counter()
   for state in loop.run_rounds(
       state, learner, registry.find('mmal'), oracle, source, test,
-      loop.Plan(10)):
+      loop.Plan()):
     seconds.append(time.perf_counter() - started)
     started = time.perf_counter()
     scenes.fetch('image', np.arange(buffer))

@@ -85,6 +85,14 @@ def if_training_diverges() -> dict[str, Any]:
   return {'divergence': config_dict.placeholder(str)}
 
 
+def closed_form() -> dict[str, Any]:
+  """The section of the closed-form learner."""
+  return {
+      # Principal directions of each modality that are kept; whether it learns
+      # from everything remaining having its counterpart among what remains.
+      'rank': 256, 'world': True}
+
+
 def learning_from_the_unaligned() -> dict[str, Any]:
   """Values of `train` for what a step learns beside the answers; all off."""
   return {

@@ -24,12 +24,17 @@ def get_config(others: str = '') -> ml_collections.ConfigDict:
           'pool_split': 'train', 'test_split': 'test',
           'test_fraction': 0.2, 'seed': 0},
       'model': {'name': 'mlp', 'width': 512, 'embed_dim': 256},
+      # `gradient` or `closed_form` (mmal_jax/learn/registry.py).
+      'closed_form': common.closed_form(),
       'train': {
+          'learner': 'closed_form',
           'steps_per_round': 100, 'batch_size': 256, 'peak_lr': 1e-3,
           'weight_decay': 0.5, 'shift': 0, 'restart': True}
       | common.learning_from_the_unaligned() | common.if_training_diverges(),
-      'strategies': ('mmal', 'random'),
+      'strategies': ('random', 'mmal', 'mmal_plus'),
       'seeds': (0, 1, 2, 3, 4),
       'rounds': 6,
       'batch': 256,
+      # For each seed once more, with all pairs of the pool.
+      'whole_pool': True,
   })

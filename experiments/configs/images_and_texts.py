@@ -20,7 +20,10 @@ def get_config(dataset: str = 'paired_folder') -> ml_collections.ConfigDict:
       'warm_start': {
           'seed': 0, 'steps': 600, 'batch_size': 128, 'peak_lr': 1e-3,
           'weight_decay': 1e-4, 'shift': 2},
+      # `gradient` or `closed_form` (mmal_jax/learn/registry.py).
+      'closed_form': common.closed_form(),
       'train': {
+          'learner': 'gradient',
           'steps_per_round': 300, 'batch_size': 64, 'peak_lr': 3e-3,
           'weight_decay': 0.5, 'shift': 2, 'restart': True}
       | common.learning_from_the_unaligned() | common.if_training_diverges(),

@@ -28,7 +28,10 @@ def get_config(dataset: str = 'synthetic_colorswap') -> (
           'image_size': config_dict.placeholder(int)},
       # Of the tokenizer, where it does not lie with the weights.
       'text': {'folder': config_dict.placeholder(str)},
+      # `gradient` or `closed_form` (mmal_jax/learn/registry.py).
+      'closed_form': common.closed_form(),
       'train': {
+          'learner': 'gradient',
           'steps_per_round': 100, 'batch_size': 64, 'peak_lr': 1e-5,
           'weight_decay': 0.1, 'shift': 0, 'restart': True,
           # sigmoid, sigmoid_chunked, sigmoid_ring or softmax; None takes the

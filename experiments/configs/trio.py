@@ -18,7 +18,10 @@ def get_config() -> ml_collections.ConfigDict:
       'warm_start': {
           'seed': 0, 'steps': 400, 'batch_size': 128, 'peak_lr': 1e-3,
           'weight_decay': 1e-4, 'shift': 0},
+      # `gradient` or `closed_form` (mmal_jax/learn/registry.py).
+      'closed_form': common.closed_form(),
       'train': {
+          'learner': 'gradient',
           # Sounds must not be shifted: their pitch is what they say.
           'steps_per_round': 200, 'batch_size': 64, 'peak_lr': 3e-3,
           'weight_decay': 0.5, 'shift': 0, 'restart': True}

@@ -92,6 +92,13 @@ class EncodedDataset(NamedTuple):
   tokenizer: Tokenizer | None
 
 
+def is_features(items: Items) -> bool:
+  """Whether the items are rows of features."""
+  values = items.values
+  return isinstance(values, np.ndarray) and values.ndim == 2 and np.issubdtype(
+      values.dtype, np.floating)
+
+
 def stream(
     values: Values, batches: Sequence[np.ndarray]
 ) -> Iterator[np.ndarray]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
+from mmal_jax.models import linear as linear_lib
 from mmal_jax.models import mlp
 from mmal_jax.models import text
 from mmal_jax.models import vit
@@ -83,16 +84,52 @@ def mlps(
   Args and errors as in `transformers`, with items of shape `(d,)`, no tokens,
   and `width` that of the hidden layers.
   """
-  for name, size in (('width', width), ('embed_dim', embed_dim)):
-    if size < 1:
-      raise ValueError(f'model.{name}={size!r} must be at least 1.')
-  if num_tokens or any(len(item.shape) != 1 for item in items.values()):
-    raise ValueError(
-        'model=mlp needs one row of features an item; the pool holds '
-        f'{_told(items)}. For pixels and texts take model=transformers.')
+  _check_features(
+      items, num_tokens, 'mlp', width=width, embed_dim=embed_dim)
   return dual_encoder.DualEncoder(
       {modality: mlp.MLP(item.shape[0], width, rngs=rngs)
        for modality, item in items.items()}, embed_dim, rngs=rngs)
+
+
+def linear(
+    items: Items,
+    num_tokens: int,
+    *,
+    rngs: nnx.Rngs,
+    embed_dim: int = 256,
+    shared: bool = False,
+) -> dual_encoder.DualEncoder:
+  """A linear head on each modality's precomputed features (`linear.Linear`).
+
+  Args and errors as in `mlps`, and:
+    embed_dim: of the heads' space; of features of fewer values, so many.
+    shared: whether the features of all modalities lie in one space already, as
+      a pretrained dual encoder's do: then they are what is known before any
+      answer.
+
+  Raises:
+    ValueError: if `shared` features differ in length.
+  """
+  _check_features(items, num_tokens, 'linear', embed_dim=embed_dim)
+  sizes = {modality: item.shape[0] for modality, item in items.items()}
+  if shared and len(set(sizes.values())) > 1:
+    raise ValueError(f'model.shared=True needs features of the same length; '
+                     f'the pool holds {_told(items)}.')
+  width = min(embed_dim, *sizes.values())
+  towers = {modality: linear_lib.Linear(size, width, shared, rngs=rngs)
+            for modality, size in sizes.items()}
+  return dual_encoder.DualEncoder(
+      towers, width, unprojected=tuple(towers), rngs=rngs)
+
+
+def _check_features(items: Items, num_tokens: int, name: str, **sizes: int):
+  for key, size in sizes.items():
+    if size < 1:
+      raise ValueError(f'model.{key}={size!r} must be at least 1.')
+  if num_tokens or any(len(item.shape) != 1 for item in items.values()):
+    raise ValueError(
+        f'model={name} needs one row of features an item; the pool holds '
+        f'{_told(items)}. For pixels and texts take model=transformers.')
 
 
 def _told(items: Items) -> str:
@@ -100,4 +137,4 @@ def _told(items: Items) -> str:
                    for modality, item in items.items())
 
 
-MODELS = {'transformers': transformers, 'mlp': mlps}
+MODELS = {'transformers': transformers, 'mlp': mlps, 'linear': linear}

@@ -13,32 +13,13 @@ import optax
 
 from mmal_jax import sharding
 from mmal_jax.data import encode
+from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import gradient
 from mmal_jax.learn.gradient import optimizer as optimizer_lib
 from mmal_jax.learn.gradient import step as step_lib
 from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.models import partition
-
-
-class Pool(NamedTuple):
-  """Unaligned items, all by modality, on the host.
-
-  Attributes:
-    items: of the pool.
-    rows: `[k]` int of those that remain unaligned, at least one.
-    reference: `[n, r]` float32 rows of norm 1, of all items (see
-      `align.reference`).
-    aligned_reference: `[capacity, r]`, of the items that each row of the
-      aligned table names; where it names none, of any.
-    numbers: `[n]` int, by which errors call the items; None: by their rows.
-  """
-
-  items: Mapping[str, encode.Items]
-  rows: Mapping[str, np.ndarray]
-  reference: Mapping[str, np.ndarray]
-  aligned_reference: Mapping[str, np.ndarray]
-  numbers: Mapping[str, np.ndarray] | None = None
 
 
 class _Rows(NamedTuple):
@@ -60,7 +41,7 @@ class _Rows(NamedTuple):
 
 
 def fit(
-    learner: step_lib.Learner,
+    recipe: step_lib.Recipe,
     params: nnx.State,
     opt_state: optax.OptState | None,
     key: jax.Array,
@@ -68,13 +49,13 @@ def fit(
     aligned: np.ndarray,
     num_aligned: int | np.ndarray,
     steps: int,
-    pool: Pool | None = None,
+    pool: learner_lib.Pool | None = None,
     numbers: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[nnx.State, optax.OptState, jax.Array]:
   """Takes `steps` steps, each on a random minibatch of the aligned pairs.
 
   Args:
-    learner: what is fixed over a run.
+    recipe: what is fixed over a run.
     params: parameters.
     opt_state: state of the optimizer; None for a fresh one.
     key: typed random key of all these steps.
@@ -83,7 +64,7 @@ def fit(
       their order; -1 where an item is missing.
     num_aligned: how many rows of `aligned` are filled; they come first.
     steps: at least 1.
-    pool: unaligned items, for a learner that learns from them, too.
+    pool: unaligned items, for a recipe that learns from them, too.
     numbers: by modality, `[n]` int, by which errors call the items; None: by
       their rows.
 
@@ -98,16 +79,16 @@ def fit(
   start = params
   # Steps reuse the memory of what they are given, and others still need it.
   params = _copy(params)
-  opt_state = (optimizer_lib.init(learner.optimizer, params)
+  opt_state = (optimizer_lib.init(recipe.optimizer, params)
                if opt_state is None else _copy(opt_state))
   # A Python loop over a jitted step: XLA's CPU backend runs a scan's body on
   # one thread.
   losses, norms = [], []
   rows = _draw(
-      learner, key, items, np.asarray(aligned), num_aligned, steps, pool)
-  for shift_key, batch in _batches(learner, items, rows, pool):
+      recipe, key, items, np.asarray(aligned), num_aligned, steps, pool)
+  for shift_key, batch in _batches(recipe, items, rows, pool):
     params, opt_state, loss, norm = step_lib.train_step(
-        learner, params, opt_state, shift_key, batch)
+        recipe, params, opt_state, shift_key, batch)
     losses.append(loss)
     norms.append(norm)
   losses, norms = jnp.stack(losses), jnp.stack(norms)
@@ -119,7 +100,7 @@ def fit(
     bad = steps - 1 if bad is None else bad
     left = left and f', after which {left} are not finite'
     blamed = divergence.blame(
-        learner.graphdef, start, _reads(items, rows, bad, pool, numbers))
+        recipe.graphdef, start, _reads(items, rows, bad, pool, numbers))
     raise divergence.Diverged(
         f'training diverged in step {bad + 1} of {steps}: loss '
         f'{losses[bad]:.4g}, norm of the gradient {norms[bad]:.4g}{left}; '
@@ -133,13 +114,13 @@ def _copy(tree):
 
 
 def _draw(
-    learner, key, items, aligned, num_aligned, steps, pool
+    recipe, key, items, aligned, num_aligned, steps, pool
 ) -> _Rows:
   """Draws the minibatches of all steps."""
-  size = min(learner.batch_size, len(aligned))
+  size = min(recipe.batch_size, len(aligned))
   shift_keys, rows, valid = _plan(
       key, jnp.asarray(num_aligned), len(aligned), size, steps)
-  divisor = learner.parts * (1 if learner.mesh is None else learner.mesh.size)
+  divisor = recipe.parts * (1 if recipe.mesh is None else recipe.mesh.size)
   missing = -size % divisor
   rows, valid = (
       np.pad(np.asarray(x), ((0, 0), (0, missing))) for x in (rows, valid))
@@ -147,8 +128,8 @@ def _draw(
   tuples = np.where(valid[..., None], aligned[rows], -1)
   columns = dict(zip(items, np.moveaxis(np.maximum(tuples, 0), -1, 0)))
   unaligned = {}
-  if pool is not None and learner.unaligned is not None:
-    size = learner.unaligned.size
+  if pool is not None and recipe.unaligned is not None:
+    size = recipe.unaligned.size
     size += -size % divisor
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     unaligned = {m: rng.choice(some, (steps, size))
@@ -157,7 +138,7 @@ def _draw(
 
 
 def _batches(
-    learner, items, drawn, pool
+    recipe, items, drawn, pool
 ) -> Iterator[tuple[jax.Array, gradient.Batch]]:
   """Yields each step's own key and its minibatch, where it belongs."""
   streams = [encode.stream(items[m].values, drawn.columns[m]) for m in items]
@@ -170,8 +151,8 @@ def _batches(
         dict(zip(items, values)),
         {m: items[m].ids[drawn.columns[m][i]] for m in items},
         dict(zip(items, drawn.tuples[i].T >= 0)), others)
-    if learner.mesh is not None:
-      where = partition.batch_rows(learner.mesh)
+    if recipe.mesh is not None:
+      where = partition.batch_rows(recipe.mesh)
       batch = jax.tree.map(lambda x: sharding.shard_rows(x, where), batch)
     yield drawn.shift_keys[i], batch
 

@@ -17,7 +17,7 @@ from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.models import partition
 
 
-class Learner(NamedTuple):
+class Recipe(NamedTuple):
   """What is fixed over a run; hashable, so that jit can key on it.
 
   Attributes:
@@ -69,9 +69,9 @@ def minibatch(
 
 
 @functools.partial(
-    jax.jit, static_argnames='learner', donate_argnames=('params', 'opt_state'))
+    jax.jit, static_argnames='recipe', donate_argnames=('params', 'opt_state'))
 def train_step(
-    learner: Learner,
+    recipe: Recipe,
     params: nnx.State,
     opt_state: optax.OptState,
     key: jax.Array,
@@ -80,7 +80,7 @@ def train_step(
   """Takes one optimizer step.
 
   Args:
-    learner: model structure, loss, optimizer.
+    recipe: model structure, loss, optimizer.
     params: parameters; their memory is reused.
     opt_state: state of the optimizer; its memory is reused.
     key: typed random key of this step.
@@ -91,26 +91,26 @@ def train_step(
     norm of its gradient, before any clipping. If one of the two is not finite,
     the parameters may be anything.
   """
-  if learner.shift:
-    batch = batch._replace(items=_shifted(key, batch.items, learner.shift))
+  if recipe.shift:
+    batch = batch._replace(items=_shifted(key, batch.items, recipe.shift))
     if batch.unaligned is not None:
       values = _shifted(
-          jax.random.fold_in(key, 0), batch.unaligned.values, learner.shift)
+          jax.random.fold_in(key, 0), batch.unaligned.values, recipe.shift)
       batch = batch._replace(unaligned=batch.unaligned._replace(values=values))
   loss, gradients = gradient.loss_and_gradient(
-      learner.graphdef, learner.loss, params, batch, learner.frozen,
-      learner.parts, learner.mesh, learner.unaligned)
+      recipe.graphdef, recipe.loss, params, batch, recipe.frozen,
+      recipe.parts, recipe.mesh, recipe.unaligned)
   # The optimizer's clipping needs it, too: it is computed once.
   norm = optax.tree.norm(gradients)
-  _, fixed = freeze.split(params, learner.frozen)
+  _, fixed = freeze.split(params, recipe.frozen)
   gradients = freeze.join(
-      params, gradients, jax.tree.map(jnp.zeros_like, fixed), learner.frozen)
-  updates, opt_state = learner.optimizer.update(gradients, opt_state, params)
+      params, gradients, jax.tree.map(jnp.zeros_like, fixed), recipe.frozen)
+  updates, opt_state = recipe.optimizer.update(gradients, opt_state, params)
   params = optax.apply_updates(params, updates)
-  if learner.mesh is not None:
+  if recipe.mesh is not None:
     params, opt_state = (
         jax.lax.with_sharding_constraint(
-            tree, partition.shardings(tree, learner.mesh))
+            tree, partition.shardings(tree, recipe.mesh))
         for tree in (params, opt_state))
   return params, opt_state, loss, norm
 

@@ -72,14 +72,14 @@ def warm_start(
         graphdef, params, pairs, recipe)
     if processes.all_of(path.is_dir()):
       return checkpoint.load(path, params)
-  learner = step_lib.Learner(
+  how = step_lib.Recipe(
       graphdef,
       optimizer_lib.make_optimizer(peak_lr, steps, weight_decay),
       batch_size, shift, mesh=mesh)
   rows = np.arange(len(pairs), dtype=np.int32)
   try:
     params, _, loss = fit_lib.fit(
-        learner, params, None, jax.random.key(seed), pairs.items,
+        how, params, None, jax.random.key(seed), pairs.items,
         np.stack([rows] * len(pairs.items), axis=1), len(pairs), steps)
   except divergence.Diverged as e:
     raise divergence.Diverged(f'warm start: {e}') from e

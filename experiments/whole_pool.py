@@ -1,0 +1,51 @@
+"""The reference row: the same learner where all of the pool is aligned."""
+
+import pathlib
+from typing import Any
+
+from experiments import annotators
+from experiments import build as build_lib
+from experiments import lines as lines_lib
+from experiments import workdir as workdir_lib
+from mmal_jax import processes
+from mmal_jax.data import encode
+
+
+def is_asked_for(experiment: build_lib.Experiment) -> bool:
+  """Whether the config wants the row, and all pairs are at hand to give it.
+
+  They are not in a stream, in loose pools, or where people are asked.
+  """
+  config = experiment.config
+  return bool(
+      config.get('whole_pool') and config.oracle.name != 'files'
+      and annotators.buffer_of(config) is None
+      and isinstance(experiment.data.pool, encode.EncodedPairs))
+
+
+def of_seed(
+    experiment: build_lib.Experiment, seed: int, folder: pathlib.Path
+) -> dict[str, Any]:
+  """Trains on all true pairs of a seed's pool, unless the folder tells.
+
+  It reads what is hidden from every run, and writes nothing but its scores.
+
+  Args:
+    experiment: from `build.build`.
+    seed: of the runs that it is compared with.
+    folder: of the experiment.
+
+  Returns:
+    `seed`, `aligned` (how many pairs) and `scores`, percentages by metric.
+  """
+  path = folder / workdir_lib.WHOLE_POOL
+  known = processes.from_first(lambda: {
+      record['seed']: record for record in lines_lib.whole_pool(path)})
+  if seed in known:
+    return known[seed]
+  pools, hidden = annotators.hide(
+      experiment.config, experiment.data.pool, seed)
+  scores = build_lib.align_whole_pool(experiment, pools, hidden, seed)
+  record = {'seed': seed, 'aligned': len(hidden.tuples), 'scores': scores}
+  processes.from_first(lambda: workdir_lib.append(path, record))
+  return record

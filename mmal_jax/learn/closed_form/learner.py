@@ -1,0 +1,144 @@
+"""The closed form as a learner: regularised CCA and the closed world."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import NamedTuple
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mmal_jax.learn import learner as learner_lib
+from mmal_jax.learn.closed_form import basis as basis_lib
+from mmal_jax.learn.closed_form import canonical
+from mmal_jax.learn.closed_form import closed_world
+from mmal_jax.learn.closed_form import crossval
+from mmal_jax.learn.closed_form import moments as moments_lib
+
+
+class State(NamedTuple):
+  """What the learner keeps from round to round.
+
+  Attributes:
+    moments: by modality, of all items that have ever arrived.
+    setting: the last round's choice, `[4]` float32, in the order of
+      `closed_world.Setting`; 0 before the first.
+  """
+
+  moments: dict[str, moments_lib.Moments]
+  setting: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class ClosedForm:
+  """Heads on frozen features, without a single step of gradient.
+
+  The statistics within each modality are those of all items that have ever
+  arrived, which no pairing is needed for; only the cross-covariance is learnt
+  from the answers, and from the closed world (`closed_world`).
+
+  Attributes:
+    graphdef: of a `DualEncoder` of `models.linear.Linear` towers.
+    has_prior: whether its towers have one (`shared` of `registry.linear`).
+    rank: principal directions of each modality that are kept, at most.
+    world: whether the closed world may be learnt from.
+    rows: lays statistics and blocks over these devices; None takes one.
+  """
+
+  graphdef: nnx.GraphDef
+  has_prior: bool = False
+  rank: int = 256
+  world: bool = True
+  rows: jax.sharding.NamedSharding | None = None
+  needs_reference = False
+
+  def init(self, params: nnx.State) -> State:
+    """No moments yet."""
+    return State(
+        {m: moments_lib.empty(len(params[f'{m}_tower']['mean'][...]))
+         for m in _modalities(params)}, jnp.zeros(4))
+
+  def learn(
+      self,
+      params: nnx.State,
+      state: State,
+      start: nnx.State | None,
+      key: jax.Array,
+      known: learner_lib.Known,
+  ) -> learner_lib.Learned:
+    """Makes the heads of all answers so far; every round is exact, and anew."""
+    del start
+    names = list(known.items)
+    values = {m: items.values for m, items in known.pool.items.items()}
+    moments = state.moments
+    if known.is_new:
+      moments = {
+          m: moments_lib.add(moments[m], values[m], self.rows) for m in names}
+    has_prior = self.has_prior
+    bases = {m: basis_lib.of_moments(
+        moments[m], min(self.rank, len(moments[m].mean))) for m in names}
+    width = params[f'{names[0]}_tower']['kernel'][...].shape[1]
+    width = min(width, *(len(b.values) for b in bases.values()))
+    if not known.num_aligned:
+      return learner_lib.Learned(
+          params, State(moments, state.setting), float('nan'))
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    aligned = [
+        closed_world.rows_of(
+            bases[m], moments_lib.take(known.items[m].values, column),
+            jnp.asarray(column >= 0), has_prior)
+        for m, column in zip(names, known.aligned.T, strict=True)]
+    blocks = closed_world.sample(
+        rng, bases, values, known.pool.rows, has_prior)
+    in_order = [bases[m] for m in names]
+    choice = crossval.choose(
+        rng, in_order, aligned, blocks[0], known.num_aligned,
+        min(map(len, known.pool.rows.values())), known.share, width, has_prior,
+        self.world)
+    there = jnp.stack([rows.there for rows in aligned], axis=1)
+    cross = canonical.cross_covariances(
+        [rows.projected for rows in aligned], there,
+        jnp.asarray(np.arange(len(there)) < known.num_aligned, jnp.float32))
+    heads = closed_world.refine(
+        in_order, cross, blocks, choice.setting, known.share, width,
+        rows=self.rows)
+    return learner_lib.Learned(
+        _params(params, bases, dict(zip(names, heads)), choice.setting),
+        State(moments, jnp.asarray(choice.setting, jnp.float32)),
+        1.0 - choice.score, choice.skill)
+
+  def encoder(self, params: nnx.State, state: State) -> nnx.State:
+    """The parameters themselves."""
+    del state
+    return params
+
+  def embeds_anew(self, modality: str, params: nnx.State) -> bool:
+    """Always: every round has other heads."""
+    del modality, params
+    return True
+
+
+def _modalities(params: nnx.State) -> list[str]:
+  return [name.removesuffix('_tower') for name in params
+          if name.endswith('_tower')]
+
+
+def _params(
+    params: nnx.State,
+    bases: Mapping[str, basis_lib.Basis],
+    heads: Mapping[str, jax.Array],
+    setting: closed_world.Setting,
+) -> nnx.State:
+  """The encoder with these heads."""
+  made = jax.tree.map(lambda x: x, params)
+  for m, head in heads.items():
+    tower = made[f'{m}_tower']
+    kernel = jnp.matmul(bases[m].vectors, head, precision='highest')
+    missing = tower['kernel'][...].shape[1] - kernel.shape[1]
+    tower['mean'][...] = bases[m].mean
+    tower['kernel'][...] = jnp.pad(kernel, ((0, 0), (0, missing)))
+    tower['prior'][...] = jnp.float32(setting.prior)
+  # So that probabilities of matches are those of the plan's similarities.
+  made['logit_scale'][...] = -jnp.log(jnp.float32(setting.temperature))
+  return made

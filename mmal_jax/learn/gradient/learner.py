@@ -1,0 +1,70 @@
+"""Training by gradient, as a learner."""
+
+from typing import NamedTuple
+
+from flax import nnx
+import jax
+import optax
+
+from mmal_jax.learn import learner as learner_lib
+from mmal_jax.learn.gradient import average
+from mmal_jax.learn.gradient import fit as fit_lib
+from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import optimizer as optimizer_lib
+from mmal_jax.learn.gradient import step as step_lib
+
+
+class ByGradient(NamedTuple):
+  """Steps of an optimizer on minibatches of the aligned tuples.
+
+  Attributes:
+    recipe: loss, optimizer and batch size.
+    steps: of a round, at least 1.
+  """
+
+  recipe: step_lib.Recipe
+  steps: int
+
+  @property
+  def graphdef(self) -> nnx.GraphDef:
+    """Of the encoder."""
+    return self.recipe.graphdef
+
+  @property
+  def needs_reference(self) -> bool:
+    """Only to learn from unaligned items."""
+    return self.recipe.unaligned is not None
+
+  def init(self, params: nnx.State) -> optax.OptState:
+    """The optimizer's state."""
+    return optimizer_lib.init(self.recipe.optimizer, params)
+
+  def learn(
+      self,
+      params: nnx.State,
+      state: optax.OptState,
+      start: nnx.State | None,
+      key: jax.Array,
+      known: learner_lib.Known,
+  ) -> learner_lib.Learned:
+    """Trains on all aligned tuples; without any, nothing changes."""
+    if not known.num_aligned:
+      return learner_lib.Learned(params, state, float('nan'))
+    if start is not None:
+      params, state = start, None
+    # Where nothing is left unaligned, there is nothing more to learn from.
+    uses_pool = known.pool.reference is not None and all(
+        len(rows) for rows in known.pool.rows.values())
+    params, state, loss = fit_lib.fit(
+        self.recipe, params, state, key, known.items, known.aligned,
+        known.num_aligned, self.steps, known.pool if uses_pool else None,
+        known.numbers)
+    return learner_lib.Learned(params, state, loss)
+
+  def encoder(self, params: nnx.State, state: optax.OptState) -> nnx.State:
+    """The moving average of the parameters, where one is kept."""
+    return average.averaged(params, state)
+
+  def embeds_anew(self, modality: str, params: nnx.State) -> bool:
+    """Whether anything of a modality's tower learns."""
+    return freeze.embeds_anew(modality, params, self.recipe.frozen)
