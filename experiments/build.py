@@ -339,7 +339,7 @@ def rounds(
   buffer = annotators.buffer_of(config)
   source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
   chosen = configured_strategy(config, strategy)
-  plan = _plan(config, chosen.keywords.get('by_reference', False))
+  plan = _plan(config, strategies_lib.needs_reference(strategy))
   return loop.run_rounds(
       state, experiment.learner, chosen, oracle, source, experiment.data.test,
       plan, report, undone)

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from mmal_jax import sharding
+from mmal_jax.acquire import design
 from mmal_jax.acquire import facility_location
+from mmal_jax.acquire import herding
 from mmal_jax.acquire import max_coverage
 from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire import plan_scores
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import seeding
 from mmal_jax.acquire import views as views_lib
@@ -24,8 +27,8 @@ from tests import problems
 from tests import reference
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
-_WHOLE = ['badge', 'cluster_margin', 'facility', 'kmeans', 'probcover',
-          'typiclust']
+_WHOLE = ['badge', 'cluster_margin', 'design', 'facility', 'herding', 'kmeans',
+          'mmal_plus', 'probcover', 'two_sided', 'typiclust']
 _N, _K = 60, 8
 _SCALE, _BIAS = 10.0, -7.0
 
@@ -345,6 +348,13 @@ def test_padding_of_the_aligned_set_may_be_anything(name):
 @pytest.mark.parametrize('select', [
     lambda view, key: max_coverage.select_max_coverage.lower(view, 200, key),
     lambda view, key: facility_location.select_facilities.lower(view, 200, key),
+    lambda view, key: herding.select_herding.lower(
+        view, 200, key, jnp.ones(20_000)),
+    lambda view, key: design.select_design.lower(
+        view.pool, view.remaining, view.aligned, view.aligned_mask, 200),
+    lambda view, key: plan_scores._summarized.lower(
+        view.pool, view.remaining, view.pool, view.remaining, key, 0.05, 1024,
+        20, plan_scores._scores, view.remaining, view.remaining),
     lambda view, key: kmeans._select.lower(view, key, 200),
     lambda view, key: typiclust._select.lower(view, key, 200, 300, 20)])
 def test_nothing_grows_with_the_square_of_the_pool(select):

@@ -1,4 +1,4 @@
-"""What makes `mmal_plus` more than facility location; rules by cost."""
+"""`mmal_plus`: design, its gate and its turns; references, rules by cost."""
 
 import dataclasses
 
@@ -35,8 +35,8 @@ def _views(seed, costs=None):
   return {'image': view, 'text': view}
 
 
-def _regrets(view, picks, like, aligned, costs):
-  """By how much less each pick gains for its cost than the best would."""
+def _facility_regrets(view, picks, like, aligned):
+  """By how much less each pick gains than the best would."""
   like, aligned = (np.asarray(x, np.float64) for x in (like, aligned))
   remaining = np.array(view.remaining)
   cosines = _unit(like) @ _unit(like)[remaining].T
@@ -44,12 +44,41 @@ def _regrets(view, picks, like, aligned, costs):
   best = (known @ _unit(like)[remaining].T).max(axis=0, initial=0.0)
   regrets = []
   for pick in picks:
-    gains = np.maximum(cosines - best, 0).sum(axis=1) / costs
+    gains = np.maximum(cosines - best, 0).sum(axis=1)
     assert remaining[pick]
     regrets.append(gains[remaining].max() - gains[pick])
     remaining[pick] = False
     best = np.maximum(best, cosines[pick])
   return regrets
+
+
+def _design_regrets(view, picks, like, aligned, costs):
+  """By how much less each pick explains for its cost than the best would."""
+  z, known = (np.asarray(x, np.float64) for x in (like, aligned))
+  known = known[np.asarray(view.aligned_mask)]
+  remaining, regrets = np.array(view.remaining), []
+  left = remaining.copy()
+  kernel = z @ z.T - z @ known.T @ np.linalg.solve(
+      known @ known.T + np.eye(len(known)), known @ z.T)
+  for pick in picks:
+    gains = (kernel[remaining]**2).sum(axis=0) / (np.diag(kernel) + 1) / costs
+    assert left[pick]
+    regrets.append(gains[left].max() - gains[pick])
+    left[pick] = False
+    kernel = kernel - np.outer(kernel[pick], kernel[pick]) / (
+        kernel[pick, pick] + 1)
+  return regrets
+
+
+def test_facilities_are_alike_by_what_was_known_before():
+  for seed in range(3):
+    views = _views(seed)
+    view = views['image']
+    picks = registry.find('facility_reference@image')(
+        views, _K, jax.random.key(seed)).indices.tolist()
+    assert max(_facility_regrets(
+        view, picks, view.reference, view.aligned_reference)) < 1e-4
+    assert max(_facility_regrets(view, picks, view.pool, view.aligned)) > 1e-2
 
 
 @pytest.mark.parametrize('name', ['mmal_plus', 'mmal_plus_by_cost'])
@@ -61,13 +90,75 @@ def test_items_are_alike_by_what_was_known_before(name):
     picks = registry.find(f'{name}@image')(
         views, _K, jax.random.key(seed)).indices.tolist()
     prices = costs if name.endswith('cost') else np.ones(_N)
-    assert max(_regrets(view, picks, view.reference, view.aligned_reference,
-                        prices)) < 1e-4
+    assert max(_design_regrets(
+        view, picks, view.reference, view.aligned_reference, prices)) < 1e-4
     # By the present embeddings, or at other prices, it would not be.
-    assert max(_regrets(view, picks, view.pool, view.aligned, prices)) > 1e-2
+    assert max(_design_regrets(
+        view, picks, view.pool, view.aligned, prices)) > 1e-2
     other = np.ones(_N) if name.endswith('cost') else costs
-    assert max(_regrets(view, picks, view.reference, view.aligned_reference,
-                        other)) > 1e-2
+    assert max(_design_regrets(
+        view, picks, view.reference, view.aligned_reference, other)) > 1e-2
+
+
+def test_without_a_reference_the_embeddings_less_their_mean_are_taken():
+  views = {m: dataclasses.replace(
+      view, reference=None, aligned_reference=None)
+           for m, view in _views(0).items()}
+  view = views['image']
+  picks = registry.find('mmal_plus@image')(
+      views, _K, jax.random.key(0)).indices.tolist()
+  pool, aligned = (np.asarray(x) for x in (view.pool, view.aligned))
+  mean = pool.mean(axis=0)
+  assert max(_design_regrets(
+      view, picks, _unit(pool - mean), _unit(aligned - mean),
+      np.ones(_N))) < 1e-4
+
+
+@pytest.mark.parametrize('modalities', [2, 3])
+def test_modalities_take_turns_even_in_batches_of_one(modalities):
+  names = ('image', 'text', 'sound')[:modalities]
+  asked = dict.fromkeys(names, 0)
+  for _ in range(2 * modalities):
+    views = {m: dataclasses.replace(
+        _views(0)['image'], asked=jnp.int32(asked[m])) for m in names}
+    query = registry.find('mmal_plus')(views, 1, jax.random.key(0))
+    assert query.indices.shape == (1,) and query.indices[0] >= 0
+    asked[query.modality] += 1
+  assert set(asked.values()) == {2}
+  # Where nobody counts, any may come.
+  chosen = {registry.find('mmal_plus')(_views(0), 1, jax.random.key(i)).modality
+            for i in range(20)}
+  assert chosen == {'image', 'text'}
+
+
+@pytest.mark.parametrize('skill,is_random', [
+    (None, False), (9.0, False), (1.1, True)])
+def test_a_space_that_teaches_nothing_is_asked_about_at_random(
+    skill, is_random):
+  views = _views(0)
+  expected = [registry.find(f'{name}@image')(
+      views, _K, jax.random.key(3)).indices.tolist()
+              for name in ('design', 'random')]
+  if skill is not None:
+    views = {m: dataclasses.replace(view, skill=jnp.float32(skill))
+             for m, view in views.items()}
+  assert registry.find('mmal_plus@image')(
+      views, _K, jax.random.key(3)).indices.tolist() == expected[is_random]
+
+
+def test_who_needs_a_reference():
+  for name in registry.STRATEGIES:
+    views = {m: dataclasses.replace(
+        view, logit_scale=jnp.float32(9), logit_bias=jnp.float32(-2))
+             for m, view in _views(0).items()}
+    without = {m: dataclasses.replace(
+        view, reference=None, aligned_reference=None)
+               for m, view in views.items()}
+    seen = [registry.find(f'{name}@image')(
+        some, _K, jax.random.key(0)).indices.tolist()
+            for some in (views, without)]
+    assert (seen[0] != seen[1]) == registry.needs_reference(name), name
+  assert registry.BY_REFERENCE <= set(registry.STRATEGIES)
 
 
 def test_the_cheapest_modality_is_that_of_the_cheapest_remaining_items():
@@ -108,6 +199,27 @@ def test_strategies_see_what_the_plan_says(tiny_run, buffer):
         assert (view.aligned_reference is not None) == reference
         assert view.asked == np.sum(states[t].query_modalities == column)
     seen.clear()
+
+
+@pytest.mark.parametrize('buffer', [None, 10])
+@pytest.mark.parametrize('by_cost', [False, True])
+def test_runs_in_the_loop(tiny_run, buffer, by_cost):
+  source, budget = tiny_run.pools, None
+  if by_cost:
+    rng = np.random.default_rng(0)
+    source = dataclasses.replace(source, costs={
+        m: rng.uniform(0.5, 2, 40).astype(np.float32) for m in source.items})
+    budget = 16.0
+  if buffer is not None:
+    source = stream.of_pools(source, buffer)
+  name = 'mmal_plus_by_cost' if by_cost else 'mmal_plus'
+  *_, last = tiny_run.rounds(
+      name, source=source, budget=budget,
+      reference=registry.needs_reference(name))
+  rows = last.query_modalities
+  # What was asked about least is asked about next.
+  assert set(rows[0].tolist()) != set(rows[1].tolist()) or budget is not None
+  assert len(last.filled) >= tiny.BATCH
 
 
 @pytest.mark.parametrize('name,value', [

@@ -55,8 +55,8 @@ def ask(
     batch: how many items to ask about; of one modality, or by some strategies
       of both.
     strategy: a name as `registry.find` takes it, or such a function. Nothing is
-      known from before training here: `mmal_plus` goes by these embeddings, as
-      `facility` does.
+      known from before training here: `mmal_plus` goes by these embeddings,
+      less their mean.
     metric: `metric.COSINE`, `SQEUCLIDEAN` or `INNER`.
     image_remaining: `[n]` bool, False for images that may not be asked about,
       nor be anybody's match, as they are aligned already; all remain if None.

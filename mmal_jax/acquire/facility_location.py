@@ -22,12 +22,15 @@ def select_facilities(
     key: jax.Array,
     points: int = 4096,
     costs: jax.Array | None = None,
+    weights: jax.Array | None = None,
+    radius: jax.Array | float | None = None,
 ) -> jax.Array:
   r"""k times the item that raises the similarity of all points to the set most.
 
   .. math::
-    c_i = \arg\max_{x \in U} \sum_{r \in R} \max(0, \cos(x, r) - b_r), \qquad
-    b_r = \max(0, \max_{c \in A \cup \{c_1..c_{i-1}\}} \cos(c, r))
+    c_i = \arg\max_{x \in U} \sum_{r \in R} w_r \max(0, s(x, r) - b_r), \qquad
+    b_r = \max(0, \max_{c \in A \cup \{c_1..c_{i-1}\}} s(c, r)), \qquad
+    s = \cos \;\text{or}\; e^{-(1 - \cos) / \delta}
 
   Gains only fall as the set grows (it is submodular), so an old gain bounds the
   present one: only the items of the highest bounds are computed again, until
@@ -41,6 +44,8 @@ def select_facilities(
     points: r are so many remaining items, drawn at random; all if no more
       remain.
     costs: `[n]` float32, by which gains are divided; None where all are equal.
+    weights: `[n]` float32, at least 0, w; 1 each if None.
+    radius: delta, above 0; the similarity is the cosine itself if None.
 
   Returns:
     `[k]` int32 pool indices in the order of their choice, ties to the lowest
@@ -59,16 +64,23 @@ def select_facilities(
       rows, jnp.full(len(drawn), jnp.inf), view.aligned, view.aligned_mask,
       _METRIC)
 
+  def near(distances):
+    if radius is None:
+      return jnp.maximum(1.0 - distances, 0.0)
+    return jnp.exp(-distances / radius)
+
   def similarities(some, some_norms):
-    return 1.0 - _METRIC.distances(
-        metric_lib.dots(some, rows.values), some_norms, rows.norms)
+    return near(_METRIC.distances(
+        metric_lib.dots(some, rows.values), some_norms, rows.norms))
 
   prices = jnp.ones(n) if costs is None else costs
+  counts = rows.remaining.astype(jnp.float32)
+  if weights is not None:
+    counts = jnp.where(rows.remaining, weights[drawn], 0.0)
 
   def gains(some, some_norms, some_prices, best):
     raised = jnp.maximum(similarities(some, some_norms) - best[None], 0.0)
-    total = jnp.sum(jnp.where(rows.remaining[None], raised, 0.0), axis=1)
-    return total / some_prices
+    return jnp.sum(raised * counts[None], axis=1) / some_prices
 
   def work(carry):
     bounds, fresh, left, best, picks, done = carry
@@ -88,7 +100,7 @@ def select_facilities(
     return jax.lax.cond(
         fresh[pick], add, lambda: (bounds, fresh, left, best, picks, done))
 
-  best = jnp.maximum(1.0 - nearest, 0.0)
+  best = near(nearest)
   bounds = tiles.map_tiles(
       functools.partial(gains, best=best), _ROWS, view.pool, norms, prices)
   start = (bounds, jnp.ones(n, bool), view.remaining, best,

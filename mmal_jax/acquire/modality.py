@@ -60,9 +60,10 @@ def choose(
 
   Args:
     views: by modality.
-    rule: `gap` (the paper's stage 1), `random`, `alternate` (the one that was
-      asked about least so far), `cheapest` (the one whose remaining items cost
-      least on average), ties to the first, or a modality's name.
+    rule: `gap` (the paper's stage 1), `random`, `alternate` (of those that have
+      something left the one that was asked about least so far), `cheapest` (the
+      one whose remaining items cost least on average), ties to the first, or a
+      modality's name.
     key: for `random`.
 
   Returns:
@@ -79,7 +80,8 @@ def choose(
   if rule == 'alternate':
     if any(view.asked is None for view in views.values()):
       raise ValueError('view.asked=None: modality=\'alternate\' needs it.')
-    return min(views, key=lambda m: int(views[m].asked))
+    left = [m for m, view in views.items() if bool(view.remaining.any())]
+    return min(left or views, key=lambda m: int(views[m].asked))
   if rule == 'cheapest':
     if any(view.costs is None for view in views.values()):
       raise ValueError('view.costs=None: modality=\'cheapest\' needs them.')
@@ -116,9 +118,9 @@ def query(
     modality = choose(views, rule, key)
     return views_lib.Query(modality, select(modality, batch))
   left = {m: int(jnp.sum(view.remaining)) for m, view in views.items()}
-  shares = _shares(list(left.values()), batch)
+  dealt = shares(list(left.values()), batch)
   turns = []  # (turn, place of the modality, modality, index)
-  for place, (modality, share) in enumerate(zip(views, shares)):
+  for place, (modality, share) in enumerate(zip(views, dealt)):
     if share:
       indices = np.asarray(select(modality, share)).tolist()
       turns += [(t, place, modality, i) for t, i in enumerate(indices)]
@@ -130,16 +132,23 @@ def query(
       jnp.asarray([index for *_, index in turns], jnp.int32))
 
 
-def _shares(left: list[int], batch: int) -> list[int]:
+def shares(left: list[int], batch: int) -> list[int]:
   """`batch` dealt out in turn to those that have something left.
 
-  >>> _shares([10, 1, 10], 8)
+  Args:
+    left: how many items remain of each.
+    batch: how many to deal out.
+
+  Returns:
+    How many each gets, less than `batch` together where no more remain.
+
+  >>> shares([10, 1, 10], 8)
   [4, 1, 3]
   """
-  shares = [0] * len(left)
-  while batch and any(s < n for s, n in zip(shares, left)):
+  dealt = [0] * len(left)
+  while batch and any(s < n for s, n in zip(dealt, left)):
     for i, n in enumerate(left):
-      if batch and shares[i] < n:
-        shares[i] += 1
+      if batch and dealt[i] < n:
+        dealt[i] += 1
         batch -= 1
-  return shares
+  return dealt

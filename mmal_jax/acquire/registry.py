@@ -8,13 +8,18 @@ from mmal_jax.acquire import views
 from mmal_jax.acquire.strategies import badge
 from mmal_jax.acquire.strategies import cluster_margin
 from mmal_jax.acquire.strategies import coreset
+from mmal_jax.acquire.strategies import design
 from mmal_jax.acquire.strategies import facility
+from mmal_jax.acquire.strategies import herding
 from mmal_jax.acquire.strategies import kmeans
 from mmal_jax.acquire.strategies import margin
 from mmal_jax.acquire.strategies import mmal
+from mmal_jax.acquire.strategies import mmal_plus
+from mmal_jax.acquire.strategies import plan
 from mmal_jax.acquire.strategies import probcover
 from mmal_jax.acquire.strategies import random
 from mmal_jax.acquire.strategies import similarity
+from mmal_jax.acquire.strategies import two_sided
 from mmal_jax.acquire.strategies import typiclust
 
 STRATEGIES: dict[str, views.Strategy] = {
@@ -26,10 +31,18 @@ STRATEGIES: dict[str, views.Strategy] = {
         margin.margin, uncertainty=uncertainty.LEAST_CONFIDENCE),
     'entropy': functools.partial(
         margin.margin, uncertainty=uncertainty.ENTROPY),
-    # The best of our own: what most items resemble, by what was known before.
-    'mmal_plus': functools.partial(facility.facility, by_reference=True),
-    'mmal_plus_by_cost': functools.partial(
-        facility.facility, by_reference=True, by_cost=True),
+    # The best of our own: experimental design, and a gate.
+    'mmal_plus': mmal_plus.mmal_plus,
+    'mmal_plus_by_cost': functools.partial(mmal_plus.mmal_plus, by_cost=True),
+    # By what was known before training, where that is to be had.
+    'facility_reference': functools.partial(
+        facility.facility, by_reference=True),
+    'design': design.design,
+    'two_sided': two_sided.two_sided,
+    'herding': herding.herding,
+    # By Sinkhorn's plan between what remains.
+    'plan_margin': plan.plan,
+    'plan_entropy': functools.partial(plan.plan, score=plan.entropy),
     # Strategies for one modality, on one of the unpaired pools.
     'badge': badge.badge,
     'cluster_margin': cluster_margin.cluster_margin,
@@ -47,6 +60,23 @@ STRATEGIES: dict[str, views.Strategy] = {
     'mmal_entropy': functools.partial(
         mmal.mmal, uncertainty=uncertainty.ENTROPY),
 }
+
+# What goes by `View.reference` where it is there: the loop has to make it.
+BY_REFERENCE = frozenset((
+    'mmal_plus', 'mmal_plus_by_cost', 'facility_reference', 'design',
+    'two_sided', 'herding'))
+
+
+def needs_reference(name: str) -> bool:
+  """Whether a strategy goes by what was known before training.
+
+  Args:
+    name: as `find` takes it.
+
+  >>> needs_reference('mmal_plus@image'), needs_reference('mmal')
+  (True, False)
+  """
+  return name.partition('@')[0] in BY_REFERENCE
 
 
 def find(name: str) -> views.Strategy:

@@ -44,6 +44,9 @@ class View:
     aligned_reference: `[a, r]`, the same of the aligned set.
     asked: scalar int32, how many items of this modality were asked about in
       all rounds so far.
+    skill: scalar float32, how much better than chance the model finds pairs
+      that it was not taught, by cross-validation over the aligned ones: a ratio
+      of scores, 1 at chance. None where nobody has measured it.
     metric: of the distances; static under `jit`.
     rows: how the pool lies over a mesh; static under `jit`. None: as the pool
       itself says if it is a concrete array, else not at all. So under your own
@@ -61,6 +64,7 @@ class View:
   reference: jax.Array | None = None
   aligned_reference: jax.Array | None = None
   asked: jax.Array | None = None
+  skill: jax.Array | None = None
   metric: metric_lib.Metric = dataclasses.field(
       default=metric_lib.COSINE, metadata={'static': True})
   rows: jax.sharding.NamedSharding | None = dataclasses.field(
