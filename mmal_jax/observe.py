@@ -52,6 +52,8 @@ def make_views(
   logit_scale, logit_bias = (
       jnp.asarray(jax.device_get(x[...]))
       for x in (params['logit_scale'], params['logit_bias']))
+  skill = jnp.float32(
+      state.skills[state.round - 1] if state.round else np.nan)
   for column, (modality, items) in enumerate(arrived.items.items()):
     locked = before is not None and not learner.embeds_anew(modality, params)
     embeddings = before[modality].pool if locked else embed_lib.embed(
@@ -70,6 +72,7 @@ def make_views(
         pool=embeddings, remaining=jnp.asarray(left), aligned=aligned,
         aligned_mask=jnp.asarray(numbers >= 0), metric=metric,
         logit_scale=jnp.exp(logit_scale), logit_bias=logit_bias, costs=costs,
+        skill=skill,
         asked=jnp.int32(len(state_lib.asked_of(state, modality))))
     if before is not None:
       views[modality] = coverage.carried_over(views[modality], before[modality])

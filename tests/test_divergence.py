@@ -83,8 +83,8 @@ def _first_step_with(table, row, key=0):
 def test_the_first_step_that_reads_a_nan_and_the_item_are_named(
     tiny_run, loss, parts, on_mesh):
   mesh = sharding.make_mesh(4, 2) if on_mesh else None
-  run = tiny_run.with_recipe(
-      loss=losses.LOSSES[loss](mesh), parts=parts, mesh=mesh)
+  loss = losses.LOSSES[loss](mesh)
+  run = tiny_run.with_recipe(loss=loss, parts=parts, mesh=mesh)
   params, table = partition.place(run.params, mesh), _table()
   # Numbers other than rows, so that they cannot be taken for one another.
   numbers = {'image': np.arange(40) + 100, 'text': np.arange(40) + 500}
@@ -132,8 +132,8 @@ def test_items_are_embedded_in_batches_that_fit(tiny_run):
 
 def test_an_input_that_is_finite_and_whose_embedding_is_not(tiny_run):
   items = _spoilt(tiny_run.pools.items, 'text', _table()[0, 1], 1e30)
-  with pytest.raises(divergence.Diverged,
-                     match=f'selves: text {_table()[0, 1]}.$'):
+  told = f'selves: text {_table()[0, 1]}.$'
+  with pytest.raises(divergence.Diverged, match=told):
     _fit(tiny_run, items)
 
 
@@ -196,8 +196,7 @@ def test_an_average_that_is_not_finite_is_found(tiny_run):
 
 
 def test_an_unaligned_item_is_named_too(tiny_run):
-  run = tiny_run.with_recipe(
-      unaligned=unaligned.Unaligned(1.0, 8))
+  run = tiny_run.with_recipe(unaligned=unaligned.Unaligned(1.0, 8))
   items, rows = run.pools.items, {m: np.arange(30, 40) for m in run.pools.items}
   like = {m: x.values / np.linalg.norm(x.values, axis=1, keepdims=True)
           for m, x in items.items()}

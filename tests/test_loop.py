@@ -228,8 +228,7 @@ def test_rounds_do_not_recompile(tiny_run, strategy):
 @pytest.mark.parametrize('buffer', [None, 10])
 def test_rounds_that_learn_from_the_unaligned_do_not_recompile(
     tiny_run, buffer):
-  run = tiny_run.with_recipe(
-      unaligned=unaligned.Unaligned(1.0, 8))
+  run = tiny_run.with_recipe(unaligned=unaligned.Unaligned(1.0, 8))
   source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)
   state = state_lib.initial_state(
       run.params, run.learner.init(run.params), run.pools.sizes,
@@ -246,8 +245,7 @@ def test_rounds_that_learn_from_the_unaligned_do_not_recompile(
 @pytest.mark.parametrize('buffer', [None, 10])
 def test_a_state_with_all_that_training_may_add_goes_on_the_same(
     tiny_run, buffer):
-  run = tiny_run.with_recipe(
-      unaligned=unaligned.Unaligned(1.0, 8))
+  run = tiny_run.with_recipe(unaligned=unaligned.Unaligned(1.0, 8))
   source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)
   options = dict(source=source, pseudo_pairs=1.0, reference=True)
   states = list(run.rounds('mmal_plus', **options))
@@ -258,8 +256,7 @@ def test_a_state_with_all_that_training_may_add_goes_on_the_same(
 def test_what_is_hidden_leaves_training_and_the_next_query_alone(tiny_run):
   # Two rounds are answered alike in both worlds: the third query comes from a
   # model that has learnt from unaligned items, too.
-  run = tiny_run.with_recipe(
-      unaligned=unaligned.Unaligned(1.0, 8))
+  run = tiny_run.with_recipe(unaligned=unaligned.Unaligned(1.0, 8))
   tuples = run.hidden.tuples
   options = dict(pseudo_pairs=1.0, reference=True)
   state = _nth(run.rounds('mmal_plus', **options), 2)

@@ -85,6 +85,7 @@ def _config(tmp_path, quick_compilation):
   config = features.get_config()
   config.dataset.images = str(tmp_path / 'image.npy')
   config.dataset.texts = str(tmp_path / 'text.npy')
+  config.train.learner = 'gradient'
   config.train.steps_per_round, config.model.width = 3, 16
   config.rounds, config.batch, config.seeds = 3, 4, (5, 6)
   with config.unlocked():

@@ -46,7 +46,7 @@ class View:
       all rounds so far.
     skill: scalar float32, how much better than chance the model finds pairs
       that it was not taught, by cross-validation over the aligned ones: a ratio
-      of scores, 1 at chance. None where nobody has measured it.
+      of scores, 1 at chance. None or NaN where nobody has measured it.
     metric: of the distances; static under `jit`.
     rows: how the pool lies over a mesh; static under `jit`. None: as the pool
       itself says if it is a concrete array, else not at all. So under your own

@@ -10,6 +10,8 @@ from mmal_jax.acquire import modality as modality_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
 
+_RANK = 256  # of the rows: every pick reads all of them
+
 
 def design(
     views: Mapping[str, views_lib.View],
@@ -50,7 +52,7 @@ def design(
     raise ValueError(f'ridge={ridge!r} must be above 0.')
 
   def select(name, k):
-    view = alike.by_reference(views[name])
+    view = alike.by_reference(views[name], _RANK)
     return design_lib.select_design(
         view.pool, view.remaining, view.aligned, view.aligned_mask, k, ridge,
         costs=view.costs if by_cost else None)

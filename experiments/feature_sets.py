@@ -1,0 +1,139 @@
+"""The same comparison on every feature set of a folder, and one table of all.
+
+Example:
+
+  python -m experiments.feature_sets --sets=DIR --num_seeds=20 --workdir=runs/sets
+
+Every `.npz` of the folder is a set: arrays `image` and `text` of one row an
+item, further modalities by their names, and `split`, `train` or `test` for each
+row. The same command again goes on where it was stopped.
+"""
+
+from collections.abc import Sequence
+import pathlib
+from typing import Any
+
+from absl import app
+from absl import flags
+import numpy as np
+
+from experiments import check as check_lib
+from experiments import folders
+from experiments import lines as lines_lib
+from experiments import program
+from experiments import records
+from experiments import run as run_lib
+from experiments import summary as summary_lib
+from experiments import tables
+from experiments import workdir as workdir_lib
+from experiments.configs import features
+from mmal_jax.evaluate import evaluate
+
+_SETS = flags.DEFINE_string('sets', None, 'Folder of .npz files.')
+_ONLY = flags.DEFINE_list(
+    'only', None, 'Names of the sets to take. Default: all.')
+_STRATEGIES = flags.DEFINE_list(
+    'of', ['random', 'mmal', 'mmal_plus'], 'Strategies to compare.')
+_NUM_SEEDS = flags.DEFINE_integer(
+    'num_seeds', 20, 'Seeds, from 0 on.', lower_bound=1)
+_NUM_ROUNDS = flags.DEFINE_integer(
+    'num_rounds', 6, 'Rounds of queries.', lower_bound=1)
+_SHARE = flags.DEFINE_float(
+    'share', 0.05, 'Queries of a round, as a share of the pool.',
+    lower_bound=0.0, upper_bound=1.0)
+_LEARNER = flags.DEFINE_string(
+    'learner', 'closed_form', 'Who learns: train.learner of the config.')
+_WORLD = flags.DEFINE_bool(
+    'world', True, 'Whether the closed form learns from a closed world.')
+flags.adopt_module_key_flags(folders)
+
+
+def config_of(path: pathlib.Path) -> Any:
+  """The config of one set; ValueError, naming it, for arrays that lack."""
+  with np.load(path, allow_pickle=False) as arrays:
+    missing = [m for m in ('image', 'text', 'split') if m not in arrays.files]
+    if missing:
+      raise ValueError(f'{path} has no array {missing[0]!r}; it holds '
+                       f'{", ".join(arrays.files)}.')
+    others = [m for m in arrays.files if m not in ('image', 'text', 'split')]
+    pool = int(np.sum(arrays['split'] == 'train'))
+  config = features.get_config(','.join(others))
+  for key in ('images', 'texts', 'split'):
+    config.dataset[key] = str(path)
+  for m in others:
+    config.dataset.others[m] = str(path)
+  config.train.learner = _LEARNER.value
+  config.closed_form.world = _WORLD.value
+  config.strategies = tuple(_STRATEGIES.value)
+  config.seeds = tuple(range(_NUM_SEEDS.value))
+  config.rounds = _NUM_ROUNDS.value
+  config.batch = max(1, round(_SHARE.value * pool))
+  check_lib.check(config)
+  return config
+
+
+def rows_of(name: str, folder: pathlib.Path) -> list[list[str]]:
+  """The table's rows of one finished set."""
+  found = records.read([folder])
+  grid, scores, _ = records.curves(found, 'annotations')
+  metrics = tuple(next(iter(scores.values())))
+  m = evaluate.headline(metrics)
+  summary = summary_lib.summarise(grid, scores, m)
+  rows = []
+  for strategy, entry in summary['strategies'].items():
+    final, saving = entry['final'][m], entry.get('saving')
+    row = [name, strategy, _pm(entry['zero_shot'][m]), f'{grid[-1]:.0f}',
+           _pm(final)]
+    if strategy == summary_lib.BASELINE or saving is None:
+      rows.append(row + ['-'] * 5)
+      continue
+    area, end = (entry[key][m] for key in (
+        'mean_score_minus_baseline', 'minus_baseline'))
+    per_seed = saving['per_seed'][np.isfinite(saving['per_seed'])]
+    rows.append(row + [
+        _pm(end, '+'), _pm(area, '+'), f'{area["p_paired_t"]:.3f}',
+        '-' if np.isnan(saving['percent']) else f'{saving["percent"]:.0f} %',
+        f'{np.median(per_seed):.0f} % ({len(per_seed)} of '
+        f'{len(saving["per_seed"])})' if len(per_seed) else 'no seed'])
+  whole = lines_lib.whole_pool(folder / workdir_lib.WHOLE_POOL)
+  if whole:
+    values = summary_lib.cell(np.array([r['scores'][m] for r in whole]))
+    rows.append([name, 'whole pool', '-', str(whole[0]['aligned']),
+                 _pm(values), *['-'] * 5])
+  return rows
+
+
+def _pm(cell: dict[str, float], sign: str = '') -> str:
+  return f'{cell["mean"]:{sign}.1f} ± {cell["ci95"]:.1f}'
+
+
+_HEADER = ['set', 'strategy', 'zero-shot', 'answers', 'mean_r10',
+           'at the end - random\'s', 'mean over the curve - random\'s', 'p',
+           'saved', 'median over seeds that get there']
+
+
+def _work() -> str:
+  if _SETS.value is None:
+    raise ValueError('give --sets, a folder of .npz files.')
+  paths = sorted(pathlib.Path(_SETS.value).glob('*.npz'))
+  if _ONLY.value:
+    paths = [path for path in paths if path.stem in _ONLY.value]
+  if not paths:
+    raise ValueError(f'sets={_SETS.value!r} holds no .npz file to take.')
+  configs = {path: config_of(path) for path in paths}
+  rows = [_HEADER]
+  for path, config in configs.items():
+    folder = pathlib.Path(folders.WORKDIR.value) / path.stem
+    run_lib.run(config, folder, folders.CACHE_DIR.value, resume=True,
+                quiet=True)
+    rows += rows_of(path.stem, folder)
+    print(tables.markdown([_HEADER, *rows_of(path.stem, folder)]), flush=True)
+  return tables.markdown(rows)
+
+
+def main(argv: Sequence[str]) -> None:
+  program.call(_work, argv)
+
+
+if __name__ == '__main__':
+  app.run(main)
