@@ -2,7 +2,7 @@
 
 Example:
 
-  python -m experiments.feature_sets --sets=DIR --num_seeds=20 --workdir=runs/sets
+  python -m experiments.feature_sets --sets=DIR --workdir=runs/sets
 
 Every `.npz` of the folder is a set: arrays `image` and `text` of one row an
 item, further modalities by their names, and `split`, `train` or `test` for each

@@ -61,7 +61,7 @@ def choose(
   of that block; the score is the mean reciprocal rank of the held-out
   counterparts among all of the block. First the penalty is chosen without a
   closed world, then the weight of the prior, then temperature and weight of the
-  closed world, then the penalty, downwards, once more.
+  closed world, with a penalty that goes down as long as that helps.
 
   Args:
     rng: draws folds.
@@ -104,14 +104,15 @@ def choose(
     found = best(
         [found] + [found._replace(prior=p) for p in PRIORS[::-1]], folds)
   if world:
+    # It adds to what is known, so that a lower penalty may do. Under the prior
+    # alone there would be nothing to learn for.
+    at = PENALTIES.index(found.penalty)
     found = best([found] + [
-        # Under the prior alone there would be nothing to learn for.
-        found._replace(weight=weights[0], temperature=t,
+        found._replace(penalty=p, weight=weights[0], temperature=t,
                        prior=min(found.prior, PRIORS[-2]))
-        for t in TEMPERATURES], few)
+        for p in PENALTIES[max(at - 1, 0):at + 1] for t in TEMPERATURES], few)
   if found.weight:
     found = best([found] + [found._replace(weight=w) for w in weights[1:]], few)
-    # The closed world adds to what is known: a lower penalty may do.
     for p in PENALTIES[:PENALTIES.index(found.penalty)][::-1]:
       lower = best([found, found._replace(penalty=p)], few)
       if lower == found:
