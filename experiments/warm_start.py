@@ -4,11 +4,12 @@ Example:
 
   python -m experiments.warm_start --name=colorswap
 
-trains that of the default config (experiments/configs/colorswap.py) and writes
-colorswap.npz and colorswap.json to mmal_jax/warm_starts.
+trains that of experiments/configs/colorswap.py and writes colorswap.npz and
+colorswap.json to mmal_jax/warm_starts, or to the folder --out.
 """
 
 from collections.abc import Sequence
+import importlib
 import os
 import shlex
 import sys
@@ -16,24 +17,21 @@ import sys
 from absl import app
 from absl import flags
 import ml_collections
-from ml_collections import config_flags
 
 from experiments import build as build_lib
 from experiments import cache
 from experiments import check as check_lib
+from experiments import configs
 from experiments import datasets
+from experiments import out as out_lib
 from experiments import program
 from mmal_jax.train import shipped
 
-_DEFAULT = 'experiments/configs/colorswap.py'
-_CONFIG = config_flags.DEFINE_config_file(
-    'config', os.path.join(os.path.dirname(__file__), 'configs',
-                           'colorswap.py'),
-    f'Whose dataset, model and warm start are taken. Default: {_DEFAULT}.')
 _NAME = flags.DEFINE_string(
-    'name', None, 'Of the two files, without an ending.', required=True)
-_OUT = flags.DEFINE_string('out', str(shipped.FOLDER), 'Folder to write to.')
-flags.adopt_module_key_flags(cache)  # --help tells of it, too.
+    'name', 'colorswap', 'Of the config in experiments/configs whose dataset, '
+    'model and warm start are taken, and of the two files.')
+flags.adopt_module_key_flags(cache)  # --help tells of them, too.
+flags.adopt_module_key_flags(out_lib)
 
 
 def make(
@@ -65,9 +63,14 @@ def make(
 
 
 def _work(arguments: Sequence[str]) -> str:
-  config = _CONFIG.value
+  name = _NAME.value
+  try:
+    config = importlib.import_module(
+        f'{configs.__name__}.{name}').get_config()
+  except ImportError as e:
+    raise ValueError(f'name={name!r} is no config: {e}.') from e
   check_lib.check(config)
-  path = os.path.join(_OUT.value, _NAME.value)
+  path = os.path.join(out_lib.OUT.value or shipped.FOLDER, name)
   make(config, path, cache.CACHE_DIR.value,
        shlex.join(['python', '-m', 'experiments.warm_start', *arguments]))
   return f'Written to {path}.npz and {path}.json.'
