@@ -4,11 +4,12 @@ Example:
 
   python -m experiments.warm_start --name=colorswap
 
-trains that of the default config (experiments/configs/colorswap.py) and writes
-colorswap.npz and colorswap.json to mmal_jax/warm_starts.
+trains that of experiments/configs/colorswap.py and writes colorswap.npz and
+colorswap.json to mmal_jax/warm_starts, or to the folder --out.
 """
 
 from collections.abc import Sequence
+import importlib
 import os
 import shlex
 import sys
@@ -19,16 +20,18 @@ import ml_collections
 
 from experiments import build as build_lib
 from experiments import cache
+from experiments import check as check_lib
+from experiments import configs
 from experiments import datasets
+from experiments import out as out_lib
 from experiments import program
-from experiments import run as run_lib
 from mmal_jax.learn.gradient import shipped
 
 _NAME = flags.DEFINE_string(
-    'name', None, 'Of the two files, without an ending.')
-_OUT = flags.DEFINE_string('out', str(shipped.FOLDER), 'Folder to write to.')
+    'name', 'colorswap', 'Of the config in experiments/configs whose dataset, '
+    'model and warm start are taken, and of the two files.')
 flags.adopt_module_key_flags(cache)  # --help tells of them, too.
-flags.adopt_module_key_flags(run_lib)
+flags.adopt_module_key_flags(out_lib)
 
 
 def make(
@@ -60,10 +63,14 @@ def make(
 
 
 def _work(arguments: Sequence[str]) -> str:
-  config = run_lib.configure()
-  if _NAME.value is None:
-    raise ValueError('give --name, that of the files to write.')
-  path = os.path.join(_OUT.value, _NAME.value)
+  name = _NAME.value
+  try:
+    config = importlib.import_module(
+        f'{configs.__name__}.{name}').get_config()
+  except ImportError as e:
+    raise ValueError(f'name={name!r} is no config: {e}.') from e
+  check_lib.check(config)
+  path = os.path.join(out_lib.OUT.value or shipped.FOLDER, name)
   make(config, path, cache.CACHE_DIR.value,
        shlex.join(['python', '-m', 'experiments.warm_start', *arguments]))
   return f'Written to {path}.npz and {path}.json.'
@@ -74,4 +81,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=run_lib.parse_flags)
+  app.run(main)

@@ -397,5 +397,5 @@ def test_a_program_says_it_in_a_line_and_can_be_taken_up(tmp_path, capsys):
   assert f'error: {rounds[0]["diverged"]}' == message
   config = json.loads((tmp_path / 'w' / workdir.CONFIG).read_text())
   assert config['train']['divergence'] == 'roll_back'
-  assert len(journal_lib.read(
-      workdir.journal_path(tmp_path / 'w', 'random', 0))) >= 2
+  journal = workdir.journal_path(tmp_path / 'w', 'random', 0)
+  assert len(journal_lib.read(journal)) >= 2

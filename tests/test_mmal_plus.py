@@ -223,7 +223,7 @@ def test_runs_in_the_loop(tiny_run, buffer, by_cost):
 
 
 @pytest.mark.parametrize('name,value', [
-    ('steps', 0), ('pseudo_pairs', -1.0), ('budget', -1.0),
+    ('pseudo_pairs', -1.0), ('budget', -1.0),
     ('budget', float('nan'))])
 def test_a_plan_out_of_range_is_refused(name, value):
   with pytest.raises(ValueError, match=f'{name}={value!r} must be at least'):
