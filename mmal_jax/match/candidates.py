@@ -13,6 +13,7 @@ from mmal_jax.match import plan as plan_lib
 _LEAST = 1e-6  # of a probability and its complement, for their logarithms
 _MOST_MARGIN = 10.0
 FEATURES = ('logit of the plan', 'similarity', 'margin', 'is mutual')
+SIMILARITY = FEATURES.index('similarity')
 
 
 class Candidates(NamedTuple):

@@ -19,10 +19,36 @@ from mmal_jax.match import calibrate
 from mmal_jax.match import candidates as candidates_lib
 from mmal_jax.match import plan as plan_lib
 
-TEMPERATURES = (0.03, 0.06, 0.1)
+TEMPERATURES = (0.03, 0.06)
 FOLDS = 6
 LEAST = 5  # answers to calibrate by
 _EDGES = 20  # of each item, in the plan
+
+
+class Answers(NamedTuple):
+  """What is known of the answers beside the tuples that they named.
+
+  Attributes:
+    asked: `[n]` int, the modality (its place) of the item that each tuple was
+      the answer about, -1 where nobody knows. Where items lack a counterpart,
+      only the item that was asked about tells how often.
+    at_random: `[n]` bool, whether that item was drawn at random, and not chosen
+      by a strategy.
+    alone: `[a, M]` int rows of items that were asked about and have no
+      counterpart; -1 in all columns but one.
+    alone_at_random: `[a]` bool.
+  """
+
+  asked: np.ndarray
+  at_random: np.ndarray
+  alone: np.ndarray
+  alone_at_random: np.ndarray
+
+
+def unknown(count: int, modalities: int) -> Answers:
+  """Of `count` tuples of which nobody knows how they came about."""
+  return Answers(np.full(count, -1), np.ones(count, bool),
+                 np.zeros((0, modalities), int), np.zeros(0, bool))
 
 
 class Matches(NamedTuple):
@@ -63,8 +89,7 @@ def match(
     known: learner_lib.Known,
     key: jax.Array,
     k: int = 5,
-    asked: np.ndarray | None = None,
-    alone: np.ndarray | None = None,
+    answers: Answers | None = None,
 ) -> dict[tuple[str, str], Matches]:
   """Everybody's likeliest counterparts among what remains.
 
@@ -76,11 +101,7 @@ def match(
       same; `known.pool.rows` are the items to match.
     key: deals the answers to folds.
     k: counterparts for each item.
-    asked: `[n]` int, the modality (its place) of the item that each tuple was
-      the answer about, -1 where nobody knows. Where items lack a counterpart,
-      only the item that was asked about tells how often.
-    alone: `[a, M]` int rows of items that were asked about and have no
-      counterpart; -1 in all columns but one.
+    answers: how the tuples came about.
 
   Returns:
     By modality of the items and of their counterparts, both ways.
@@ -95,28 +116,30 @@ def match(
         f'{type(learner).__name__} cannot learn without some of them at no '
         'cost: use train.learner=\'closed_form\'.')
   names, count = list(known.items), known.num_aligned
-  alone = np.zeros((0, len(names)), int) if alone is None else alone
+  if answers is None:
+    answers = unknown(count, len(names))
   if count < LEAST:
     raise ValueError(
         f'{count} answers name counterparts; at least {LEAST} are needed to '
         'say how likely a match is.')
   rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-  fold_of_alone = rng.permutation(len(alone)) % FOLDS
+  alone, fold_of_alone = answers.alone, rng.permutation(
+      len(answers.alone)) % FOLDS
   # Of a pair both items tell alike; where some lack a counterpart, what was
   # found as one tells too much.
-  one_way = asked is not None and len(alone) > 0
+  asked = answers.asked if len(alone) else np.full(count, -1)
   cases = {couple: [] for couple in canonical.couples(len(names))}
   for fold, (mine, encoder) in enumerate(
       learner.held_out(params, state, key, known, FOLDS)):
-    held = np.concatenate(
-        [known.aligned[mine], alone[fold_of_alone == fold]])
-    of = np.full(len(held), -1)
-    if one_way:
-      of[:len(mine)] = asked[mine]
-    graphs = _graphs(learner.graphdef, encoder, known, held)
-    for (a, b), edges in graphs.items():
+    too = fold_of_alone == fold
+    held = _Held(
+        np.concatenate([known.aligned[mine], alone[too]]),
+        np.r_[asked[mine], np.full(np.sum(too), -1)],
+        ~np.r_[answers.at_random[mine], answers.alone_at_random[too]])
+    for (a, b), edges in _graphs(
+        learner.graphdef, encoder, known, held.tuples).items():
       cases[a, b].append([
-          _cases(edges, known, names, (a, b), held, of, t, k)
+          _cases(edges, known, names, (a, b), held, t, k, fold)
           for t in TEMPERATURES])
   encoder = learner.encoder(params, state)
   nobody = known.aligned[:0]
@@ -128,8 +151,7 @@ def match(
         for folds in zip(*cases[a, b])]
     if not len(by_temperature[0].right):
       continue  # No answer names items of both.
-    fits = [calibrate.fit(c.features, c.right, c.weight)
-            for c in by_temperature]
+    fits = [_calibrated(c) for c in by_temperature]
     best = min(range(len(fits)), key=lambda i: fits[i].loss)
     ways = _ways(edges, known, names, (a, b), TEMPERATURES[best], k)
     below = _below(by_temperature[best])
@@ -167,6 +189,14 @@ def pairs(
       np.stack([one.items[rows], partners], axis=1)[order], p[order])
 
 
+class _Held(NamedTuple):
+  """Answers that are held out."""
+
+  tuples: np.ndarray  # [h, M]
+  asked: np.ndarray  # [h]
+  chosen: np.ndarray  # [h] bool, not at random
+
+
 class _Cases(NamedTuple):
   """First candidates of held-out items."""
 
@@ -174,6 +204,8 @@ class _Cases(NamedTuple):
   right: np.ndarray  # [c] bool
   weight: np.ndarray  # [c]
   below: np.ndarray  # [c] bool, whether a later candidate is right
+  chosen: np.ndarray  # [c] bool
+  rest: np.ndarray  # [r, f] features of some of what remains
 
 
 def _graphs(graphdef, encoder, known, held):
@@ -197,24 +229,38 @@ def _ways(edges, known, names, couple, temperature, k):
   return candidates_lib.both_ways(edges, log_plan, *ids, k)
 
 
-def _cases(edges, known, names, couple, held, asked, temperature, k) -> _Cases:
+def _cases(
+    edges, known, names, couple, held, temperature, k, fold
+) -> _Cases:
   found = []
   ways = _ways(edges, known, names, couple, temperature, k)
   for way, (a, b) in zip(ways, (couple, couple[::-1])):
-    ids = known.items[names[b]].ids
+    ids, mine = known.items[names[b]].ids, held.tuples[:, a]
     rows = np.flatnonzero(
-        (held[:, a] >= 0) & ((asked == a) | (asked == -1)))
-    place = np.searchsorted(way.items, held[rows, a])
-    counterpart = held[rows, b]
+        (mine >= 0) & ((held.asked == a) | (held.asked == -1)))
+    place = np.searchsorted(way.items, mine[rows])
+    counterpart = held.tuples[rows, b]
     true = np.where(counterpart >= 0, ids[counterpart], -1)
     partners = way.partners[place]
     right = (partners >= 0) & (ids[partners] == true[:, None])
+    # A pair that is seen from both sides is one answer all the same.
+    twice = (counterpart >= 0) & (held.asked[rows] == -1)
     found.append(_Cases(
-        way.features[place], right[:, 0],
-        # A pair that is seen from both sides is one answer all the same.
-        np.where((counterpart >= 0) & (asked[rows] == -1), 0.5, 1.0),
-        right[:, 1:].any(axis=1)))
+        way.features[place], right[:, 0], np.where(twice, 0.5, 1.0),
+        right[:, 1:].any(axis=1), held.chosen[rows],
+        way.features[~np.isin(way.items, mine)][fold::FOLDS]))
   return _Cases(*map(np.concatenate, zip(*found)))
+
+
+def _calibrated(cases: _Cases) -> calibrate.Calibration:
+  weight, chosen = cases.weight, cases.chosen
+  if len(cases.rest):
+    weight = weight * calibrate.density_ratio(
+        cases.features, weight, cases.rest)
+  if chosen.all():  # With nothing to compare them with.
+    chosen = np.zeros_like(chosen)
+  return calibrate.fit(
+      cases.features, cases.right, weight, chosen, candidates_lib.SIMILARITY)
 
 
 def _below(cases: _Cases) -> float:
