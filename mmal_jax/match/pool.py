@@ -5,7 +5,6 @@ their first candidates are right is known, and teaches what the scores of those
 candidates are worth. No pairing is needed for that but the answers'.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flax import nnx
