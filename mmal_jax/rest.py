@@ -41,39 +41,47 @@ def match(
   if not pools.stays:
     raise ValueError('the items of a stream have passed: what remains of them '
                      'cannot be matched.')
-  tuples = state.filled
-  answers = _answers(state, tuples, chosen)
-  gone = np.concatenate([tuples, answers.alone])
+  key = jax.random.fold_in(state.key, len(state.queries) + int(state.round))
+  return pool_lib.match(
+      learner, state.params, state.learner_state, known(state, pools), key, k,
+      _answers(state, chosen))
+
+
+def known(
+    state: state_lib.RunState, pools: pools_lib.Pools
+) -> learner_lib.Known:
+  """What the answers have told, and what no answer names."""
+  gone = np.concatenate([state.filled, _alone(state)])
   arrived = pools.arrived(0)
   left = {m: np.flatnonzero(~np.isin(numbers, gone[:, column]))
           for column, (m, numbers) in enumerate(arrived.numbers.items())}
-  padding = np.full(
-      (len(state.aligned) - len(tuples), tuples.shape[1]), oracle_lib.NONE,
-      np.int32)
-  known = learner_lib.Known(
-      arrived.items, np.concatenate([tuples, padding]), len(tuples),
+  return learner_lib.Known(
+      arrived.items, state.aligned, int(state.num_aligned),
       learner_lib.Pool(arrived.items, left, numbers=arrived.numbers),
       is_new=False, share=state_lib.counterpart_share(state))
-  key = jax.random.fold_in(state.key, len(state.queries) + int(state.round))
-  return pool_lib.match(
-      learner, state.params, state.learner_state, known, key, k, answers)
 
 
-def _answers(state, tuples, chosen) -> pool_lib.Answers:
+def _is_alone(answers):
+  """Whether an answer names nothing but the item that was asked about."""
+  return np.sum(answers != oracle_lib.NONE, axis=-1) == 1
+
+
+def _alone(state) -> np.ndarray:
+  return state.answers[_is_alone(state.answers)].astype(int)
+
+
+def _answers(state, chosen) -> pool_lib.Answers:
   """How each tuple came about, and whom the answers left alone."""
-  about, alone, at_random = {}, [], []
-  for t, place in zip(*np.nonzero(state.answered)):
-    row = state.answers[t, place]
-    is_random = not chosen or t == 0
-    if np.sum(row != oracle_lib.NONE) > 1:
-      about.setdefault(
-          tuple(row.tolist()), (state.query_modalities[t, place], is_random))
-    else:
-      alone.append(row)
-      at_random.append(is_random)
-  found = [about[tuple(row)] for row in tuples.tolist()]
+  alone = _is_alone(state.answers)
+  at_random = np.ones(alone.shape, bool)
+  at_random[1:] = not chosen
+  about = {}
+  for place in zip(*np.nonzero(state.answered & ~alone)):
+    about.setdefault(
+        tuple(state.answers[place].tolist()),
+        (state.query_modalities[place], at_random[place]))
+  found = [about[tuple(row)] for row in state.filled.tolist()]
   return pool_lib.Answers(
       np.array([asked for asked, _ in found], int),
       np.array([is_random for _, is_random in found], bool),
-      np.array(alone, int).reshape(-1, tuples.shape[1]),
-      np.array(at_random, bool))
+      _alone(state), at_random[alone])

@@ -32,9 +32,12 @@ def _log_plan(similarities, kept, temperature, share, iterations):
   kernel = np.where(kept, np.exp(similarities / temperature), 0.0)
   n, m = kept.any(axis=1).sum(), kept.any(axis=0).sum()
   a, b = min(1.0, m / n), min(1.0, n / m)
-  ratio = lambda total, sums: np.where(  # noqa: E731
-      sums > 0, total / np.maximum(sums, 1e-300), 0.0) ** share
   u, v = np.ones(len(kernel)), np.ones(kernel.shape[1])
+
+  def ratio(total, sums):
+    return np.where(
+        sums > 0, total / np.maximum(sums, 1e-300), 0.0) ** share
+
   for _ in range(iterations):
     u = ratio(a, kernel @ v)
     v = ratio(b, kernel.T @ u)
@@ -72,8 +75,10 @@ def _candidates(kept, similarities, log_plan, x_ids, y_ids, k):
   """Of x among y, item by item."""
   items, partners, shares, features, mutual = [], [], [], [], []
   p = np.where(kept, np.exp(log_plan), 0.0)
-  best = lambda scores, there: min(  # noqa: E731
-      np.flatnonzero(there), key=lambda j: (-scores[j], j))
+
+  def best(scores, there):
+    return min(np.flatnonzero(there), key=lambda j: (-scores[j], j))
+
   for i in np.flatnonzero(kept.any(axis=1)):
     there = np.flatnonzero(kept[i])
     order = sorted(there, key=lambda j: (-log_plan[i, j], j))
