@@ -14,7 +14,8 @@ from mmal_jax.data import registry as datasets_lib
 from mmal_jax.models import registry as models_lib
 
 _SECTIONS = ('dataset', 'text', 'model', 'warm_start', 'train',
-             'closed_form', 'mesh', 'acquisition', 'oracle', 'stream', 'costs')
+             'closed_form', 'matches', 'mesh', 'acquisition', 'oracle',
+             'stream', 'costs')
 _VALUES = ('init', 'missing', 'strategies', 'seeds', 'rounds', 'batch', 'sweep',
            'states', 'whole_pool')
 # The least value of every number that a config must have. Where it is an
@@ -39,11 +40,13 @@ _LEAST_OPTIONAL = {
     'oracle.refuse': 0.0, 'oracle.candidates': 1, 'oracle.enough': 0.0,
     'oracle.wait_seconds': 0.0, 'oracle.people': 1, 'missing': 0.0,
     'stream.buffer': 1, 'stream.beyond': 0, 'costs.budget': 1e-6,
-    'closed_form.rank': 1, 'costs.spread': 0.0,
+    'closed_form.rank': 1, 'matches.k': 1, 'matches.least_probability': 0.0,
+    'costs.spread': 0.0,
 }
 _MOST = {'train.ema': 0.999999, 'train.warmup_fraction': 1.0,
          'oracle.wrong': 1.0, 'oracle.refuse': 1.0, 'oracle.enough': 1.0,
-         'missing': 0.99, 'model.image_size': 4096}
+         'missing': 0.99, 'model.image_size': 4096,
+         'matches.least_probability': 1.0}
 _MOST_INTEGER = 2**31 - 1
 # Of these numbers, those that are mostly true or false.
 _SWITCHES = ('train.restart', 'stream.beyond')
@@ -65,6 +68,7 @@ _KNOWN = {
               'unaligned_size', 'unaligned_temperature', 'divergence',
               'learner'),
     'closed_form': ('rank', 'world'),
+    'matches': ('k', 'least_probability'),
     'mesh': ('data', 'fsdp'),
     'acquisition': ('coreset_ratio', 'metric'),
     'oracle': ('name', 'wrong', 'mistake', 'refuse', *annotators.PEOPLE),

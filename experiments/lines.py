@@ -59,6 +59,23 @@ def whole_pool(path: pathlib.Path) -> list[dict[str, Any]]:
       'seed': _is_whole, 'aligned': _is_whole, 'scores': _are_scores})
 
 
+def calibration(path: pathlib.Path) -> list[dict[str, Any]]:
+  """The records of all runs: how true the probabilities of matches are.
+
+  Returns:
+    None where the file does not exist: nothing was matched.
+
+  Raises:
+    ValueError: as `metrics`.
+  """
+  if not path.exists():
+    return []
+  return _checked(path, {
+      name: fits for name, fits in _RUN.items() if name != 'round'} | {
+          'annotations': _is_number, 'of': _are_names, 'items': _are_bins,
+          'pairs': _are_bins, 'to_be_had': _is_number, 'had': _are_had})
+
+
 def _checked(path, fields: Mapping[str, Callable[[Any], bool]]):
   found = read(path)
   problems_lib.report(path, [
@@ -96,6 +113,22 @@ def _are_rows(value) -> bool:
   return isinstance(value, list) and all(
       isinstance(row, list) and all(_is_whole(number, -1) for number in row)
       for row in value)
+
+
+def _are_names(value) -> bool:
+  return isinstance(value, list) and len(value) == 2 and all(
+      map(_is_text, value))
+
+
+def _are_bins(value) -> bool:
+  names = 'least', 'count', 'stated', 'true'
+  return isinstance(value, dict) and all(
+      isinstance(value.get(name), list) and all(map(_is_number, value[name]))
+      and len(value[name]) == len(value['least']) for name in names)
+
+
+def _are_had(value) -> bool:
+  return _are_scores(value) and {'0.9', '0.99'} <= set(value)
 
 
 # The run and its round.

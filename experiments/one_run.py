@@ -12,6 +12,7 @@ import tqdm
 from experiments import annotators
 from experiments import build as build_lib
 from experiments import compilations
+from experiments import matches as matches_lib
 from experiments import preemption
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
@@ -156,6 +157,8 @@ def run_one(
     raise
   with preemption.held():
     kept.wait()
+  matches_lib.write(
+      experiment, state, pools, hidden, strategy, seed, folder)
   model = workdir_lib.model_path(folder, strategy, seed)
   if experiment.pretrained is not None and not processes.from_first(
       model.exists):

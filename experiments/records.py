@@ -31,6 +31,8 @@ class Run(NamedTuple):
     config: of its experiment.
     metrics: a record a round, from zero-shot on.
     queries: a record a round.
+    calibration: a record for any two modalities that were matched
+      (`matches.told`); none where nothing was.
   """
 
   strategy: str
@@ -39,6 +41,7 @@ class Run(NamedTuple):
   config: dict[str, Any]
   metrics: list[dict[str, Any]]
   queries: list[dict[str, Any]]
+  calibration: list[dict[str, Any]]
 
   @property
   def label(self) -> str:
@@ -258,9 +261,14 @@ def _runs(folder, config, settings) -> list[Run]:
     if len({frozenset(record['scores']) for record in parts[0]}) > 1:
       raise ValueError(f'{folder / workdir_lib.METRICS} has other scores in '
                        f'some rounds of {strategy}, seed {seed}.')
+  told = {}  # A run that was stopped may have told it twice.
+  for record in lines_lib.calibration(folder / workdir_lib.CALIBRATION):
+    key = record['strategy'], record['seed']
+    told.setdefault(key, {})[tuple(record['of'])] = record
   runs = [
       Run(strategy, settings, seed, config, *(
-          sorted(part, key=lambda record: record['round']) for part in parts))
+          sorted(part, key=lambda record: record['round']) for part in parts),
+          list(told.get((strategy, seed), {}).values()))
       for (strategy, seed), parts in by_key.items()]
   for run in runs:
     for x in ('annotations', 'cost'):

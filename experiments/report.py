@@ -17,6 +17,7 @@ from absl import flags
 import ml_collections
 
 from experiments import cache
+from experiments import calibrated
 from experiments import check as check_lib
 from experiments import out as out_lib
 from experiments import plot
@@ -54,8 +55,9 @@ flags.adopt_module_key_flags(cache)
 flags.adopt_module_key_flags(out_lib)
 
 _REPORT = 'report.md'
+_CALIBRATION = 'calibration.png'
 _OURS = (_REPORT, 'summary.json', 'curves.png', 'modalities.png', 'asked.md',
-         'asked.png')
+         'asked.png', _CALIBRATION)
 _MOST_POINTS = 12  # columns of the curve table
 
 
@@ -117,6 +119,9 @@ def write(
       'x': x, 'seeds': records.seeds, 'query_percent': shares, 'notes': notes})
   plot.curves(summary, out / 'curves.png', plot.CI95, x)
   plot.modalities(shares, out / 'modalities.png')
+  matched = calibrated.table(records)
+  if matched:
+    calibrated.draw(records, out / _CALIBRATION)
   link = ''
   if shown is not None:
     title = f'What {run.label} asked with seed {run.seed}'
@@ -124,7 +129,9 @@ def write(
     link = f'[{title}](asked.md), in its first and its last round.'
   comparison = tables.comparison_table(summary, x)
   (out / _REPORT).write_text(
-      _markdown(records, summary, comparison, notes, shares, x, link), 'utf-8')
+      _markdown(
+          records, summary, comparison, notes, shares, x, link, matched),
+      'utf-8')
   return f'{tables.score_table(summary)}\n\n{comparison}'
 
 
@@ -138,7 +145,9 @@ def _checked(run: records_lib.Run) -> ml_collections.ConfigDict:
   return config
 
 
-def _markdown(records, summary, comparison, notes, shares, x, link) -> str:
+def _markdown(
+    records, summary, comparison, notes, shares, x, link, matched
+) -> str:
   seeds = records.seeds
   metric = summary['headline']
   parts = ['# Report', '\n'.join(f'* {note}' for note in (
@@ -156,6 +165,14 @@ def _markdown(records, summary, comparison, notes, shares, x, link) -> str:
       tables.curve_table(summary, 'ci95', _MOST_POINTS),
       '## What was asked about', '![modalities](modalities.png)',
       _share_table(shares)]
+  if matched:
+    parts[-3:-3] = [
+        '## The rest of the pool, matched',
+        'What no answer names, matched after the last round. "error" is the '
+        'expected calibration error of each item\'s likeliest counterpart, and '
+        'of pairs that are each other\'s likeliest. "had" are right pairs, in '
+        'percent of those that remain, if as many are taken as leave that '
+        'share of them right.', matched, f'![calibration]({_CALIBRATION})']
   return '\n\n'.join([*parts, link]).rstrip() + '\n'
 
 

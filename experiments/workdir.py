@@ -29,8 +29,11 @@ CURVES = 'curves.png'
 JOURNALS = 'journals'
 STATES = 'states'
 MODELS = 'models'
+MATCHES = 'matches'
+CALIBRATION = 'calibration.jsonl'
 _OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, WHOLE_POOL,
-         SUMMARY, CURVES, JOURNALS, STATES, MODELS, owner.NAME)
+         SUMMARY, CURVES, JOURNALS, STATES, MODELS, MATCHES, CALIBRATION,
+         owner.NAME)
 # What a run that was stopped may be taken up with another value of: up to there
 # it has made no difference.
 _MAY_CHANGE = ('train.divergence',)
@@ -190,6 +193,13 @@ def model_path(
 ) -> pathlib.Path:
   """Where the parameters that a run on a checkpoint ended with are kept."""
   return folder / MODELS / f'{strategy}-seed{seed}'
+
+
+def matches_path(
+    folder: pathlib.Path, strategy: str, seed: int
+) -> pathlib.Path:
+  """Where the likeliest counterparts of what a run did not ask about lie."""
+  return folder / MATCHES / f'{strategy}-seed{seed}'
 
 
 def append(path: pathlib.Path, record: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
           'weight_decay': 1e-4, 'shift': 2},
       # `gradient` or `closed_form` (mmal_jax/learn/registry.py).
       'closed_form': common.closed_form(),
+      'matches': common.matches(),
       'train': {
           'learner': 'gradient',
           # Chosen on 1,000 random pairs alone, seeds 100 to 102. Group scores

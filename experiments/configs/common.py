@@ -93,6 +93,16 @@ def closed_form() -> dict[str, Any]:
       'rank': 256, 'world': True}
 
 
+def matches() -> dict[str, Any]:
+  """The section of matching what remains after the last round.
+
+  With `train.learner=closed_form` alone, which can hold answers out.
+  """
+  return {
+      # Counterparts of each item; probability of the pairs that are written.
+      'k': 5, 'least_probability': 0.9}
+
+
 def learning_from_the_unaligned() -> dict[str, Any]:
   """Values of `train` for what a step learns beside the answers; all off."""
   return {

@@ -26,6 +26,7 @@ def get_config(others: str = '') -> ml_collections.ConfigDict:
       'model': {'name': 'mlp', 'width': 512, 'embed_dim': 256},
       # `gradient` or `closed_form` (mmal_jax/learn/registry.py).
       'closed_form': common.closed_form(),
+      'matches': common.matches(),
       'train': {
           'learner': 'closed_form',
           'steps_per_round': 100, 'batch_size': 256, 'peak_lr': 1e-3,

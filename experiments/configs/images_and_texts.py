@@ -22,6 +22,7 @@ def get_config(dataset: str = 'paired_folder') -> ml_collections.ConfigDict:
           'weight_decay': 1e-4, 'shift': 2},
       # `gradient` or `closed_form` (mmal_jax/learn/registry.py).
       'closed_form': common.closed_form(),
+      'matches': common.matches(),
       'train': {
           'learner': 'gradient',
           'steps_per_round': 300, 'batch_size': 64, 'peak_lr': 3e-3,

@@ -30,6 +30,7 @@ def get_config(dataset: str = 'synthetic_colorswap') -> (
       'text': {'folder': config_dict.placeholder(str)},
       # `gradient` or `closed_form` (mmal_jax/learn/registry.py).
       'closed_form': common.closed_form(),
+      'matches': common.matches(),
       'train': {
           'learner': 'gradient',
           'steps_per_round': 100, 'batch_size': 64, 'peak_lr': 1e-5,

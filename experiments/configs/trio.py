@@ -20,6 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
           'weight_decay': 1e-4, 'shift': 0},
       # `gradient` or `closed_form` (mmal_jax/learn/registry.py).
       'closed_form': common.closed_form(),
+      'matches': common.matches(),
       'train': {
           'learner': 'gradient',
           # Sounds must not be shifted: their pitch is what they say.

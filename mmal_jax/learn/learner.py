@@ -1,7 +1,7 @@
 """What every learner is given each round, and what it gives back."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from flax import nnx
 import jax
@@ -110,3 +110,18 @@ class Learner(Protocol):
 
   def embeds_anew(self, modality: str, params: nnx.State) -> bool:
     """Whether learning can change the embeddings of a modality."""
+
+
+@runtime_checkable
+class HoldsOut(Learner, Protocol):
+  """A learner that can learn anew without some answers, quickly enough."""
+
+  def held_out(
+      self,
+      params: nnx.State,
+      state: Any,
+      key: jax.Array,
+      known: Known,
+      folds: int,
+  ) -> Iterator[tuple[np.ndarray, nnx.State]]:
+    """Yields rows of `known.aligned`, and an encoder that never saw them."""

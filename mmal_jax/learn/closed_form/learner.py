@@ -1,6 +1,6 @@
 """The closed form as a learner: regularised CCA and the closed world."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 import dataclasses
 from typing import NamedTuple
 
@@ -107,6 +107,65 @@ class ClosedForm:
         _params(params, bases, dict(zip(names, heads)), choice.setting),
         State(moments, jnp.asarray(choice.setting, jnp.float32)),
         1.0 - choice.score, choice.skill)
+
+  def held_out(
+      self,
+      params: nnx.State,
+      state: State,
+      key: jax.Array,
+      known: learner_lib.Known,
+      folds: int,
+  ) -> Iterator[tuple[np.ndarray, nnx.State]]:
+    """Encoders that have not learnt from some of the answers, fold by fold.
+
+    A fold's items are put back among what remains, of which the closed world
+    makes use, as if nobody had been asked about them. The setting is the one
+    of the last round.
+
+    Args:
+      params: of the last round.
+      state: of the last round, with the moments of all items.
+      key: deals answers and blocks.
+      known: what the last round learnt from; its pool holds all items that
+        `aligned` names, which a stream's does not.
+      folds: how many, at most one an answer.
+
+    Yields:
+      `([h] int rows of known.aligned, parameters of the encoder without them)`.
+    """
+    names = list(known.items)
+    values = {m: known.items[m].values for m in names}
+    bases = {m: basis_lib.of_moments(
+        state.moments[m], min(self.rank, len(state.moments[m].mean)))
+             for m in names}
+    in_order = [bases[m] for m in names]
+    width = params[f'{names[0]}_tower']['kernel'][...].shape[1]
+    width = min(width, *(len(b.values) for b in in_order))
+    setting = closed_world.Setting(*map(float, state.setting))
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    aligned = [
+        closed_world.rows_of(
+            bases[m], jnp.asarray(values[m][np.maximum(column, 0)]),
+            jnp.asarray(column >= 0), self.has_prior)
+        for m, column in zip(names, known.aligned.T, strict=True)]
+    there = jnp.stack([rows.there for rows in aligned], axis=1)
+    count = known.num_aligned
+    folds = min(folds, count)
+    of_row = np.full(len(known.aligned), -1)
+    of_row[:count] = rng.permutation(count) % folds
+    for fold in range(folds):
+      mine = np.flatnonzero(of_row == fold)
+      put_back = {
+          m: np.union1d(known.pool.rows[m], column[column >= 0]).astype(int)
+          for m, column in zip(names, known.aligned[mine].T)}
+      blocks = closed_world.sample(
+          rng, bases, values, put_back, self.has_prior)
+      cross = canonical.cross_covariances(
+          [rows.projected for rows in aligned], there,
+          jnp.asarray((of_row >= 0) & (of_row != fold), jnp.float32))
+      heads = closed_world.refine(
+          in_order, cross, blocks, setting, known.share, width, rows=self.rows)
+      yield mine, _params(params, bases, dict(zip(names, heads)), setting)
 
   def encoder(self, params: nnx.State, state: State) -> nnx.State:
     """The parameters themselves."""

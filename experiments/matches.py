@@ -1,0 +1,214 @@
+"""What a run did not ask about: its likeliest counterparts, on disk.
+
+`matches.jsonl` has a line for each item that remains, `pairs.jsonl` the pairs
+that were answered and those that are likely enough, as `data.paired_folder`
+reads them where items are images and texts in files. How true the stated
+probabilities are is told by `calibration.jsonl`, of runs whose pairing is
+hidden and not unknown; nothing else is made of the hidden pairing.
+"""
+
+from collections.abc import Mapping
+import pathlib
+from typing import Any
+
+from absl import logging
+import ml_collections
+import numpy as np
+
+from experiments import annotators
+from experiments import build as build_lib
+from experiments import shown as shown_lib
+from experiments import workdir as workdir_lib
+from mmal_jax import durable
+from mmal_jax import processes
+from mmal_jax import rest
+from mmal_jax import state as state_lib
+from mmal_jax.align import pools as pools_lib
+from mmal_jax.data import encode
+from mmal_jax.data import image_files
+from mmal_jax.data import json_lines
+from mmal_jax.evaluate import calibration
+from mmal_jax.learn import learner as learner_lib
+from mmal_jax.match import pool as pool_lib
+
+MATCHES, PAIRS = 'matches.jsonl', 'pairs.jsonl'
+PRECISIONS = (0.9, 0.99)
+
+Found = Mapping[tuple[str, str], pool_lib.Matches]
+
+
+def write(
+    experiment: build_lib.Experiment,
+    state: state_lib.RunState,
+    pools: pools_lib.Pools,
+    hidden: pools_lib.Hidden | None,
+    strategy: str,
+    seed: int,
+    folder: pathlib.Path,
+) -> None:
+  """Matches what remains after a run's last round; once.
+
+  Nothing is written where the config has no section `matches`, where the
+  learner can hold no answers out, of a stream, and of too few answers.
+
+  Args:
+    experiment: of the run.
+    state: after the last round.
+    pools: of the learner.
+    hidden: what `annotators.hide` hid.
+    strategy: of the run.
+    seed: of the run.
+    folder: of the experiment.
+  """
+  config = experiment.config
+  settings = config.get('matches')
+  out = workdir_lib.matches_path(folder, strategy, seed)
+  if (settings is None or annotators.buffer_of(config) is not None
+      or not isinstance(experiment.learner, learner_lib.HoldsOut)
+      or processes.from_first((out / PAIRS).exists)):
+    return
+  if state.num_aligned < pool_lib.LEAST:
+    logging.warning(
+        '%s, seed %d: %d answers name counterparts, too few to match the rest.',
+        strategy, seed, state.num_aligned)
+    return
+  found = rest.match(
+      state, experiment.learner, pools, settings.get('k', 5),
+      chosen=strategy != 'random')
+  processes.from_first(lambda: _write(
+      experiment, state, pools, hidden, {'strategy': strategy, 'seed': seed},
+      found, settings.get('least_probability', 0.9), folder, out))
+
+
+def _write(
+    experiment, state, pools, hidden, run, found, least_probability, folder, out
+) -> None:
+  items = dict(experiment.load_seen().pool.items)
+  shown = shown_lib.Shown(items, {
+      m: np.arange(len(x)) for m, x in items.items()}
+                          if hidden is None else hidden.rows)
+  out.mkdir(parents=True, exist_ok=True)
+  durable.write(out / MATCHES, json_lines.dump(
+      record for couple, matches in found.items()
+      for record in _records(shown, *couple, matches)))
+  if hidden is not None:
+    about = run | {'annotations': state.annotations}
+    for record in told(found, hidden, pools, state.modalities):
+      workdir_lib.append(folder / workdir_lib.CALIBRATION, about | record)
+  base = _base(experiment.config, items)
+  durable.write(out / PAIRS, json_lines.dump(  # The last: all is there.
+      _pairs(state, found, shown, base, least_probability, pools)))
+
+
+def _records(shown, modality, other, matches):
+  """A line for each item."""
+  for item, partners, probabilities, mutual in zip(*matches):
+    yield {
+        'modality': modality, 'item': int(item),
+        'name': shown.text(modality, item), 'of': other,
+        'counterparts': [
+            {'item': int(j), 'name': shown.text(other, j),
+             'probability': round(float(p), 4)}
+            for j, p in zip(partners, probabilities) if j >= 0],
+        'mutual': bool(mutual)}
+
+
+def _base(
+    config: ml_collections.ConfigDict, items: Mapping[str, Any]
+) -> pathlib.Path | None:
+  """The folder of the images, where these are files of their own."""
+  images = items.get('image')
+  if not isinstance(images, image_files.ImageFiles) or not all(
+      isinstance(path, pathlib.Path) for path in images.paths):
+    return None
+  for name in ('folder', 'images'):
+    base = config.dataset.get(name)
+    if base is not None and all(
+        path.is_relative_to(base) for path in images.paths):
+      return pathlib.Path(base)
+  return None
+
+
+def _pairs(state, found, shown, base, least_probability, pools):
+  """What was answered, and what is likely enough; nothing twice."""
+  there = set()
+  for modality, other in found:
+    a, b = map(state.modalities.index, (modality, other))
+    if a > b:
+      continue
+    likely = pool_lib.pairs(
+        found[modality, other], found[other, modality], least_probability)
+    answered = state.filled[:, [a, b]]
+    answered = answered[(answered >= 0).all(axis=1)]
+    rows = np.concatenate([answered, likely.rows])
+    stated = np.r_[np.ones(len(answered)), likely.probabilities]
+    ids = [pools.items[m].ids for m in (modality, other)]
+    for (i, j), p in zip(rows.tolist(), stated):
+      key = modality, other, int(ids[0][i]), int(ids[1][j])
+      if key in there:
+        continue
+      there.add(key)
+      names = [shown.text(modality, i), shown.text(other, j)]
+      if base is not None and modality == 'image':
+        names[0] = pathlib.Path(names[0]).relative_to(base).as_posix()
+      record = {modality: names[0], other: names[1]}
+      # `paired_folder` knows no further column.
+      yield record if base is not None else record | {
+          'probability': round(float(p), 4)}
+
+
+def told(
+    found: Found,
+    hidden: pools_lib.Hidden,
+    pools: pools_lib.Pools,
+    modalities: tuple[str, ...],
+) -> list[dict[str, Any]]:
+  """How true what was stated is, in which only the hidden pairing counts.
+
+  Args:
+    found: of `rest.match`.
+    hidden: of the run.
+    pools: of the run.
+    modalities: their names, of the columns of the hidden tuples.
+
+  Returns:
+    For any two modalities: bins of the stated probabilities of each item's
+    first counterpart and of pairs, how many pairs there are to be had, and how
+    many are at each of `PRECISIONS`.
+  """
+  records = []
+  for modality, other in found:
+    a, b = map(modalities.index, (modality, other))
+    if a > b:
+      continue
+    ways = found[modality, other], found[other, modality]
+    true = [_true(hidden.tuples[:, columns], pools.items[m], pools.items[n])
+            for m, n, columns in (
+                (modality, other, [a, b]), (other, modality, [b, a]))]
+    ids = pools.items[other].ids, pools.items[modality].ids
+    stated, right = [], []
+    for way, of, of_ids in zip(ways, true, ids):
+      stated.append(way.probabilities[:, 0])
+      right.append(of_ids[way.counterparts[:, 0]] == of[way.items])
+    pairs = pool_lib.pairs(*ways, 0.0)
+    pair_right = ids[0][pairs.rows[:, 1]] == true[0][pairs.rows[:, 0]]
+    records.append({
+        'of': [modality, other],
+        'items': _bins(np.concatenate(stated), np.concatenate(right)),
+        'pairs': _bins(pairs.probabilities, pair_right),
+        'to_be_had': int(np.sum(true[0][ways[0].items] >= 0)),
+        'had': {str(p): calibration.had_at_precision(
+            pairs.probabilities, pair_right, p) for p in PRECISIONS}})
+  return records
+
+
+def _true(tuples: np.ndarray, one: encode.Items, other: encode.Items):
+  """`[n]`: what number the counterpart of each item has; -1 of none."""
+  found = np.full(len(one), -1)
+  both = tuples[(tuples >= 0).all(axis=1)]
+  found[both[:, 0]] = other.ids[both[:, 1]]
+  return found
+
+
+def _bins(stated, right) -> dict[str, Any]:
+  return calibration.bins(stated, right)._asdict()

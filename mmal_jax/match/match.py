@@ -1,0 +1,164 @@
+"""Two piles and a few known pairs: who belongs to whom, and how surely."""
+
+import numbers
+from typing import Any, NamedTuple
+
+from flax import nnx
+import jax
+import numpy as np
+
+from mmal_jax.acquire import check
+from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.data import encode
+from mmal_jax.data import schema
+from mmal_jax.learn import learner as learner_lib
+from mmal_jax.learn.closed_form import learner as closed_form
+from mmal_jax.match import pool as pool_lib
+from mmal_jax.models import registry as models_lib
+
+_DTYPES = 'float16', 'float32', 'float64'
+
+
+class Matched(NamedTuple):
+  """What `match` finds.
+
+  Attributes:
+    images: for every remaining image its likeliest texts.
+    texts: for every remaining text its likeliest images.
+    pairs: those that are each other's likeliest, none in two pairs.
+  """
+
+  images: pool_lib.Matches
+  texts: pool_lib.Matches
+  pairs: pool_lib.Pairs
+
+
+def match(
+    images: np.ndarray,
+    texts: np.ndarray,
+    known_pairs: np.ndarray,
+    *,
+    k: int = 5,
+    least_probability: float = 0.0,
+    share: float = 1.0,
+    shared_space: bool = False,
+    rank: int = 256,
+    seed: int = 0,
+) -> Matched:
+  """Finds counterparts in another pool, from a few pairs that are known.
+
+  A space for both is made of the known pairs and of what the pools look like
+  (`learn.closed_form`); probabilities are calibrated on known pairs that are
+  held out. They hold for pools of which the known pairs are a random sample.
+
+  >>> rng = np.random.default_rng(0)
+  >>> hidden = rng.normal(size=(200, 6))
+  >>> images, texts = hidden @ rng.normal(size=(6, 20)), hidden ** 3
+  >>> rows = np.arange(50)
+  >>> found = match(images, texts, np.stack([rows, rows], axis=1))
+  >>> found.images.counterparts.shape, found.pairs.rows.shape[1]
+  ((150, 5), 2)
+
+  Args:
+    images: `[n, d]` float16, float32 or float64 features of any frozen encoder;
+      equal rows are equal items.
+    texts: `[m, e]`; no encoder is shared, and e may differ from d.
+    known_pairs: `[a, 2]` int, rows of `images` and of `texts` that belong
+      together; at least `pool.LEAST`.
+    k: counterparts for each item.
+    least_probability: of `pairs`.
+    share: of the items that have a counterpart at all, as far as you know.
+    shared_space: whether features of both lie in one space already, as those of
+      a CLIP do: then that counts, too, as far as the known pairs bear it out.
+    rank: principal directions of each pool that are kept, at most.
+    seed: of the division of the known pairs.
+
+  Returns:
+    Matches of all rows that no known pair names, and pairs among them.
+
+  Raises:
+    TypeError: for arguments of other types.
+    ValueError: for shapes that do not fit each other, values that are not
+      finite or rows of zeros, rows that do not exist or are known to belong to
+      two, too few known pairs, nothing left to match, or numbers out of bounds.
+  """
+  check.options(metric_lib.COSINE, None, None, None, seed)
+  for name, value, least in (('k', k, 1), ('rank', rank, 1)):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+      raise TypeError(f'{name}={value!r} must be an integer.')
+    if value < least:
+      raise ValueError(f'{name}={value!r} must be at least {least}.')
+  if not 0 <= least_probability <= 1:
+    raise ValueError(f'least_probability={least_probability!r} must lie within '
+                     '[0, 1].')
+  if not 0 < share <= 1:
+    raise ValueError(f'share={share!r} must lie within (0, 1].')
+  rows = {name: _features(name, values)
+          for name, values in (('images', images), ('texts', texts))}
+  if shared_space and rows['images'].shape[1] != rows['texts'].shape[1]:
+    raise ValueError(
+        f'shared_space: images have {rows["images"].shape[1]} columns and texts'
+        f' {rows["texts"].shape[1]}; one space has one width.')
+  pairs = _pairs(known_pairs, rows)
+  items = {m: encode.Items(values, schema.item_ids(values))
+           for m, values in zip(('image', 'text'), rows.values())}
+  left = {m: np.setdiff1d(np.arange(len(items[m])), column)
+          for m, column in zip(items, pairs.T)}
+  for m, rest in left.items():
+    if not len(rest):
+      raise ValueError(f'known_pairs name every {m}: nothing is left to match.')
+  graphdef, params = nnx.split(models_lib.MODELS['linear'](
+      {m: jax.ShapeDtypeStruct(x.values.shape[1:], x.values.dtype)
+       for m, x in items.items()}, 0, rngs=nnx.Rngs(0), embed_dim=rank,
+      shared=shared_space), nnx.Param)
+  learner = closed_form.ClosedForm(graphdef, shared_space, rank)
+  known = learner_lib.Known(
+      items, pairs, len(pairs), learner_lib.Pool(items, left), share=share)
+  key_learn, key_match = jax.random.split(jax.random.key(seed))
+  learned = learner.learn(params, learner.init(params), None, key_learn, known)
+  found = pool_lib.match(
+      learner, learned.params, learned.state, known, key_match, k)
+  of_images, of_texts = found['image', 'text'], found['text', 'image']
+  return Matched(of_images, of_texts, pool_lib.pairs(
+      of_images, of_texts, least_probability))
+
+
+def _features(name: str, given: Any) -> np.ndarray:
+  """`[n, d]` float32, if it is an array of features."""
+  if not isinstance(given, (np.ndarray, jax.Array)):
+    raise TypeError(f'{name} is a {type(given).__name__}; an array is needed.')
+  if given.dtype.name not in _DTYPES:
+    raise TypeError(f'{name} has dtype {given.dtype}; one of '
+                    f'{", ".join(_DTYPES)} is needed.')
+  if given.ndim != 2 or not given.shape[0] or not given.shape[1]:
+    raise ValueError(f'{name} has shape {given.shape}; [n, d] with at least one'
+                     ' row and one column is needed.')
+  with np.errstate(over='ignore'):  # What is too large is infinite, and told.
+    values = np.asarray(given).astype(np.float32)
+  check.values(name, values, len(values), np.ones(len(values), bool),
+               metric_lib.COSINE)
+  return values
+
+
+def _pairs(given: Any, rows: dict[str, np.ndarray]) -> np.ndarray:
+  """`[a, 2]` int32, if they are rows of both pools."""
+  pairs = np.asarray(given)
+  if not np.issubdtype(pairs.dtype, np.integer):
+    raise TypeError(f'known_pairs has dtype {pairs.dtype}; integers are needed,'
+                    ' rows of images and of texts.')
+  if pairs.ndim != 2 or pairs.shape[1] != 2:
+    raise ValueError(f'known_pairs has shape {pairs.shape}; [a, 2] is needed.')
+  if len(pairs) < pool_lib.LEAST:
+    raise ValueError(
+        f'known_pairs has {len(pairs)} rows; at least {pool_lib.LEAST} are '
+        'needed to say how likely a match is.')
+  for (name, values), column in zip(rows.items(), pairs.T):
+    wrong = column[(column < 0) | (column >= len(values))]
+    if len(wrong):
+      raise ValueError(f'known_pairs names row {wrong[0]} of {name}, which has '
+                       f'{len(values)}.')
+    known, count = np.unique(column, return_counts=True)
+    if np.any(count > 1):
+      raise ValueError(f'known_pairs names row {known[count > 1][0]} of {name} '
+                       'more than once; give each row one counterpart.')
+  return pairs.astype(np.int32)
