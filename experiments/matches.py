@@ -29,7 +29,7 @@ from mmal_jax.data import image_files
 from mmal_jax.data import json_lines
 from mmal_jax.evaluate import calibration
 from mmal_jax.learn import learner as learner_lib
-from mmal_jax.match import pool as pool_lib
+from mmal_jax.matching import pool as pool_lib
 
 MATCHES, PAIRS = 'matches.jsonl', 'pairs.jsonl'
 PRECISIONS = (0.9, 0.99)

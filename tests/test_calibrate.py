@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 
 from mmal_jax.evaluate import calibration
-from mmal_jax.match import calibrate
+from mmal_jax.matching import calibrate
 
 
 def _cases(n, seed, shift=0.0):

@@ -341,11 +341,10 @@ def test_nothing_is_scored_by_what_is_not_finite(tiny_run, monkeypatch):
 
 
 def test_nothing_is_asked_by_what_is_not_finite(tiny_run):
-  source = dataclasses.replace(
-      tiny_run.pools, items=_spoilt(tiny_run.pools.items, 'text', 31))
+  items = _spoilt(tiny_run.pools.items, 'text', 31)
+  source = dataclasses.replace(tiny_run.pools, items=items)
   with pytest.raises(ValueError, match='text embeddings .* first in row 31'):
-    list(tiny_run.rounds(
-        source=source, oracle=lambda *_: pytest.fail('the oracle was asked')))
+    list(tiny_run.rounds(source=source, oracle=lambda *_: pytest.fail('asked')))
 
 
 def test_what_to_do_is_one_of_two():

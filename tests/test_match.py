@@ -16,8 +16,8 @@ from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import calibration
 from mmal_jax.learn.closed_form import learner as closed_form
-from mmal_jax.match import match as match_lib
-from mmal_jax.match import pool as pool_lib
+from mmal_jax.matching import match as match_lib
+from mmal_jax.matching import pool as pool_lib
 from mmal_jax.models import registry as models
 from tests import tiny
 

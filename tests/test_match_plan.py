@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax.match import candidates
-from mmal_jax.match import plan
+from mmal_jax.matching import candidates
+from mmal_jax.matching import plan
 
 
 def _problem(n, m, seed=0):

@@ -14,7 +14,8 @@ _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
 _FLOW = ['durable', 'processes', 'sharding', 'packed', 'checkpoint',
          'checkpoints', 'data', 'models', 'embed', 'embed_disk', 'acquire',
-         'align', 'learn', 'match', 'evaluate', 'state', 'observe',
+         'align', 'learn', 'matching', 'asking',
+         'evaluate', 'state', 'observe',
          'loop', 'rest']
 
 

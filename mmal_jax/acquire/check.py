@@ -48,20 +48,22 @@ def options(metric, rows, logit_scale, logit_bias, seed) -> None:
     raise ValueError(f'seed={seed!r} must lie within [0, 2**32).')
 
 
-def shape(name: str, given: Any, images: Any, is_aligned: bool) -> None:
-  """Raises for what is no array of embeddings as wide as `images`."""
+def shape(
+    name: str, given: Any, like: Any, is_aligned: bool, liked: str = 'images'
+) -> None:
+  """Raises for what is no array of rows as wide as `like`, named `liked`."""
   kinds = (np.ndarray, jax.Array) + (() if is_aligned else (disk.DiskRows,))
   if not isinstance(given, kinds):
     raise TypeError(f'{name} is a {type(given).__name__}; an array is needed.')
   if given.dtype.name not in disk.DTYPES or not given.dtype.isnative:
     raise TypeError(f'{name} has dtype {given.dtype}; '
                     f'one of {", ".join(disk.DTYPES)} is needed.')
-  d = images.shape[-1] if images.shape else 0
+  d = like.shape[-1] if getattr(like, 'shape', ()) else 0
   if len(given.shape) != 2 or given.shape[1] != d or not (
       len(given) or is_aligned):
     raise ValueError(
         f'{name} has shape {given.shape}; [n, {d}] is needed, as wide as '
-        f'images{"" if is_aligned else " and at least one row"}.')
+        f'{liked}{"" if is_aligned else " and at least one row"}.')
 
 
 def mask(name: str, given: Any, n: int) -> np.ndarray:

@@ -14,9 +14,9 @@ import numpy as np
 from mmal_jax import embed
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.closed_form import canonical
-from mmal_jax.match import calibrate
-from mmal_jax.match import candidates as candidates_lib
-from mmal_jax.match import plan as plan_lib
+from mmal_jax.matching import calibrate
+from mmal_jax.matching import candidates as candidates_lib
+from mmal_jax.matching import plan as plan_lib
 
 TEMPERATURES = (0.03, 0.06)
 FOLDS = 6

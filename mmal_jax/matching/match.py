@@ -13,7 +13,7 @@ from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.closed_form import learner as closed_form
-from mmal_jax.match import pool as pool_lib
+from mmal_jax.matching import pool as pool_lib
 from mmal_jax.models import registry as models_lib
 
 _DTYPES = 'float16', 'float32', 'float64'

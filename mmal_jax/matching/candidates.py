@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmal_jax.match import plan as plan_lib
+from mmal_jax.matching import plan as plan_lib
 
 _LEAST = 1e-6  # of a probability and its complement, for their logarithms
 _MOST_MARGIN = 10.0
