@@ -29,7 +29,7 @@ def ask(
     aligned_images: ask_lib.Array,
     aligned_texts: ask_lib.Array,
     batch: int,
-    strategy: str | views_lib.Strategy = 'mmal_plus',
+    strategy: str | views_lib.Strategy | None = None,
     *,
     shared_space: bool | None = None,
     image_remaining: ask_lib.Array | None = None,
@@ -58,7 +58,9 @@ def ask(
     aligned_images: `[a, d]` of the pairs that are known already.
     aligned_texts: `[a, e]`, their other sides.
     batch: how many items to ask about.
-    strategy: a name as `registry.find` takes it, or such a function.
+    strategy: a name as `registry.find` takes it, or such a function; None takes
+      `mmal_plus` for features, and for embeddings `mmal`, which works wherever
+      they lie.
     shared_space: whether images and texts lie in one space; None: if they are
       as wide as each other.
     image_remaining: `[n]` bool, False for images that may not be asked about,
@@ -89,14 +91,16 @@ def ask(
     shared_space = images.shape[1] == texts.shape[1]
   if shared_space:
     return ask_lib.ask(
-        images, texts, aligned_images, aligned_texts, batch, strategy,
+        images, texts, aligned_images, aligned_texts, batch,
+        'mmal' if strategy is None else strategy,
         image_remaining=image_remaining, text_remaining=text_remaining,
         seed=seed, **options)
   if options:
     raise TypeError(
         f'{min(options)} is for embeddings in one space (shared_space=True); '
         f'images have {images.shape[1]} columns and texts {texts.shape[1]}.')
-  strategy = check.strategy(strategy, registry.find)
+  strategy = check.strategy(
+      'mmal_plus' if strategy is None else strategy, registry.find)
   check.options(metric_lib.COSINE, None, None, None, seed)
   pairs = {'images': aligned_images, 'texts': aligned_texts}
   for name, values in pairs.items():
