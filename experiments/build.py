@@ -260,6 +260,15 @@ def check_pools(
                        '--config.costs.image, or another.')
 
 
+def digests(experiment: Experiment) -> dict[str, str]:
+  """Digests of the items of pool and test, by what they are."""
+  return {
+      f'{part} {modality}': encode.digest(items)
+      for part, pairs in (('pool', experiment.encoded.pool),
+                          ('test', experiment.encoded.test))
+      for modality, items in pairs.items.items()}
+
+
 def _agree(one, other, sections) -> bool:
   """Whether two configs say the same in all of some sections."""
   one, other = one.to_dict(), other.to_dict()

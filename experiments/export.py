@@ -20,6 +20,7 @@ from experiments import checkpoints
 from experiments import folders
 from experiments import pretrained as pretrained_lib
 from experiments import program
+from experiments import which_run
 from experiments import workdir as workdir_lib
 from experiments.configs import saved
 from mmal_jax import checkpoint
@@ -31,9 +32,7 @@ from mmal_jax.models import partition
 
 flags.adopt_module_key_flags(checkpoints)  # --help tells of them.
 flags.adopt_module_key_flags(folders)
-_STRATEGY = flags.DEFINE_string(
-    'strategy', 'mmal', 'Of the run to take the model from.')
-_SEED = flags.DEFINE_integer('seed', 0, 'Of that run.')
+flags.adopt_module_key_flags(which_run)
 _EXPORT = flags.DEFINE_string(
     'export', None, 'Folder to write; there must be none yet.')
 
@@ -86,8 +85,8 @@ def run() -> str:
   """Exports what the flags say."""
   if _EXPORT.value is None:
     raise ValueError('give --export, the folder to write.')
-  export(pathlib.Path(folders.WORKDIR.value), _STRATEGY.value, _SEED.value,
-         pathlib.Path(_EXPORT.value), checkpoints.INIT.value)
+  export(pathlib.Path(folders.WORKDIR.value), which_run.STRATEGY.value,
+         which_run.SEED.value, pathlib.Path(_EXPORT.value), checkpoints.INIT.value)
   return f'Written to {_EXPORT.value}.'
 
 

@@ -72,29 +72,61 @@ def write(
         '%s, seed %d: %d answers name counterparts, too few to match the rest.',
         strategy, seed, state.num_aligned)
     return
-  found = rest.match(
-      state, experiment.learner, pools, settings.get('k', 5),
-      chosen=strategy != 'random')
-  processes.from_first(lambda: _write(
-      experiment, state, pools, hidden, {'strategy': strategy, 'seed': seed},
-      found, settings.get('least_probability', 0.9), folder, out))
+  found = find(experiment, state, pools, strategy, settings.get('k', 5))
+  about = {'strategy': strategy, 'seed': seed,
+           'annotations': state.annotations}
+
+  def work():
+    if hidden is not None:
+      for record in told(found, hidden, pools, state.modalities):
+        workdir_lib.append(folder / workdir_lib.CALIBRATION, about | record)
+    out.parent.mkdir(exist_ok=True)
+    save(experiment, state, pools, hidden, found,
+         settings.get('least_probability', 0.9), out)
+
+  processes.from_first(work)
 
 
-def _write(
-    experiment, state, pools, hidden, run, found, least_probability, folder, out
+def find(
+    experiment: build_lib.Experiment,
+    state: state_lib.RunState,
+    pools: pools_lib.Pools,
+    strategy: str,
+    k: int,
+) -> Found:
+  """What `rest.match` finds of a run's state."""
+  return rest.match(
+      state, experiment.learner, pools, k, chosen=strategy != 'random')
+
+
+def save(
+    experiment: build_lib.Experiment,
+    state: state_lib.RunState,
+    pools: pools_lib.Pools,
+    hidden: pools_lib.Hidden | None,
+    found: Found,
+    least_probability: float,
+    out: pathlib.Path,
 ) -> None:
+  """Writes `MATCHES` and `PAIRS`.
+
+  Args:
+    experiment: of the run.
+    state: of which `found` is.
+    pools: of the learner.
+    hidden: tells only which row of the data each item is.
+    found: of `find`.
+    least_probability: of the pairs.
+    out: folder for both.
+  """
   items = dict(experiment.load_seen().pool.items)
   shown = shown_lib.Shown(items, {
       m: np.arange(len(x)) for m, x in items.items()}
                           if hidden is None else hidden.rows)
-  out.mkdir(parents=True, exist_ok=True)
+  out.mkdir(exist_ok=True)
   durable.write(out / MATCHES, json_lines.dump(
       record for couple, matches in found.items()
       for record in _records(shown, *couple, matches)))
-  if hidden is not None:
-    about = run | {'annotations': state.annotations}
-    for record in told(found, hidden, pools, state.modalities):
-      workdir_lib.append(folder / workdir_lib.CALIBRATION, about | record)
   base = _base(experiment.config, items)
   durable.write(out / PAIRS, json_lines.dump(  # The last: all is there.
       _pairs(state, found, shown, base, least_probability, pools)))

@@ -46,7 +46,6 @@ from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import registry as oracles_lib
-from mmal_jax.data import encode
 from mmal_jax.evaluate import curves as curves_lib
 from mmal_jax.evaluate import evaluate
 
@@ -239,11 +238,7 @@ def _hold_people(config, held) -> None:
 
 def _begin(experiment, config, folder, taken_up) -> None:
   """Writes what does not change."""
-  items = {
-      f'{part} {modality}': encode.digest(items)
-      for part, pairs in (('pool', experiment.encoded.pool),
-                          ('test', experiment.encoded.test))
-      for modality, items in pairs.items.items()}
+  items = build_lib.digests(experiment)
   if taken_up:
     workdir_lib.check_items(folder, items)
   else:

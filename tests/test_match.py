@@ -16,6 +16,7 @@ from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import calibration
 from mmal_jax.learn.closed_form import learner as closed_form
+from mmal_jax.matching import candidates
 from mmal_jax.matching import match as match_lib
 from mmal_jax.matching import pool as pool_lib
 from mmal_jax.models import registry as models
@@ -181,6 +182,17 @@ def test_items_that_remain_are_those_that_no_answer_names():
     assert np.all((matches.probabilities >= 0) & (matches.probabilities <= 1))
 
 
+def test_nothing_is_left_to_match():
+  run = _run(n=16)
+  state = _last(run)
+  found = rest.match(state, run.learner, run.pools)
+  for matches in found.values():
+    assert matches.counterparts.shape == (0, 5)
+    assert matches.probabilities.shape == (0, 5)
+  pairs = pool_lib.pairs(*found.values(), 0.0)
+  assert pairs.rows.shape == (0, 2)
+
+
 def test_three_modalities_are_matched_two_by_two():
   run = _run((12, 9, 7))
   state = _last(run, strategy='random')
@@ -259,3 +271,15 @@ def test_pairs_of_equal_items_take_the_larger_probability():
   np.testing.assert_array_equal(found.rows, [[2, 7]])
   np.testing.assert_array_equal(found.probabilities, [0.95])
   assert pool_lib.pairs(one, other, 0.99).rows.shape == (0, 2)
+
+
+def test_probabilities_of_later_candidates_fill_up_what_is_left():
+  partners = np.array([[0, 1, 2, 3], [4, 5, 6, -1], [7, -1, -1, -1]])
+  plan = np.array([[.5, .3, .1, .1], [.9, .08, .02, 0], [1.0, 0, 0, 0]])
+  way = candidates.Candidates(np.arange(3), partners, plan, None, None)
+  ids = np.arange(8)
+  ids[5] = 4  # equals the first of its item
+  found = pool_lib._probabilities(
+      way, np.array([0.2, 0.7, 0.3]), 0.5, ids)
+  np.testing.assert_allclose(
+      found, [[.2, .2, .1, .1], [.7, .7, .15, 0], [.3, 0, 0, 0]])

@@ -19,6 +19,7 @@ import pytest
 
 from experiments import calibrated
 from experiments import lines
+from experiments import match as match_program
 from experiments import matches
 from experiments import records
 from experiments import report
@@ -97,6 +98,10 @@ def test_features_end_to_end(tmp_path, capsys):
   for path, content in before.items():
     if path.name != workdir.CALIBRATION:
       assert path.read_bytes() == content
+  match_program.match(
+      folder, str(tmp_path / 'c'), 'mmal', 1, 3, 0.4, tmp_path / 'again')
+  for name in (matches.MATCHES, matches.PAIRS):
+    assert (tmp_path / 'again' / name).read_bytes() == before[out / name]
   records_ = records.read([folder])
   assert [len(r.calibration) for r in records_.runs['mmal']] == [1, 1]
   report.write([folder], tmp_path / 'r', '', asked=False)
@@ -104,6 +109,22 @@ def test_features_end_to_end(tmp_path, capsys):
   assert calibrated.table(records_) in text
   assert re.search(r'\| mmal +\| image-text \| 16 ', text)
   assert (tmp_path / 'r' / 'calibration.png').stat().st_size > 1000
+  capsys.readouterr()
+
+
+def test_program_refuses(tmp_path, capsys):
+  folder = _main(
+      tmp_path, 'features', *_features(tmp_path), '--batch=8', '--rounds=1',
+      '--seeds=0', '--strategies=random')
+  for strategy, out, message in (
+      ('mmal', 'new', 'no state of strategy'), ('random', 'w', 'exists')):
+    with pytest.raises(ValueError, match=message):
+      match_program.match(
+          folder, '', strategy, 0, 5, 0.9, tmp_path / out)
+  assert not (tmp_path / 'new').exists()
+  np.save(tmp_path / 'text.npy', np.load(tmp_path / 'text.npy') + 1)
+  with pytest.raises(ValueError, match='not those with which'):
+    match_program.match(folder, '', 'random', 0, 5, 0.9, tmp_path / 'new')
   capsys.readouterr()
 
 

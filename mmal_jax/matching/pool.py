@@ -122,14 +122,14 @@ def match(
         f'{count} answers name counterparts; at least {LEAST} are needed to '
         'say how likely a match is.')
   rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-  alone, fold_of_alone = answers.alone, rng.permutation(
-      len(answers.alone)) % FOLDS
+  alone, folds = answers.alone, min(FOLDS, count)
+  fold_of_alone = rng.permutation(len(alone)) % folds
   # Of a pair both items tell alike; where some lack a counterpart, what was
   # found as one tells too much.
   asked = answers.asked if len(alone) else np.full(count, -1)
   cases = {couple: [] for couple in canonical.couples(len(names))}
   for fold, (mine, encoder) in enumerate(
-      learner.held_out(params, state, key, known, FOLDS)):
+      learner.held_out(params, state, key, known, folds)):
     too = fold_of_alone == fold
     held = _Held(
         np.concatenate([known.aligned[mine], alone[too]]),
@@ -150,7 +150,10 @@ def match(
         for folds in zip(*cases[a, b])]
     if not len(by_temperature[0].right):
       continue  # No answer names items of both.
-    fits = [_calibrated(c) for c in by_temperature]
+    by_temperature = [_as_the_rest(c) for c in by_temperature]
+    fits = [calibrate.fit(
+        c.features, c.right, c.weight, c.chosen, candidates_lib.SIMILARITY)
+            for c in by_temperature]
     best = min(range(len(fits)), key=lambda i: fits[i].loss)
     ways = _ways(edges, known, names, (a, b), TEMPERATURES[best], k)
     below = _below(by_temperature[best])
@@ -251,15 +254,14 @@ def _cases(
   return _Cases(*map(np.concatenate, zip(*found)))
 
 
-def _calibrated(cases: _Cases) -> calibrate.Calibration:
-  weight, chosen = cases.weight, cases.chosen
+def _as_the_rest(cases: _Cases) -> _Cases:
+  """Cases that weigh as much as their like does among what remains."""
   if len(cases.rest):
-    weight = weight * calibrate.density_ratio(
-        cases.features, weight, cases.rest)
-  if chosen.all():  # With nothing to compare them with.
-    chosen = np.zeros_like(chosen)
-  return calibrate.fit(
-      cases.features, cases.right, weight, chosen, candidates_lib.SIMILARITY)
+    cases = cases._replace(weight=cases.weight * calibrate.density_ratio(
+        cases.features, cases.weight, cases.rest))
+  if cases.chosen.all():  # With nothing to compare them with.
+    cases = cases._replace(chosen=np.zeros_like(cases.chosen))
+  return cases
 
 
 def _below(cases: _Cases) -> float:
@@ -273,7 +275,14 @@ def _probabilities(way, first, below, ids) -> np.ndarray:
   same = (way.partners >= 0) & (
       ids[way.partners] == ids[way.partners[:, :1]])
   others = np.where(same | (way.partners < 0), 0.0, way.plan)
-  total = np.maximum(np.sum(others, axis=1), 1e-30)
-  rest = others * ((1 - first) * below / total)[:, None]
-  return np.where(
-      same, first[:, None], np.minimum(rest, first[:, None]))
+  most = first[:, None]
+  rest = (1 - first) * below
+  found = np.zeros_like(others)
+  # In proportion to the plan, but none more likely than the first: what that
+  # takes away goes to those that are below, of which each time fewer are left.
+  for _ in range(others.shape[1]):
+    open_ = np.where(found < most, others, 0.0)
+    total = np.sum(open_, axis=1)
+    share = (rest - np.sum(found, axis=1)) / np.maximum(total, 1e-30)
+    found = np.minimum(found + open_ * share[:, None], most)
+  return np.where(same, most, found)

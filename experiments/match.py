@@ -1,0 +1,105 @@
+"""Matches what a run has not asked about, as far as it has come.
+
+Example:
+
+  python -m experiments.match --workdir=runs/mine --strategy=mmal --seed=0 \
+      --least_probability=0.99 --matched=matched
+
+writes `matches.jsonl`, every remaining item's likeliest counterparts, and
+`pairs.jsonl`, what was answered and what is at least so likely. Runs do the
+same by themselves when they end; this does it before, or once more with another
+probability.
+"""
+
+from collections.abc import Sequence
+import pathlib
+
+from absl import app
+from absl import flags
+
+from experiments import annotators
+from experiments import build as build_lib
+from experiments import check as check_lib
+from experiments import folders
+from experiments import matches as matches_lib
+from experiments import program
+from experiments import which_run
+from experiments import workdir as workdir_lib
+from experiments.configs import saved
+from mmal_jax import checkpoints as checkpoints_lib
+
+flags.adopt_module_key_flags(folders)  # --help tells of them.
+flags.adopt_module_key_flags(which_run)
+_K = flags.DEFINE_integer(
+    'k', 5, 'Counterparts of each item.', lower_bound=1)
+_LEAST_PROBABILITY = flags.DEFINE_float(
+    'least_probability', 0.9, 'Of the pairs that are written.',
+    lower_bound=0.0, upper_bound=1.0)
+_MATCHED = flags.DEFINE_string(
+    'matched', None, 'Folder to write; there must be none yet.')
+
+
+def match(
+    folder: pathlib.Path,
+    cache_dir: str,
+    strategy: str,
+    seed: int,
+    k: int,
+    least_probability: float,
+    out: pathlib.Path,
+) -> None:
+  """Writes the matches of a run's last state.
+
+  Args:
+    folder: the experiment's.
+    cache_dir: of rendered datasets.
+    strategy: of the run.
+    seed: of the run.
+    k: counterparts of each item.
+    least_probability: of the pairs.
+    out: where to; must not exist.
+
+  Raises:
+    ValueError: if there is no such run, its items have changed, its learner can
+      hold no answers out, there are too few of them, or `out` exists.
+  """
+  config = saved.get_config(folder / workdir_lib.CONFIG)
+  check_lib.check(config)
+  if out.exists():
+    raise ValueError(f'matched={str(out)!r} exists.')
+  if annotators.buffer_of(config) is not None:
+    raise ValueError(f'workdir={str(folder)!r} ran on a stream, of which '
+                     'nothing remains to match.')
+  experiment = build_lib.build(config, cache_dir)
+  workdir_lib.check_items(folder, build_lib.digests(experiment))
+  pools, hidden = annotators.hide(config, experiment.data.pool, seed)
+  kept = checkpoints_lib.Checkpoints(workdir_lib.state_path(
+      folder, strategy, seed, config.get('states')))
+  newest = kept.newest(build_lib.initial_state(experiment, pools.sizes, seed))
+  if newest is None:
+    raise ValueError(f'there is no state of strategy={strategy!r} and seed='
+                     f'{seed} in {str(folder)!r}.')
+  _, state = newest
+  found = matches_lib.find(experiment, state, pools, strategy, k)
+  out.mkdir(parents=True)
+  matches_lib.save(
+      experiment, state, pools, hidden, found, least_probability, out)
+
+
+def run() -> str:
+  """Matches what the flags say."""
+  if _MATCHED.value is None:
+    raise ValueError('give --matched, the folder to write.')
+  match(pathlib.Path(folders.WORKDIR.value), folders.CACHE_DIR.value,
+        which_run.STRATEGY.value, which_run.SEED.value, _K.value,
+        _LEAST_PROBABILITY.value,
+        pathlib.Path(_MATCHED.value))
+  return f'Written to {_MATCHED.value}.'
+
+
+def main(argv: Sequence[str]) -> None:
+  program.call(run, argv)
+
+
+if __name__ == '__main__':
+  app.run(main)
