@@ -50,7 +50,7 @@ from mmal_jax.models import registry as models_lib
 
 # Sections of a config that an experiment's data, and all of it, are made of.
 _DATA_OF = ('dataset', 'text', 'init', 'model')
-_BUILT_OF = (*_DATA_OF, 'train', 'warm_start', 'mesh')
+_BUILT_OF = (*_DATA_OF, 'train', 'closed_form', 'warm_start', 'mesh')
 
 
 class Experiment(NamedTuple):
@@ -135,7 +135,11 @@ def build(
         pretrained._replace(params=None)))
   learner = make_learner(config, graphdef, params, mesh)
   if data.pretrain is None:
-    logging.info('No pretrain split: every seed starts from a fresh model.')
+    if config.train.get('learner') == learners.CLOSED_FORM:
+      logging.warning('No pretrain split: the closed form works on what towers '
+                      'with random parameters make of the items.')
+    else:
+      logging.info('No pretrain split: every seed starts from a fresh model.')
     found = Experiment(config, data, learner, None, load_seen, data)
     return _closed_form_if_asked(graphdef, found, params)
   warm = shipped.find(made_of(config, data, params), params)
@@ -172,7 +176,7 @@ def _closed_form(built: Experiment, has_prior: bool = False) -> Experiment:
   rank = settings.get('rank', 256)
   items = {m: jax.ShapeDtypeStruct(items.values.shape[1:], items.values.dtype)
            for m, items in built.data.pool.items.items()}
-  graphdef, params = nnx.split(models_lib.MODELS['linear'](
+  graphdef, params = nnx.split(models_lib.linear(
       items, 0, rngs=nnx.Rngs(0), embed_dim=rank, shared=has_prior), nnx.Param)
   learner = closed_form.ClosedForm(
       graphdef, has_prior, rank, settings.get('world', True),

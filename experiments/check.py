@@ -21,6 +21,11 @@ from mmal_jax.models import config as config_lib
 from mmal_jax.models import presets
 from mmal_jax.models import registry as models_lib
 
+# Values of `train` that the closed form has no use for, and what they usually
+# are.
+_ONLY_BY_GRADIENT = {
+    'freeze': 'none', 'lr_factors': '', 'ema': 0.0, 'pseudo_pairs': 0.0}
+
 
 def lookup(registry: Mapping[str, Any], kind: str, name: str) -> Any:
   """An entry of a registry, or an error that lists its names."""
@@ -43,6 +48,12 @@ def check(config: ml_collections.ConfigDict) -> None:
     lookup(losses.LOSSES, 'train.loss', config.train.loss)
   if config.train.get('learner') is not None:
     lookup(learners.LEARNERS, 'train.learner', config.train.learner)
+  if config.train.get('learner') == learners.CLOSED_FORM:
+    for key, usual in _ONLY_BY_GRADIENT.items():
+      if config.train.get(key) not in (None, usual):
+        raise ValueError(
+            f'train.{key}={config.train[key]!r} is of training by gradient and '
+            'does not go with train.learner=\'closed_form\'.')
   if config.train.get('learner') == learners.CLOSED_FORM and config.train.get(
       'unaligned'):
     raise ValueError(

@@ -86,7 +86,8 @@ def run() -> str:
   if _EXPORT.value is None:
     raise ValueError('give --export, the folder to write.')
   export(pathlib.Path(folders.WORKDIR.value), which_run.STRATEGY.value,
-         which_run.SEED.value, pathlib.Path(_EXPORT.value), checkpoints.INIT.value)
+         which_run.SEED.value, pathlib.Path(_EXPORT.value),
+         checkpoints.INIT.value)
   return f'Written to {_EXPORT.value}.'
 
 

@@ -63,7 +63,7 @@ def calibration(path: pathlib.Path) -> list[dict[str, Any]]:
   """The records of all runs: how true the probabilities of matches are.
 
   Returns:
-    None where the file does not exist: nothing was matched.
+    The records; none where the file does not exist, as nothing was matched.
 
   Raises:
     ValueError: as `metrics`.

@@ -96,7 +96,8 @@ def find(
 ) -> Found:
   """What `rest.match` finds of a run's state."""
   return rest.match(
-      state, experiment.learner, pools, k, chosen=strategy != 'random')
+      state, experiment.learner, pools, k,
+      chosen=strategy.partition('@')[0] != 'random')
 
 
 def save(

@@ -3,6 +3,8 @@
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from experiments import annotators
 from experiments import build as build_lib
 from experiments import lines as lines_lib
@@ -46,6 +48,7 @@ def of_seed(
   pools, hidden = annotators.hide(
       experiment.config, experiment.data.pool, seed)
   scores = build_lib.align_whole_pool(experiment, pools, hidden, seed)
-  record = {'seed': seed, 'aligned': len(hidden.tuples), 'scores': scores}
+  aligned = int(np.sum((hidden.tuples >= 0).sum(axis=1) > 1))
+  record = {'seed': seed, 'aligned': aligned, 'scores': scores}
   processes.from_first(lambda: workdir_lib.append(path, record))
   return record

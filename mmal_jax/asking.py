@@ -18,6 +18,7 @@ from mmal_jax.data import disk
 from mmal_jax.data import encode
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.closed_form import learner as closed_form
+from mmal_jax.learn.closed_form import moments as moments_lib
 from mmal_jax.models import registry as models_lib
 
 _RANK = 256
@@ -47,7 +48,9 @@ def ask(
   >>> rng = np.random.default_rng(0)
   >>> images = rng.normal(size=(300, 32)).astype(np.float32)
   >>> texts = rng.normal(size=(300, 20)).astype(np.float32)
-  >>> query = ask(images, texts, images[:40], texts[:40], batch=8)
+  >>> rest = np.arange(300) >= 40
+  >>> query = ask(images, texts, images[:40], texts[:40], batch=8,
+  ...             image_remaining=rest, text_remaining=rest)
   >>> query.modality in ('image', 'text'), query.indices.shape
   (True, (8,))
 
@@ -133,18 +136,24 @@ def _views(given, pairs, masks, seed) -> dict[str, views_lib.View]:
   names = dict(zip(given, ('image', 'text')))
   pools = {m: _items(given[name]) for name, m in names.items()}
   aligned = {m: _items(_padded(pairs[name], size)) for name, m in names.items()}
-  graphdef, params = nnx.split(models_lib.MODELS['linear'](
+  graphdef, params = nnx.split(models_lib.linear(
       {m: jax.ShapeDtypeStruct((x.values.shape[1],), np.float32)
        for m, x in pools.items()}, 0, rngs=nnx.Rngs(0), embed_dim=_RANK),
                                nnx.Param)
   learner = closed_form.ClosedForm(graphdef, rank=_RANK)
+  state = learner.init(params)
+  for name, m in names.items():
+    # What is known may lie outside the pools.
+    state.moments[m] = moments_lib.add(
+        state.moments[m], aligned[m].values[there]) if there.any() else (
+            state.moments[m])
   table = np.where(there, np.arange(size), -1).astype(np.int32)
   known = learner_lib.Known(
       aligned, np.stack([table, table], axis=1), int(there.sum()),
       learner_lib.Pool(pools, {
           m: np.flatnonzero(masks[name]) for name, m in names.items()}))
   learned = learner.learn(
-      params, learner.init(params), None, jax.random.key(seed), known)
+      params, state, None, jax.random.key(seed), known)
   views = {}
   for name, m in names.items():
     embedded, embedded_aligned = (

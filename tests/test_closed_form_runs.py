@@ -43,7 +43,7 @@ class _World:
     pool = _pairs(120, 1, modalities, noise, dims)
     self.test = _pairs(60, 2, modalities, noise, dims)
     self.pools, self.hidden = pools_lib.hide_pairing(pool, 0, missing)
-    graphdef, self.params = nnx.split(models.MODELS['linear'](
+    graphdef, self.params = nnx.split(models.linear(
         {m: jax.ShapeDtypeStruct(x.values.shape[1:], np.float32)
          for m, x in pool.items.items()}, 0, rngs=nnx.Rngs(0), embed_dim=16,
         shared=has_prior), nnx.Param)

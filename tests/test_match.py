@@ -25,13 +25,6 @@ from tests import tiny
 pytestmark = pytest.mark.usefixtures('quick_compilation')
 
 
-@pytest.fixture(autouse=True)
-def _any_shapes():
-  """The closed form broadcasts rows by JAX's default rules."""
-  with jax.numpy_rank_promotion('allow'):
-    yield
-
-
 def _features(n, seed=0, noise=0.3, widths=(12, 9)):
   """Views of one hidden vector, row by row."""
   rng = np.random.default_rng(seed)
@@ -131,7 +124,7 @@ def _run(widths=(12, 9), n=90, missing=0.0, seed=0):
           schema.no_groups(rows))
       for i, rows in enumerate((n, 20))]
   data = encode.EncodedDataset(parts[0], parts[1], None, None)
-  graphdef, params = nnx.split(models.MODELS['linear'](
+  graphdef, params = nnx.split(models.linear(
       {m: jax.ShapeDtypeStruct(x.values.shape[1:], np.float32)
        for m, x in data.pool.items.items()}, 0, rngs=nnx.Rngs(0),
       embed_dim=8), nnx.Param)

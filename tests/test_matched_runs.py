@@ -12,7 +12,6 @@ from absl.testing import flagsaver
 # It defines flags when it is imported, as TFDS does at its first read: were
 # that inside `flagsaver`, they would be gone afterwards.
 from array_record.python import array_record_data_source  # noqa: F401
-import jax
 import numpy as np
 from PIL import Image
 import pytest
@@ -33,13 +32,6 @@ from tests import tiny
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
 _CONFIGS = os.path.join(os.path.dirname(run.__file__), 'configs')
-
-
-@pytest.fixture(autouse=True)
-def _any_shapes():
-  """The closed form broadcasts rows by JAX's default rules."""
-  with jax.numpy_rank_promotion('allow'):
-    yield
 
 
 def _main(folder, config, *arguments):

@@ -1,4 +1,4 @@
-"""Your own features of frozen encoders; two MLP heads learn to align them.
+"""Your own features of frozen encoders; linear heads in closed form align them.
 
 Give `--config.dataset.images=FILE --config.dataset.texts=FILE`. Of further
 modalities name them: `features.py:sound,sketch` takes

@@ -107,7 +107,7 @@ def match(
   for m, rest in left.items():
     if not len(rest):
       raise ValueError(f'known_pairs name every {m}: nothing is left to match.')
-  graphdef, params = nnx.split(models_lib.MODELS['linear'](
+  graphdef, params = nnx.split(models_lib.linear(
       {m: jax.ShapeDtypeStruct(x.values.shape[1:], x.values.dtype)
        for m, x in items.items()}, 0, rngs=nnx.Rngs(0), embed_dim=rank,
       shared=shared_space), nnx.Param)

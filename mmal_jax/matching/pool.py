@@ -240,6 +240,8 @@ def _cases(
     ids, mine = known.items[names[b]].ids, held.tuples[:, a]
     rows = np.flatnonzero(
         (mine >= 0) & ((held.asked == a) | (held.asked == -1)))
+    # Where nothing of the other modality is left, an item has no candidate.
+    rows = rows[np.isin(mine[rows], way.items)]
     place = np.searchsorted(way.items, mine[rows])
     counterpart = held.tuples[rows, b]
     true = np.where(counterpart >= 0, ids[counterpart], -1)

@@ -137,4 +137,5 @@ def _told(items: Items) -> str:
                    for modality, item in items.items())
 
 
-MODELS = {'transformers': transformers, 'mlp': mlps, 'linear': linear}
+# Not `linear`: its heads are not learnt by gradient.
+MODELS = {'transformers': transformers, 'mlp': mlps}

@@ -103,7 +103,7 @@ def choose(
   if has_prior:
     found = best(
         [found] + [found._replace(prior=p) for p in PRIORS[::-1]], folds)
-  if world:
+  if world and num_remaining:
     # It adds to what is known, so that a lower penalty may do. Under the prior
     # alone there would be nothing to learn for.
     at = PENALTIES.index(found.penalty)
@@ -138,7 +138,7 @@ def _for_all(setting, num_aligned, num_remaining, folds, block):
   if not setting.weight:
     return setting
   worth = setting.weight / (1.0 - setting.weight) * num_aligned / num_remaining
-  rest = min(_REST, int(jnp.sum(block[0].there)))
+  rest = min(_REST, num_remaining, *(int(rows.there.sum()) for rows in block))
   ratio = (of_fold + worth * rest) / (num_aligned + worth * num_remaining)
   return setting._replace(penalty=setting.penalty * ratio)
 
@@ -164,7 +164,7 @@ def _folds(rng, aligned, block, num_aligned):
   there = jnp.stack([rows.there for rows in aligned], axis=1)
   size, folds = min(_HELD, capacity), []
   for i in range(number):
-    mine = np.flatnonzero(of_row == i)[:size]
+    mine = rng.permutation(np.flatnonzero(of_row == i))[:size]
     places = np.zeros(size, int)
     places[:len(mine)] = mine
     counts = np.arange(size) < len(mine)
@@ -187,8 +187,10 @@ def _fold(aligned, block, there, places, counts, learnt):
     joined.append(jax.tree.map(
         lambda a, b: jnp.concatenate([a, b]), mine, rest))
   sizes = jnp.stack([jnp.sum(rows.there) for rows in joined])
-  harmonic = jnp.log(jnp.maximum(sizes, 1.0)) + 0.5772
-  return cross, tuple(joined), held, jnp.mean(harmonic / sizes)
+  # The mean of 1 / rank over n places is about (ln n + 0.5772) / n.
+  sizes = jnp.maximum(sizes, 1.0)
+  return cross, tuple(joined), held, jnp.mean(
+      jnp.minimum((jnp.log(sizes) + 0.5772) / sizes, 1.0))
 
 
 def _score(bases, fold, setting, share, width):

@@ -69,42 +69,27 @@ class ClosedForm:
   ) -> learner_lib.Learned:
     """Makes the heads of all answers so far; every round is exact, and anew."""
     del start
-    names = list(known.items)
-    values = {m: items.values for m, items in known.pool.items.items()}
     moments = state.moments
     if known.is_new:
-      moments = {
-          m: moments_lib.add(moments[m], values[m], self.rows) for m in names}
-    has_prior = self.has_prior
-    bases = {m: basis_lib.of_moments(
-        moments[m], min(self.rank, len(moments[m].mean))) for m in names}
-    width = params[f'{names[0]}_tower']['kernel'][...].shape[1]
-    width = min(width, *(len(b.values) for b in bases.values()))
+      moments = {m: moments_lib.add(moments[m], items.values, self.rows)
+                 for m, items in known.pool.items.items()}
     if not known.num_aligned:
       return learner_lib.Learned(
           params, State(moments, state.setting), float('nan'))
+    seen = self._seen(params, moments, known)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    aligned = [
-        closed_world.rows_of(
-            bases[m], moments_lib.take(known.items[m].values, column),
-            jnp.asarray(column >= 0), has_prior)
-        for m, column in zip(names, known.aligned.T, strict=True)]
     blocks = closed_world.sample(
-        rng, bases, values, known.pool.rows, has_prior)
-    in_order = [bases[m] for m in names]
+        rng, seen.bases, {m: x.values for m, x in known.pool.items.items()},
+        known.pool.rows, self.has_prior)
     choice = crossval.choose(
-        rng, in_order, aligned, blocks[0], known.num_aligned,
-        min(map(len, known.pool.rows.values())), known.share, width, has_prior,
-        self.world)
-    there = jnp.stack([rows.there for rows in aligned], axis=1)
-    cross = canonical.cross_covariances(
-        [rows.projected for rows in aligned], there,
-        jnp.asarray(np.arange(len(there)) < known.num_aligned, jnp.float32))
-    heads = closed_world.refine(
-        in_order, cross, blocks, choice.setting, known.share, width,
-        rows=self.rows)
+        rng, seen.in_order, seen.aligned, blocks[0], known.num_aligned,
+        min(map(len, known.pool.rows.values())), known.share, seen.width,
+        self.has_prior, self.world)
+    heads = self._heads(
+        seen, np.arange(len(known.aligned)) < known.num_aligned, blocks,
+        choice.setting, known.share)
     return learner_lib.Learned(
-        _params(params, bases, dict(zip(names, heads)), choice.setting),
+        _params(params, seen.bases, heads, choice.setting),
         State(moments, jnp.asarray(choice.setting, jnp.float32)),
         1.0 - choice.score, choice.skill)
 
@@ -133,22 +118,9 @@ class ClosedForm:
     Yields:
       `([h] int rows of known.aligned, parameters of the encoder without them)`.
     """
-    names = list(known.items)
-    values = {m: known.items[m].values for m in names}
-    bases = {m: basis_lib.of_moments(
-        state.moments[m], min(self.rank, len(state.moments[m].mean)))
-             for m in names}
-    in_order = [bases[m] for m in names]
-    width = params[f'{names[0]}_tower']['kernel'][...].shape[1]
-    width = min(width, *(len(b.values) for b in in_order))
+    seen = self._seen(params, state.moments, known)
     setting = closed_world.Setting(*map(float, state.setting))
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    aligned = [
-        closed_world.rows_of(
-            bases[m], jnp.asarray(values[m][np.maximum(column, 0)]),
-            jnp.asarray(column >= 0), self.has_prior)
-        for m, column in zip(names, known.aligned.T, strict=True)]
-    there = jnp.stack([rows.there for rows in aligned], axis=1)
     count = known.num_aligned
     folds = min(folds, count)
     of_row = np.full(len(known.aligned), -1)
@@ -157,15 +129,38 @@ class ClosedForm:
       mine = np.flatnonzero(of_row == fold)
       put_back = {
           m: np.union1d(known.pool.rows[m], column[column >= 0]).astype(int)
-          for m, column in zip(names, known.aligned[mine].T)}
+          for m, column in zip(known.items, known.aligned[mine].T)}
       blocks = closed_world.sample(
-          rng, bases, values, put_back, self.has_prior)
-      cross = canonical.cross_covariances(
-          [rows.projected for rows in aligned], there,
-          jnp.asarray((of_row >= 0) & (of_row != fold), jnp.float32))
-      heads = closed_world.refine(
-          in_order, cross, blocks, setting, known.share, width, rows=self.rows)
-      yield mine, _params(params, bases, dict(zip(names, heads)), setting)
+          rng, seen.bases, {m: x.values for m, x in known.items.items()},
+          put_back, self.has_prior)
+      heads = self._heads(
+          seen, (of_row >= 0) & (of_row != fold), blocks, setting, known.share)
+      yield mine, _params(params, seen.bases, heads, setting)
+
+  def _seen(self, params, moments, known) -> '_Seen':
+    """The aligned tuples in the bases of all that has arrived."""
+    names = list(known.items)
+    bases = {m: basis_lib.of_moments(
+        moments[m], min(self.rank, len(moments[m].mean))) for m in names}
+    width = params[f'{names[0]}_tower']['kernel'][...].shape[1]
+    aligned = [
+        closed_world.rows_of(
+            bases[m], moments_lib.take(known.items[m].values, column),
+            jnp.asarray(column >= 0), self.has_prior)
+        for m, column in zip(names, known.aligned.T, strict=True)]
+    return _Seen(
+        bases, aligned, min(width, *(len(b.values) for b in bases.values())))
+
+  def _heads(self, seen, learnt, blocks, setting, share):
+    """By modality, of the tuples `learnt`, `[capacity]` bool, and blocks."""
+    there = jnp.stack([rows.there for rows in seen.aligned], axis=1)
+    cross = canonical.cross_covariances(
+        [rows.projected for rows in seen.aligned], there,
+        jnp.asarray(learnt, jnp.float32))
+    heads = closed_world.refine(
+        seen.in_order, cross, blocks, setting, share, seen.width,
+        rows=self.rows)
+    return dict(zip(seen.bases, heads))
 
   def encoder(self, params: nnx.State, state: State) -> nnx.State:
     """The parameters themselves."""
@@ -176,6 +171,24 @@ class ClosedForm:
     """Always: every round has other heads."""
     del modality, params
     return True
+
+
+class _Seen(NamedTuple):
+  """What heads are made of, beside the answers' own pairing.
+
+  Attributes:
+    bases: by modality, in the order of the aligned tuples' columns.
+    aligned: `[capacity]` rows of the tuples for each of them.
+    width: of the space.
+  """
+
+  bases: dict[str, basis_lib.Basis]
+  aligned: list[closed_world.Rows]
+  width: int
+
+  @property
+  def in_order(self) -> list[basis_lib.Basis]:
+    return list(self.bases.values())
 
 
 def _modalities(params: nnx.State) -> list[str]:

@@ -90,7 +90,7 @@ def warm_start(
 
 
 def _digest(graphdef, params, pairs, recipe) -> str:
-  """Of model, recipe, data, libraries, and every line of models and train."""
+  """Of model, recipe, data, libraries, and the code of models and training."""
   digest = hashlib.sha256(repr((optax.__version__, recipe)).encode())
   digest.update(fingerprint.of(graphdef).encode())
   for path in sorted(pathlib.Path(__file__).parent.glob('*.py')):

@@ -1,0 +1,67 @@
+"""The same comparison on all feature sets of a folder."""
+
+import numpy as np
+import pytest
+
+from experiments import build
+from experiments import feature_sets
+from experiments import workdir
+from experiments.configs import features
+from mmal_jax.learn.closed_form import learner as closed_form
+from tests import tiny
+
+
+def _sets(folder, names=('a', 'b')):
+  folder.mkdir()
+  for i, name in enumerate(names):
+    items = tiny.feature_pairs(80, i).items
+    np.savez(folder / f'{name}.npz', image=items['image'], text=items['text'],
+             split=np.array(['train'] * 60 + ['test'] * 20))
+  return folder
+
+
+def _main(tmp_path, sets, *arguments):
+  argv = ['feature_sets', f'--sets={sets}', f'--workdir={tmp_path / "w"}',
+          f'--cache_dir={tmp_path / "c"}', '--num_seeds=2', '--num_rounds=2',
+          '--share=0.1', *arguments]
+  feature_sets.flags.FLAGS.unparse_flags()
+  feature_sets.flags.FLAGS(argv)
+  feature_sets.main(argv[:1])
+
+
+def test_a_table_of_all_sets_that_is_taken_up(tmp_path, capsys):
+  sets = _sets(tmp_path / 'sets')
+  _main(tmp_path, sets, '--of=random,mmal')
+  said = capsys.readouterr().out
+  for name in ('a', 'b'):
+    for row in ('random', 'mmal', 'whole pool'):
+      assert f'| {name}   | {row}' in said
+  before = (tmp_path / 'w' / 'a' / workdir.METRICS).read_bytes()
+  _main(tmp_path, sets, '--of=random,mmal')
+  assert (tmp_path / 'w' / 'a' / workdir.METRICS).read_bytes() == before
+  assert capsys.readouterr().out.splitlines()[-9:] == said.splitlines()[-9:]
+
+
+def test_what_is_no_set_is_refused(tmp_path):
+  sets = _sets(tmp_path / 'sets', ['a'])
+  np.savez(sets / 'b.npz', image=np.ones((3, 2), np.float32))
+  with pytest.raises(SystemExit, match='b.npz has no array \'text\''):
+    _main(tmp_path, sets)
+  with pytest.raises(SystemExit, match='holds no .npz'):
+    _main(tmp_path, tmp_path)
+  assert not (tmp_path / 'w').exists()
+
+
+def test_another_setting_of_the_closed_form_makes_another_learner(tmp_path):
+  path = next(_sets(tmp_path / 'sets', ['a']).glob('*.npz'))
+  configs = [features.get_config() for _ in range(2)]
+  for config in configs:
+    config.dataset.images = config.dataset.texts = str(path)
+    config.dataset.split = str(path)
+    config.rounds, config.batch = 2, 6
+  configs[1].closed_form.world, configs[1].closed_form.rank = False, 3
+  first = build.build(configs[0], str(tmp_path / 'c'))
+  second = build.build(configs[1], str(tmp_path / 'c'), first)
+  assert isinstance(first.learner, closed_form.ClosedForm)
+  assert first.learner.world and first.learner.rank == 256
+  assert not second.learner.world and second.learner.rank == 3
