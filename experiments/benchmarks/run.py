@@ -21,6 +21,7 @@ import jax
 from experiments import out
 from experiments import workdir
 from experiments.benchmarks import blocks
+from experiments.benchmarks import closed_form
 from experiments.benchmarks import devices
 from experiments.benchmarks import disk
 from experiments.benchmarks import durable
@@ -51,6 +52,7 @@ BENCHMARKS = {
     'embed': embed.run,
     'stream': stream.run,
     'durable': durable.run,
+    'closed_form': closed_form.run,
 }
 flags.adopt_module_key_flags(out)  # --help tells of it.
 _OUT = 'runs/benchmarks'  # The JSON files, one a benchmark.
