@@ -35,7 +35,7 @@ def get_config(others: str = '') -> ml_collections.ConfigDict:
       'strategies': ('random', 'mmal', 'mmal_plus'),
       'seeds': (0, 1, 2, 3, 4),
       'rounds': 6,
-      'batch': 256,
+      'batch': 64,
       # For each seed once more, with all pairs of the pool.
       'whole_pool': True,
   })
