@@ -17,6 +17,7 @@ from absl import app
 from absl import flags
 import numpy as np
 
+from experiments import calibrated
 from experiments import check as check_lib
 from experiments import folders
 from experiments import lines as lines_lib
@@ -45,6 +46,9 @@ _LEARNER = flags.DEFINE_string(
     'learner', 'closed_form', 'Who learns: train.learner of the config.')
 _WORLD = flags.DEFINE_bool(
     'world', True, 'Whether the closed form learns from a closed world.')
+_MATCH = flags.DEFINE_bool(
+    'match', False, 'Match what remains after the last round, and tell how true'
+    ' the stated probabilities are.')
 flags.adopt_module_key_flags(folders)
 
 
@@ -64,6 +68,8 @@ def config_of(path: pathlib.Path) -> Any:
     config.dataset.others[m] = str(path)
   config.train.learner = _LEARNER.value
   config.closed_form.world = _WORLD.value
+  if not _MATCH.value:
+    config.matches = None
   config.strategies = tuple(_STRATEGIES.value)
   config.seeds = tuple(range(_NUM_SEEDS.value))
   config.rounds = _NUM_ROUNDS.value
@@ -127,7 +133,10 @@ def _work() -> str:
     run_lib.run(config, folder, folders.CACHE_DIR.value, resume=True,
                 quiet=True)
     rows += rows_of(path.stem, folder)
-    print(tables.markdown([_HEADER, *rows_of(path.stem, folder)]), flush=True)
+    told = [tables.markdown([_HEADER, *rows_of(path.stem, folder)])]
+    if _MATCH.value:
+      told.append(calibrated.table(records.read([folder])))
+    print('\n\n'.join(told), flush=True)
   return tables.markdown(rows)
 
 
