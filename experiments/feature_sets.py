@@ -78,8 +78,8 @@ def config_of(path: pathlib.Path) -> Any:
   return config
 
 
-def rows_of(name: str, folder: pathlib.Path) -> list[list[str]]:
-  """The table's rows of one finished set."""
+def rows_of(name: str, folder: pathlib.Path) -> tuple[list[list[str]], str]:
+  """The table's rows of one finished set, and a table of its curves."""
   found = records.read([folder])
   grid, scores, _ = records.curves(found, 'annotations')
   metrics = tuple(next(iter(scores.values())))
@@ -106,7 +106,7 @@ def rows_of(name: str, folder: pathlib.Path) -> list[list[str]]:
     values = summary_lib.cell(np.array([r['scores'][m] for r in whole]))
     rows.append([name, 'whole pool', '-', str(whole[0]['aligned']),
                  _pm(values), *['-'] * 5])
-  return rows
+  return rows, tables.curve_table(summary, 'ci95')
 
 
 def _pm(cell: dict[str, float], sign: str = '') -> str:
@@ -132,8 +132,9 @@ def _work() -> str:
     folder = pathlib.Path(folders.WORKDIR.value) / path.stem
     run_lib.run(config, folder, folders.CACHE_DIR.value, resume=True,
                 quiet=True)
-    rows += rows_of(path.stem, folder)
-    told = [tables.markdown([_HEADER, *rows_of(path.stem, folder)])]
+    mine, curves = rows_of(path.stem, folder)
+    rows += mine
+    told = [tables.markdown([_HEADER, *mine]), curves]
     if _MATCH.value:
       told.append(calibrated.table(records.read([folder])))
     print('\n\n'.join(told), flush=True)
