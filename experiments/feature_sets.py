@@ -31,8 +31,8 @@ from experiments.configs import features
 from mmal_jax.evaluate import evaluate
 
 _SETS = flags.DEFINE_string('sets', None, 'Folder of .npz files.')
-_ONLY = flags.DEFINE_list(
-    'only', None, 'Names of the sets to take. Default: all.')
+_NAMES = flags.DEFINE_list(
+    'names', None, 'Of the sets to take. Default: all.')
 _STRATEGIES = flags.DEFINE_list(
     'of', ['random', 'mmal', 'mmal_plus'], 'Strategies to compare.')
 _NUM_SEEDS = flags.DEFINE_integer(
@@ -122,8 +122,8 @@ def _work() -> str:
   if _SETS.value is None:
     raise ValueError('give --sets, a folder of .npz files.')
   paths = sorted(pathlib.Path(_SETS.value).glob('*.npz'))
-  if _ONLY.value:
-    paths = [path for path in paths if path.stem in _ONLY.value]
+  if _NAMES.value:
+    paths = [path for path in paths if path.stem in _NAMES.value]
   if not paths:
     raise ValueError(f'sets={_SETS.value!r} holds no .npz file to take.')
   configs = {path: config_of(path) for path in paths}
