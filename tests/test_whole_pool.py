@@ -124,11 +124,23 @@ def test_a_shared_first_round_changes_nothing(config, tmp_path, monkeypatch):
     assert not (tmp_path / strategy / workdir.WHOLE_POOL).exists()
 
 
-def test_answers_that_may_differ_are_not_shared(config, tmp_path):
+def test_answers_that_may_differ_are_not_shared(
+    config, tmp_path, monkeypatch):
   config.strategies, config.seeds = ('random', 'mmal'), (5,)
   config.oracle.wrong = 0.3
+  trained, plain = [], fit.fit
+  monkeypatch.setattr(
+      fit, 'fit', lambda *args, **kw: trained.append(1) or plain(*args, **kw))
   run.run(config, tmp_path / 'w', str(tmp_path / 'c'), quiet=True)
-  assert len(lines.metrics(tmp_path / 'w' / workdir.METRICS)) == 2 * 4
+  # All three rounds of both strategies, and the whole pool.
+  assert len(trained) == 2 * 3 + 1
+
+
+def test_pairs_that_lack_an_item_are_not_counted(config, tmp_path):
+  config.strategies, config.seeds, config.missing = ('random',), (5,), 0.25
+  run.run(config, tmp_path / 'w', str(tmp_path / 'c'), quiet=True)
+  record, = lines.whole_pool(tmp_path / 'w' / workdir.WHOLE_POOL)
+  assert record['aligned'] == 36
 
 
 def test_it_is_written_once_a_seed_and_taken_up(
