@@ -1,5 +1,7 @@
 """The closed form as the loop's learner."""
 
+import dataclasses
+
 from flax import nnx
 import jax
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from experiments import compilations
 from mmal_jax import checkpoint
 from mmal_jax import loop
+from mmal_jax import sharding
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry
 from mmal_jax.align import exact
@@ -142,6 +145,20 @@ def test_a_growing_aligned_set_does_not_recompile(world, buffer):
   before = counter.count
   first = next(world.rounds('random', state=_after(world, 2), source=source))
   assert int(first.round) == 3 and counter.count - before <= 2
+
+
+@pytest.mark.parametrize('devices', [2, 8])
+def test_over_several_devices_the_same_is_learnt(devices):
+  one, many = _World(), _World()
+  many.learner = dataclasses.replace(many.learner, rows=sharding.row_sharding(
+      jax.devices()[:devices]))
+  similarities = []
+  for world in (one, many):
+    *_, state = world.rounds('random')
+    rows = evaluate.embed_pairs(
+        world.learner.graphdef, state.params, world.test)
+    similarities.append(rows['image'] @ rows['text'].T)
+  np.testing.assert_allclose(*similarities, atol=1e-3)
 
 
 def test_a_stream_learns_from_all_that_ever_passed(world):
