@@ -218,7 +218,8 @@ def _run(
                   experiment, strategy, seed, folder, bar, counter, notice, x,
                   first))
         if reference:
-          whole.append(whole_pool.of_seed(experiment, seed, folder))
+          found = whole_pool.of_seed(experiment, seed, folder)
+          whole += [found] if found else []
           bar.update()
           notice.heed()
       except OSError as e:  # A full disk, for one.

@@ -3,14 +3,17 @@
 import pathlib
 from typing import Any
 
+from absl import logging
 import numpy as np
 
 from experiments import annotators
 from experiments import build as build_lib
 from experiments import lines as lines_lib
 from experiments import workdir as workdir_lib
+from mmal_jax import loop
 from mmal_jax import processes
 from mmal_jax.data import encode
+from mmal_jax.learn.gradient import divergence
 
 
 def is_asked_for(experiment: build_lib.Experiment) -> bool:
@@ -27,7 +30,7 @@ def is_asked_for(experiment: build_lib.Experiment) -> bool:
 
 def of_seed(
     experiment: build_lib.Experiment, seed: int, folder: pathlib.Path
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
   """Trains on all true pairs of a seed's pool, unless the folder tells.
 
   It reads what is hidden from every run, and writes nothing but its scores.
@@ -38,7 +41,8 @@ def of_seed(
     folder: of the experiment.
 
   Returns:
-    `seed`, `aligned` (how many pairs) and `scores`, percentages by metric.
+    `seed`, `aligned` (how many pairs) and `scores`, percentages by metric; None
+    where training diverged in a run that goes on all the same.
   """
   path = folder / workdir_lib.WHOLE_POOL
   known = processes.from_first(lambda: {
@@ -47,7 +51,13 @@ def of_seed(
     return known[seed]
   pools, hidden = annotators.hide(
       experiment.config, experiment.data.pool, seed)
-  scores = build_lib.align_whole_pool(experiment, pools, hidden, seed)
+  try:
+    scores = build_lib.align_whole_pool(experiment, pools, hidden, seed)
+  except divergence.Diverged as e:
+    if experiment.config.train.get('divergence') != loop.ROLL_BACK:
+      raise
+    logging.warning('No row of the whole pool, seed %d: %s', seed, e)
+    return None
   aligned = int(np.sum((hidden.tuples >= 0).sum(axis=1) > 1))
   record = {'seed': seed, 'aligned': aligned, 'scores': scores}
   processes.from_first(lambda: workdir_lib.append(path, record))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import json
 import os
 import pathlib
+import re
 
 import ml_collections
 import numpy as np
@@ -155,7 +156,7 @@ def _config(wrong: str, says: str | None, key: str, value):
 def _exported(folder):
   small_runs.config(folder)
   path = folder / workdir.CONFIG
-  path.write_text(path.read_text().replace('"rounds": 5', '"rounds": "5"'))
+  path.write_text(re.sub(r'"rounds": \d+', '"rounds": "5"', path.read_text()))
   export.export(folder, 'mmal', 0, folder / 'out')
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import pathlib
 import re
 import sys
 from unittest import mock
@@ -19,6 +18,7 @@ from experiments import check
 from experiments import run as run_lib
 from experiments import workdir
 from experiments.configs import colorswap
+from experiments.configs import features
 from mmal_jax import loop
 from mmal_jax import sharding
 from mmal_jax.align import exact
@@ -364,12 +364,12 @@ def test_a_program_says_it_in_a_line_and_can_be_taken_up(tmp_path, capsys):
     np.save(tmp_path / f'{name}.npy', values)
 
   def main(*arguments):
-    path = pathlib.Path(run_lib.__file__).parent / 'configs' / 'features.py'
     argv = [
-        'run', f'--config={path}', f'--workdir={tmp_path / "w"}',
+        'run', f'--config={features.__file__}', f'--workdir={tmp_path / "w"}',
         f'--cache_dir={tmp_path / "c"}', '--batch=8', '--rounds=2', '--seeds=0',
-        '--strategies=random', '--config.train.steps_per_round=3',
-        '--config.model.width=16', '--config.train.peak_lr=1e30',
+        '--strategies=random', '--config.train.learner=gradient',
+        '--config.train.steps_per_round=3', '--config.model.width=16',
+        '--config.train.peak_lr=1e30',
         f'--config.dataset.images={tmp_path / "image.npy"}',
         f'--config.dataset.texts={tmp_path / "text.npy"}', *arguments]
     with flagsaver.flagsaver(), mock.patch.object(sys, 'argv', argv):

@@ -60,6 +60,10 @@ def _environment(tmp_path_factory):
     yield
 
 
+_CLOSED_FORM = ('--config.train.learner=closed_form',
+                '--config.train.unaligned=0.0')
+
+
 def _command(data, work, *flags, moment=0, seed=0):
   return [
       sys.executable, '-m', 'tests.killed_run', str(moment), str(seed),
@@ -68,7 +72,7 @@ def _command(data, work, *flags, moment=0, seed=0):
       f'--cache_dir={data / "cache"}', '--config.train.steps_per_round=3',
       '--config.model.width=16', '--batch=8', f'--rounds={_ROUNDS}',
       '--seeds=3', f'--strategies={",".join(_STRATEGIES)}',
-      '--config.train.unaligned=1.0', *flags]
+      '--config.train.learner=gradient', '--config.train.unaligned=1.0', *flags]
 
 
 def _run(*args, status=0, **kwargs):
@@ -122,6 +126,12 @@ def _undisturbed(data):
 def _with_people(data):
   work = data / 'with_people'
   return work, _run(data, work, *_people(work))
+
+
+@pytest.fixture(name='in_closed_form', scope='module')
+def _in_closed_form(data):
+  work = data / 'in_closed_form'
+  return work, _run(data, work, *_CLOSED_FORM)
 
 
 def _same_end(work, undisturbed):
@@ -183,10 +193,10 @@ def _kill_until_done(work, command, moments, rng, kills):
   raise AssertionError(f'{work} was killed once too often')
 
 
-def _check_killed(data, before, tmp_path, seed, kills, people):
+def _check_killed(data, before, tmp_path, seed, kills, people, flags=()):
   rng = random.Random(seed)
   work, (whole, done) = tmp_path / f'w{seed}', before
-  flags = _people(work) if people else ()
+  flags = _people(work) if people else flags
   killed = _kill_until_done(
       work, lambda *more, **how: _command(data, work, *flags, *more, **how),
       _moments(done), rng, kills)
@@ -204,6 +214,12 @@ def test_a_run_that_is_killed_ends_as_if_it_had_not_been(
   killed = _check_killed(data, request.getfixturevalue(kind), tmp_path, 0, 4,
                          kind == 'with_people')
   assert killed
+
+
+def test_a_killed_run_in_closed_form_ends_as_if_it_had_not_been(
+    data, in_closed_form, tmp_path):
+  assert _check_killed(
+      data, in_closed_form, tmp_path, 0, 3, False, _CLOSED_FORM)
 
 
 @pytest.mark.slow

@@ -46,6 +46,7 @@ def _arguments(data, folder):
   return [f'--config={_CONFIG}', f'--workdir={folder}',
           f'--cache_dir={data}', f'--config.dataset.images={data}/image.npy',
           f'--config.dataset.texts={data}/text.npy',
+          '--config.train.learner=gradient',
           '--config.train.steps_per_round=2', '--config.model.width=8',
           '--config.model.embed_dim=4', '--rounds=2', '--batch=4',
           '--strategies=mmal,random', '--seeds=3',
@@ -228,6 +229,8 @@ def test_data_is_read_once_for_all_cells_that_share_it(data, tmp_path):
   config = features.get_config()
   config.dataset.images = str(data / 'image.npy')
   config.dataset.texts = str(data / 'text.npy')
+  config.train.learner = 'gradient'
+  config.strategies = 'mmal', 'random'
   config.rounds, config.batch = 2, 4
   before = None
   with mock.patch.object(
