@@ -170,17 +170,7 @@ def _closed_form_if_asked(
 
 
 def _closed_form(built: Experiment, has_prior: bool = False) -> Experiment:
-  """The experiment on features, with the closed form for a learner.
-
-  Raises:
-    ValueError: in one of several processes, where its state, which every
-      process has whole, could not be saved.
-  """
-  if processes.several():
-    raise ValueError(
-        f'train.learner={learners.CLOSED_FORM!r} works in one process, and '
-        f'there are {jax.process_count()}: start one alone (it takes all '
-        'devices of its host), or give train.learner=\'gradient\'.')
+  """The experiment on features, with the closed form for a learner."""
   mesh = make_mesh(built.config)
   settings = built.config.get('closed_form') or {}
   rank = settings.get('rank', 256)

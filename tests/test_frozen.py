@@ -6,11 +6,9 @@ import pytest
 from experiments import build
 from experiments import check
 from experiments.configs import colorswap
-from experiments.configs import features
 from experiments.configs import trio
 from mmal_jax.data import encode
 from mmal_jax.learn.closed_form import learner as closed_form
-from tests import tiny
 
 
 def _built(config, tmp_path):
@@ -54,16 +52,3 @@ def test_what_only_training_by_gradient_does_is_refused(key, value):
     config.train[key] = value
   with pytest.raises(ValueError, match=f'train.{key}.*closed_form'):
     check.check(config)
-
-
-def test_several_processes_are_refused(tmp_path, monkeypatch):
-  for name, values in tiny.feature_pairs(40, 0).items.items():
-    np.save(tmp_path / f'{name}.npy', values)
-  config = features.get_config()
-  config.dataset.images = str(tmp_path / 'image.npy')
-  config.dataset.texts = str(tmp_path / 'text.npy')
-  config.rounds, config.batch = 2, 4
-  monkeypatch.setattr(build.processes, 'several', lambda: True)
-  monkeypatch.setattr(build, 'make_mesh', lambda config: None)
-  with pytest.raises(ValueError, match='closed_form\' works in one process'):
-    build.build(config, str(tmp_path))
