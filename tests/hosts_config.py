@@ -10,6 +10,7 @@ def get_config(folder: str) -> ml_collections.ConfigDict:
   config.dataset.images = f'{folder}/image.npy'
   config.dataset.texts = f'{folder}/text.npy'
   config.model.width = config.model.embed_dim = 16
+  config.train.learner = 'gradient'
   config.train.steps_per_round = 3
   config.train.batch_size = 16
   # Parameters are cut over devices of one process, batches over all.

@@ -189,6 +189,13 @@ def _kill_one(data, work, victim, rounds, delay=0.0):
   return seconds
 
 
+def test_two_processes_in_closed_form_pick_what_one_picks(data, tmp_path):
+  learner = '--config.train.learner=closed_form'
+  _run(data, tmp_path / 'two', 2, 4, learner)
+  _run(data, tmp_path / 'one', 1, 8, learner)
+  _same_picks(tmp_path / 'two', tmp_path / 'one')
+
+
 def test_two_processes_pick_what_one_picks(data, undisturbed, tmp_path):
   _run(data, tmp_path / 'one', 1, 8)
   _close_end(undisturbed, tmp_path / 'one')
