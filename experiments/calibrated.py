@@ -1,6 +1,6 @@
 """Of a report: how true the probabilities of matches are, and what they give.
 
-Runs have told it themselves, in `calibration.jsonl` (`experiments.matches`).
+Runs write it to `calibration.jsonl` (`experiments.matches`).
 """
 
 from collections.abc import Sequence

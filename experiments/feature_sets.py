@@ -134,10 +134,10 @@ def _work() -> str:
                 quiet=True)
     mine, curves = rows_of(path.stem, folder)
     rows += mine
-    told = [tables.markdown([_HEADER, *mine]), curves]
+    parts = [tables.markdown([_HEADER, *mine]), curves]
     if _MATCH.value:
-      told.append(calibrated.table(records.read([folder])))
-    print('\n\n'.join(told), flush=True)
+      parts.append(calibrated.table(records.read([folder])))
+    print('\n\n'.join(parts), flush=True)
   return tables.markdown(rows)
 
 
