@@ -128,7 +128,7 @@ def hog(
     num_tokens: int,
     *,
     rngs: nnx.Rngs,
-    cells: int = 8,
+    cells: int = 4,
     bins: int = 9,
     shared: bool = False,
 ) -> dual_encoder.DualEncoder:
