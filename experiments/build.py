@@ -133,6 +133,10 @@ def build(
     return _closed_form_if_asked(graphdef, Experiment(
         config, data, learner, params, load_seen, data,
         pretrained._replace(params=None)))
+  if config.model.name in models_lib.FIXED:  # `check` wants the closed form.
+    found = Experiment(config, data, None, params, load_seen, data)
+    return _closed_form_if_asked(
+        graphdef, found, None if config.model.get('shared') else params)
   learner = make_learner(config, graphdef, params, mesh)
   if data.pretrain is None:
     if config.train.get('learner') == learners.CLOSED_FORM:

@@ -148,6 +148,10 @@ def check_model(config) -> None:
   if name in published and init is None:
     raise ValueError(f'model.name={name!r} needs a checkpoint: add '
                      '--init=DIR.')
+  if name in models_lib.FIXED and (
+      config.train.get('learner') != learners.CLOSED_FORM):
+    raise ValueError(f'model.name={name!r} has nothing to train: it goes with '
+                     'train.learner=\'closed_form\' alone.')
   if init is None:
     return
   if name not in published:

@@ -31,7 +31,7 @@ _LEAST_OPTIONAL = {
     'warm_start.batch_size': 1, 'warm_start.peak_lr': 0.0,
     'warm_start.weight_decay': 0.0, 'warm_start.shift': 0,
     'warm_start.seed': 0, 'model.width': 1, 'model.depth': 1, 'model.heads': 1,
-    'model.patch': 1, 'model.embed_dim': 1,
+    'model.patch': 1, 'model.embed_dim': 1, 'model.cells': 1, 'model.bins': 1,
     'train.parts': 1, 'train.ema': 0.0, 'train.clip': 1e-6,
     'train.warmup_fraction': 0.0, 'mesh.data': -1, 'mesh.fsdp': 1,
     'model.image_size': 1, 'train.pseudo_pairs': 0.0,
@@ -51,7 +51,7 @@ _MOST_INTEGER = 2**31 - 1
 # Of these numbers, those that are mostly true or false.
 _SWITCHES = ('train.restart', 'stream.beyond')
 _ONLY_SWITCHES = ('closed_form.world', 'oracle.skip_is_refusal', 'oracle.link',
-                  'model.remat', 'whole_pool')
+                  'model.remat', 'model.shared', 'whole_pool')
 _TEXTS = ('init', 'states', 'dataset.name', 'model.name', 'model.dtype',
           'oracle.name', 'oracle.folder', 'oracle.conflicts', 'oracle.mistake',
           'text.folder', 'train.loss', 'train.freeze', 'train.lr_factors',

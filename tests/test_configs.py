@@ -8,6 +8,7 @@ from experiments import build
 from experiments import check
 from experiments import datasets
 from experiments.configs import colorswap
+from experiments.configs import emoji
 from experiments.configs import features
 from experiments.configs import images_and_texts
 from experiments.configs import trio
@@ -25,7 +26,8 @@ def test_the_unaligned_do_not_go_with_softmax():
 @pytest.mark.parametrize('module,dataset', [
     (images_and_texts, name) for name in (
         'paired_folder', 'unpaired_folder', 'colorswap', 'karpathy',
-        'coco_captions', 'webdataset')] + [(trio, None), (features, None)])
+        'coco_captions', 'webdataset')] + [
+        (trio, None), (features, None), (emoji, None)])
 def test_every_config_says_what_it_lacks(module, dataset):
   config = module.get_config(*([dataset] if dataset else []))
   needed = [name for name, p in inspect.signature(

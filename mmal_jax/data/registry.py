@@ -2,6 +2,7 @@
 
 from mmal_jax.data import coco_captions
 from mmal_jax.data import colorswap
+from mmal_jax.data import emoji
 from mmal_jax.data import features
 from mmal_jax.data import karpathy
 from mmal_jax.data import paired_folder
@@ -13,6 +14,7 @@ from mmal_jax.data import webdataset
 DATASETS = {
     'coco_captions': coco_captions.load,
     'colorswap': colorswap.load,
+    'emoji': emoji.load,
     'features': features.load,
     'karpathy': karpathy.load,
     'paired_folder': paired_folder.load,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
+from mmal_jax.models import hog as hog_lib
 from mmal_jax.models import linear as linear_lib
 from mmal_jax.models import mlp
 from mmal_jax.models import text
@@ -122,6 +123,46 @@ def linear(
       towers, width, unprojected=tuple(towers), rngs=rngs)
 
 
+def hog(
+    items: Items,
+    num_tokens: int,
+    *,
+    rngs: nnx.Rngs,
+    cells: int = 4,
+    bins: int = 9,
+    shared: bool = False,
+) -> dual_encoder.DualEncoder:
+  """The same fixed features of all modalities' pixels (`hog.Hog`).
+
+  Args:
+    items: by modality, `(h, w, 3)` uint8 pixels.
+    num_tokens: 0: there are no texts.
+    rngs: of no use, for there is nothing to draw.
+    cells: of a row, and of a column; they divide the sizes of all images.
+    bins: of directions.
+    shared: whether items of two modalities that look alike are known to belong
+      together, before any answer, as far as the answers bear it out.
+
+  Raises:
+    ValueError: if items are no pixels, or for a size that does not fit.
+  """
+  del shared  # It is for the learner: the features are the same.
+  for key, size in (('cells', cells), ('bins', bins)):
+    if size < 1:
+      raise ValueError(f'model.{key}={size!r} must be at least 1.')
+  for item in items.values():
+    if len(item.shape) != 3:
+      raise ValueError(
+          f'model=hog needs pixels; the pool holds {_told(items)}.')
+    if item.shape[0] % cells or item.shape[1] % cells:
+      raise ValueError(f'model.cells={cells} must divide the image size '
+                       f'{item.shape[0]}x{item.shape[1]}.')
+  towers = {modality: hog_lib.Hog(cells, bins) for modality in items}
+  width = cells * cells * (3 + bins)
+  return dual_encoder.DualEncoder(
+      towers, width, unprojected=tuple(towers), rngs=rngs)
+
+
 def _check_features(items: Items, num_tokens: int, name: str, **sizes: int):
   for key, size in sizes.items():
     if size < 1:
@@ -138,4 +179,7 @@ def _told(items: Items) -> str:
 
 
 # Not `linear`: its heads are not learnt by gradient.
-MODELS = {'transformers': transformers, 'mlp': mlps}
+MODELS = {'transformers': transformers, 'mlp': mlps, 'hog': hog}
+# Of these, those without parameters: fixed functions, the same of all
+# modalities.
+FIXED = frozenset({'hog'})
