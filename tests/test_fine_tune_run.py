@@ -51,7 +51,7 @@ def test_it_runs_and_learns_towers_and_heads(finished):
   folder, said = finished
   assert 'random ends at' in said
   record, = workdir.read_lines(folder / 'w' / workdir.WHOLE_POOL)
-  assert record['aligned'] == 30
+  assert record['aligned'] == 60  # 30 examples of two pairs
   lines = workdir.read_lines(folder / 'w' / workdir.METRICS)
   assert [line['round'] for line in lines] == [0, 1, 2, 3]
   for line in lines[1:]:
