@@ -148,11 +148,15 @@ def _towers_of(params: nnx.State) -> nnx.State:
 
 def _with_heads(params: nnx.State, heads: nnx.State) -> nnx.State:
   """The encoder with other heads, laid over the devices as it was."""
-  made = nnx.State({
-      name: heads[_as_tower(name)] if name in _LOSS or name.endswith(_HEAD)
-      else part for name, part in params.items()})
+  mine = nnx.State({name: heads[_as_tower(name)] for name in params
+                    if name in _LOSS or name.endswith(_HEAD)})
   mesh = partition.mesh_of(params)
-  return made if mesh is None else partition.place(made, mesh)
+  if mesh is not None:
+    # From one device to those of all processes by way of the host.
+    mine = partition.place(jax.device_get(mine), mesh)
+  return nnx.State({
+      name: mine[name] if name in mine else part
+      for name, part in params.items()})
 
 
 def _as_tower(name: str) -> str:
