@@ -11,8 +11,8 @@ import jax
 import ml_collections
 
 from experiments import annotators
-from experiments import check
 from experiments import datasets
+from experiments import learners as learners_lib
 from experiments import pretrained as pretrained_lib
 from mmal_jax import embed
 from mmal_jax import loop
@@ -33,18 +33,10 @@ from mmal_jax.evaluate import evaluate
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn import registry as learners
 from mmal_jax.learn.closed_form import frozen
-from mmal_jax.learn.closed_form import learner as closed_form
-from mmal_jax.learn.gradient import freeze
-from mmal_jax.learn.gradient import learner as by_gradient
-from mmal_jax.learn.gradient import losses
-from mmal_jax.learn.gradient import optimizer as optimizer_lib
 from mmal_jax.learn.gradient import shipped
-from mmal_jax.learn.gradient import step as step_lib
-from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.learn.gradient import warm_start as warm_start_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import families
-from mmal_jax.models import names
 from mmal_jax.models import partition
 from mmal_jax.models import registry as models_lib
 
@@ -114,6 +106,7 @@ def build(
     data = processes.first_before_others(
         lambda: datasets.load(config, cache_dir, pretrained))
   check_pools(config, data)
+  learners_lib.check_towers(config, data)
   if config.train.get('learner') == learners.CLOSED_FORM and all(
       map(encode.is_features, data.pool.items.values())):
     return _closed_form(Experiment(config, data, None, None, load_seen, data))
@@ -127,17 +120,17 @@ def build(
   if pretrained is not None:
     # By the sigmoid, a CLIP's scale of 100 without a bias would start far off.
     clip = families.of(pretrained.config) is families.CLIP
-    learner = make_learner(
+    learner = learners_lib.make_learner(
         config, graphdef, params, mesh, 'softmax' if clip else 'sigmoid')
     # Its parameters are on the device now.
-    return _closed_form_if_asked(graphdef, Experiment(
+    return _ready(graphdef, Experiment(
         config, data, learner, params, load_seen, data,
         pretrained._replace(params=None)))
   if config.model.name in models_lib.FIXED:  # `check` wants the closed form.
     found = Experiment(config, data, None, params, load_seen, data)
-    return _closed_form_if_asked(
+    return _ready(
         graphdef, found, None if config.model.get('shared') else params)
-  learner = make_learner(config, graphdef, params, mesh)
+  learner = learners_lib.make_learner(config, graphdef, params, mesh)
   if data.pretrain is None:
     if config.train.get('learner') == learners.CLOSED_FORM:
       logging.warning('No pretrain split: the closed form works on what towers '
@@ -145,28 +138,34 @@ def build(
     else:
       logging.info('No pretrain split: every seed starts from a fresh model.')
     found = Experiment(config, data, learner, None, load_seen, data)
-    return _closed_form_if_asked(graphdef, found, params)
+    return _ready(graphdef, found, params)
   warm = shipped.find(made_of(config, data, params), params)
   if warm is None:
     warm = train_warm_start(
         config, data, graphdef, params, mesh, f'{cache_dir}/warm_starts')
   else:
     warm = partition.place(warm, mesh)
-  return _closed_form_if_asked(
+  return _ready(
       graphdef, Experiment(config, data, learner, warm, load_seen, data))
 
 
-def _closed_form_if_asked(
+def _ready(
     graphdef: nnx.GraphDef, built: Experiment, fresh: nnx.State | None = None
 ) -> Experiment:
-  """The experiment, with heads on its frozen towers where that is the learner.
+  """The experiment as its learner wants it: with heads on its towers, or not.
 
   Args:
     graphdef: of the towers.
-    built: to be trained by gradient.
+    built: with a learner by gradient.
     fresh: parameters of towers that nothing has trained.
   """
-  if built.config.train.get('learner') != learners.CLOSED_FORM:
+  config = built.config
+  learner = config.train.get('learner')
+  if learner == learners.FINE_TUNE:
+    _, params, _ = learners_lib.headed(
+        config, graphdef, built.warm, make_mesh(config))
+    return built._replace(warm=params)
+  if learner != learners.CLOSED_FORM:
     return built
   params = built.warm if fresh is None else fresh
   data = frozen.features(graphdef, params, built.encoded)
@@ -175,16 +174,10 @@ def _closed_form_if_asked(
 
 def _closed_form(built: Experiment, has_prior: bool = False) -> Experiment:
   """The experiment on features, with the closed form for a learner."""
-  mesh = make_mesh(built.config)
-  settings = built.config.get('closed_form') or {}
-  rank = settings.get('rank', 256)
-  items = {m: jax.ShapeDtypeStruct(items.values.shape[1:], items.values.dtype)
-           for m, items in built.data.pool.items.items()}
-  graphdef, params = nnx.split(models_lib.linear(
-      items, 0, rngs=nnx.Rngs(0), embed_dim=rank, shared=has_prior), nnx.Param)
-  learner = closed_form.ClosedForm(
-      graphdef, has_prior, rank, settings.get('world', True),
-      None if mesh is None else partition.batch_rows(mesh))
+  widths = {m: items.values.shape[1]
+            for m, items in built.data.pool.items.items()}
+  learner, params = learners_lib.closed_form(
+      built.config, widths, make_mesh(built.config), has_prior)
   return built._replace(learner=learner, warm=params)
 
 
@@ -281,35 +274,6 @@ def _agree(one, other, sections) -> bool:
   """Whether two configs say the same in all of some sections."""
   one, other = one.to_dict(), other.to_dict()
   return all(one.get(s) == other.get(s) for s in sections)
-
-
-def make_learner(
-    config: ml_collections.ConfigDict,
-    graphdef: nnx.GraphDef,
-    params: nnx.State,
-    mesh: jax.sharding.Mesh | None,
-    default_loss: str = 'sigmoid',
-) -> learner_lib.Learner:
-  """The learner that `config.train` describes."""
-  train = config.train
-  frozen = freeze.patterns(train.get('freeze', 'none'), params)
-  factors = check.lr_factors(train.get('lr_factors') or '')
-  names.check(list(factors), params, 'train.lr_factors')
-  loss = train.get('loss') or default_loss
-  if loss == 'softmax' and train.get('unaligned'):
-    raise ValueError('train.unaligned is a sigmoid loss and does not go with '
-                     'train.loss=\'softmax\'.')
-  optimizer = optimizer_lib.make_optimizer(
-      train.peak_lr, train.steps_per_round, train.weight_decay,
-      train.get('warmup_fraction', 0.1), clip=train.get('clip', 1.0),
-      frozen=frozen, lr_factors=factors, ema=train.get('ema', 0.0))
-  return by_gradient.ByGradient(step_lib.Recipe(
-      graphdef, optimizer, train.batch_size, train.shift,
-      losses.LOSSES[loss](mesh), frozen, train.get('parts', 1), mesh,
-      unaligned_lib.Unaligned(
-          train.unaligned, train.get('unaligned_size', 128),
-          train.get('unaligned_temperature', 0.05))
-      if train.get('unaligned', 0.0) else None), train.steps_per_round)
 
 
 def initial_state(

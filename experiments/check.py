@@ -60,6 +60,13 @@ def check(config: ml_collections.ConfigDict) -> None:
         'train.unaligned is a loss of training by gradient and does not go '
         'with train.learner=\'closed_form\', which learns from unaligned items '
         'by itself (closed_form.world).')
+  if config.train.get('learner') == learners.FINE_TUNE and config.train.get(
+      'pseudo_pairs'):
+    raise ValueError(
+        f'train.pseudo_pairs={config.train.pseudo_pairs!r} does not go with '
+        'train.learner=\'fine_tune\', whose heads would take them for answers '
+        'and learn from unaligned items by themselves (closed_form.world): '
+        'leave it at 0.')
   if config.train.get('divergence') is not None:
     lookup(dict.fromkeys(loop.DIVERGENCE), 'train.divergence',
            config.train.divergence)

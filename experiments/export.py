@@ -64,6 +64,11 @@ def export(
         f'workdir={str(folder)!r} learnt by train.learner=closed_form, which '
         'leaves the checkpoint as it is: there is nothing to export. Its heads '
         f'lie in {workdir_lib.model_path(folder, strategy, seed)}.')
+  if config.train.get('learner') == learners.FINE_TUNE:
+    raise ValueError(
+        f'workdir={str(folder)!r} learnt by train.learner=fine_tune, whose '
+        'heads have no place in a published format. Towers and heads lie in '
+        f'{workdir_lib.model_path(folder, strategy, seed)}.')
   path = workdir_lib.model_path(folder, strategy, seed)
   if not path.is_dir():
     raise ValueError(f'there is no model of strategy={strategy!r} and seed='

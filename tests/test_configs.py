@@ -4,9 +4,9 @@ import inspect
 
 import pytest
 
-from experiments import build
 from experiments import check
 from experiments import datasets
+from experiments import learners
 from experiments.configs import colorswap
 from experiments.configs import emoji
 from experiments.configs import features
@@ -20,7 +20,7 @@ def test_the_unaligned_do_not_go_with_softmax():
   with config.unlocked():
     config.train.loss, config.train.unaligned = 'softmax', 0.1
   with pytest.raises(ValueError, match='train.unaligned is a sigmoid loss'):
-    build.make_learner(config, None, {}, None)
+    learners.make_learner(config, None, {}, None)
 
 
 @pytest.mark.parametrize('module,dataset', [

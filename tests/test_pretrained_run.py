@@ -21,6 +21,7 @@ from experiments import build
 from experiments import check
 from experiments import embed
 from experiments import export
+from experiments import learners
 from experiments import pretrained
 from experiments import run
 from experiments import workdir
@@ -273,6 +274,20 @@ def _configured(*arguments):
     return run.configure()
 
 
+def test_a_checkpoint_is_fine_tuned_from_closed_form_heads(
+    published, photos, tmp_path):
+  _main(run, f'--config={_CONFIGS}/pretrained.py:paired_folder',
+        f'--workdir={tmp_path / "w"}', f'--cache_dir={tmp_path / "c"}',
+        f'--init={published}', f'--config.dataset.folder={photos}',
+        '--config.mesh.fsdp=2', '--config.train.learner=fine_tune',
+        '--config.train.freeze=lit', *_SMALL, '--rounds=2', '--batch=6')
+  losses = [line['loss'] for line in workdir.read_lines(
+      tmp_path / 'w' / workdir.METRICS)[1:]]
+  assert len(losses) == 2 and np.isfinite(losses).all()
+  with pytest.raises(ValueError, match='heads have no place in a published'):
+    export.export(tmp_path / 'w', 'mmal_entropy', 3, tmp_path / 'out')
+
+
 def test_flags_of_the_config_that_readme_names(published):
   config = _configured(
       '--config.model.image_size=384', '--config.text.folder=words',
@@ -284,7 +299,7 @@ def test_flags_of_the_config_that_readme_names(published):
       '--config.model.remat=True', '--config.mesh.data=4')
   assert config.model.image_size == 384 and config.text.folder == 'words'
   _, params = huggingface.load(published)
-  recipe = build.make_learner(
+  recipe = learners.make_learner(
       config, dual_encoder.graphdef_of(huggingface.read_config(published)),
       params, None).recipe
   assert recipe.frozen == ('text_tower.token.*', '*.position')

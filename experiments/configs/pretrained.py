@@ -28,7 +28,7 @@ def get_config(dataset: str = 'synthetic_colorswap') -> (
           'image_size': config_dict.placeholder(int)},
       # Of the tokenizer, where it does not lie with the weights.
       'text': {'folder': config_dict.placeholder(str)},
-      # `gradient` or `closed_form` (mmal_jax/learn/registry.py).
+      # `gradient`, `closed_form` or `fine_tune` (mmal_jax/learn/registry.py).
       'closed_form': common.closed_form(),
       'matches': common.matches(),
       'train': {

@@ -18,7 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
       'warm_start': {
           'seed': 0, 'steps': 400, 'batch_size': 128, 'peak_lr': 1e-3,
           'weight_decay': 1e-4, 'shift': 0},
-      # `gradient` or `closed_form` (mmal_jax/learn/registry.py).
+      # `gradient`, `closed_form` or `fine_tune` (mmal_jax/learn/registry.py).
       'closed_form': common.closed_form(),
       'matches': common.matches(),
       'train': {

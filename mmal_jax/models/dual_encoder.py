@@ -59,6 +59,47 @@ class DualEncoder(nnx.Module):
     return self.encode('text', texts)
 
 
+class Headed(DualEncoder):
+  """A dual encoder, and what others make of its embeddings.
+
+  Heads on the features of frozen towers become one model with these towers, so
+  that both can be trained. Towers and projections keep the names that they have
+  without heads; the head of `image` is the attribute `image_head`.
+  """
+
+  def __init__(self, model: DualEncoder, heads: DualEncoder):
+    """Puts the towers of `heads`, which no projection follows, on `model`.
+
+    Args:
+      model: of which towers, projections, scale and bias are taken.
+      heads: of the same modalities; each tower reads `[batch, embed_dim]`
+        features.
+    """
+    for m in widths(model):
+      setattr(self, f'{m}_tower', getattr(model, f'{m}_tower'))
+      setattr(self, f'{m}_projection',
+              nnx.data(getattr(model, f'{m}_projection')))
+      setattr(self, f'{m}_head', getattr(heads, f'{m}_tower'))
+    self.logit_scale, self.logit_bias = model.logit_scale, model.logit_bias
+
+  def encode(self, modality: str, items: jax.Array) -> jax.Array:
+    """Embeds `[batch, ...]` items: `[batch, w]` rows of norm 1, of a head."""
+    features = super().encode(modality, items)
+    return _unit(getattr(self, f'{modality}_head')(features))
+
+
+def widths(model: DualEncoder) -> dict[str, int]:
+  """By modality, how many values the embeddings have."""
+  found = {}
+  for name, tower in vars(model).items():
+    if name.endswith('_tower'):
+      modality = name.removesuffix('_tower')
+      projection = getattr(model, f'{modality}_projection')
+      found[modality] = (tower.width if projection is None
+                         else projection.out_features)
+  return found
+
+
 def from_config(
     config: config_lib.DualEncoder, *, rngs: nnx.Rngs
 ) -> DualEncoder:

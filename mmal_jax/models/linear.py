@@ -33,13 +33,17 @@ class Linear(nnx.Module):
     own = _unit(jnp.matmul(rows, self.kernel[...], precision='highest'), -1)
     if not self.has_prior:
       return own
-    p = self.prior[...]
+    # It is chosen, not learnt: at 0 and at 1 its gradient would be infinite.
+    p = jax.lax.stop_gradient(self.prior[...])
     return jnp.concatenate(
         [jnp.sqrt(1.0 - p) * own, jnp.sqrt(p) * rows], axis=-1)
 
 
 def _unit(x: jax.Array, axis: int = -1) -> jax.Array:
-  # By the largest value first: squares of float16 features may overflow.
-  x = x / jnp.maximum(jnp.max(jnp.abs(x), axis=axis, keepdims=True), 1e-30)
+  # By the largest value first: squares of float16 features may overflow. The
+  # result does not depend on it, and so has no gradient in it; that of a
+  # maximum, computed, is NaN where a fused program rounds `x` in another way.
+  most = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True))
+  x = x / jnp.maximum(most, 1e-30)
   return x * jax.lax.rsqrt(
       jnp.maximum(jnp.sum(x * x, axis=axis, keepdims=True), 1e-12))
