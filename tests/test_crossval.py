@@ -95,8 +95,44 @@ def test_reciprocal_ranks_are_those_of_numpy_and_ties_count_against():
       block, jnp.asarray(held), heads, 0.0)
   a, b = (v.astype(float) @ np.asarray(h, float) for v, h in zip((x, y), heads))
   a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b))
-  s, ranks = a @ b.T, []
+  s, expected = a @ b.T, np.full(6, np.nan)
   for i in np.flatnonzero(held.all(1)):
-    ranks.append(np.sum(s[i, there] >= s[i, i] - 1e-6))
-    ranks.append(np.sum(s[there, i] >= s[i, i] - 1e-6))
-  np.testing.assert_allclose(found, np.mean(1 / np.array(ranks)), rtol=1e-5)
+    expected[i] = np.mean([1 / np.sum(row[there] >= s[i, i] - 1e-6)
+                           for row in (s[i], s[:, i])])
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_mean_of_settings_is_that_of_their_logarithms():
+  some = closed_world.Setting(1.0, 0.5, 0.02, 0.0)
+  other = closed_world.Setting(4.0, 0.8, 0.08, 0.5)  # Odds of 1 and of 4.
+  expected = (2.0, 2 / 3, 0.04, 0.25)
+  np.testing.assert_allclose(crossval.smoothed(some, other), expected)
+  np.testing.assert_allclose(crossval.smoothed(other, some), expected)
+  np.testing.assert_allclose(crossval.smoothed(some, some), some)
+
+
+@pytest.mark.parametrize('before, new', [
+    ((0.0, 0.0, 0.0, 0.0), (2.0, 0.4, 0.03, 0.0)),  # The first round.
+    ((2.0, 0.4, 0.03, 0.0), (2.0, 0.0, 0.05, 0.0)),
+    ((2.0, 0.0, 0.05, 0.0), (2.0, 0.4, 0.03, 0.0))])
+def test_a_closed_world_that_comes_or_goes_is_not_smoothed(before, new):
+  new = closed_world.Setting(*new)
+  assert crossval.smoothed(closed_world.Setting(*before), new) == new
+
+
+def test_settings_within_an_error_are_told_from_worse_ones():
+  rng = np.random.default_rng(0)
+  noise = rng.normal(size=100) / 10
+  noise -= noise.mean()
+  error = noise.std() / 10
+  within = crossval._within_an_error  # pylint: disable=protected-access
+  assert within(noise + 0.9 * error) and not within(noise + 1.1 * error)
+  assert within(np.zeros(3)) and within(noise - 1.0)
+
+
+def test_tuples_of_one_item_are_too_few_as_well():
+  bases, aligned, rest = _world()
+  aligned[1] = aligned[1]._replace(
+      there=aligned[1].there & (jnp.arange(len(aligned[1].there)) < 3))
+  choice = _choose(bases, aligned, rest)
+  assert choice.setting == crossval.CAUTIOUS and np.isnan(choice.skill)

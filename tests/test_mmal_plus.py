@@ -11,6 +11,7 @@ from mmal_jax import loop
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry
+from mmal_jax.acquire.strategies import plan
 from mmal_jax.align import stream
 from tests import problems
 from tests import tiny
@@ -52,8 +53,9 @@ def _facility_regrets(view, picks, like, aligned):
   return regrets
 
 
-def _design_regrets(view, picks, like, aligned, costs):
+def _design_regrets(view, picks, like, aligned, costs, entropies=None):
   """By how much less each pick explains for its cost than the best would."""
+  matters = np.ones(_N) if entropies is None else entropies + 1e-3
   z, known = (np.asarray(x, np.float64) for x in (like, aligned))
   known = known[np.asarray(view.aligned_mask)]
   remaining, regrets = np.array(view.remaining), []
@@ -61,13 +63,20 @@ def _design_regrets(view, picks, like, aligned, costs):
   kernel = z @ z.T - z @ known.T @ np.linalg.solve(
       known @ known.T + np.eye(len(known)), known @ z.T)
   for pick in picks:
-    gains = (kernel[remaining]**2).sum(axis=0) / (np.diag(kernel) + 1) / costs
+    gains = (matters[remaining, None] * kernel[remaining]**2).sum(axis=0) / (
+        np.diag(kernel) + 1) / costs
     assert left[pick]
-    regrets.append(gains[left].max() - gains[pick])
+    regrets.append((gains[left].max() - gains[pick]) / gains[left].max())
     left[pick] = False
     kernel = kernel - np.outer(kernel[pick], kernel[pick]) / (
         kernel[pick, pick] + 1)
   return regrets
+
+
+def _entropies(views, key):
+  """Of the counterparts of each image under the plan, `[n]`."""
+  return np.asarray(plan.uncertainties(
+      views, jax.random.split(key)[1], plan.entropy)['image'], float)
 
 
 def test_facilities_are_alike_by_what_was_known_before():
@@ -90,14 +99,20 @@ def test_items_are_alike_by_what_was_known_before(name):
     picks = registry.find(f'{name}@image')(
         views, _K, jax.random.key(seed)).indices.tolist()
     prices = costs if name.endswith('cost') else np.ones(_N)
+    entropies = _entropies(views, jax.random.key(seed))
     assert max(_design_regrets(
-        view, picks, view.reference, view.aligned_reference, prices)) < 1e-4
+        view, picks, view.reference, view.aligned_reference, prices,
+        entropies)) < 1e-4
     # By the present embeddings, or at other prices, it would not be.
     assert max(_design_regrets(
-        view, picks, view.pool, view.aligned, prices)) > 1e-2
+        view, picks, view.pool, view.aligned, prices, entropies)) > 1e-3
     other = np.ones(_N) if name.endswith('cost') else costs
     assert max(_design_regrets(
-        view, picks, view.reference, view.aligned_reference, other)) > 1e-2
+        view, picks, view.reference, view.aligned_reference, other,
+        entropies)) > 1e-3
+    if name == 'mmal_plus':  # Prices count for more than entropies.
+      assert max(_design_regrets(
+          view, picks, view.reference, view.aligned_reference, prices)) > 1e-3
 
 
 def test_without_a_reference_the_embeddings_less_their_mean_are_taken():
@@ -110,8 +125,18 @@ def test_without_a_reference_the_embeddings_less_their_mean_are_taken():
   pool, aligned = (np.asarray(x) for x in (view.pool, view.aligned))
   mean = pool.mean(axis=0)
   assert max(_design_regrets(
-      view, picks, _unit(pool - mean), _unit(aligned - mean),
-      np.ones(_N))) < 1e-4
+      view, picks, _unit(pool - mean), _unit(aligned - mean), np.ones(_N),
+      _entropies(views, jax.random.key(0)))) < 1e-4
+
+
+def test_where_nothing_is_uncertain_all_items_count_the_same():
+  views = {m: dataclasses.replace(view, logit_scale=jnp.float32(1e6))
+           for m, view in _views(0).items()}
+  assert _entropies(views, jax.random.key(0)).max() < 1e-6
+  picks = [registry.find(f'{name}@image')(
+      views, _K, jax.random.key(0)).indices.tolist()
+           for name in ('mmal_plus', 'design')]
+  assert picks[0] == picks[1]
 
 
 @pytest.mark.parametrize('modalities', [2, 3])
@@ -138,7 +163,7 @@ def test_a_space_that_teaches_nothing_is_asked_about_at_random(
   views = _views(0)
   expected = [registry.find(f'{name}@image')(
       views, _K, jax.random.key(3)).indices.tolist()
-              for name in ('design', 'random')]
+              for name in ('design_by_entropy', 'random')]
   if skill is not None:
     views = {m: dataclasses.replace(view, skill=jnp.float32(skill))
              for m, view in views.items()}

@@ -38,6 +38,7 @@ STRATEGIES: dict[str, views.Strategy] = {
     'facility_reference': functools.partial(
         facility.facility, by_reference=True),
     'design': design.design,
+    'design_by_entropy': functools.partial(design.design, by_entropy=True),
     'two_sided': two_sided.two_sided,
     'herding': herding.herding,
     # By Sinkhorn's plan between what remains.
@@ -64,7 +65,7 @@ STRATEGIES: dict[str, views.Strategy] = {
 # What goes by `View.reference` where it is there: the loop has to make it.
 BY_REFERENCE = frozenset((
     'mmal_plus', 'mmal_plus_by_cost', 'facility_reference', 'design',
-    'two_sided', 'herding'))
+    'design_by_entropy', 'two_sided', 'herding'))
 
 
 def needs_reference(name: str) -> bool:

@@ -22,6 +22,8 @@ def mmal_plus(
 ) -> views_lib.Query:
   """Transductive experimental design in one modality after the other.
 
+  The variance of an item counts by the entropy of its counterpart under
+  Sinkhorn's plan: what the plan tells already need not be explained any better.
   A batch in one modality holds no two items that are each other's counterpart,
   of which the second answer would be wasted.
 
@@ -33,7 +35,7 @@ def mmal_plus(
     views: by modality, in memory on one device. Items are alike by `reference`,
       or by the embeddings where there is none (`alike.by_reference`).
     batch: the number of items to query.
-    key: for what is drawn at random.
+    key: for what is drawn at random, and for the plan's blocks.
     modality: the rule to choose it by (`modality.query`); if None, the modality
       that was asked about least so far, or any where the views do not tell.
     ridge: of the linear model, above 0.
@@ -59,4 +61,5 @@ def mmal_plus(
          for view in views.values()):
     return random.random(views, batch, key, modality=modality)
   return design.design(
-      views, batch, key, modality=modality, ridge=ridge, by_cost=by_cost)
+      views, batch, key, modality=modality, ridge=ridge, by_cost=by_cost,
+      by_entropy=True)

@@ -78,9 +78,11 @@ def choose(
     world: whether there may be a closed world.
 
   Returns:
-    The choice; `CAUTIOUS`, or the prior alone, of fewer than `LEAST` tuples.
+    The choice; `CAUTIOUS`, or the prior alone, where fewer than `LEAST` tuples
+    have two items or more.
   """
-  if num_aligned < LEAST:
+  there = np.stack([np.asarray(rows.there) for rows in aligned], axis=1)
+  if np.sum(there[:num_aligned].sum(1) > 1) < LEAST:
     cautious = CAUTIOUS._replace(prior=float(has_prior))
     return Choice(cautious, float('nan'), float('nan'))
   folds = _folds(rng, aligned, block, num_aligned)
@@ -90,14 +92,16 @@ def choose(
   known = {}
   few = folds[:max(2, -(-_HELD_IN_ALL * len(folds) // num_aligned))]
 
-  def score(setting, of):
+  def scores(setting, of):
     for i, fold in enumerate(of):
       if (setting, i) not in known:
-        known[setting, i] = float(_score(bases, fold, setting, share, width))
-    return float(np.mean([known[setting, i] for i in range(len(of))]))
+        known[setting, i] = np.asarray(
+            _score(bases, fold, setting, share, width))
+    found = np.concatenate([known[setting, i] for i in range(len(of))])
+    return found[np.isfinite(found)]  # one of every held-out tuple
 
-  def best(settings, of):
-    return max(settings, key=lambda s: score(s, of))  # the first of equals
+  def best(settings, of):  # the first of equals
+    return max(settings, key=lambda s: scores(s, of).sum())
 
   found = best([CAUTIOUS._replace(penalty=p) for p in PENALTIES[::-1]], folds)
   if has_prior:
@@ -120,11 +124,46 @@ def choose(
       found = lower
   if has_prior and found.weight:
     found = best([found] + [found._replace(prior=p) for p in PRIORS], few)
-  result = score(found, few)
+  result = float(scores(found, few).mean())
+  if found.weight:
+    tried = {s for s, i in known if s.weight and s.prior == found.prior}
+    found = _mean([s for s in tried if _within_an_error(
+        scores(found, few) - scores(s, few))])
   chance = float(np.mean([fold.chance for fold in few]))
   return Choice(
       _for_all(found, num_aligned, num_remaining, len(folds), block),
       result, result / chance)
+
+
+def smoothed(
+    before: closed_world.Setting, setting: closed_world.Setting
+) -> closed_world.Setting:
+  """Halfway between the last round's setting and the new one.
+
+  Args:
+    before: all 0 before the first round.
+    setting: of this round.
+
+  Returns:
+    Their `_mean` if both have a closed world; else the new one.
+  """
+  if not before.weight or not setting.weight:
+    return setting
+  return _mean([before, setting])
+
+
+def _mean(settings: Sequence[closed_world.Setting]) -> closed_world.Setting:
+  """Geometric means, of the weight's odds; of the prior the arithmetic one."""
+  penalty, weight, temperature, prior = np.array(sorted(settings)).T
+  odds = np.exp(np.mean(np.log(weight / (1.0 - weight))))
+  return closed_world.Setting(
+      float(np.exp(np.mean(np.log(penalty)))), float(odds / (1.0 + odds)),
+      float(np.exp(np.mean(np.log(temperature)))), float(np.mean(prior)))
+
+
+def _within_an_error(losses: np.ndarray) -> bool:
+  """Whether `[h]` paired losses are 0 on average, up to a standard error."""
+  return bool(losses.mean() <= losses.std() / len(losses)**0.5)
 
 
 def _for_all(setting, num_aligned, num_remaining, folds, block):
@@ -201,10 +240,10 @@ def _score(bases, fold, setting, share, width):
 
 @jax.jit
 def _reciprocal_rank(block, held, heads, prior):
-  """Mean over held-out tuples, directions, and couples of modalities."""
+  """Mean over directions and couples of modalities, `[h]`; NaN of no couple."""
   embedded = [closed_world.embed(rows, head, prior)
               for rows, head in zip(block, heads)]
-  total = count = 0.0
+  total = count = jnp.zeros(len(held))
   for a, b in canonical.couples(len(block)):
     both = held[:, a] & held[:, b]
     for one, other in ((a, b), (b, a)):
@@ -214,6 +253,6 @@ def _reciprocal_rank(block, held, heads, prior):
       above = jnp.sum((similarities >= right[:, None])
                       & block[other].there[None], axis=1)
       # Ties count against the heads; a row is at least as near as itself.
-      total += jnp.sum(jnp.where(both, 1.0 / jnp.maximum(above, 1), 0.0))
-      count += jnp.sum(both)
-  return total / jnp.maximum(count, 1)
+      total += jnp.where(both, 1.0 / jnp.maximum(above, 1), 0.0)
+      count += both
+  return total / count

@@ -22,7 +22,7 @@ class State(NamedTuple):
 
   Attributes:
     moments: by modality, of all items that have ever arrived.
-    setting: the last round's choice, `[4]` float32, in the order of
+    setting: the last round's, `[4]` float32, in the order of
       `closed_world.Setting`; 0 before the first.
   """
 
@@ -85,12 +85,13 @@ class ClosedForm:
         rng, seen.in_order, seen.aligned, blocks[0], known.num_aligned,
         min(map(len, known.pool.rows.values())), known.share, seen.width,
         self.has_prior, self.world)
+    setting = crossval.smoothed(_setting(state), choice.setting)
     heads = self._heads(
         seen, np.arange(len(known.aligned)) < known.num_aligned, blocks,
-        choice.setting, known.share)
+        setting, known.share)
     return learner_lib.Learned(
-        _params(params, seen.bases, heads, choice.setting),
-        State(moments, jnp.asarray(choice.setting, jnp.float32)),
+        _params(params, seen.bases, heads, setting),
+        State(moments, jnp.asarray(setting, jnp.float32)),
         1.0 - choice.score, choice.skill)
 
   def held_out(
@@ -119,7 +120,7 @@ class ClosedForm:
       `([h] int rows of known.aligned, parameters of the encoder without them)`.
     """
     seen = self._seen(params, state.moments, known)
-    setting = closed_world.Setting(*map(float, state.setting))
+    setting = _setting(state)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     count = known.num_aligned
     folds = min(folds, count)
@@ -189,6 +190,10 @@ class _Seen(NamedTuple):
   @property
   def in_order(self) -> list[basis_lib.Basis]:
     return list(self.bases.values())
+
+
+def _setting(state: State) -> closed_world.Setting:
+  return closed_world.Setting(*map(float, state.setting))
 
 
 def _modalities(params: nnx.State) -> list[str]:
