@@ -84,4 +84,4 @@ def _answers(state, chosen) -> pool_lib.Answers:
   return pool_lib.Answers(
       np.array([asked for asked, _ in found], int),
       np.array([is_random for _, is_random in found], bool),
-      _alone(state), at_random[alone])
+      _alone(state))

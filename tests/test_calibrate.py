@@ -20,16 +20,11 @@ def _drawn(p, seed):
   return np.random.default_rng([seed, 1]).random(len(p)) < p
 
 
-def _nobody(right):
-  return np.zeros(len(right), bool)
-
-
 @pytest.mark.parametrize('n', [5, 200])
 def test_fit_is_the_minimum(n):
   features, p = _cases(n, 3)
   right, weight = _drawn(p, 3), np.random.default_rng(4).uniform(0.1, 2, n)
-  chosen = np.arange(n) % 3 > 0
-  found = calibrate.fit(features, right, weight, chosen, 1)
+  found = calibrate.fit(features, right, weight, 1)
   positive, negative = weight[right].sum(), weight[~right].sum()
   targets = np.where(right, (positive + 1) / (positive + 2), 1 / (negative + 2))
   z = (features - np.average(features, axis=0, weights=weight))
@@ -37,19 +32,19 @@ def test_fit_is_the_minimum(n):
   z = np.c_[z, np.maximum(z[:, 1] + 0.5, 0), np.maximum(z[:, 1] - 0.5, 0)]
 
   def loss(at):
-    logits = z @ at[:6] + at[6] + at[7] * chosen
+    logits = z @ at[:6] + at[6]
     return (weight @ (np.logaddexp(0, logits) - targets * logits)
-            + 0.15 * at[:6] @ at[:6] + 2 * at[7]**2)
+            + 0.15 * at[:6] @ at[:6])
 
-  best = scipy.optimize.minimize(loss, np.zeros(8), tol=1e-10)
+  best = scipy.optimize.minimize(loss, np.zeros(7), tol=1e-10)
   np.testing.assert_allclose(
-      np.r_[found.slopes, found.intercept], best.x[:7], atol=1e-4)
+      np.r_[found.slopes, found.intercept], best.x, atol=1e-4)
 
 
 def test_many_cases_are_calibrated():
   features, p = _cases(4000, 0)
   right = _drawn(p, 0)
-  found = calibrate.fit(features, right, np.ones(4000), _nobody(right), 1)
+  found = calibrate.fit(features, right, np.ones(4000), 1)
   fresh, p = _cases(20000, 1)
   stated = found(fresh)
   assert np.mean(np.abs(stated - p)) < 0.02
@@ -61,28 +56,15 @@ def test_many_cases_are_calibrated():
 def test_few_cases_are_not_certain(is_right):
   features, _ = _cases(20, 0)
   right = np.full(20, is_right)
-  found = calibrate.fit(features, right, np.ones(20), _nobody(right), 1)
+  found = calibrate.fit(features, right, np.ones(20), 1)
   assert np.all(np.abs(found(features) - (21 / 22 if is_right else 1 / 22))
                 < 0.05)
 
 
 def test_features_without_variance_do_no_harm():
   right = np.array([True, True, False, True, False])
-  found = calibrate.fit(
-      np.ones((5, 4)), right, np.ones(5), _nobody(right), 1)
+  found = calibrate.fit(np.ones((5, 4)), right, np.ones(5), 1)
   np.testing.assert_allclose(found(np.ones((2, 4))), 0.57, atol=0.02)
-
-
-def test_what_strategies_chose_is_told_apart():
-  """Chosen cases are right less often than their features say."""
-  features, p = _cases(3000, 0)
-  chosen = np.arange(3000) % 4 > 0
-  right = _drawn(np.where(chosen, p / 3, p), 0)
-  fresh, p = _cases(2000, 1)
-  errors = [
-      np.mean(calibrate.fit(features, right, np.ones(3000), c, 1)(fresh) - p)
-      for c in (chosen, _nobody(chosen))]
-  assert abs(errors[0]) < 0.06 < 0.2 < abs(errors[1])
 
 
 def test_density_ratio_moves_the_cases_to_the_rest():

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 _RIDGE = 0.3
-_CHOSEN_RIDGE = 4.0
 _BENDS = (-0.5, 0.5)  # standard deviations from the mean
 _MOST_RATIO = 49.0
 _ITERATIONS = 100
@@ -46,43 +45,38 @@ def fit(
     features: np.ndarray,
     right: np.ndarray,
     weight: np.ndarray,
-    chosen: np.ndarray,
     bent: int,
 ) -> Calibration:
   r"""Learns from known cases.
 
   .. math::
-    \min_{b, c, a} \sum_i w_i \, \ell(t_i, b \cdot z_i + c + a h_i)
-    + \frac{r}{2} |b|^2 + \frac{s}{2} a^2
+    \min_{b, c} \sum_i w_i \, \ell(t_i, b \cdot z_i + c) + \frac{r}{2} |b|^2
 
   with the features z scaled to a standard deviation of 1, and the targets
   :math:`(n_+ + 1) / (n_+ + 2)` of the :math:`n_+` right ones and
-  :math:`1 / (n_- + 2)` of the others; h is 1 of what a strategy chose for
-  reasons that the features need not tell, and 0 of what was drawn at random, as
-  which all other cases count.
+  :math:`1 / (n_- + 2)` of the others.
 
   Args:
     features: `[n, f]` float64, n at least 1.
     right: `[n]` bool.
     weight: `[n]` float64, above 0.
-    chosen: `[n]` bool, h.
     bent: the feature that bends.
 
   References:
     Platt, Probabilistic Outputs for Support Vector Machines, 1999.
   """
   mean, scale = _scales(features, weight)
-  rows = np.c_[_rows(features, mean, scale, bent), chosen, np.ones(len(right))]
+  rows = np.c_[_rows(features, mean, scale, bent), np.ones(len(right))]
   positive, negative = weight @ right, weight @ ~right
   targets = np.where(
       right, (positive + 1) / (positive + 2), 1 / (negative + 2))
   ridge = np.full(rows.shape[1], _RIDGE)
-  ridge[-2:] = _CHOSEN_RIDGE, 0.0
+  ridge[-1] = 0.0
   found = _minimum(rows, targets, weight, ridge)
   logits = rows @ found
   loss = weight @ (np.logaddexp(0, logits) - right * logits) / np.sum(weight)
   return Calibration(
-      mean, scale, bent, found[:-2], float(found[-1]), float(loss))
+      mean, scale, bent, found[:-1], float(found[-1]), float(loss))
 
 
 def density_ratio(

@@ -32,22 +32,20 @@ class Answers(NamedTuple):
       the answer about, -1 where nobody knows. Where items lack a counterpart,
       only the item that was asked about tells how often.
     at_random: `[n]` bool, whether that item was drawn at random, and not chosen
-      by a strategy.
+      by a strategy. A strategy's choice tells about that item alone.
     alone: `[a, M]` int rows of items that were asked about and have no
       counterpart; -1 in all columns but one.
-    alone_at_random: `[a]` bool.
   """
 
   asked: np.ndarray
   at_random: np.ndarray
   alone: np.ndarray
-  alone_at_random: np.ndarray
 
 
 def unknown(count: int, modalities: int) -> Answers:
   """Of `count` tuples of which nobody knows how they came about."""
   return Answers(np.full(count, -1), np.ones(count, bool),
-                 np.zeros((0, modalities), int), np.zeros(0, bool))
+                 np.zeros((0, modalities), int))
 
 
 class Matches(NamedTuple):
@@ -124,21 +122,25 @@ def match(
   rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
   alone, folds = answers.alone, min(FOLDS, count)
   fold_of_alone = rng.permutation(len(alone)) % folds
-  # Of a pair both items tell alike; where some lack a counterpart, what was
-  # found as one tells too much.
-  asked = answers.asked if len(alone) else np.full(count, -1)
+  # Of a random pair both items tell alike. Where some lack a counterpart, what
+  # was found as one tells too much; and the counterpart of an item that was
+  # chosen as uncertain is harder to match than others whose candidates look
+  # like its own: no feature of them tells what their true counterpart is like.
+  asked = answers.asked
+  if not len(alone):
+    asked = np.where(answers.at_random, -1, asked)
   cases = {couple: [] for couple in canonical.couples(len(names))}
+  tells = {couple: _who_tells(asked, couple) for couple in cases}
   for fold, (mine, encoder) in enumerate(
       learner.held_out(params, state, key, known, folds)):
     too = fold_of_alone == fold
-    held = _Held(
-        np.concatenate([known.aligned[mine], alone[too]]),
-        np.r_[asked[mine], np.full(np.sum(too), -1)],
-        ~np.r_[answers.at_random[mine], answers.alone_at_random[too]])
-    for (a, b), edges in _graphs(
-        learner.graphdef, encoder, known, held.tuples).items():
-      cases[a, b].append([
-          _cases(edges, known, names, (a, b), held, t, k, fold)
+    tuples = np.concatenate([known.aligned[mine], alone[too]])
+    for couple, edges in _graphs(
+        learner.graphdef, encoder, known, tuples).items():
+      held = _Held(
+          tuples, np.r_[tells[couple][mine], np.full(np.sum(too), -1)])
+      cases[couple].append([
+          _cases(edges, known, names, couple, held, t, k, fold)
           for t in TEMPERATURES])
   encoder = learner.encoder(params, state)
   nobody = known.aligned[:0]
@@ -152,7 +154,7 @@ def match(
       continue  # No answer names items of both.
     by_temperature = [_as_the_rest(c) for c in by_temperature]
     fits = [calibrate.fit(
-        c.features, c.right, c.weight, c.chosen, candidates_lib.SIMILARITY)
+        c.features, c.right, c.weight, candidates_lib.SIMILARITY)
             for c in by_temperature]
     best = min(range(len(fits)), key=lambda i: fits[i].loss)
     ways = _ways(edges, known, names, (a, b), TEMPERATURES[best], k)
@@ -191,12 +193,22 @@ def pairs(
       np.stack([one.items[rows], partners], axis=1)[order], p[order])
 
 
+def _who_tells(asked: np.ndarray, couple: tuple[int, int]) -> np.ndarray:
+  """`[n]` int modality that each answer tells about; -1 for both of the couple.
+
+  Where nearly all answers are about others, both count all the same: they are
+  few otherwise.
+  """
+  if np.sum(np.isin(asked, (-1, *couple))) < LEAST:
+    return np.full_like(asked, -1)
+  return asked
+
+
 class _Held(NamedTuple):
   """Answers that are held out."""
 
   tuples: np.ndarray  # [h, M]
-  asked: np.ndarray  # [h]
-  chosen: np.ndarray  # [h] bool, not at random
+  asked: np.ndarray  # [h] as of `_who_tells`
 
 
 class _Cases(NamedTuple):
@@ -206,7 +218,6 @@ class _Cases(NamedTuple):
   right: np.ndarray  # [c] bool
   weight: np.ndarray  # [c]
   below: np.ndarray  # [c] bool, whether a later candidate is right
-  chosen: np.ndarray  # [c] bool
   rest: np.ndarray  # [r, f] features of some of what remains
 
 
@@ -251,19 +262,17 @@ def _cases(
     twice = (counterpart >= 0) & (held.asked[rows] == -1)
     found.append(_Cases(
         way.features[place], right[:, 0], np.where(twice, 0.5, 1.0),
-        right[:, 1:].any(axis=1), held.chosen[rows],
+        right[:, 1:].any(axis=1),
         way.features[~np.isin(way.items, mine)][fold::FOLDS]))
   return _Cases(*map(np.concatenate, zip(*found)))
 
 
 def _as_the_rest(cases: _Cases) -> _Cases:
   """Cases that weigh as much as their like does among what remains."""
-  if len(cases.rest):
-    cases = cases._replace(weight=cases.weight * calibrate.density_ratio(
-        cases.features, cases.weight, cases.rest))
-  if cases.chosen.all():  # With nothing to compare them with.
-    cases = cases._replace(chosen=np.zeros_like(cases.chosen))
-  return cases
+  if not len(cases.rest):
+    return cases
+  return cases._replace(weight=cases.weight * calibrate.density_ratio(
+      cases.features, cases.weight, cases.rest))
 
 
 def _below(cases: _Cases) -> float:
