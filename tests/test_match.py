@@ -200,10 +200,17 @@ def test_three_modalities_are_matched_two_by_two():
     assert matches.probabilities[:, 0].mean() > 0.1
 
 
+@pytest.mark.parametrize('few', [True, False])
 @pytest.mark.parametrize('chosen', [True, False])
 @pytest.mark.parametrize('widths', [(12, 9), (12, 9, 7)])
-def test_what_was_chosen_tells_about_itself_alone(monkeypatch, widths, chosen):
-  """Of random pairs both items count, half each; of others the one asked."""
+def test_what_was_chosen_tells_about_itself_alone(
+    monkeypatch, widths, chosen, few):
+  """Of random pairs both items count, half each; of others the one asked.
+
+  But of few, both count all the same.
+  """
+  if not few:
+    monkeypatch.setattr(pool_lib, 'ENOUGH', pool_lib.LEAST)
   run = _run(widths)
   state = _last(run)
   about = rest._answers(state, chosen)
@@ -221,6 +228,10 @@ def test_what_was_chosen_tells_about_itself_alone(monkeypatch, widths, chosen):
   couples = [(a, b) for b in range(len(widths)) for a in range(b)]
   assert len(weights) == len(couples) * len(pool_lib.TEMPERATURES)
   counts = {(np.sum(w == 0.5), np.sum(w == 1.0)) for w in weights}
+  if few:
+    assert len(about.asked) < pool_lib.ENOUGH
+    assert counts == {(2 * len(about.asked), 0)}
+    return
   both = np.sum(about.at_random)
   assert counts == {
       (2 * both, np.sum(np.isin(about.asked[~about.at_random], couple)))
@@ -230,8 +241,8 @@ def test_what_was_chosen_tells_about_itself_alone(monkeypatch, widths, chosen):
 def test_answers_about_others_count_where_there_are_few():
   asked = np.array([-1, 2, 2, 0, 2, 2])
   np.testing.assert_array_equal(
-      pool_lib._who_tells(asked, (0, 1)), np.full(6, -1))
-  np.testing.assert_array_equal(pool_lib._who_tells(asked, (0, 2)), asked)
+      pool_lib._who_tells(asked, (0, 1), 5), np.full(6, -1))
+  np.testing.assert_array_equal(pool_lib._who_tells(asked, (0, 2), 5), asked)
 
 
 def test_held_out_answers_are_not_learnt_from():

@@ -35,7 +35,7 @@ def get_config() -> ml_collections.ConfigDict:
           'restart': True}
       | common.learning_from_the_unaligned() | common.if_training_diverges(),
       'strategies': ('random', 'mmal', 'mmal_plus'),
-      'seeds': (0, 1, 2),
+      'seeds': (0, 1, 2, 3),
       'rounds': 4,
       'batch': 250,
       # For each seed once more, with all pairs of the pool: how far answers can

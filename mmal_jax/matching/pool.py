@@ -21,6 +21,9 @@ from mmal_jax.matching import plan as plan_lib
 TEMPERATURES = (0.03, 0.06)
 FOLDS = 6
 LEAST = 5  # answers to calibrate by
+# Fewer answers than that say more if both items of each count: what few cases
+# say of high probabilities is off by more than a strategy's choice biases it.
+ENOUGH = 100
 _EDGES = 20  # of each item, in the plan
 
 
@@ -130,7 +133,8 @@ def match(
   if not len(alone):
     asked = np.where(answers.at_random, -1, asked)
   cases = {couple: [] for couple in canonical.couples(len(names))}
-  tells = {couple: _who_tells(asked, couple) for couple in cases}
+  least = LEAST if len(alone) else ENOUGH
+  tells = {couple: _who_tells(asked, couple, least) for couple in cases}
   for fold, (mine, encoder) in enumerate(
       learner.held_out(params, state, key, known, folds)):
     too = fold_of_alone == fold
@@ -193,13 +197,13 @@ def pairs(
       np.stack([one.items[rows], partners], axis=1)[order], p[order])
 
 
-def _who_tells(asked: np.ndarray, couple: tuple[int, int]) -> np.ndarray:
+def _who_tells(
+    asked: np.ndarray, couple: tuple[int, int], least: int) -> np.ndarray:
   """`[n]` int modality that each answer tells about; -1 for both of the couple.
 
-  Where nearly all answers are about others, both count all the same: they are
-  few otherwise.
+  Where fewer than `least` are about either, both items count all the same.
   """
-  if np.sum(np.isin(asked, (-1, *couple))) < LEAST:
+  if np.sum(np.isin(asked, (-1, *couple))) < least:
     return np.full_like(asked, -1)
   return asked
 
