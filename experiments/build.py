@@ -156,8 +156,10 @@ def _ready(
 
   Args:
     graphdef: of the towers.
-    built: with a learner by gradient.
-    fresh: parameters of towers that nothing has trained.
+    built: with a learner by gradient, or none where the model has nothing to
+      train.
+    fresh: parameters of towers that nothing has trained; None for pretrained
+      ones, in whose features similarity across modalities means something.
   """
   config = built.config
   learner = config.train.get('learner')

@@ -20,6 +20,8 @@ from mmal_jax.align import stream
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import evaluate
+from mmal_jax.learn.closed_form import closed_world
+from mmal_jax.learn.closed_form import crossval
 from mmal_jax.learn.closed_form import learner as closed_form
 from mmal_jax.learn.closed_form import moments
 from mmal_jax.models import registry as models
@@ -145,6 +147,29 @@ def test_a_growing_aligned_set_does_not_recompile(world, buffer):
   before = counter.count
   first = next(world.rounds('random', state=_after(world, 2), source=source))
   assert int(first.round) == 3 and counter.count - before <= 2
+
+
+def test_settings_go_halfway_from_those_of_the_round_before(
+    world, monkeypatch):
+  choices, choose = [], crossval.choose
+
+  def recorded(*args, **kwargs):
+    choice = choose(*args, **kwargs)
+    choices.append(choice.setting)
+    return choice
+
+  monkeypatch.setattr(crossval, 'choose', recorded)
+  states = list(world.rounds('random'))
+  settings = [closed_world.Setting(*map(float, s.learner_state.setting))
+              for s in states]
+  assert len(choices) == _ROUNDS
+  for before, after, choice in zip(settings, settings[1:], choices):
+    np.testing.assert_allclose(
+        after, crossval.smoothed(before, choice), rtol=1e-6)
+  assert not np.allclose(settings[2], choices[1], rtol=1e-3)
+  np.testing.assert_allclose(
+      np.exp(states[-1].params['logit_scale'][...]),
+      1 / settings[-1].temperature, rtol=1e-5)
 
 
 @pytest.mark.parametrize('devices', [2, 8])

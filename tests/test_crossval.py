@@ -130,6 +130,34 @@ def test_settings_within_an_error_are_told_from_worse_ones():
   assert within(np.zeros(3)) and within(noise - 1.0)
 
 
+def test_settings_that_do_as_well_as_the_best_are_averaged(monkeypatch):
+  """One temperature is worse for certain; nothing else makes a difference."""
+  tried = set()
+
+  def score(bases, fold, setting, share, width):
+    del bases, share, width
+    tried.add(setting)
+    value = 0.5 + 0.1 * (setting.weight > 0) - 0.01 * (
+        setting.temperature == crossval.TEMPERATURES[1])
+    return jnp.where(fold.held.all(axis=1), value, jnp.nan)
+
+  monkeypatch.setattr(crossval, '_score', score)
+  world = _world()
+  choice = _choose(*world)
+  assert choice.score == pytest.approx(0.6)
+  good = [s for s in tried
+          if s.weight and s.temperature == crossval.TEMPERATURES[0]]
+  assert {s.penalty for s in good} == {3.0, 10.0, 30.0}
+  assert len({s.weight for s in good}) == len(crossval.WORTHS)
+  logs = np.mean([np.log([s.penalty, s.weight / (1 - s.weight)])
+                  for s in good], axis=0)
+  odds = np.exp(logs[1])
+  expected = crossval._for_all(  # pylint: disable=protected-access
+      closed_world.Setting(np.exp(logs[0]), odds / (1 + odds),
+                           crossval.TEMPERATURES[0]), 30, 170, 6, world[2])
+  np.testing.assert_allclose(choice.setting, expected)
+
+
 def test_tuples_of_one_item_are_too_few_as_well():
   bases, aligned, rest = _world()
   aligned[1] = aligned[1]._replace(

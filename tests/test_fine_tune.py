@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments import compilations
 from mmal_jax import checkpoint
 from mmal_jax import embed
 from mmal_jax import loop
@@ -232,6 +233,16 @@ def test_features_are_computed_once(tiny_run, monkeypatch):
   for _ in run.rounds('random', run.start(restart=True)):
     pass
   assert calls == ['image', 'text']
+
+
+@pytest.mark.parametrize('restart', [True, False])
+def test_rounds_do_not_recompile(tiny_run, restart):
+  run, counts = _with_heads(tiny_run), []
+  counter = compilations.CompilationCounter()
+  for _ in run.rounds('random', run.start(restart=restart)):
+    counts.append(counter.count)
+  # Four answers choose nothing; eight may, and twelve have a closed world.
+  assert np.diff(counts)[-1] == 0
 
 
 def test_without_answers_nothing_is_learnt(run):

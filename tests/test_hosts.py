@@ -47,7 +47,7 @@ def _free_port():
 
 
 @contextlib.contextmanager
-def _started(data, work, processes, devices, *flags):
+def _started(data, work, processes, devices, *flags, on_features=True):
   """Processes of one run; none outlives the block."""
   environment = os.environ | {
       'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': str(devices),
@@ -64,7 +64,8 @@ def _started(data, work, processes, devices, *flags):
       with open(f'{work}.{i}', 'w', encoding='utf-8') as said:
         started.append(subprocess.Popen(
             [sys.executable, '-m', 'experiments.run',
-             f'--config={hosts_config.__file__}:{data}', f'--workdir={work}',
+             f'--config={hosts_config.__file__}:{data if on_features else ""}',
+             f'--workdir={work}',
              f'--cache_dir={data / "cache"}', *joining, *flags],
             cwd=_ROOT, env=environment, stdout=said, stderr=said))
     yield started
@@ -89,8 +90,9 @@ def _ended(started, work):
   return [process.returncode for process in started]
 
 
-def _run(data, work, processes, devices, *flags):
-  with _started(data, work, processes, devices, *flags) as started:
+def _run(data, work, processes, devices, *flags, on_features=True):
+  with _started(data, work, processes, devices, *flags,
+                on_features=on_features) as started:
     statuses = _ended(started, work)
   assert not any(statuses), [_said(work, i) for i in range(processes)]
 
@@ -193,6 +195,12 @@ def test_two_processes_in_closed_form_pick_what_one_picks(data, tmp_path):
   learner = '--config.train.learner=closed_form'
   _run(data, tmp_path / 'two', 2, 4, learner)
   _run(data, tmp_path / 'one', 1, 8, learner)
+  _same_picks(tmp_path / 'two', tmp_path / 'one')
+
+
+def test_two_processes_fine_tune_and_pick_what_one_picks(data, tmp_path):
+  _run(data, tmp_path / 'one', 1, 4, on_features=False)
+  _run(data, tmp_path / 'two', 2, 2, on_features=False)
   _same_picks(tmp_path / 'two', tmp_path / 'one')
 
 

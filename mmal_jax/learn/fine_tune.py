@@ -15,7 +15,7 @@ from mmal_jax.learn.closed_form import learner as closed_form
 from mmal_jax.learn.gradient import learner as by_gradient
 from mmal_jax.models import partition
 
-# Of parameters' names: ends of a modality's parts, and those of the loss.
+# How the names of a modality's parts end; the names of the loss's parameters.
 _TOWER, _HEAD = '_tower', '_head'
 _LOSS = ('logit_scale', 'logit_bias')
 
@@ -115,7 +115,7 @@ class FineTune:
     # Where the first round's training was undone, so were the moments.
     is_new = known.is_new or not next(iter(state.moments.values())).count
     towers = _towers_of(params)
-    # Of a source that stays, the same items twice.
+    # Of a source that stays, both are the same items, which are embedded once.
     pool = known.pool._replace(
         items=self._features.of(towers, known.pool.items))
     known = known._replace(

@@ -125,10 +125,11 @@ def match(
   rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
   alone, folds = answers.alone, min(FOLDS, count)
   fold_of_alone = rng.permutation(len(alone)) % folds
-  # Of a random pair both items tell alike. Where some lack a counterpart, what
-  # was found as one tells too much; and the counterpart of an item that was
-  # chosen as uncertain is harder to match than others whose candidates look
-  # like its own: no feature of them tells what their true counterpart is like.
+  # The item that was asked about always counts. Its counterpart counts as well
+  # where it is as random as the item. It is not where some items lack one, for
+  # then it is known to have one; nor where a strategy chose the item: the
+  # counterpart of an uncertain item is harder to match than its own candidates
+  # let it appear, which no weight by these features can put right.
   asked = answers.asked
   if not len(alone):
     asked = np.where(answers.at_random, -1, asked)

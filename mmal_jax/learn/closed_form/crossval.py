@@ -29,11 +29,12 @@ _HELD_IN_ALL = 150
 
 
 class Choice(NamedTuple):
-  """The best setting.
+  """What cross-validation says.
 
   Attributes:
     setting: of the closed form.
-    score: mean reciprocal rank of the held-out tuples; NaN if none was.
+    score: mean reciprocal rank of the held-out tuples under the best setting
+      that was tried; NaN if none was held out.
     skill: the score divided by that of a random order.
   """
 
@@ -54,7 +55,7 @@ def choose(
     has_prior: bool = False,
     world: bool = True,
 ) -> Choice:
-  """The setting by which held-out tuples are found best, coordinate by one.
+  """The setting by which held-out tuples are found best, value by value.
 
   A fold's tuples join a block of what remains, of which nobody knows what
   belongs together; heads are made of the other tuples, and of the closed world
@@ -62,6 +63,11 @@ def choose(
   counterparts among all of the block. First the penalty is chosen without a
   closed world, then the weight of the prior, then temperature and weight of the
   closed world, with a penalty that goes down as long as that helps.
+
+  Which of several settings with a closed world comes out best depends much on
+  the draw of the tuples. So the mean is taken of all that were tried, with the
+  best one's prior, whose score is below the best by no more than a standard
+  error of the difference.
 
   Args:
     rng: draws folds.
