@@ -161,6 +161,7 @@ def smoothed(
 def _mean(settings: Sequence[closed_world.Setting]) -> closed_world.Setting:
   """Geometric means, of the weight's odds; of the prior the arithmetic one."""
   penalty, weight, temperature, prior = np.array(sorted(settings)).T
+  weight = np.minimum(weight, 1.0 - 1e-7)  # Stored in float32 it may be 1.
   odds = np.exp(np.mean(np.log(weight / (1.0 - weight))))
   return closed_world.Setting(
       float(np.exp(np.mean(np.log(penalty)))), float(odds / (1.0 + odds)),
@@ -256,9 +257,9 @@ def _reciprocal_rank(block, held, heads, prior):
       similarities = jnp.matmul(
           embedded[one][:len(held)], embedded[other].T, precision='highest')
       right = jnp.diagonal(similarities)
-      above = jnp.sum((similarities >= right[:, None])
+      # Ties, and NaN, count against the heads; a row is as near as itself.
+      above = jnp.sum(~(similarities < right[:, None])
                       & block[other].there[None], axis=1)
-      # Ties count against the heads; a row is at least as near as itself.
       total += jnp.where(both, 1.0 / jnp.maximum(above, 1), 0.0)
       count += both
   return total / count
