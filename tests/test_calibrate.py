@@ -61,6 +61,30 @@ def test_few_cases_are_not_certain(is_right):
                 < 0.05)
 
 
+def test_nothing_is_more_certain_than_what_the_cases_bear_out():
+  features, p = _cases(60, 5)
+  weight = np.random.default_rng(6).uniform(0.1, 2, 60)
+  right = _drawn(p, 5)
+  found = calibrate.fit(features, right, weight, 1)
+  # Far beyond all cases the regression alone would be certain.
+  far = features[np.argsort(found(features))[-3:]] * 10
+  rows = calibrate._rows(features, found.mean, found.scale, 1)
+  logits, most = rows @ found.slopes + found.intercept, []
+  for at in logits:
+    w, hits = weight[logits >= at], right[logits >= at]
+    number = w.sum()**2 / np.sum(w**2)
+    most.append((number * (w @ hits) / w.sum() + 1) / (number + 2))
+  most = np.array(most)
+  far_logits = calibrate._rows(
+      far, found.mean, found.scale, 1) @ found.slopes + found.intercept
+  assert np.all(1 / (1 + np.exp(-far_logits)) > 0.999)
+  np.testing.assert_allclose(found(far), most.max(), rtol=1e-9)
+  expected = [min(1 / (1 + np.exp(-z)), most[logits <= z].max())
+              for z in logits]
+  np.testing.assert_allclose(found(features), expected, rtol=1e-9)
+  assert found(features - 100).min() >= 0  # Below all cases.
+
+
 def test_features_without_variance_do_no_harm():
   right = np.array([True, True, False, True, False])
   found = calibrate.fit(np.ones((5, 4)), right, np.ones(5), 1)

@@ -26,6 +26,8 @@ class Calibration(NamedTuple):
     slopes: `[f + 2]`, of the features and of what bends.
     intercept: of the logit.
     loss: mean log loss on the known cases.
+    logits: `[n]`, of the known cases, rising.
+    most: `[n]`, no probability from that logit on is above it (`_most`).
   """
 
   mean: np.ndarray
@@ -34,11 +36,15 @@ class Calibration(NamedTuple):
   slopes: np.ndarray
   intercept: float
   loss: float
+  logits: np.ndarray
+  most: np.ndarray
 
   def __call__(self, features: np.ndarray) -> np.ndarray:
     """`[n]` probabilities of `[n, f]` features."""
     rows = _rows(features, self.mean, self.scale, self.bent)
-    return _sigmoid(rows @ self.slopes + self.intercept)
+    logits = rows @ self.slopes + self.intercept
+    place = np.searchsorted(self.logits, logits, side='right') - 1
+    return np.minimum(_sigmoid(logits), self.most[np.maximum(place, 0)])
 
 
 def fit(
@@ -54,7 +60,9 @@ def fit(
 
   with the features z scaled to a standard deviation of 1, and the targets
   :math:`(n_+ + 1) / (n_+ + 2)` of the :math:`n_+` right ones and
-  :math:`1 / (n_- + 2)` of the others.
+  :math:`1 / (n_- + 2)` of the others. A regression on few cases goes on rising
+  beyond all of them; so no probability is above what the cases of at least some
+  logit below it bear out (`_most`).
 
   Args:
     features: `[n, f]` float64, n at least 1.
@@ -75,8 +83,26 @@ def fit(
   found = _minimum(rows, targets, weight, ridge)
   logits = rows @ found
   loss = weight @ (np.logaddexp(0, logits) - right * logits) / np.sum(weight)
+  order = np.argsort(logits, kind='stable')
   return Calibration(
-      mean, scale, bent, found[:-1], float(found[-1]), float(loss))
+      mean, scale, bent, found[:-1], float(found[-1]), float(loss),
+      logits[order], _most(right[order], weight[order]))
+
+
+def _most(right: np.ndarray, weight: np.ndarray) -> np.ndarray:
+  r"""The largest rate that cases of rising logits bear out.
+
+  .. math::
+    m_i = \max_{j \le i} \frac{n_j q_j + 1}{n_j + 2},
+
+  with the weighted share :math:`q_j` of right ones among case j and all of
+  higher logits, and their effective number
+  :math:`n_j = (\sum w)^2 / \sum w^2`.
+  """
+  total = np.cumsum(weight[::-1])[::-1]
+  share = np.cumsum((weight * right)[::-1])[::-1] / total
+  number = total**2 / np.cumsum((weight**2)[::-1])[::-1]
+  return np.maximum.accumulate((number * share + 1) / (number + 2))
 
 
 def density_ratio(
