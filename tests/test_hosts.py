@@ -198,6 +198,7 @@ def test_two_processes_in_closed_form_pick_what_one_picks(data, tmp_path):
   _same_picks(tmp_path / 'two', tmp_path / 'one')
 
 
+@pytest.mark.slow
 def test_two_processes_fine_tune_and_pick_what_one_picks(data, tmp_path):
   _run(data, tmp_path / 'one', 1, 4, on_features=False)
   _run(data, tmp_path / 'two', 2, 2, on_features=False)
