@@ -50,7 +50,7 @@ def match(
 def known(
     state: state_lib.RunState, pools: pools_lib.Pools
 ) -> learner_lib.Known:
-  """What the answers have told, and what no answer names."""
+  """The aligned tuples, and the items that no answer names."""
   gone = np.concatenate([state.filled, _alone(state)])
   arrived = pools.arrived(0)
   left = {m: np.flatnonzero(~np.isin(numbers, gone[:, column]))

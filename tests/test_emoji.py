@@ -52,11 +52,11 @@ def test_they_are_what_their_description_says():
       path.name for path in files}
   assert made_of['command'].startswith(f'python -m {make_emoji.__name__} ')
   # Whoever gets the drawings gets their sources and licences, too.
-  told = (emoji.FOLDER / 'LICENSES.txt').read_text()
+  licences = (emoji.FOLDER / 'LICENSES.txt').read_text()
   for part in ('Apache License, Version 2.0', 'CC BY 4.0', 'MIT License',
                *(f'{source["package"]} {source["version"]}'
                  for source in made_of['sources'].values())):
-    assert part in told
+    assert part in licences
 
 
 def test_they_are_part_of_the_package():

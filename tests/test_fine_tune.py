@@ -67,7 +67,7 @@ def _states(run):
 
 
 def _known(run, state):
-  """What a state's answers have told."""
+  """The aligned tuples of a state, and what remains."""
   arrived = run.pools.arrived(0)
   left = {m: np.flatnonzero(state_lib.remaining(state, m, numbers))
           for m, numbers in arrived.numbers.items()}
@@ -246,13 +246,13 @@ def test_rounds_do_not_recompile(tiny_run, restart):
 
 
 def test_without_answers_nothing_is_learnt(run):
-  def nobody(modality, numbers, suggest=None):
+  def refuses(modality, numbers, suggest=None):
     del suggest
     answers = np.full((len(numbers), 2), _NOTHING, np.int32)
     answers[:, list(run.pools.sizes).index(modality)] = numbers
     return answers
 
-  *_, state = run.rounds('random', run.start(restart=True), oracle=nobody)
+  *_, state = run.rounds('random', run.start(restart=True), oracle=refuses)
   tiny.assert_same(state.params, run.params)
   assert np.isnan(state.losses).all()
 
