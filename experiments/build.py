@@ -121,7 +121,8 @@ def build(
     # By the sigmoid, a CLIP's scale of 100 without a bias would start far off.
     clip = families.of(pretrained.config) is families.CLIP
     learner = learners_lib.make_learner(
-        config, graphdef, params, mesh, 'softmax' if clip else 'sigmoid')
+        config, graphdef, params, mesh, data,
+        'softmax' if clip else 'sigmoid')
     # Its parameters are on the device now.
     return _ready(graphdef, Experiment(
         config, data, learner, params, load_seen, data,
@@ -130,7 +131,7 @@ def build(
     found = Experiment(config, data, None, params, load_seen, data)
     return _ready(
         graphdef, found, None if config.model.get('shared') else params)
-  learner = learners_lib.make_learner(config, graphdef, params, mesh)
+  learner = learners_lib.make_learner(config, graphdef, params, mesh, data)
   if data.pretrain is None:
     if config.train.get('learner') == learners.CLOSED_FORM:
       logging.warning('No pretrain split: the closed form works on what towers '

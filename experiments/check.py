@@ -17,6 +17,7 @@ from mmal_jax.data import json_object
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.learn import registry as learners
 from mmal_jax.learn.gradient import losses
+from mmal_jax.learn.gradient import optimizer as optimizer_lib
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import presets
 from mmal_jax.models import registry as models_lib
@@ -24,7 +25,8 @@ from mmal_jax.models import registry as models_lib
 # Values of `train` that the closed form has no use for, and what they usually
 # are.
 _ONLY_BY_GRADIENT = {
-    'freeze': 'none', 'lr_factors': '', 'ema': 0.0, 'pseudo_pairs': 0.0}
+    'freeze': 'none', 'lr_factors': '', 'ema': 0.0, 'pseudo_pairs': 0.0,
+    'twins': 0.0, 'replay': 0.0}
 
 
 def lookup(registry: Mapping[str, Any], kind: str, name: str) -> Any:
@@ -46,6 +48,9 @@ def check(config: ml_collections.ConfigDict) -> None:
          config.acquisition.get('metric', 'cosine'))
   if config.train.get('loss') is not None:
     lookup(losses.LOSSES, 'train.loss', config.train.loss)
+  if config.train.get('optimizer') is not None:
+    lookup(dict.fromkeys(optimizer_lib.OPTIMIZERS), 'train.optimizer',
+           config.train.optimizer)
   if config.train.get('learner') is not None:
     lookup(learners.LEARNERS, 'train.learner', config.train.learner)
   if config.train.get('learner') == learners.CLOSED_FORM:

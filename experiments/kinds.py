@@ -36,7 +36,8 @@ _LEAST_OPTIONAL = {
     'train.warmup_fraction': 0.0, 'mesh.data': -1, 'mesh.fsdp': 1,
     'model.image_size': 1, 'train.pseudo_pairs': 0.0,
     'train.unaligned': 0.0, 'train.unaligned_size': 1,
-    'train.unaligned_temperature': 1e-6, 'oracle.wrong': 0.0,
+    'train.unaligned_temperature': 1e-6, 'train.twins': 0.0,
+    'train.twins_size': 1, 'train.replay': 0.0, 'oracle.wrong': 0.0,
     'oracle.refuse': 0.0, 'oracle.candidates': 1, 'oracle.enough': 0.0,
     'oracle.wait_seconds': 0.0, 'oracle.people': 1, 'missing': 0.0,
     'stream.buffer': 1, 'stream.beyond': 0, 'costs.budget': 1e-6,
@@ -55,7 +56,8 @@ _ONLY_SWITCHES = ('closed_form.world', 'oracle.skip_is_refusal', 'oracle.link',
 _TEXTS = ('init', 'states', 'dataset.name', 'model.name', 'model.dtype',
           'oracle.name', 'oracle.folder', 'oracle.conflicts', 'oracle.mistake',
           'text.folder', 'train.loss', 'train.freeze', 'train.lr_factors',
-          'train.divergence', 'train.learner', 'acquisition.metric')
+          'train.divergence', 'train.learner', 'train.optimizer',
+          'acquisition.metric')
 # All that sections may hold; those of a dataset, a model and costs depend on
 # which they are.
 _KNOWN = {
@@ -65,8 +67,8 @@ _KNOWN = {
     'train': ('steps_per_round', 'batch_size', 'peak_lr', 'weight_decay',
               'shift', 'restart', 'loss', 'freeze', 'lr_factors', 'parts',
               'ema', 'clip', 'warmup_fraction', 'pseudo_pairs', 'unaligned',
-              'unaligned_size', 'unaligned_temperature', 'divergence',
-              'learner'),
+              'unaligned_size', 'unaligned_temperature', 'twins', 'twins_size',
+              'replay', 'optimizer', 'divergence', 'learner'),
     'closed_form': ('rank', 'world'),
     'matches': ('k', 'least_probability'),
     'mesh': ('data', 'fsdp'),

@@ -17,7 +17,9 @@ from mmal_jax.learn.gradient import freeze
 from mmal_jax.learn.gradient import learner as by_gradient
 from mmal_jax.learn.gradient import losses
 from mmal_jax.learn.gradient import optimizer as optimizer_lib
+from mmal_jax.learn.gradient import replay as replay_lib
 from mmal_jax.learn.gradient import step as step_lib
+from mmal_jax.learn.gradient import twins as twins_lib
 from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import names
@@ -52,6 +54,7 @@ def make_learner(
     graphdef: nnx.GraphDef,
     params: nnx.State,
     mesh: jax.sharding.Mesh | None,
+    data: encode.EncodedDataset,
     default_loss: str = 'sigmoid',
 ) -> learner_lib.Learner:
   """The learner by gradient that a config describes.
@@ -61,17 +64,18 @@ def make_learner(
     graphdef: of a `DualEncoder`.
     params: any parameters of it; their names and shapes count.
     mesh: to train on.
+    data: of which `pretrain` may be replayed.
     default_loss: where the config names none.
 
   Raises:
     ValueError: for values of `train` that do not fit one another or the model.
   """
   if config.train.get('learner') != learners.FINE_TUNE:
-    return _by_gradient(config, graphdef, params, mesh, default_loss)
+    return _by_gradient(config, graphdef, params, mesh, data, default_loss)
   with_heads, params, heads = headed(config, graphdef, params, mesh)
   return fine_tune.FineTune(
-      _by_gradient(config, with_heads, params, mesh, default_loss), heads,
-      graphdef)
+      _by_gradient(config, with_heads, params, mesh, data, default_loss),
+      heads, graphdef)
 
 
 def headed(
@@ -128,6 +132,7 @@ def _by_gradient(
     graphdef: nnx.GraphDef,
     params: nnx.State,
     mesh: jax.sharding.Mesh | None,
+    data: encode.EncodedDataset,
     default_loss: str,
 ) -> by_gradient.ByGradient:
   """The steps of the optimizer that `config.train` describes."""
@@ -141,12 +146,44 @@ def _by_gradient(
                      'train.loss=\'softmax\'.')
   optimizer = optimizer_lib.make_optimizer(
       train.peak_lr, train.steps_per_round, train.weight_decay,
-      train.get('warmup_fraction', 0.1), clip=train.get('clip', 1.0),
+      train.get('warmup_fraction', 0.1),
+      name=train.get('optimizer') or optimizer_lib.ADAMW,
+      clip=train.get('clip', 1.0),
       frozen=frozen, lr_factors=factors, ema=train.get('ema', 0.0))
-  return by_gradient.ByGradient(step_lib.Recipe(
+  recipe = step_lib.Recipe(
       graphdef, optimizer, train.batch_size, train.shift,
       losses.LOSSES[loss](mesh), frozen, train.get('parts', 1), mesh,
       unaligned_lib.Unaligned(
           train.unaligned, train.get('unaligned_size', 128),
           train.get('unaligned_temperature', 0.05))
-      if train.get('unaligned', 0.0) else None), train.steps_per_round)
+      if train.get('unaligned', 0.0) else None,
+      _twins(config, data))
+  return by_gradient.ByGradient(
+      recipe, train.steps_per_round, _replay(config, data))
+
+
+def _twins(
+    config: ml_collections.ConfigDict, data: encode.EncodedDataset
+) -> twins_lib.Twins | None:
+  train = config.train
+  if not train.get('twins'):
+    return None
+  if not any(map(twins_lib.has_words, data.pool.items.values())):
+    raise ValueError(
+        f'train.twins={train.twins!r} is for texts, and dataset.name='
+        f'{config.dataset.name!r} has none: give --config.train.twins=0.')
+  return twins_lib.Twins(train.twins, train.get('twins_size', 32))
+
+
+def _replay(
+    config: ml_collections.ConfigDict, data: encode.EncodedDataset
+) -> replay_lib.Replay | None:
+  worth = config.train.get('replay')
+  if not worth:
+    return None
+  if data.pretrain is None:
+    raise ValueError(
+        f'train.replay={worth!r} needs known pairs, and dataset.name='
+        f'{config.dataset.name!r} has no pretrain split: give '
+        '--config.train.replay=0.')
+  return replay_lib.Replay(data.pretrain.items, worth)

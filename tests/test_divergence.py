@@ -31,6 +31,7 @@ from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import fit
 from mmal_jax.learn.gradient import loss as loss_lib
 from mmal_jax.learn.gradient import losses
+from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import step
 from mmal_jax.learn.gradient import unaligned
@@ -61,11 +62,13 @@ def _spoilt(items, modality, row, value=np.nan):
   return items | {modality: dataclasses.replace(items[modality], values=values)}
 
 
-def _fit(run, items, table=None, params=None, steps=_STEPS, key=0, **options):
+def _fit(run, items, table=None, params=None, steps=_STEPS, key=0, pool=None,
+         **options):
   table = _table() if table is None else table
   return fit.fit(
       run.learner.recipe, run.params if params is None else params, None,
-      jax.random.key(key), items, table, len(table), steps, **options)
+      jax.random.key(key), minibatches.Source(items, table, len(table), pool),
+      steps, **options)
 
 
 def _first_step_with(table, row, key=0):
@@ -112,12 +115,12 @@ def test_several_items_and_one_that_only_fills_up(tiny_run):
   items = _spoilt(_spoilt(tiny_run.pools.items, 'image', 4), 'text', 8, np.inf)
   with pytest.raises(divergence.Diverged, match='selves: image 4; text 8.$'):
     fit.fit(tiny_run.learner.recipe, tiny_run.params, None,
-            jax.random.key(0), items,
-            padded, 3, 2)
+            jax.random.key(0), minibatches.Source(items, padded, 3), 2)
   # Item 0 stands in rows that do not count; its gradient is NaN all the same.
   with pytest.raises(divergence.Diverged, match='step 1 .*selves: image 0.$'):
     fit.fit(tiny_run.learner.recipe, tiny_run.params, None, jax.random.key(0),
-            _spoilt(tiny_run.pools.items, 'image', 0), padded, 3, 2)
+            minibatches.Source(
+                _spoilt(tiny_run.pools.items, 'image', 0), padded, 3), 2)
 
 
 def test_items_are_embedded_in_batches_that_fit(tiny_run):

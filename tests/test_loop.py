@@ -16,6 +16,7 @@ from mmal_jax.align import pools as pools_lib
 from mmal_jax.align import stream
 from mmal_jax.data import encode
 from mmal_jax.learn.gradient import fit
+from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import unaligned
 from tests import tiny
 
@@ -175,7 +176,8 @@ def test_restarting_trains_the_start_anew_on_all_pairs(tiny_run):
     _, key = jax.random.split(jax.random.fold_in(state.key, t))
     params, _, loss = fit.fit(
         learner.recipe, tiny_run.params, learner.init(tiny_run.params), key,
-        pool.items, state.aligned, state.num_aligned, tiny.STEPS)
+        minibatches.Source(pool.items, state.aligned, state.num_aligned),
+        tiny.STEPS)
     _assert_close(state.params, params)
     np.testing.assert_allclose(state.losses[t], loss, rtol=1e-5)
     tiny.assert_same(state.start_params, tiny_run.params)

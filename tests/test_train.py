@@ -10,6 +10,7 @@ from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate
 from mmal_jax.learn.gradient import augment
 from mmal_jax.learn.gradient import fit
+from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import step
 from mmal_jax.learn.gradient import warm_start
@@ -111,12 +112,12 @@ def test_optimizer_refuses_values_out_of_range(name, value):
 
 def test_fitting_pairs_raises_their_retrieval(tiny_run):
   pool = tiny_run.data.pool
-  rows = jnp.arange(len(pool), dtype=jnp.int32)
+  rows = np.arange(len(pool), dtype=np.int32)
   learner = tiny_run.learner.recipe._replace(
       optimizer=optimizer.make_optimizer(1e-2, 60), batch_size=40)
   params, _, loss = fit.fit(
-      learner, tiny_run.params, None, jax.random.key(0), pool.items,
-      jnp.stack([rows, rows], 1), jnp.int32(len(pool)), 60)
+      learner, tiny_run.params, None, jax.random.key(0),
+      minibatches.Source(pool.items, np.stack([rows, rows], 1), len(pool)), 60)
   before, after = (
       evaluate.evaluate(evaluate.embed_pairs(
           learner.graphdef, p, tiny_run.data.test), tiny_run.data.test)

@@ -150,7 +150,7 @@ def test_runs_learn_from_what_is_left(tiny_run, buffer, pseudo_pairs):
   plain = list(tiny_run.rounds('mmal', source=source))
   assert states[1].losses[0] != plain[1].losses[0]
   for t, arguments in enumerate(seen, start=1):
-    *_, items, table, count, _, pool, _ = arguments
+    items, table, count, pool, _ = arguments[4]
     state = states[t]
     for column, m in enumerate(NAMES):
       numbers = np.arange(40)

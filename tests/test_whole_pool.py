@@ -20,6 +20,7 @@ from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import stream
 from mmal_jax.evaluate import evaluate
 from mmal_jax.learn.gradient import fit
+from mmal_jax.learn.gradient import minibatches
 from tests import tiny
 
 _TIMES = 'seconds', 'compilations', 'embedded_per_second'
@@ -43,8 +44,8 @@ def test_it_trains_once_on_all_true_pairs(tiny_run):
   # The same by hand.
   params, _, _ = fit.fit(
       tiny_run.learner.recipe, tiny_run.params, None,
-      jax.random.fold_in(state.key, tiny.ROUNDS), tiny_run.pools.items,
-      tiny_run.hidden.tuples, 40, 60)
+      jax.random.fold_in(state.key, tiny.ROUNDS),
+      minibatches.Source(tiny_run.pools.items, tiny_run.hidden.tuples, 40), 60)
   assert got == evaluate.evaluate(evaluate.embed_pairs(
       tiny_run.learner.graphdef, params, tiny_run.data.test),
       tiny_run.data.test)

@@ -106,6 +106,12 @@ def matches() -> dict[str, Any]:
 def learning_from_the_unaligned() -> dict[str, Any]:
   """Values of `train` for what a step learns beside the answers; all off."""
   return {
+      # Weight of telling an item's text from another of the same words in
+      # another order; so many rows of a minibatch are compared with one.
+      'twins': 0.0, 'twins_size': 32,
+      # The pretrain split joins every minibatch, as much of it as if it were so
+      # many answers: what was known before is not forgotten.
+      'replay': 0.0,
       # So many pairs that the model takes to belong together join the training
       # for each that is known.
       'pseudo_pairs': 0.0,

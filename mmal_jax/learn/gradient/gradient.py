@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from mmal_jax.learn.gradient import freeze
 from mmal_jax.learn.gradient import pairwise
+from mmal_jax.learn.gradient import twins as twins_lib
 from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.models import partition
 
@@ -28,16 +29,18 @@ class Batch(NamedTuple):
     valid: by modality, `[b]` bool; False for rows of padding, and where an item
       is missing.
     unaligned: items that nobody has aligned, to learn from as well; or None.
+    twins: texts of the same words as those of the first rows; or None.
   """
 
   items: Mapping[str, jax.Array]
   ids: Mapping[str, jax.Array]
   valid: Mapping[str, jax.Array]
   unaligned: unaligned_lib.Items | None = None
+  twins: twins_lib.Items | None = None
 
 
-# Names of the unaligned items beside the aligned ones of the same modality.
-_UNALIGNED = 'unaligned '
+# Names of other items beside the aligned ones of the same modality.
+_UNALIGNED, _TWIN = 'unaligned ', 'twin '
 
 
 def loss_and_gradient(
@@ -49,6 +52,7 @@ def loss_and_gradient(
     parts: int = 1,
     mesh: jax.sharding.Mesh | None = None,
     unaligned: unaligned_lib.Unaligned | None = None,
+    twins: twins_lib.Twins | None = None,
 ) -> tuple[jax.Array, list[jax.Array]]:
   """The loss, and its gradient in the parameters that learn.
 
@@ -62,6 +66,7 @@ def loss_and_gradient(
       result is the same but for rounding.
     mesh: where parameters and the batch lie.
     unaligned: how to learn from the batch's unaligned items, if it has any.
+    twins: how to learn from the batch's twins, if it has any.
 
   Returns:
     Scalar loss; gradients in the order of `freeze.split(params, frozen)[0]`.
@@ -79,7 +84,7 @@ def loss_and_gradient(
 
   def encode(learnt, items):
     encoder = model(learnt)
-    return {name: encoder.encode(name.removeprefix(_UNALIGNED), values)
+    return {name: encoder.encode(name.rpartition(' ')[2], values)
             for name, values in items.items()}
 
   def loss_of(learnt, embeddings):
@@ -88,17 +93,22 @@ def loss_and_gradient(
     aligned = {m: embeddings[m] for m in batch.items}
     total = pairwise.pairwise(
         loss, aligned, scale, bias, batch.ids, batch.valid)
-    if batch.unaligned is None:
-      return total
-    return total + unaligned_lib.loss(
-        batch.unaligned, unaligned,
-        {m: embeddings[_UNALIGNED + m] for m in batch.items}, aligned, scale,
-        bias, batch.valid)
+    if batch.unaligned is not None:
+      total += unaligned_lib.loss(
+          batch.unaligned, unaligned,
+          {m: embeddings[_UNALIGNED + m] for m in batch.items}, aligned, scale,
+          bias, batch.valid)
+    if batch.twins is not None:
+      total += twins_lib.loss(
+          batch.twins, twins,
+          {m: embeddings[_TWIN + m] for m in batch.twins.values}, aligned,
+          scale, batch.valid)
+    return total
 
   items = dict(batch.items)
-  if batch.unaligned is not None:
-    items |= {_UNALIGNED + m: values
-              for m, values in batch.unaligned.values.items()}
+  for kind, others in (_UNALIGNED, batch.unaligned), (_TWIN, batch.twins):
+    if others is not None:
+      items |= {kind + m: values for m, values in others.values.items()}
   if parts == 1:
     return jax.value_and_grad(
         lambda learnt: loss_of(learnt, encode(learnt, items)))(learnt)

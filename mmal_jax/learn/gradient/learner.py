@@ -4,13 +4,16 @@ from typing import NamedTuple
 
 from flax import nnx
 import jax
+import numpy as np
 import optax
 
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.gradient import average
 from mmal_jax.learn.gradient import fit as fit_lib
 from mmal_jax.learn.gradient import freeze
+from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import optimizer as optimizer_lib
+from mmal_jax.learn.gradient import replay as replay_lib
 from mmal_jax.learn.gradient import step as step_lib
 
 
@@ -20,10 +23,12 @@ class ByGradient(NamedTuple):
   Attributes:
     recipe: loss, optimizer and batch size.
     steps: of a round, at least 1.
+    replay: known pairs that join the answers; None for none.
   """
 
   recipe: step_lib.Recipe
   steps: int
+  replay: replay_lib.Replay | None = None
 
   @property
   def graphdef(self) -> nnx.GraphDef:
@@ -52,13 +57,12 @@ class ByGradient(NamedTuple):
       return learner_lib.Learned(params, state, float('nan'))
     if start is not None:
       params, state = start, None
-    # Where nothing is left unaligned, there is nothing more to learn from.
-    uses_pool = known.pool.reference is not None and all(
-        len(rows) for rows in known.pool.rows.values())
     params, state, loss = fit_lib.fit(
-        self.recipe, params, state, key, known.items, known.aligned,
-        known.num_aligned, self.steps, known.pool if uses_pool else None,
-        known.numbers)
+        self.recipe, params, state, key,
+        minibatches.Source(
+            known.items, np.asarray(known.aligned), known.num_aligned,
+            known.pool, self.replay),
+        self.steps, known.numbers)
     return learner_lib.Learned(params, state, loss)
 
   def encoder(self, params: nnx.State, state: optax.OptState) -> nnx.State:

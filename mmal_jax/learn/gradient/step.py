@@ -13,6 +13,7 @@ from mmal_jax.learn.gradient import freeze
 from mmal_jax.learn.gradient import gradient
 from mmal_jax.learn.gradient import loss as loss_lib
 from mmal_jax.learn.gradient import pairwise
+from mmal_jax.learn.gradient import twins as twins_lib
 from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.models import partition
 
@@ -30,6 +31,7 @@ class Recipe(NamedTuple):
     parts: a batch's activations are held in so many parts, one after the other.
     mesh: from `sharding.make_mesh`: where parameters and batches lie.
     unaligned: how to learn from unaligned items as well; None not at all.
+    twins: how to learn from texts of the same words; None not at all.
   """
 
   graphdef: nnx.GraphDef
@@ -41,6 +43,7 @@ class Recipe(NamedTuple):
   parts: int = 1
   mesh: jax.sharding.Mesh | None = None
   unaligned: unaligned_lib.Unaligned | None = None
+  twins: twins_lib.Twins | None = None
 
   def __hash__(self) -> int:
     # Jit asks at every step, and that of a graphdef takes milliseconds.
@@ -99,7 +102,7 @@ def train_step(
       batch = batch._replace(unaligned=batch.unaligned._replace(values=values))
   loss, gradients = gradient.loss_and_gradient(
       recipe.graphdef, recipe.loss, params, batch, recipe.frozen,
-      recipe.parts, recipe.mesh, recipe.unaligned)
+      recipe.parts, recipe.mesh, recipe.unaligned, recipe.twins)
   # The optimizer's clipping needs it, too: it is computed once.
   norm = optax.tree.norm(gradients)
   _, fixed = freeze.split(params, recipe.frozen)

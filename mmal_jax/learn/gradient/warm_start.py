@@ -17,6 +17,7 @@ from mmal_jax import processes
 from mmal_jax.data import encode
 from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import fit as fit_lib
+from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import optimizer as optimizer_lib
 from mmal_jax.learn.gradient import step as step_lib
 from mmal_jax.models import fingerprint
@@ -79,8 +80,11 @@ def warm_start(
   rows = np.arange(len(pairs), dtype=np.int32)
   try:
     params, _, loss = fit_lib.fit(
-        how, params, None, jax.random.key(seed), pairs.items,
-        np.stack([rows] * len(pairs.items), axis=1), len(pairs), steps)
+        how, params, None, jax.random.key(seed),
+        minibatches.Source(
+            pairs.items, np.stack([rows] * len(pairs.items), axis=1),
+            len(pairs)),
+        steps)
   except divergence.Diverged as e:
     raise divergence.Diverged(f'warm start: {e}') from e
   logging.info('Warm start: mean loss %.3f over %d steps.', loss, steps)

@@ -1,0 +1,136 @@
+"""Hard negatives: captions of the same words in another order."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mmal_jax.data import encode
+
+
+class Twins(NamedTuple):
+  """How much a step learns from twins.
+
+  Attributes:
+    weight: of their loss beside that of the aligned pairs, above 0.
+    size: rows of a batch, the first ones, of which twins are read.
+  """
+
+  weight: float
+  size: int = 32
+
+
+class Items(NamedTuple):
+  """What a step sees of twins, by modality; t of them.
+
+  Attributes:
+    values: `[t, length]` int32 tokens; row i is a twin of the batch's row i.
+    valid: `[t]` bool; False where row i has no twin.
+  """
+
+  values: Mapping[str, jax.Array]
+  valid: Mapping[str, jax.Array]
+
+
+class Index:
+  """The texts of a pool by the words that they hold, whatever their order."""
+
+  def __init__(self, items: encode.Items):
+    """Sorts n texts by their tokens.
+
+    Args:
+      items: of which the values are `[n, length]` int tokens.
+    """
+    bags = np.sort(items.values, axis=1)
+    _, bag = np.unique(bags, axis=0, return_inverse=True)
+    bag = bag.reshape(-1)
+    # Within a bag equal texts lie side by side.
+    self._order = np.lexsort((items.ids, bag))
+    bags, ids = bag[self._order], items.ids[self._order]
+    of_bag = np.searchsorted(bags, bag, 'left')
+    self._start, self._stop = of_bag, np.searchsorted(bags, bag, 'right')
+    # All that a text equals: a block of its bag.
+    _, text = np.unique(np.stack([bags, ids]), axis=1, return_inverse=True)
+    text = text.reshape(-1)
+    place = np.empty(len(bag), int)
+    place[self._order] = text
+    self._equal_start = np.searchsorted(text, place, 'left')
+    self._equal_stop = np.searchsorted(text, place, 'right')
+
+  def draw(
+      self, rng: np.random.Generator, rows: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """A random twin of each text.
+
+    Args:
+      rng: draws among several twins, all alike.
+      rows: any shape, int, of the pool's texts.
+
+    Returns:
+      Rows of the pool, of the same shape; and bool, whether each is a twin: a
+      text that has none is answered by itself.
+    """
+    start, equal = self._start[rows], self._equal_start[rows]
+    num_equal = self._equal_stop[rows] - equal
+    num_twins = self._stop[rows] - start - num_equal
+    place = start + rng.integers(0, np.maximum(num_twins, 1))
+    place = np.where(place >= equal, place + num_equal, place)
+    found = num_twins > 0
+    return np.where(
+        found, self._order[np.where(found, place, 0)], rows), found
+
+
+def has_words(items: encode.Items) -> bool:
+  """Whether items are tokens of texts, of which the order can differ."""
+  values = items.values
+  return isinstance(values, np.ndarray) and values.ndim == 2 and np.issubdtype(
+      values.dtype, np.integer)
+
+
+def loss(
+    twins: Items,
+    settings: Twins,
+    embeddings: Mapping[str, jax.Array],
+    aligned: Mapping[str, jax.Array],
+    logit_scale: jax.Array,
+    valid: Mapping[str, jax.Array],
+) -> jax.Array:
+  r"""The weighted loss of telling an item's counterpart from its twin.
+
+  .. math::
+    L = -\frac{w}{|V|} \sum_{i \in V}
+        \log \sigma(e^s\, x_i \cdot (y_i - y_i^-))
+
+  with y_i the counterpart of x_i, and y_i^- a text of the same words as y_i. It
+  is certain that x_i does not belong to it: x_i is aligned with y_i.
+
+  Args:
+    twins: of the batch's first t rows.
+    settings: the weight w.
+    embeddings: by modality, `[t, d]` rows of norm 1, of the twins.
+    aligned: by modality, `[b, d]`, of the batch.
+    logit_scale: scalar s, the log of the scale.
+    valid: by modality, `[b]` bool.
+
+  Returns:
+    Scalar float32, the mean over the pairs of modalities; 0 without any twin.
+
+  References:
+    After Yuksekgonul et al., When and Why Vision-Language Models Behave like
+    Bags-Of-Words, 2023, section 4, whose negative captions are made, not found.
+  """
+  losses = []
+  for m, twin in embeddings.items():
+    for other in aligned:
+      if other != m:
+        t = len(twin)
+        gaps = jnp.sum(aligned[other][:t] * (twin - aligned[m][:t]), axis=1)
+        counts = twins.valid[m] & valid[m][:t] & valid[other][:t]
+        # A row that does not count may be anything.
+        terms = jax.nn.softplus(
+            jnp.exp(logit_scale) * jnp.where(counts, gaps, 0.0))
+        losses.append(jnp.sum(jnp.where(counts, terms, 0.0))
+                      / jnp.maximum(counts.sum(), 1))
+  return settings.weight * sum(losses[1:], losses[0]) / len(losses)
