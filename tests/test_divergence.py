@@ -35,7 +35,6 @@ from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import step
 from mmal_jax.learn.gradient import unaligned
-from mmal_jax.learn.gradient import warm_start
 from mmal_jax.models import partition
 from tests import tiny
 
@@ -62,13 +61,12 @@ def _spoilt(items, modality, row, value=np.nan):
   return items | {modality: dataclasses.replace(items[modality], values=values)}
 
 
-def _fit(run, items, table=None, params=None, steps=_STEPS, key=0, pool=None,
-         **options):
+def _fit(run, items, table=None, params=None, steps=_STEPS, key=0, **options):
   table = _table() if table is None else table
+  source = minibatches.Source(items, table, len(table))
   return fit.fit(
       run.learner.recipe, run.params if params is None else params, None,
-      jax.random.key(key), minibatches.Source(items, table, len(table), pool),
-      steps, **options)
+      jax.random.key(key), source, steps, **options)
 
 
 def _first_step_with(table, row, key=0):
@@ -113,14 +111,15 @@ def test_several_items_and_one_that_only_fills_up(tiny_run):
   table = np.array([[3, 9], [4, 8], [5, -1]], np.int32)
   padded = np.concatenate([table, np.full((7, 2), -1, np.int32)])
   items = _spoilt(_spoilt(tiny_run.pools.items, 'image', 4), 'text', 8, np.inf)
+  source = minibatches.Source(items, padded, 3)
+  recipe, params = tiny_run.learner.recipe, tiny_run.params
+  arguments = recipe, params, None, jax.random.key(0)
   with pytest.raises(divergence.Diverged, match='selves: image 4; text 8.$'):
-    fit.fit(tiny_run.learner.recipe, tiny_run.params, None,
-            jax.random.key(0), minibatches.Source(items, padded, 3), 2)
+    fit.fit(*arguments, source, 2)
   # Item 0 stands in rows that do not count; its gradient is NaN all the same.
   with pytest.raises(divergence.Diverged, match='step 1 .*selves: image 0.$'):
-    fit.fit(tiny_run.learner.recipe, tiny_run.params, None, jax.random.key(0),
-            minibatches.Source(
-                _spoilt(tiny_run.pools.items, 'image', 0), padded, 3), 2)
+    items = _spoilt(tiny_run.pools.items, 'image', 0)
+    fit.fit(*arguments, source._replace(items=items), 2)
 
 
 def test_items_are_embedded_in_batches_that_fit(tiny_run):
@@ -207,18 +206,11 @@ def test_an_unaligned_item_is_named_too(tiny_run):
   for m in items:
     pool = learner_lib.Pool(_spoilt(items, m, 33), rows, like, held,
                     dict.fromkeys(items, np.arange(40) + 700))
+    source = minibatches.Source(items, _table(), _CAPACITY, pool)
     with pytest.raises(divergence.Diverged, match=(
         f'loss nan, .*by themselves: unaligned {m} 733.$')):
-      _fit(run, items, pool=pool)
-
-
-def test_a_warm_start_that_diverges_is_not_kept(tiny_run, tmp_path):
-  with pytest.raises(divergence.Diverged, match=(
-      '^warm start: training diverged in step 2 of 3: .* minibatch: image')):
-    warm_start.warm_start(
-        tiny_run.learner.graphdef, tiny_run.params, tiny_run.data.pool, steps=3,
-        batch_size=8, peak_lr=1e30, cache_dir=tmp_path)
-  assert not list(tmp_path.iterdir())
+      fit.fit(run.learner.recipe, run.params, None, jax.random.key(0),
+              source, _STEPS)
 
 
 class _Source:
@@ -381,8 +373,8 @@ def test_a_program_says_it_in_a_line_and_can_be_taken_up(tmp_path, capsys):
 
   with pytest.raises(SystemExit) as e:
     main()
-  asked, = journal_lib.read(
-      workdir.journal_path(tmp_path / 'w', 'random', 0))
+  journal = workdir.journal_path(tmp_path / 'w', 'random', 0)
+  asked, = journal_lib.read(journal)
   numbers = ', '.join(map(str, np.array(asked.answers)[:, 0]))
   message, = str(e.value).splitlines()
   said = re.fullmatch(
@@ -399,5 +391,4 @@ def test_a_program_says_it_in_a_line_and_can_be_taken_up(tmp_path, capsys):
   assert f'error: {rounds[0]["diverged"]}' == message
   config = json.loads((tmp_path / 'w' / workdir.CONFIG).read_text())
   assert config['train']['divergence'] == 'roll_back'
-  journal = workdir.journal_path(tmp_path / 'w', 'random', 0)
   assert len(journal_lib.read(journal)) >= 2

@@ -9,6 +9,7 @@ import pytest
 from mmal_jax.data import encode
 from mmal_jax.evaluate import evaluate
 from mmal_jax.learn.gradient import augment
+from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import fit
 from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import optimizer
@@ -124,6 +125,15 @@ def test_fitting_pairs_raises_their_retrieval(tiny_run):
       for p in (tiny_run.params, params))
   assert np.isfinite(loss)
   assert after['i2t_r5'] > before['i2t_r5'] + 20
+
+
+def test_a_warm_start_that_diverges_is_not_kept(tiny_run, tmp_path):
+  with pytest.raises(divergence.Diverged, match=(
+      '^warm start: training diverged in step 2 of 3: .* minibatch: image')):
+    warm_start.warm_start(
+        tiny_run.learner.graphdef, tiny_run.params, tiny_run.data.pool, steps=3,
+        batch_size=8, peak_lr=1e30, cache_dir=tmp_path)
+  assert not list(tmp_path.iterdir())
 
 
 def test_warm_start_is_trained_once(tiny_run, tmp_path, monkeypatch):
