@@ -58,7 +58,8 @@ def check(config: ml_collections.ConfigDict) -> None:
       if config.train.get(key) not in (None, usual):
         raise ValueError(
             f'train.{key}={config.train[key]!r} is of training by gradient and '
-            'does not go with train.learner=\'closed_form\'.')
+            'does not go with train.learner=\'closed_form\': give '
+            f'--config.train.{key}={usual}.')
   if config.train.get('learner') == learners.CLOSED_FORM and config.train.get(
       'unaligned'):
     raise ValueError(

@@ -8,11 +8,15 @@ from experiments import check
 from experiments import datasets
 from experiments import learners
 from experiments.configs import colorswap
+from experiments.configs import colorswap_siglip
 from experiments.configs import emoji
 from experiments.configs import features
 from experiments.configs import images_and_texts
 from experiments.configs import trio
+from mmal_jax.data import encode
 from mmal_jax.data import registry as datasets_lib
+from mmal_jax.data import schema
+from tests import tiny
 
 
 def test_the_unaligned_do_not_go_with_softmax():
@@ -20,7 +24,69 @@ def test_the_unaligned_do_not_go_with_softmax():
   with config.unlocked():
     config.train.loss, config.train.unaligned = 'softmax', 0.1
   with pytest.raises(ValueError, match='train.unaligned is a sigmoid loss'):
-    learners.make_learner(config, None, {}, None)
+    learners.make_learner(config, None, {}, None, None)
+
+
+def _features(pretrain):
+  encoded = encode.encode(schema.Dataset(
+      'x', tiny.feature_pairs(6, 0), tiny.feature_pairs(4, 1),
+      tiny.feature_pairs(5, 2) if pretrain else None))
+  return features.get_config(), encoded
+
+
+def test_twins_without_texts_are_refused():
+  config, encoded = _features(pretrain=False)
+  config.train.learner = 'gradient'
+  config.train.twins = 0.5
+  with pytest.raises(ValueError, match=(
+      'train.twins=0.5 is for texts, and dataset.name=\'features\' has none: '
+      'give --config.train.twins=0.$')):
+    learners.make_learner(config, None, {}, None, encoded)
+  config.train.twins = 0.0
+  learner = learners.make_learner(config, None, {}, None, encoded)
+  assert learner.recipe.twins is learner.replay is None
+
+
+def test_a_replay_without_known_pairs_is_refused():
+  config, encoded = _features(pretrain=False)
+  config.train.learner = 'gradient'
+  config.train.replay = 30.0
+  with pytest.raises(ValueError, match=(
+      'train.replay=30.0 needs known pairs, .*\'features\' has no pretrain '
+      'split: give --config.train.replay=0.$')):
+    learners.make_learner(config, None, {}, None, encoded)
+  _, encoded = _features(pretrain=True)
+  found = learners.make_learner(config, None, {}, None, encoded).replay
+  assert found.items is encoded.pretrain.items and found.worth == 30.0
+
+
+def test_an_unknown_optimizer_is_refused():
+  config = colorswap.get_config()
+  for name in (None, 'adamw', 'muon'):
+    with config.unlocked():
+      config.train.optimizer = name
+    check.check(config)
+  config.train.optimizer = 'sgd'
+  with pytest.raises(ValueError, match=(
+      'train.optimizer=\'sgd\' is unknown; known are adamw, muon.$')):
+    check.check(config)
+
+
+@pytest.mark.parametrize('key,value', [
+    ('twins', -0.1), ('twins_size', 0), ('replay', -1.0)])
+def test_values_out_of_range_are_refused(key, value):
+  config = colorswap.get_config()
+  config.train[key] = value
+  with pytest.raises(ValueError, match=f'train.{key}={value}'):
+    check.check(config)
+
+
+def test_the_default_and_its_better_start():
+  config = colorswap_siglip.get_config()
+  check.check(config)
+  assert config.warm_start.steps == 8000
+  config.warm_start.steps = colorswap.get_config().warm_start.steps
+  assert config.to_dict() == colorswap.get_config().to_dict()
 
 
 @pytest.mark.parametrize('module,dataset', [

@@ -301,7 +301,7 @@ def test_flags_of_the_config_that_readme_names(published):
   _, params = huggingface.load(published)
   recipe = learners.make_learner(
       config, dual_encoder.graphdef_of(huggingface.read_config(published)),
-      params, None).recipe
+      params, None, None).recipe
   assert recipe.frozen == ('text_tower.token.*', '*.position')
   assert recipe.parts == 2 and recipe.loss is softmax.softmax_loss
   for value in ('*_tower.*', '*_tower.*=x', '=1', 'a=-1', 'a=inf'):

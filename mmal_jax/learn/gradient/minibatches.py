@@ -150,7 +150,7 @@ def read(
                      for m in items), strict=True)
   unaligned = itertools.repeat(None)
   if drawn.unaligned:
-    unaligned = _read_unaligned(source.pool, drawn)
+    unaligned = _read_unaligned(source, drawn)
   for i, (values, others, more) in enumerate(zip(
       zip(*streams, strict=True), unaligned, replayed)):
     ids = {m: items[m].ids[drawn.columns[m][i]] for m in items}
@@ -174,15 +174,19 @@ def read(
     yield drawn.shift_keys[i], batch
 
 
-def _read_unaligned(pool, drawn) -> Iterator[unaligned_lib.Items]:
+def _read_unaligned(source, drawn) -> Iterator[unaligned_lib.Items]:
   """Yields each step's unaligned items."""
-  rows = drawn.unaligned
+  pool, rows, count = source.pool, drawn.unaligned, drawn.replayed.shape[1]
   streams = [encode.stream(pool.items[m].values, rows[m]) for m in rows]
+  known = np.arange(drawn.rows.shape[1] + count) < drawn.rows.shape[1]
   for i, values in enumerate(zip(*streams, strict=True)):
     yield unaligned_lib.Items(
         dict(zip(rows, values)),
         {m: pool.reference[m][rows[m][i]] for m in rows},
-        {m: pool.aligned_reference[m][drawn.rows[i]] for m in rows})
+        # Of what is replayed no resemblance is known.
+        {m: np.pad(pool.aligned_reference[m][drawn.rows[i]],
+                   ((0, count), (0, 0))) for m in rows},
+        None if source.replay is None else known)
 
 
 def of_step(

@@ -42,7 +42,8 @@ def make_optimizer(
       linear maps only, not on biases, norms and embeddings.
     warmup_fraction: share of the steps that the rate takes to reach its peak.
     name: `adamw`; or `muon`, which makes the step of every kernel orthogonal,
-      with Adam for all that is no kernel, at 0.15 times the rate.
+      with Adam (and Nesterov's momentum) for all that is no kernel, at 0.15
+      times the rate.
     clip: the gradient of all that learns is scaled down to this norm.
     frozen: shell patterns on names of parameters that stay as they are; no
       moments are kept for them. From `freeze.patterns`.

@@ -126,11 +126,13 @@ def loss(
     for other in aligned:
       if other != m:
         t = len(twin)
-        gaps = jnp.sum(aligned[other][:t] * (twin - aligned[m][:t]), axis=1)
         counts = twins.valid[m] & valid[m][:t] & valid[other][:t]
-        # A row that does not count may be anything.
-        terms = jax.nn.softplus(
-            jnp.exp(logit_scale) * jnp.where(counts, gaps, 0.0))
+        # A row that does not count may be anything: it is cut off before any
+        # product, whose gradient would else be 0 times anything.
+        gaps = jnp.sum(
+            jnp.where(counts[:, None], aligned[other][:t], 0.0)
+            * jnp.where(counts[:, None], twin - aligned[m][:t], 0.0), axis=1)
+        terms = jax.nn.softplus(jnp.exp(logit_scale) * gaps)
         losses.append(jnp.sum(jnp.where(counts, terms, 0.0))
                       / jnp.maximum(counts.sum(), 1))
   return settings.weight * sum(losses[1:], losses[0]) / len(losses)

@@ -31,11 +31,14 @@ class Items(NamedTuple):
     values: `[u, ...]`, as in `gradient.Batch.items`.
     reference: `[u, r]` rows of norm 1 (`align.reference`).
     batch_reference: `[b, r]`, of the batch's aligned items.
+    known: `[b]` bool, of which rows of the batch the reference is known; None:
+      of all.
   """
 
   values: Mapping[str, jax.Array]
   reference: Mapping[str, jax.Array]
   batch_reference: Mapping[str, jax.Array]
+  known: jax.Array | None = None
 
 
 def targets(
@@ -124,6 +127,8 @@ def loss(
     for other in embeddings:
       if one != other:
         both = valid[one] & valid[other]
+        if unaligned.known is not None:
+          both &= unaligned.known
         soft = targets(
             unaligned.reference[one], unaligned.batch_reference[one], both,
             settings.temperature)
