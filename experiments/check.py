@@ -25,8 +25,7 @@ from mmal_jax.models import registry as models_lib
 # Values of `train` that the closed form has no use for, and what they usually
 # are.
 _ONLY_BY_GRADIENT = {
-    'freeze': 'none', 'lr_factors': '', 'ema': 0.0, 'pseudo_pairs': 0.0,
-    'twins': 0.0, 'replay': 0.0}
+    'freeze': 'none', 'lr_factors': '', 'ema': 0.0, 'pseudo_pairs': 0.0}
 
 
 def lookup(registry: Mapping[str, Any], kind: str, name: str) -> Any:

@@ -13,7 +13,6 @@ from mmal_jax.learn.closed_form import learner as closed_form
 
 def _built(config, tmp_path):
   config.train.learner = 'closed_form'
-  config.train.twins = config.train.replay = 0.0
   config.warm_start.steps = 3
   config.rounds, config.batch, config.seeds = 2, 6, (0,)
   check.check(config)
@@ -45,12 +44,10 @@ def test_towers_are_frozen_and_what_they_know_is_the_prior(name, tmp_path):
 
 @pytest.mark.parametrize('key,value', [
     ('freeze', 'lit'), ('lr_factors', '*=0.1'), ('ema', 0.9),
-    ('pseudo_pairs', 1.0), ('unaligned', 1.0), ('twins', 0.5),
-    ('replay', 300.0)])
+    ('pseudo_pairs', 1.0), ('unaligned', 1.0)])
 def test_what_only_training_by_gradient_does_is_refused(key, value):
   config = colorswap.get_config()
   config.train.learner = 'closed_form'
-  config.train.twins = config.train.replay = 0.0
   check.check(config)
   with config.unlocked():
     config.train[key] = value

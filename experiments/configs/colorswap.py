@@ -26,12 +26,12 @@ def get_config() -> ml_collections.ConfigDict:
       'matches': common.matches(),
       'train': {
           'learner': 'gradient',
-          'steps_per_round': 200, 'batch_size': 64, 'optimizer': 'muon',
+          'steps_per_round': 250, 'batch_size': 64, 'optimizer': 'muon',
           'peak_lr': 0.02, 'weight_decay': 0.5, 'shift': 2, 'loss': 'sigmoid',
           # Every round trains the warm start anew on all pairs aligned so far.
           'restart': True}
       | common.learning_from_the_unaligned() | common.if_training_diverges()
-      | {'twins': 0.5, 'replay': 300.0},
+      | {'twins': 0.5, 'replay': 200.0},
       'strategies': ('random', 'mmal', 'mmal_plus'),
       'seeds': (0, 1, 2, 3),
       'rounds': 4,

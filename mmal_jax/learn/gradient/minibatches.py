@@ -125,16 +125,21 @@ def _draw_twins(recipe, rng, source, tuples, size, divisor):
   for column, (m, items) in enumerate(source.items.items()):
     if twins_lib.has_words(items):
       wanted = tuples[..., column]
-      texts, places = np.unique(wanted[wanted >= 0], return_inverse=True)
-      # What is aligned may have come with another buffer than the pool.
+      there = wanted >= 0
       pool = source.pool.items[m]
-      both = encode.Items(
-          np.concatenate([pool.values, items.values[texts]]),
-          np.concatenate([pool.ids, items.ids[texts]]))
+      if pool is not items:
+        # In a stream, what is aligned may have come with an earlier buffer.
+        texts = np.unique(wanted[there])
+        gone = texts[~np.isin(items.ids[texts], pool.ids)]
+        pool = encode.Items(
+            np.concatenate([pool.values, items.values[gone]]),
+            np.concatenate([pool.ids, items.ids[gone]]))
+      order = np.argsort(pool.ids, kind='stable')
+      places = order[np.searchsorted(
+          pool.ids, items.ids[wanted[there]], sorter=order)]
       rows, found = np.zeros(wanted.shape, int), np.zeros(wanted.shape, bool)
-      rows[wanted >= 0], found[wanted >= 0] = twins_lib.Index(both).draw(
-          rng, len(pool) + places.reshape(-1))
-      drawn[m] = both.values[rows], found
+      rows[there], found[there] = twins_lib.Index(pool).draw(rng, places)
+      drawn[m] = pool.values[rows], found
   return drawn
 
 
