@@ -33,7 +33,8 @@ _LEAST_OPTIONAL = {
     'warm_start.seed': 0, 'model.width': 1, 'model.depth': 1, 'model.heads': 1,
     'model.patch': 1, 'model.embed_dim': 1, 'model.cells': 1, 'model.bins': 1,
     'train.parts': 1, 'train.ema': 0.0, 'train.clip': 1e-6,
-    'train.warmup_fraction': 0.0, 'mesh.data': -1, 'mesh.fsdp': 1,
+    'train.warmup_fraction': 0.0, 'train.final_lr_fraction': 0.0,
+    'mesh.data': -1, 'mesh.fsdp': 1,
     'model.image_size': 1, 'train.pseudo_pairs': 0.0,
     'train.unaligned': 0.0, 'train.unaligned_size': 1,
     'train.unaligned_temperature': 1e-6, 'train.twins': 0.0,
@@ -45,6 +46,7 @@ _LEAST_OPTIONAL = {
     'costs.spread': 0.0,
 }
 _MOST = {'train.ema': 0.999999, 'train.warmup_fraction': 1.0,
+         'train.final_lr_fraction': 1.0,
          'oracle.wrong': 1.0, 'oracle.refuse': 1.0, 'oracle.enough': 1.0,
          'missing': 0.99, 'model.image_size': 4096,
          'matches.least_probability': 1.0}
@@ -66,7 +68,8 @@ _KNOWN = {
                    'shift'),
     'train': ('steps_per_round', 'batch_size', 'peak_lr', 'weight_decay',
               'shift', 'restart', 'loss', 'freeze', 'lr_factors', 'parts',
-              'ema', 'clip', 'warmup_fraction', 'pseudo_pairs', 'unaligned',
+              'ema', 'clip', 'warmup_fraction', 'final_lr_fraction',
+              'pseudo_pairs', 'unaligned',
               'unaligned_size', 'unaligned_temperature', 'twins', 'twins_size',
               'replay', 'optimizer', 'divergence', 'learner'),
     'closed_form': ('rank', 'world'),

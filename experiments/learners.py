@@ -148,6 +148,7 @@ def _by_gradient(
       train.peak_lr, train.steps_per_round, train.weight_decay,
       train.get('warmup_fraction', 0.1),
       name=train.get('optimizer') or optimizer_lib.ADAMW,
+      final_lr_fraction=train.get('final_lr_fraction', 0.0),
       clip=train.get('clip', 1.0),
       frozen=frozen, lr_factors=factors, ema=train.get('ema', 0.0))
   recipe = step_lib.Recipe(

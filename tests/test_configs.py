@@ -12,6 +12,7 @@ from experiments.configs import colorswap_siglip
 from experiments.configs import emoji
 from experiments.configs import features
 from experiments.configs import images_and_texts
+from experiments.configs import pretrained_authors
 from experiments.configs import trio
 from mmal_jax.data import encode
 from mmal_jax.data import registry as datasets_lib
@@ -79,6 +80,16 @@ def test_values_out_of_range_are_refused(key, value):
   config.train[key] = value
   with pytest.raises(ValueError, match=f'train.{key}={value}'):
     check.check(config)
+
+
+def test_the_recipe_of_the_authors():
+  config = pretrained_authors.get_config()
+  config.init = 'x'
+  check.check(config)
+  train = config.train
+  assert (train.peak_lr, train.final_lr_fraction, train.weight_decay,
+          train.batch_size, train.steps_per_round) == (1e-5, .1, .05, 50, 840)
+  assert config.rounds * config.batch == 1400
 
 
 def test_the_default_and_its_better_start():

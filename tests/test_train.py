@@ -66,6 +66,21 @@ def test_schedule_warms_up_decays_and_starts_anew_every_round():
   assert 0 < sizes[19] < 0.02
 
 
+def test_the_rate_falls_to_a_share_of_its_peak():
+  opt = optimizer.make_optimizer(
+      1.0, 50, weight_decay=0.0, warmup_fraction=0.0, final_lr_fraction=0.1)
+  params, grads = {'w': jnp.zeros(1)}, {'w': jnp.ones(1)}
+  state, sizes = opt.init(params), []
+  for _ in range(50):
+    updates, state = opt.update(grads, state, params)
+    sizes.append(-float(updates['w'][0]))
+  expected = [0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * t / 51))
+              for t in range(1, 51)]
+  np.testing.assert_allclose(sizes, expected, rtol=1e-3)
+  with pytest.raises(ValueError, match='final_lr_fraction=1.5 must lie within'):
+    optimizer.make_optimizer(1.0, 5, final_lr_fraction=1.5)
+
+
 @pytest.mark.parametrize('steps', [1, 2, 3])
 def test_every_step_of_a_short_schedule_counts(steps):
   assert (_step_sizes(steps, steps) > 0.1).all()

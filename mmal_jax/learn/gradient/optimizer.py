@@ -28,6 +28,7 @@ def make_optimizer(
     warmup_fraction: float = 0.1,
     *,
     name: str = ADAMW,
+    final_lr_fraction: float = 0.0,
     clip: float = 1.0,
     frozen: Sequence[str] = (),
     lr_factors: Mapping[str, float] | None = None,
@@ -44,6 +45,7 @@ def make_optimizer(
     name: `adamw`; or `muon`, which makes the step of every kernel orthogonal,
       with Adam (and Nesterov's momentum) for all that is no kernel, at 0.15
       times the rate.
+    final_lr_fraction: share of its peak that the rate falls to in the end.
     clip: the gradient of all that learns is scaled down to this norm.
     frozen: shell patterns on names of parameters that stay as they are; no
       moments are kept for them. From `freeze.patterns`.
@@ -73,13 +75,16 @@ def make_optimizer(
     if not least <= value < math.inf:
       raise ValueError(
           f'{argument}={value!r} must be finite and at least {least}.')
+  if not 0 <= final_lr_fraction <= 1:
+    raise ValueError(f'final_lr_fraction={final_lr_fraction!r} must lie within '
+                     '[0, 1].')
   if not 0 < clip:
     raise ValueError(f'clip={clip!r} must be above 0.')
   # A step at either end of the schedule, where the rate is 0, would teach
   # nothing: a round's n steps take the n points between.
   cosine = optax.warmup_cosine_decay_schedule(
       0.0, peak_lr, round(warmup_fraction * steps_per_round),
-      steps_per_round + 1)
+      steps_per_round + 1, final_lr_fraction * peak_lr)
 
   def schedule(count: jax.Array) -> jax.Array:
     return cosine(count % steps_per_round + 1)
