@@ -159,8 +159,13 @@ def _by_gradient(
           train.get('unaligned_temperature', 0.05))
       if train.get('unaligned', 0.0) else None,
       _twins(config, data))
+  halfway = train.get('halfway', 0.0)
+  if halfway and (train.get('ema') or not train.restart):
+    raise ValueError(
+        f'train.halfway={halfway!r} leads from the start of all rounds, so it '
+        'wants train.restart=True, and train.ema=0.')
   return by_gradient.ByGradient(
-      recipe, train.steps_per_round, _replay(config, data))
+      recipe, train.steps_per_round, _replay(config, data), halfway)
 
 
 def _twins(

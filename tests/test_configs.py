@@ -28,6 +28,18 @@ def test_the_unaligned_do_not_go_with_softmax():
     learners.make_learner(config, None, {}, None, None)
 
 
+@pytest.mark.parametrize('key,value', [('ema', 0.9), ('restart', False)])
+def test_halfway_wants_one_start_and_no_average(key, value):
+  config, encoded = _features(False)
+  config.train.halfway = 10.0
+  assert learners.make_learner(
+      config, None, {}, None, encoded).halfway == 10.0
+  with config.unlocked():
+    config.train[key] = value
+  with pytest.raises(ValueError, match='train.halfway=10.0 leads from'):
+    learners.make_learner(config, None, {}, None, encoded)
+
+
 def _features(pretrain):
   encoded = encode.encode(schema.Dataset(
       'x', tiny.feature_pairs(6, 0), tiny.feature_pairs(4, 1),
@@ -74,7 +86,8 @@ def test_an_unknown_optimizer_is_refused():
 
 
 @pytest.mark.parametrize('key,value', [
-    ('twins', -0.1), ('twins_size', 0), ('replay', -1.0)])
+    ('twins', -0.1), ('twins_size', 0), ('replay', -1.0), ('halfway', -1.0),
+    ('final_lr_fraction', 1.5)])
 def test_values_out_of_range_are_refused(key, value):
   config = colorswap.get_config()
   config.train[key] = value

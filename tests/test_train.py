@@ -16,6 +16,7 @@ from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import step
 from mmal_jax.learn.gradient import warm_start
 from mmal_jax.models import registry
+from tests import tiny
 
 _ITEMS = {'image': jax.ShapeDtypeStruct((8, 8, 3), np.uint8),
           'text': jax.ShapeDtypeStruct((3,), np.int32)}
@@ -79,6 +80,21 @@ def test_the_rate_falls_to_a_share_of_its_peak():
   np.testing.assert_allclose(sizes, expected, rtol=1e-3)
   with pytest.raises(ValueError, match='final_lr_fraction=1.5 must lie within'):
     optimizer.make_optimizer(1.0, 5, final_lr_fraction=1.5)
+
+
+def test_few_answers_do_not_lead_far_from_the_start(tiny_run):
+  whole = list(tiny_run.rounds(state=tiny_run.start(restart=True)))
+  run = tiny_run._replace(learner=tiny_run.learner._replace(halfway=8.0))
+  part = list(run.rounds(state=run.start(restart=True)))
+  # The first round asks the same.
+  n = part[1].num_aligned
+  for a, b, c in zip(*map(jax.tree.leaves, (
+      run.params, whole[1].params, part[1].params)), strict=True):
+    np.testing.assert_allclose(
+        c, np.asarray(a) + n / (n + 8) * (np.asarray(b) - a), rtol=1e-5,
+        atol=1e-6)
+  going_on = list(run.rounds())
+  tiny.assert_same(going_on[1].params, list(tiny_run.rounds())[1].params)
 
 
 @pytest.mark.parametrize('steps', [1, 2, 3])

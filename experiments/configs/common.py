@@ -112,6 +112,9 @@ def learning_from_the_unaligned() -> dict[str, Any]:
       # The pretrain split joins every minibatch, as much of it as if it were so
       # many answers: what was known before is not forgotten.
       'replay': 0.0,
+      # After a round's training parameters lie between those that it started
+      # from and those that it came to: halfway at so many answers.
+      'halfway': 0.0,
       # So many pairs that the model takes to belong together join the training
       # for each that is known.
       'pseudo_pairs': 0.0,

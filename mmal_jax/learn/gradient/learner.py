@@ -18,17 +18,32 @@ from mmal_jax.learn.gradient import step as step_lib
 
 
 class ByGradient(NamedTuple):
-  """Steps of an optimizer on minibatches of the aligned tuples.
+  r"""Steps of an optimizer on minibatches of the aligned tuples.
+
+  Where every round starts anew, at parameters :math:`\theta_0`, what the steps
+  come to, :math:`\theta`, may be interpolated with them,
+
+  .. math::
+    \theta_0 + \frac{n}{n + h} (\theta - \theta_0)
+
+  with n the number of aligned tuples: few of them do not lead far away.
 
   Attributes:
     recipe: loss, optimizer and batch size.
     steps: of a round, at least 1.
     replay: known pairs that join the answers; None for none.
+    halfway: h, so many tuples lead half of the way; at least 0, which leads all
+      of it.
+
+  References:
+    Wortsman et al., Robust fine-tuning of zero-shot models, 2022 (WiSE-FT), in
+    which the share is the same whatever the data.
   """
 
   recipe: step_lib.Recipe
   steps: int
   replay: replay_lib.Replay | None = None
+  halfway: float = 0.0
 
   @property
   def graphdef(self) -> nnx.GraphDef:
@@ -63,6 +78,9 @@ class ByGradient(NamedTuple):
             known.items, np.asarray(known.aligned), known.num_aligned,
             known.pool, self.replay),
         self.steps, known.numbers)
+    if self.halfway and start is not None:
+      share = known.num_aligned / (known.num_aligned + self.halfway)
+      params = _interpolated(start, params, share)
     return learner_lib.Learned(params, state, loss)
 
   def encoder(self, params: nnx.State, state: optax.OptState) -> nnx.State:
@@ -72,3 +90,8 @@ class ByGradient(NamedTuple):
   def embeds_anew(self, modality: str, params: nnx.State) -> bool:
     """Whether anything of a modality's tower learns."""
     return freeze.embeds_anew(modality, params, self.recipe.frozen)
+
+
+@jax.jit
+def _interpolated(start, params, share):
+  return jax.tree.map(lambda a, b: a + share * (b - a), start, params)
