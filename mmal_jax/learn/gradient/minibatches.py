@@ -124,22 +124,9 @@ def _draw_twins(recipe, rng, source, tuples, size, divisor):
   drawn = {}
   for column, (m, items) in enumerate(source.items.items()):
     if twins_lib.has_words(items):
-      wanted = tuples[..., column]
-      there = wanted >= 0
-      pool = source.pool.items[m]
-      if pool is not items:
-        # In a stream, what is aligned may have come with an earlier buffer.
-        texts = np.unique(wanted[there])
-        gone = texts[~np.isin(items.ids[texts], pool.ids)]
-        pool = encode.Items(
-            np.concatenate([pool.values, items.values[gone]]),
-            np.concatenate([pool.ids, items.ids[gone]]))
-      order = np.argsort(pool.ids, kind='stable')
-      places = order[np.searchsorted(
-          pool.ids, items.ids[wanted[there]], sorter=order)]
-      rows, found = np.zeros(wanted.shape, int), np.zeros(wanted.shape, bool)
-      rows[there], found[there] = twins_lib.Index(pool).draw(rng, places)
-      drawn[m] = pool.values[rows], found
+      values, _, found = twins_lib.draw(
+          rng, tuples[..., column], items, source.pool.items[m])
+      drawn[m] = values, found
   return drawn
 
 
