@@ -306,6 +306,28 @@ def test_minibatches_hold_twins_of_their_rows(run, buffer):
   assert max(map(len, seen.values())) > 1
 
 
+def test_another_known_caption_of_an_image_is_no_negative():
+  texts = encode.Items(
+      np.array([[1, 2, 3], [2, 1, 3], [3, 2, 1], [1, 3, 2]], np.int32),
+      np.array([4, 2, 7, 5], np.int32))
+  # Images 0 and 1 are the same; it has texts 0 and 1, and image 2 has text 2.
+  images = encode.Items(np.zeros((3, 2, 2, 3), np.uint8),
+                        np.array([6, 6, 1], np.int32))
+  table = np.array([[0, 0], [1, 1], [2, 2], [-1, 3], [0, -1]], np.int32)
+  pool = learner_lib.Pool({'image': images, 'text': texts}, {})
+  recipe = step.Recipe(None, None, 5, twins=twins.Twins(0.5, 5))
+  expected = {0: {2, 3}, 1: {2, 3}, 2: {0, 1, 3}}
+  for num_aligned in 1, 5:
+    source = minibatches.Source(pool.items, table, num_aligned, pool)
+    drawn = minibatches.draw(recipe, jax.random.key(0), source, 200)
+    values, found = drawn.twins['text']
+    for row in range(3 if num_aligned == 5 else 1):
+      mine = (drawn.tuples == table[row]).all(axis=-1) & found
+      seen = {texts.values.tolist().index(x) for x in values[mine].tolist()}
+      # Of the second caption nothing is known at first.
+      assert seen == ({1, 2, 3} if num_aligned == 1 else expected[row])
+
+
 def test_without_texts_or_twins_nothing_is_drawn(tiny_run, run):
   for some, settings in ((tiny_run, twins.Twins(0.5)), (run, None)):
     items = some.pools.items

@@ -124,10 +124,30 @@ def _draw_twins(recipe, rng, source, tuples, size, divisor):
   drawn = {}
   for column, (m, items) in enumerate(source.items.items()):
     if twins_lib.has_words(items):
-      values, _, found = twins_lib.draw(
+      values, ids, found = twins_lib.draw(
           rng, tuples[..., column], items, source.pool.items[m])
-      drawn[m] = values, found
+      drawn[m] = values, found & ~_are_aligned(source, column, tuples, ids)
   return drawn
+
+
+def _are_aligned(source, column, tuples, ids) -> np.ndarray:
+  """Whether an item of a row is known to belong to the row's twin as well.
+
+  An image may have several captions.
+  """
+  every = list(source.items.values())
+  aligned = source.aligned[:source.num_aligned]
+  found = np.zeros(ids.shape, bool)
+  for other, items in enumerate(every):
+    if other != column:
+      both = aligned[(aligned[:, [column, other]] >= 0).all(axis=1)]
+      # Two numbers of 32 bits in one.
+      known = (items.ids[both[:, other]].astype(np.int64) << 32
+               | every[column].ids[both[:, column]])
+      rows = tuples[..., other]
+      pairs = items.ids[np.maximum(rows, 0)].astype(np.int64) << 32 | ids
+      found |= (rows >= 0) & np.isin(pairs, known)
+  return found
 
 
 def read(

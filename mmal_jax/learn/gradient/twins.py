@@ -157,8 +157,10 @@ def loss(
     L = -\frac{w}{|V|} \sum_{i \in V}
         \log \sigma(e^s\, x_i \cdot (y_i - y_i^-))
 
-  with y_i the counterpart of x_i, and y_i^- a text of the same words as y_i. It
-  is certain that x_i does not belong to it: x_i is aligned with y_i.
+  with y_i the counterpart of x_i, and y_i^- another text of the same words. As
+  x_i is aligned with y_i, y_i^- is a negative wherever an item has a single
+  counterpart; it may describe x_i all the same ("a cat and a dog", "a dog and a
+  cat").
 
   Args:
     twins: of the batch's first t rows.
