@@ -160,6 +160,9 @@ def read(
   if replay is not None:
     replayed = zip(*(encode.stream(replay.items[m].values, drawn.replayed)
                      for m in items), strict=True)
+    replayed_ids = {
+        m: replay.ids(m, drawn.replayed, items[m], column[column >= 0])
+        for m, column in zip(items, np.moveaxis(drawn.tuples, -1, 0))}
   unaligned = itertools.repeat(None)
   if drawn.unaligned:
     unaligned = _read_unaligned(source, drawn)
@@ -169,9 +172,7 @@ def read(
     valid = dict(zip(items, drawn.tuples[i].T >= 0))
     if more is not None:
       values = list(map(np.concatenate, zip(values, more)))
-      # Below 0: no item of a pool has such a number.
-      ids = {m: np.concatenate(
-          [ids[m], -1 - replay.items[m].ids[drawn.replayed[i]]]) for m in items}
+      ids = {m: np.concatenate([ids[m], replayed_ids[m][i]]) for m in items}
       there = np.ones(drawn.replayed.shape[1], bool)
       valid = {m: np.concatenate([valid[m], there]) for m in items}
     twins = None
