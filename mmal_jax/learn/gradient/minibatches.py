@@ -206,7 +206,7 @@ def of_step(
     source: Source, drawn: Rows, step: int,
     numbers: Mapping[str, np.ndarray] | None,
 ) -> list[divergence.Read]:
-  """All items that one step has read.
+  """All items that one step has read, but for twins: these are of the pool.
 
   Args:
     source: of the minibatches.

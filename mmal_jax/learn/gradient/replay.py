@@ -32,8 +32,8 @@ class Replay(NamedTuple):
     .. math::
       b\, \frac{w}{w + n}
 
-    rounded, with w the worth and n the number of aligned tuples; at least one
-    row is left to these.
+    rounded, with w the worth and n the number of aligned tuples, pseudo-pairs
+    among them; at least one row is left to these.
 
     >>> Replay({}, 300.0).rows(64, 100), Replay({}, 300.0).rows(64, 900)
     (48, 16)
