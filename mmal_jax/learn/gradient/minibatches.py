@@ -76,7 +76,8 @@ def draw(
   """
   aligned, pool, replay = source.aligned, source.pool, source.replay
   capacity = len(aligned)
-  # With a replay a minibatch is full however few pairs are aligned.
+  # A replay fills up what a small capacity leaves of a minibatch (all of it, if
+  # its worth and the number of aligned tuples come to a batch or more).
   size = recipe.batch_size if replay else min(recipe.batch_size, capacity)
   divisor = recipe.parts * (1 if recipe.mesh is None else recipe.mesh.size)
   shift_keys, rows, valid = (np.asarray(x) if i else x for i, x in enumerate(
