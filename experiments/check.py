@@ -58,7 +58,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         raise ValueError(
             f'train.{key}={config.train[key]!r} is of training by gradient and '
             'does not go with train.learner=\'closed_form\': give '
-            f'--config.train.{key}={usual}.')
+            f'--config.train.{key}={usual!r}.')
   if config.train.get('learner') == learners.CLOSED_FORM and config.train.get(
       'unaligned'):
     raise ValueError(

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import numpy as np
+from PIL import Image
 import pytest
 
 from experiments import compilations
@@ -11,6 +12,8 @@ from mmal_jax import checkpoint
 from mmal_jax import state as state_lib
 from mmal_jax.align import stream
 from mmal_jax.data import encode
+from mmal_jax.data import image_files
+from mmal_jax.data import preprocess
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import fit
@@ -61,7 +64,7 @@ def _source(run, num_aligned, capacity=16, **fields):
 
 
 def test_the_replay_comes_last_and_shapes_never_change(run):
-  steps, shapes, known = 30, set(), run.data.pretrain.items
+  steps, shapes, known, shared = 30, set(), run.data.pretrain.items, 0
   recipe = step.Recipe(None, None, 19, twins=twins.Twins(0.5, 6), parts=4)
   for num_aligned in (1, 2, 5, 15, 16):
     source = _source(run, num_aligned)
@@ -69,34 +72,42 @@ def test_the_replay_comes_last_and_shapes_never_change(run):
     count = source.replay.rows(20, num_aligned)
     assert count == round(20 * 6 / (6 + num_aligned))
     read, aligned_read = set(), set()
-    for _, batch in minibatches.read(recipe, source, drawn):
+    # Of the aligned items, which all are in some minibatch.
+    numbers = {m: {x.values[row].tobytes(): x.ids[row]
+                   for row in source.aligned[:num_aligned, i]}
+               for i, (m, x) in enumerate(source.items.items())}
+    for (_, batch), replayed in zip(
+        minibatches.read(recipe, source, drawn), drawn.replayed, strict=True):
+      read |= set(replayed.tolist())
       shapes.add(str(jax.tree.map(lambda x: (x.shape, x.dtype), batch)))
       valid = batch.valid['image']
       np.testing.assert_array_equal(valid, batch.valid['text'])
       for m, items in source.items.items():
-        assert valid[-count:].all() and (batch.ids[m][-count:] < 0).all()
-        rows = np.stack([batch.ids[m] for m in source.items], 1)
-        # Equal items have equal numbers, of either kind.
-        for i, number in enumerate(batch.ids[m]):
-          some = known[m] if number < 0 else items
+        assert valid[-count:].all() and batch.ids[m].dtype == np.int32
+        np.testing.assert_array_equal(
+            batch.items[m][-count:], known[m].values[replayed])
+        # Equal items have equal numbers, also of the pool and of the replay.
+        for number, row in zip(batch.ids[m][-count:], replayed):
+          expected = numbers[m].get(
+              known[m].values[row].tobytes(), -1 - known[m].ids[row])
+          assert number == expected
+          shared += number >= 0
+        for i in np.flatnonzero(valid[:-count]):
           np.testing.assert_array_equal(
-              batch.items[m][i],
-              some.values[some.ids == (-1 - number if number < 0 else number)
-                          ][0])
+              batch.items[m][i], items.values[items.ids == batch.ids[m][i]][0])
       # Of the aligned as many as fit, each once.
+      rows = np.stack([batch.ids[m] for m in source.items], 1)
       mine = rows[:-count][valid[:-count]]
       assert len(mine) == min(num_aligned, 20 - count) and (mine >= 0).all()
       aligned_read |= set(map(tuple, mine.tolist()))
-      read |= set(map(tuple, (-1 - rows[-count:]).tolist()))
       there = valid & (np.arange(20) < 20 - count)
       assert not batch.twins.valid['text'][~there[:8]].any()
     names = tuple(source.items)
     assert aligned_read == {tuple(
         int(source.items[m].ids[row]) for m, row in zip(names, pair))
                             for pair in source.aligned[:num_aligned]}
-    # Pairs as they are known, and all of them.
-    assert read == set(zip(*(known[m].ids.tolist() for m in names)))
-  assert len(shapes) == 1
+    assert read == set(range(12))
+  assert len(shapes) == 1 and shared
 
 
 @pytest.mark.parametrize('buffer', [None, 10])
@@ -226,3 +237,22 @@ def test_unaligned_items_are_compared_with_the_answers_alone(tiny_run):
         {m: x[:3] for m, x in batch.valid.items()})
     np.testing.assert_allclose(
         loss(others, aligned, batch.valid), expected, rtol=1e-5)
+
+
+def test_numbers_of_image_files_are_by_content(tmp_path):
+  for i, colour in enumerate((10, 90, 10, 200)):
+    Image.new('RGB', (9, 9), (colour,) * 3).save(tmp_path / f'{i}.png')
+  how = preprocess.Preprocess(size=8, edge=8)
+
+  def items(rows):
+    files = image_files.ImageFiles(
+        [tmp_path / f'{i}.png' for i in rows], how)
+    return encode.Items(files, image_files.item_ids(files))
+
+  known = replay.Replay({'image': items([1, 0, 3])}, 1.0)
+  pool = items([3, 2, 1])
+  for others, expected in (
+      ([0, 1, 2], [2, 1, 0]), ([1], [-1, 1, -3]), ([], [-1, -2, -3])):
+    ids = known.ids('image', np.array([[0], [1], [2], [1]]), pool,
+                    np.array(others, int))
+    assert ids.tolist() == [[x] for x in (*expected, expected[1])]

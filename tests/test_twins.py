@@ -90,6 +90,38 @@ def test_rows_of_any_shape(shape):
     assert other in (expected[row] or {row})
 
 
+@pytest.mark.parametrize('held', [30, 8, 0])
+def test_twins_among_all_that_is_at_hand(held, monkeypatch):
+  """Items that are aligned may be of the pool, or have come before."""
+  monkeypatch.setattr(twins, '_CHUNK', 7)
+  for seed in range(5):
+    rng = np.random.default_rng(seed)
+    items = _texts(rng, 30, 4, 3)
+    pool = items.take(rng.permutation(30)[:held])
+    wanted = np.where(rng.random((60, 6)) < 0.2, -1, rng.integers(12, size=6))
+    values, ids, found = twins.draw(rng, wanted, items, pool)
+    assert values.shape == (60, 6, 4) and values.dtype == items.values.dtype
+    assert ids.shape == found.shape == (60, 6) and found.dtype == bool
+    assert not found[wanted < 0].any()
+    used = np.unique(wanted[wanted >= 0])
+    at_hand = set(pool.ids.tolist()) | set(items.ids[used].tolist())
+    expected = _twins_of(items.values, items.ids)
+    for row in used:
+      seen = set(ids[found & (wanted == row)].tolist())
+      assert seen == {items.ids[j] for j in expected[row]} & at_hand
+      assert (found[wanted == row] == bool(seen)).all()
+    for value, number in zip(values.reshape(-1, 4), ids.ravel(), strict=True):
+      np.testing.assert_array_equal(
+          value, items.values[items.ids == number][0])
+
+
+def test_where_no_text_is_wanted_there_is_no_twin():
+  items = _texts(np.random.default_rng(0), 9, 3, 2)
+  values, _, found = twins.draw(
+      np.random.default_rng(0), np.full((5, 4), -1), items, items)
+  assert values.shape == (5, 4, 3) and not found.any()
+
+
 def test_only_tokens_have_words():
   for values, expected in (
       (np.zeros((2, 3), np.int32), True),
@@ -272,6 +304,28 @@ def test_minibatches_hold_twins_of_their_rows(run, buffer):
   # Not always the same.
   assert all(seen[number] == of_number[number] for number in seen)
   assert max(map(len, seen.values())) > 1
+
+
+def test_another_known_caption_of_an_image_is_no_negative():
+  texts = encode.Items(
+      np.array([[1, 2, 3], [2, 1, 3], [3, 2, 1], [1, 3, 2]], np.int32),
+      np.array([4, 2, 7, 5], np.int32))
+  # Images 0 and 1 are the same; it has texts 0 and 1, and image 2 has text 2.
+  images = encode.Items(np.zeros((3, 2, 2, 3), np.uint8),
+                        np.array([6, 6, 1], np.int32))
+  table = np.array([[0, 0], [1, 1], [2, 2], [-1, 3], [0, -1]], np.int32)
+  pool = learner_lib.Pool({'image': images, 'text': texts}, {})
+  recipe = step.Recipe(None, None, 5, twins=twins.Twins(0.5, 5))
+  expected = {0: {2, 3}, 1: {2, 3}, 2: {0, 1, 3}}
+  for num_aligned in 1, 5:
+    source = minibatches.Source(pool.items, table, num_aligned, pool)
+    drawn = minibatches.draw(recipe, jax.random.key(0), source, 200)
+    values, found = drawn.twins['text']
+    for row in range(3 if num_aligned == 5 else 1):
+      mine = (drawn.tuples == table[row]).all(axis=-1) & found
+      seen = {texts.values.tolist().index(x) for x in values[mine].tolist()}
+      # Of the second caption nothing is known at first.
+      assert seen == ({1, 2, 3} if num_aligned == 1 else expected[row])
 
 
 def test_without_texts_or_twins_nothing_is_drawn(tiny_run, run):

@@ -127,6 +127,20 @@ def digest(items: Items) -> str:
   return found.hexdigest()
 
 
+def digests(items: Items, rows: np.ndarray) -> list[bytes]:
+  """SHA-256 of each of some items, equal for equal ones of any two pools.
+
+  Args:
+    items: n of them.
+    rows: `[k]` int.
+  """
+  values = items.values
+  if not isinstance(values, np.ndarray):
+    return values.select(rows).digests
+  return [hashlib.sha256(np.ascontiguousarray(values[row])).digest()
+          for row in rows]
+
+
 def encode(
     dataset: schema.Dataset,
     vocab_size: int = 512,

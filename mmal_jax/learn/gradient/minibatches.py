@@ -76,7 +76,8 @@ def draw(
   """
   aligned, pool, replay = source.aligned, source.pool, source.replay
   capacity = len(aligned)
-  # With a replay a minibatch is full however few pairs are aligned.
+  # A replay fills up what a small capacity leaves of a minibatch (all of it, if
+  # its worth and the number of aligned tuples come to a batch or more).
   size = recipe.batch_size if replay else min(recipe.batch_size, capacity)
   divisor = recipe.parts * (1 if recipe.mesh is None else recipe.mesh.size)
   shift_keys, rows, valid = (np.asarray(x) if i else x for i, x in enumerate(
@@ -124,23 +125,30 @@ def _draw_twins(recipe, rng, source, tuples, size, divisor):
   drawn = {}
   for column, (m, items) in enumerate(source.items.items()):
     if twins_lib.has_words(items):
-      wanted = tuples[..., column]
-      there = wanted >= 0
-      pool = source.pool.items[m]
-      if pool is not items:
-        # In a stream, what is aligned may have come with an earlier buffer.
-        texts = np.unique(wanted[there])
-        gone = texts[~np.isin(items.ids[texts], pool.ids)]
-        pool = encode.Items(
-            np.concatenate([pool.values, items.values[gone]]),
-            np.concatenate([pool.ids, items.ids[gone]]))
-      order = np.argsort(pool.ids, kind='stable')
-      places = order[np.searchsorted(
-          pool.ids, items.ids[wanted[there]], sorter=order)]
-      rows, found = np.zeros(wanted.shape, int), np.zeros(wanted.shape, bool)
-      rows[there], found[there] = twins_lib.Index(pool).draw(rng, places)
-      drawn[m] = pool.values[rows], found
+      values, ids, found = twins_lib.draw(
+          rng, tuples[..., column], items, source.pool.items[m])
+      drawn[m] = values, found & ~_are_aligned(source, column, tuples, ids)
   return drawn
+
+
+def _are_aligned(source, column, tuples, ids) -> np.ndarray:
+  """Whether an item of a row is known to belong to the row's twin as well.
+
+  An image may have several captions.
+  """
+  every = list(source.items.values())
+  aligned = source.aligned[:source.num_aligned]
+  found = np.zeros(ids.shape, bool)
+  for other, items in enumerate(every):
+    if other != column:
+      both = aligned[(aligned[:, [column, other]] >= 0).all(axis=1)]
+      # Two numbers of 32 bits in one.
+      known = (items.ids[both[:, other]].astype(np.int64) << 32
+               | every[column].ids[both[:, column]])
+      rows = tuples[..., other]
+      pairs = items.ids[np.maximum(rows, 0)].astype(np.int64) << 32 | ids
+      found |= (rows >= 0) & np.isin(pairs, known)
+  return found
 
 
 def read(
@@ -153,6 +161,9 @@ def read(
   if replay is not None:
     replayed = zip(*(encode.stream(replay.items[m].values, drawn.replayed)
                      for m in items), strict=True)
+    replayed_ids = {
+        m: replay.ids(m, drawn.replayed, items[m], column[column >= 0])
+        for m, column in zip(items, np.moveaxis(drawn.tuples, -1, 0))}
   unaligned = itertools.repeat(None)
   if drawn.unaligned:
     unaligned = _read_unaligned(source, drawn)
@@ -162,9 +173,7 @@ def read(
     valid = dict(zip(items, drawn.tuples[i].T >= 0))
     if more is not None:
       values = list(map(np.concatenate, zip(values, more)))
-      # Below 0: no item of a pool has such a number.
-      ids = {m: np.concatenate(
-          [ids[m], -1 - replay.items[m].ids[drawn.replayed[i]]]) for m in items}
+      ids = {m: np.concatenate([ids[m], replayed_ids[m][i]]) for m in items}
       there = np.ones(drawn.replayed.shape[1], bool)
       valid = {m: np.concatenate([valid[m], there]) for m in items}
     twins = None
@@ -198,7 +207,7 @@ def of_step(
     source: Source, drawn: Rows, step: int,
     numbers: Mapping[str, np.ndarray] | None,
 ) -> list[divergence.Read]:
-  """All items that one step has read.
+  """All items that one step has read, but for twins: these are of the pool.
 
   Args:
     source: of the minibatches.

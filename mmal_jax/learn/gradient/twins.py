@@ -9,6 +9,9 @@ import numpy as np
 
 from mmal_jax.data import encode
 
+# Texts of which the tokens' codes are held at once.
+_CHUNK = 1 << 14
+
 
 class Twins(NamedTuple):
   """How much a step learns from twins.
@@ -82,6 +85,57 @@ class Index:
         found, self._order[np.where(found, place, 0)], rows), found
 
 
+def draw(
+    rng: np.random.Generator,
+    wanted: np.ndarray,
+    items: encode.Items,
+    pool: encode.Items,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """A random twin of each text, among all that is at hand.
+
+  Args:
+    rng: draws.
+    wanted: any shape `[...]`, int, rows of `items`; -1 where there is no text.
+    items: texts that are aligned.
+    pool: texts that have arrived; in a stream, not all of `items` are of it.
+
+  Returns:
+    Tokens `[..., length]` int32 and ids `[...]` int32, of the twins; and
+    `[...]` bool, whether each is one. Where not, they are those of any text.
+  """
+  there = wanted >= 0
+  texts = np.unique(wanted[there])
+  # All others are no twins of theirs, and would be sorted for nothing.
+  some = pool.take(_perhaps_same_words(pool.values, items.values[texts]))
+  gone = texts[~np.isin(items.ids[texts], some.ids)]
+  some = encode.Items(np.concatenate([some.values, items.values[gone]]),
+                      np.concatenate([some.ids, items.ids[gone]]))
+  order = np.argsort(some.ids, kind='stable')
+  places = order[np.searchsorted(
+      some.ids, items.ids[wanted[there]], sorter=order)]
+  rows, is_twin = Index(some).draw(rng, places)
+  own = np.maximum(wanted, 0)
+  values, ids, found = items.values[own], items.ids[own], np.zeros_like(there)
+  values[there], ids[there] = some.values[rows], some.ids[rows]
+  found[there] = is_twin
+  return values, ids, found
+
+
+def _perhaps_same_words(values, texts) -> np.ndarray:
+  """Rows of `values` with the words of a text, and by chance a few others."""
+  most = max(values.max(initial=0), texts.max(initial=0))
+  codes = np.random.default_rng(0).integers(
+      2**64, size=int(most) + 1, dtype=np.uint64)
+
+  def hashes(values):
+    # In chunks, for the codes take twice the memory of the tokens.
+    return np.concatenate([
+        codes[values[i:i + _CHUNK]].sum(axis=1)
+        for i in range(0, len(values) or 1, _CHUNK)])
+
+  return np.flatnonzero(np.isin(hashes(values), hashes(texts)))
+
+
 def has_words(items: encode.Items) -> bool:
   """Whether items are tokens of texts, of which the order can differ."""
   values = items.values
@@ -103,8 +157,10 @@ def loss(
     L = -\frac{w}{|V|} \sum_{i \in V}
         \log \sigma(e^s\, x_i \cdot (y_i - y_i^-))
 
-  with y_i the counterpart of x_i, and y_i^- a text of the same words as y_i. It
-  is certain that x_i does not belong to it: x_i is aligned with y_i.
+  with y_i the counterpart of x_i, and y_i^- another text of the same words. As
+  x_i is aligned with y_i, y_i^- is a negative wherever an item has a single
+  counterpart; it may describe x_i all the same ("a cat and a dog", "a dog and a
+  cat").
 
   Args:
     twins: of the batch's first t rows.
