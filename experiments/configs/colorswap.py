@@ -27,12 +27,12 @@ def get_config() -> ml_collections.ConfigDict:
       'train': {
           'learner': 'gradient',
           # Chosen on random pairs alone, seeds 100 and 101.
-          'steps_per_round': 250, 'batch_size': 64, 'optimizer': 'muon',
+          'steps_per_round': 250, 'batch_size': 64,
           'peak_lr': 0.02, 'weight_decay': 0.5, 'shift': 2, 'loss': 'sigmoid',
           # Every round trains the warm start anew on all pairs aligned so far.
           'restart': True}
-      | common.learning_from_the_unaligned() | common.if_training_diverges()
-      | {'twins': 0.5, 'replay': 200.0},
+      | common.optional_training() | common.if_training_diverges()
+      | {'optimizer': 'muon', 'twins': 0.5, 'replay': 200.0},
       'strategies': ('random', 'mmal', 'coreset'),
       'seeds': (0, 1),
       'rounds': 4,

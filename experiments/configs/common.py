@@ -103,9 +103,11 @@ def matches() -> dict[str, Any]:
       'k': 5, 'least_probability': 0.9}
 
 
-def learning_from_the_unaligned() -> dict[str, Any]:
-  """Values of `train` for what a step learns beside the answers; all off."""
+def optional_training() -> dict[str, Any]:
+  """Values of `train` beyond rate, steps and minibatches; all off."""
   return {
+      # `adamw` or `muon`; share of its peak that the learning rate falls to.
+      'optimizer': 'adamw', 'final_lr_fraction': 0.0,
       # Weight of telling an item's text from another of the same words in
       # another order; so many rows of a minibatch are compared with one.
       'twins': 0.0, 'twins_size': 32,

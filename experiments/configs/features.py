@@ -31,7 +31,7 @@ def get_config(others: str = '') -> ml_collections.ConfigDict:
           'learner': 'closed_form',
           'steps_per_round': 100, 'batch_size': 256, 'peak_lr': 1e-3,
           'weight_decay': 0.5, 'shift': 0, 'restart': True}
-      | common.learning_from_the_unaligned() | common.if_training_diverges(),
+      | common.optional_training() | common.if_training_diverges(),
       'strategies': ('random', 'mmal', 'mmal_plus'),
       'seeds': (0, 1, 2, 3, 4),
       'rounds': 6,

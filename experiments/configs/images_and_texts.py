@@ -27,7 +27,7 @@ def get_config(dataset: str = 'paired_folder') -> ml_collections.ConfigDict:
           'learner': 'gradient',
           'steps_per_round': 300, 'batch_size': 64, 'peak_lr': 3e-3,
           'weight_decay': 0.5, 'shift': 2, 'restart': True}
-      | common.learning_from_the_unaligned() | common.if_training_diverges(),
+      | common.optional_training() | common.if_training_diverges(),
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1),
       'rounds': 6,

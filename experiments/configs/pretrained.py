@@ -42,9 +42,8 @@ def get_config(dataset: str = 'synthetic_colorswap') -> (
           # with commas between them.
           'freeze': 'none',
           'lr_factors': '',  # as *_tower.*=0.1,*.token.*=0
-          'parts': 1, 'clip': 1.0, 'ema': 0.0, 'warmup_fraction': 0.1,
-          'final_lr_fraction': 0.0, 'optimizer': 'adamw'}
-      | common.learning_from_the_unaligned() | common.if_training_diverges(),
+          'parts': 1, 'clip': 1.0, 'ema': 0.0, 'warmup_fraction': 0.1}
+      | common.optional_training() | common.if_training_diverges(),
       # -1: all devices. Parameters are cut over `fsdp` of them.
       'mesh': {'data': -1, 'fsdp': 1},
       'strategies': ('mmal', 'random'),

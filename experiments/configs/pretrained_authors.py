@@ -4,7 +4,8 @@ The recipe is that of the paper's authors for ColorSwap (Zhang et al., Test-Time
 Matching, arXiv 2510.07632): AdamW at a rate of 1e-5, which falls by a cosine to
 a tenth, a weight decay of 0.05, minibatches of 50, ten rounds of 30 epochs. A
 round has the steps of 30 epochs over 1,400 pairs, all of ColorSwap's training
-split, however many are aligned yet. Data are chosen as in `pretrained.py`.
+split, however many are aligned yet. That gradients are clipped and that biases
+and norms do not decay is ours. Data are chosen as in `pretrained.py`.
 """
 
 import ml_collections

@@ -26,7 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
           # Sounds must not be shifted: their pitch is what they say.
           'steps_per_round': 200, 'batch_size': 64, 'peak_lr': 3e-3,
           'weight_decay': 0.5, 'shift': 0, 'restart': True}
-      | common.learning_from_the_unaligned() | common.if_training_diverges(),
+      | common.optional_training() | common.if_training_diverges(),
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1, 2, 3, 4),
       'rounds': 4,
