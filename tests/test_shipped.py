@@ -14,6 +14,7 @@ from experiments import build
 from experiments import datasets
 from experiments import warm_start as program
 from experiments.configs import colorswap
+from experiments.configs import colorswap_siglip
 from mmal_jax.learn.gradient import fit
 from mmal_jax.learn.gradient import shipped
 from mmal_jax.models import fingerprint
@@ -76,9 +77,12 @@ def test_the_files_are_part_of_the_package():
 
 @pytest.mark.usefixtures('none_is_trained')
 def test_the_default_config_takes_it_and_another_recipe_does_not(cache):
-  experiment = build.build(colorswap.get_config(), cache)
-  for leaf in jax.tree.leaves(experiment.warm):
+  starts = [build.build(module.get_config(), cache).warm
+            for module in (colorswap, colorswap_siglip)]
+  for leaf in jax.tree.leaves(starts):
     assert leaf.dtype == np.float32 and isinstance(leaf, jax.Array)
+  assert any(not np.array_equal(a, b)
+             for a, b in zip(*map(jax.tree.leaves, starts)))
   for key, value in (
       ('warm_start.steps', 2999), ('warm_start.seed', 1),
       ('model.embed_dim', 32), ('dataset.seed', 1)):
