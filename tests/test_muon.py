@@ -17,7 +17,7 @@ from mmal_jax.learn.gradient import step
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import names
-from mmal_jax.models import partition
+from tests import steps
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
 
@@ -158,19 +158,8 @@ def batch():
 
 def _train(batches, mesh, opt, depth=1, **fields):
   graphdef, params = _split(depth)
-  recipe = step.Recipe(graphdef, opt, B, mesh=mesh, **fields)
-  params = partition.place(params, mesh)
-  state = optimizer.init(opt, params)
-  params = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))(params)
-  taken = []
-  for i, batch in enumerate(batches):
-    if mesh is not None:
-      rows = partition.batch_rows(mesh)
-      batch = jax.tree.map(lambda x: sharding.shard_rows(x, rows), batch)
-    params, state, loss, _ = step.train_step(
-        recipe, params, state, jax.random.key(i), batch)
-    taken.append(float(loss))
-  return params, state, taken
+  return steps.take(
+      step.Recipe(graphdef, opt, B, mesh=mesh, **fields), params, batches)
 
 
 def _named(tree):

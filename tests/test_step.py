@@ -21,6 +21,7 @@ from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import names
 from mmal_jax.models import partition
+from tests import steps
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
 
@@ -78,19 +79,8 @@ def _assert_close(a, b, rtol):
 
 
 def _run(params, graphdef, batches, mesh, opt, **fields):
-  learner = step.Recipe(graphdef, opt, B, mesh=mesh, **fields)
-  params = partition.place(params, mesh)
-  state = optimizer.init(opt, params)
-  params = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))(params)
-  taken = []
-  for i, batch in enumerate(batches):
-    if mesh is not None:
-      rows = partition.batch_rows(mesh)
-      batch = jax.tree.map(lambda x: sharding.shard_rows(x, rows), batch)
-    params, state, loss, _ = step.train_step(
-        learner, params, state, jax.random.key(i), batch)
-    taken.append(float(loss))
-  return params, state, taken
+  return steps.take(
+      step.Recipe(graphdef, opt, B, mesh=mesh, **fields), params, batches)
 
 
 @pytest.mark.parametrize('pooling,loss,fields', [
