@@ -34,7 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
       | common.optional_training() | common.if_training_diverges()
       | {'optimizer': 'muon', 'twins': 0.5, 'replay': 200.0},
       'strategies': ('random', 'mmal', 'coreset'),
-      'seeds': (0, 1),
+      'seeds': (0,),
       'rounds': 4,
       'batch': 250,
       # For each seed once more, with all pairs of the pool: how far answers can
