@@ -108,14 +108,14 @@ def optional_training() -> dict[str, Any]:
   return {
       # `adamw` or `muon`; share of its peak that the learning rate falls to.
       'optimizer': 'adamw', 'final_lr_fraction': 0.0,
-      # Weight of telling an item's text from another of the same words in
-      # another order; so many rows of a minibatch are compared with one.
+      # Weight of the loss of hard negatives, texts with the same words in
+      # another order; number of rows of a minibatch that get one.
       'twins': 0.0, 'twins_size': 32,
-      # The pretrain split joins every minibatch, as much of it as if it were so
-      # many answers: what was known before is not forgotten.
+      # Replay against forgetting: with n aligned pairs, a share r / (r + n) of
+      # a minibatch is drawn from the pretrain split; r, or 0 for no replay.
       'replay': 0.0,
-      # After a round's training parameters lie between those that it started
-      # from and those that it came to: halfway at so many answers.
+      # Interpolation of weights (WiSE-FT): n / (n + h) of the way from the
+      # pretrained to the fine-tuned ones; h, or 0 for no interpolation.
       'halfway': 0.0,
       # So many pairs that the model takes to belong together join the training
       # for each that is known.

@@ -20,20 +20,20 @@ from mmal_jax.learn.gradient import step as step_lib
 class ByGradient(NamedTuple):
   r"""Steps of an optimizer on minibatches of the aligned tuples.
 
-  Where every round starts anew, at parameters :math:`\theta_0`, what the steps
-  come to, :math:`\theta`, may be interpolated with them,
+  Where every round starts anew, at parameters :math:`\theta_0`, the trained
+  parameters :math:`\theta` may be interpolated with them,
 
   .. math::
     \theta_0 + \frac{n}{n + h} (\theta - \theta_0)
 
-  with n the number of aligned tuples: few of them do not lead far away.
+  with n the number of aligned tuples: with few, the model stays near its start.
 
   Attributes:
     recipe: loss, optimizer and batch size.
     steps: of a round, at least 1.
     replay: known pairs that join the answers; None for none.
-    halfway: h, so many tuples lead half of the way; at least 0, which leads all
-      of it.
+    halfway: h, the number of tuples at which the weight of the trained
+      parameters is one half; 0 for no interpolation.
 
   References:
     Wortsman et al., Robust fine-tuning of zero-shot models, 2022 (WiSE-FT), in

@@ -1,4 +1,4 @@
-"""Replay: pairs that cost nothing, in the same minibatches as the answers."""
+"""Replay of pretraining pairs in the minibatches of fine-tuning."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
