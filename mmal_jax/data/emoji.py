@@ -26,7 +26,6 @@ from mmal_jax.data import splits
 FOLDER = pathlib.Path(str(importlib.resources.files('mmal_jax'))) / 'emoji'
 STYLES = ('noto', 'twemoji')  # the modalities, and names of their sheets
 SIZE = 48  # height and width of a drawing
-_COLUMNS = 42  # drawings in a row of a sheet
 _TABLE, _MADE_OF, _ENDING = 'emoji.csv', 'emoji.json', '.png'
 
 
@@ -92,7 +91,8 @@ def read(
   _, *rows = csv.reader(io.StringIO(checked(_TABLE).decode()))
   table = [Emoji(*row) for row in rows]
   return table, {
-      style: _cut(images_lib.decode(checked(f'{style}{_ENDING}')), len(table))
+      style: images_lib.decode(checked(f'{style}{_ENDING}')).reshape(
+          -1, SIZE, SIZE, 3)
       for style in STYLES}
 
 
@@ -117,7 +117,8 @@ def write(
   contents = {_TABLE: text.getvalue().encode()}
   for style in STYLES:
     file = io.BytesIO()
-    Image.fromarray(_lay_out(drawings[style])).quantize(
+    # A drawing's pixels follow one another: so PNG packs them best.
+    Image.fromarray(drawings[style].reshape(-1, 24 * SIZE, 3)).quantize(
         256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
             file, 'PNG', optimize=True)
     contents[f'{style}{_ENDING}'] = file.getvalue()
@@ -126,21 +127,6 @@ def write(
   durable.write(folder / _MADE_OF, json.dumps(dict(made_of) | {
       'sha256': {name: hashlib.sha256(content).hexdigest()
                  for name, content in contents.items()}}, indent=2) + '\n')
-
-
-def _lay_out(drawings) -> np.ndarray:
-  """One image of all drawings, row by row; what is left over is white."""
-  rows = -(-len(drawings) // _COLUMNS)
-  sheet = np.full((rows * _COLUMNS, SIZE, SIZE, 3), 255, np.uint8)
-  sheet[:len(drawings)] = drawings
-  return sheet.reshape(rows, _COLUMNS, SIZE, SIZE, 3).swapaxes(1, 2).reshape(
-      rows * SIZE, _COLUMNS * SIZE, 3)
-
-
-def _cut(sheet, n) -> np.ndarray:
-  rows = sheet.shape[0] // SIZE
-  return sheet.reshape(rows, SIZE, _COLUMNS, SIZE, 3).swapaxes(1, 2).reshape(
-      -1, SIZE, SIZE, 3)[:n]
 
 
 _HINT = 'Install the package again.'
