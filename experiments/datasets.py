@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import os
 from typing import Any
 
 import ml_collections
@@ -25,25 +24,6 @@ _THUMBNAIL = preprocess_lib.Preprocess(size=128, edge=128)
 def arguments(section: ml_collections.ConfigDict) -> dict[str, Any]:
   """What a section of the config says beside the name."""
   return {k: v for k, v in section.to_dict().items() if k != 'name'}
-
-
-def make_absolute(config: ml_collections.ConfigDict) -> None:
-  """Makes paths to the data mean the same from any folder."""
-  read = datasets_lib.DATASETS[config.dataset.name]
-  # By their types: that of a table within a folder is a plain string.
-  taken = inspect.signature(read).parameters
-  paths = [name for name in taken if 'PathLike' in str(taken[name].annotation)]
-  for name in ('classes', *paths):
-    if config.dataset.get(name) is not None:
-      config.dataset[name] = _absolute(config.dataset[name])
-
-
-def _absolute(value):
-  if isinstance(value, ml_collections.ConfigDict):
-    return {name: path and _absolute(path) for name, path in value.items()}
-  if isinstance(value, (list, tuple)):
-    return type(value)(map(_absolute, value))
-  return os.path.abspath(value)
 
 
 def load(

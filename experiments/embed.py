@@ -23,6 +23,7 @@ import tqdm
 
 from experiments import check
 from experiments import checkpoints
+from experiments import paths
 from experiments import pretrained as pretrained_lib
 from experiments import program
 from mmal_jax import embed_disk
@@ -36,13 +37,13 @@ from mmal_jax.models import partition
 
 _SUFFIXES = ('.jpeg', '.jpg', '.png', '.webp')
 flags.adopt_module_key_flags(checkpoints)  # --help tells of them.
-_IMAGES = flags.DEFINE_string(
+_IMAGES = paths.define(
     'images', None, 'Folder of images; those below it count.')
-_TEXTS = flags.DEFINE_string(
+_TEXTS = paths.define(
     'texts', None, 'UTF-8 file, a text a line; an empty line is a text, too.')
-_EMBEDDINGS = flags.DEFINE_string(
+_EMBEDDINGS = paths.define(
     'embeddings', None, 'Folder to write to, or to go on with.')
-_TOKENIZER = flags.DEFINE_string(
+_TOKENIZER = paths.define(
     'tokenizer', None, 'Folder of the tokenizer, where it does not lie with the'
     ' weights, as for a .npz.')
 _IMAGE_SIZE = flags.DEFINE_integer(
@@ -138,4 +139,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)

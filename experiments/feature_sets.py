@@ -21,6 +21,7 @@ from experiments import calibrated
 from experiments import check as check_lib
 from experiments import folders
 from experiments import lines as lines_lib
+from experiments import paths
 from experiments import program
 from experiments import records
 from experiments import run as run_lib
@@ -30,7 +31,7 @@ from experiments import workdir as workdir_lib
 from experiments.configs import features
 from mmal_jax.evaluate import evaluate
 
-_SETS = flags.DEFINE_string('sets', None, 'Folder of .npz files.')
+_SETS = paths.define('sets', None, 'Folder of .npz files.')
 _NAMES = flags.DEFINE_list(
     'names', None, 'Of the sets to take. Default: all.')
 _STRATEGIES = flags.DEFINE_list(
@@ -146,4 +147,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)

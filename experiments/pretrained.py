@@ -1,11 +1,14 @@
 """From `--init` to a model, its tokenizer and its image preprocessing."""
 
 import dataclasses
+import hashlib
 import pathlib
 from typing import NamedTuple
 
 from flax import nnx
+import jax
 import ml_collections
+import numpy as np
 
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import pretrained_tokenizer
@@ -26,12 +29,14 @@ class Pretrained(NamedTuple):
     params: float32 NumPy arrays, until they are on a device.
     tokenizer: turns texts into its tokens.
     preprocess: turns images into its pixels.
+    digest: hexadecimal, of the parameters as they were read.
   """
 
   config: config_lib.DualEncoder
   params: nnx.State | None
   tokenizer: pretrained_tokenizer.PretrainedTokenizer
   preprocess: preprocess_lib.Preprocess
+  digest: str
 
 
 def load(config: ml_collections.ConfigDict) -> Pretrained:
@@ -74,7 +79,16 @@ def load(config: ml_collections.ConfigDict) -> Pretrained:
         f'the tokenizer in {words} has {tokenizer.vocab_size} tokens, the '
         f'model of {config.init!r} only {model.text.vocab_size}.')
   return Pretrained(
-      model, params, tokenizer, _preprocess(folder, model, image_size))
+      model, params, tokenizer, _preprocess(folder, model, image_size),
+      _digest(params))
+
+
+def _digest(params: nnx.State) -> str:
+  found = hashlib.sha256()
+  for path, value in jax.tree.leaves_with_path(params):
+    found.update(f'{path} {value.shape} {value.dtype}'.encode())
+    found.update(np.ascontiguousarray(value).data)
+  return found.hexdigest()
 
 
 def _preprocess(folder, model, image_size) -> preprocess_lib.Preprocess:

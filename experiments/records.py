@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import differences
 from experiments import lines as lines_lib
+from experiments import settings as settings_lib
 from experiments import workdir as workdir_lib
 from mmal_jax.data import json_object
 from mmal_jax.evaluate import curves as curves_lib
@@ -29,6 +29,7 @@ class Run(NamedTuple):
     settings: what tells its experiment from the others; mostly empty.
     seed: of the run.
     config: of its experiment.
+    items: digests of what its experiment was made of (`identity.digests`).
     metrics: a record a round, from zero-shot on.
     queries: a record a round.
     calibration: a record for any two modalities that were matched
@@ -39,6 +40,7 @@ class Run(NamedTuple):
   settings: str
   seed: int
   config: dict[str, Any]
+  items: dict[str, str]
   metrics: list[dict[str, Any]]
   queries: list[dict[str, Any]]
   calibration: list[dict[str, Any]]
@@ -85,9 +87,14 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
   runs, origins = {}, {}
   configs = {folder: workdir_lib.read(folder / workdir_lib.CONFIG)
              for folder in folders}
-  settings = _settings(list(configs.values()))
+  # Without one, as a copy may be, its data are known by their paths alone.
+  items = {folder: workdir_lib.read(path) if (
+      path := folder / workdir_lib.ITEMS).exists() else {}
+           for folder in folders}
+  settings = settings_lib.differing(
+      list(configs.values()), list(items.values()))
   for (folder, config), suffix in zip(configs.items(), settings):
-    for run in _runs(folder, config, suffix):
+    for run in _runs(folder, config, items[folder], suffix):
       key = run.label, run.seed
       if key in origins:
         raise ValueError(f'{run.label} with seed {run.seed} is both in '
@@ -218,11 +225,6 @@ def shares(records: Records) -> dict[str, dict[str, np.ndarray]]:
   return found
 
 
-def as_text(value: Any) -> str:
-  """A value of a config as labels show it: 1.0 is 1."""
-  return f'{value:.7g}' if isinstance(value, float) else str(value)
-
-
 def _experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
   """Finished experiments at a path, and how many are not."""
   folders, total = [path], 1
@@ -242,7 +244,7 @@ def _experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
   return finished, total - len(finished)
 
 
-def _runs(folder, config, settings) -> list[Run]:
+def _runs(folder, config, items, settings) -> list[Run]:
   by_key: dict[tuple[str, int], tuple[list, list]] = {}
   for i, records in enumerate((
       lines_lib.metrics(folder / workdir_lib.METRICS),
@@ -266,7 +268,7 @@ def _runs(folder, config, settings) -> list[Run]:
     key = record['strategy'], record['seed']
     told.setdefault(key, {})[tuple(record['of'])] = record
   runs = [
-      Run(strategy, settings, seed, config, *(
+      Run(strategy, settings, seed, config, items, *(
           sorted(part, key=lambda record: record['round']) for part in parts),
           list(told.get((strategy, seed), {}).values()))
       for (strategy, seed), parts in by_key.items()]
@@ -279,14 +281,3 @@ def _runs(folder, config, settings) -> list[Run]:
             f' of {run.strategy}, seed {run.seed}: they start at 0, and never '
             'fall.')
   return runs
-
-
-def _settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-  """What tells each config from the others, as the end of a label."""
-  flats = [dict(differences.flat(config)) for config in configs]
-  keys = sorted(set().union(*flats) - {'strategies', 'seeds'})
-  # A value that a config lacks is one that it leaves open.
-  varying = [key for key in keys
-             if any(f.get(key) != flats[0].get(key) for f in flats)]
-  return [''.join(f', {key}={as_text(f.get(key))}' for key in varying)
-          for f in flats]

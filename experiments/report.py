@@ -14,12 +14,14 @@ import pathlib
 
 from absl import app
 from absl import flags
-import ml_collections
 
 from experiments import cache
 from experiments import calibrated
 from experiments import check as check_lib
+from experiments import earlier
+from experiments import identity
 from experiments import out as out_lib
+from experiments import paths as paths_lib
 from experiments import plot
 from experiments import program
 from experiments import records as records_lib
@@ -30,7 +32,7 @@ from experiments import workdir as workdir_lib
 from experiments.configs import saved
 from mmal_jax.evaluate import evaluate
 
-_WORKDIRS = flags.DEFINE_list(
+_WORKDIRS = paths_lib.define_list(
     'workdirs', None,
     'Folders of finished experiments or sweeps, with commas between them.')
 BASELINE = flags.DEFINE_string(
@@ -52,6 +54,7 @@ SHOW = flags.DEFINE_string(
 SHOW_SEED = flags.DEFINE_integer(
     'show_seed', None, 'Seed whose queries are shown. Default: the first.')
 flags.adopt_module_key_flags(cache)
+flags.adopt_module_key_flags(earlier)
 flags.adopt_module_key_flags(out_lib)
 
 _REPORT = 'report.md'
@@ -71,6 +74,7 @@ def write(
     asked: bool = True,
     show: str | None = None,
     show_seed: int | None = None,
+    moved: Sequence[str] = (),
 ) -> str:
   """Writes the report; returns its main table.
 
@@ -84,6 +88,7 @@ def write(
     asked: whether to show what was asked.
     show: a label; None for the first that is no baseline.
     show_seed: its seed; None for the first.
+    moved: `KEY=PATH` each: where data of the run to show lie now.
 
   Raises:
     ValueError: as `records.read` and `records.curves`, for a `baseline`,
@@ -111,8 +116,15 @@ def write(
     notes.append(f'There is no run of {baseline}: nothing is compared.')
   if read_off is not None:
     notes.append(read_off)
-  shown = shown_lib.load(
-      _checked(run), cache_dir, run.seed) if asked else None
+  shown, unseen = None, []
+  if asked:
+    try:
+      shown = _shown(run, cache_dir, moved)
+    except (ValueError, OSError) as e:
+      unseen.append(
+          f'What was asked is not shown: {e} Say where the data lie now with '
+          '--moved=KEY=PATH, or leave this out with --noasked.')
+  notes += unseen
   _prepare(out)
   shares = records_lib.shares(records)
   workdir_lib.write(out / 'summary.json', summary | {
@@ -132,17 +144,27 @@ def write(
       _markdown(
           records, summary, comparison, notes, shares, x, link, matched),
       'utf-8')
-  return f'{tables.score_table(summary)}\n\n{comparison}'
+  return '\n\n'.join([tables.score_table(summary), comparison, *unseen])
 
 
-def _checked(run: records_lib.Run) -> ml_collections.ConfigDict:
-  try:
-    config = saved.of_fields(run.config)
-    check_lib.check(config)
-  except ValueError as e:
-    raise ValueError(f'the config of {run.label}, seed {run.seed}, cannot be '
-                     f'run, and its data not be shown (--noasked): {e}') from e
-  return config
+def _shown(
+    run: records_lib.Run, cache_dir: str, moved: Sequence[str]
+) -> shown_lib.Shown:
+  """What is seen of a run's items.
+
+  Raises:
+    ValueError, OSError: if its data are not there, or are others now.
+  """
+  config = saved.of_fields(run.config)
+  paths_lib.move(config, moved)
+  check_lib.check(config)
+  now = identity.of_config(config, cache_dir)
+  other = [name for name in run.items
+           if name.startswith('pool ') and now.get(name) != run.items[name]]
+  if other:
+    raise ValueError(f'{", ".join(other)}: not what {run.label}, seed '
+                     f'{run.seed}, was run with.')
+  return shown_lib.load(config, cache_dir, run.seed)
 
 
 def _markdown(
@@ -214,7 +236,8 @@ def _prepare(out: pathlib.Path) -> None:
 def from_flags(paths: Sequence[pathlib.Path], out: pathlib.Path) -> str:
   """`write` with the program's flags."""
   return write(paths, out, cache.CACHE_DIR.value, BASELINE.value, METRIC.value,
-               X.value, ASKED.value, SHOW.value, SHOW_SEED.value)
+               X.value, ASKED.value, SHOW.value, SHOW_SEED.value,
+               earlier.MOVED.value)
 
 
 def _work() -> str:
@@ -232,4 +255,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)

@@ -5,8 +5,8 @@ import inspect
 import pytest
 
 from experiments import check
-from experiments import datasets
 from experiments import learners
+from experiments import paths
 from experiments.configs import colorswap
 from experiments.configs import colorswap_siglip
 from experiments.configs import emoji
@@ -154,7 +154,7 @@ def test_paths_mean_the_same_from_any_folder(tmp_path, monkeypatch):
     if argument == 'sound':
       config.dataset.others.sound = '../sound.npy'
     for _ in range(2):
-      datasets.make_absolute(config)
+      paths.make_absolute(config)
     for name in given:
       assert config.dataset[name] == str(tmp_path / f'{name}-*')
     if argument == 'sound':
@@ -162,5 +162,5 @@ def test_paths_mean_the_same_from_any_folder(tmp_path, monkeypatch):
     for name, value in left.items():
       assert config.dataset[name] == value
   trio_config = trio.get_config()
-  datasets.make_absolute(trio_config)
+  paths.make_absolute(trio_config)
   assert trio_config.to_dict() == trio.get_config().to_dict()
