@@ -7,6 +7,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from experiments import paths
 from experiments import pretrained as pretrained_lib
 from mmal_jax.align.people import shown
 from mmal_jax.data import checked_images
@@ -55,6 +56,7 @@ def load_raw(
     given['data_dir'] = f'{cache_dir}/datasets'
   if preprocess is not None and 'preprocess' in taken:
     given['preprocess'] = preprocess
+  paths.check_exist(config)
   dataset = read(**given)
   if classes is None:
     return dataset

@@ -81,9 +81,9 @@ def check(
            and there.get(name) != now.get(name)]
   if other:
     raise ValueError(
-        f'{", ".join(other)}: not what the experiment in {str(folder)!r} was '
-        'begun with, or in another order. It cannot go on with them'
-        + (f': see {", ".join(moved)}.' if moved else '.'))
+        f'{", ".join(other)}: not those with which the experiment in '
+        f'{str(folder)!r} was begun, or in another order. It cannot go on with '
+        'them' + (f': see {", ".join(moved)}.' if moved else '.'))
   if new and moved:
     raise ValueError(
         f'{str(folder)!r} was begun by an earlier version, which did not record'

@@ -134,6 +134,27 @@ def make_absolute(config: ml_collections.ConfigDict) -> None:
       config.dataset[name] = expand(value, f'dataset.{name}')
 
 
+def check_exist(config: ml_collections.ConfigDict) -> None:
+  """Refuses paths to data where nothing is, all of them at once.
+
+  Patterns of paths are left to the loader.
+
+  Raises:
+    ValueError: naming them.
+  """
+  missing = []
+  for key in keys(config.dataset.name):
+    section, _, name = key.partition('.')
+    if section == 'dataset' and config.dataset.get(name) is not None:
+      missing += [
+          f'dataset.{name}={path!r}'
+          for path in _leaves(_map(config.dataset[name], key))
+          if not set(path) & set('*?[') and not os.path.exists(path)]
+  if missing:
+    raise ValueError(f'{", ".join(missing)} '
+                     f'{"does" if len(missing) == 1 else "do"} not exist.')
+
+
 def _map(value, key):
   if isinstance(value, ml_collections.ConfigDict):
     return {name: path and _map(path, f'{key}.{name}')

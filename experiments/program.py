@@ -1,11 +1,12 @@
 """What every program does around its work."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 import re
 import sys
 
 from absl import flags
 from absl import logging
+import tqdm
 
 # Exit status of a program that Ctrl-C ended, as a shell would report it.
 INTERRUPTED = 130
@@ -32,6 +33,13 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     return flags.FLAGS(argv)
   except flags.Error as e:
     sys.exit(f'error: {in_words(e)} (--help tells of all flags)')
+
+
+def show(of: Iterable, total: int, what: str) -> Iterable:
+  """A bar of progress for steps that take long; see `mmal_jax.progress`."""
+  return tqdm.tqdm(
+      of, what, total, leave=False, delay=1, dynamic_ncols=True,
+      mininterval=0.1 if sys.stderr.isatty() else 10)
 
 
 def call(work: Callable[[], str], argv: Sequence[str]) -> None:

@@ -158,7 +158,7 @@ def _shown(
   config = saved.of_fields(run.config)
   paths_lib.move(config, moved)
   check_lib.check(config)
-  now = identity.of_config(config, cache_dir)
+  now = identity.of_config(config, cache_dir) if run.items else {}
   other = [name for name in run.items
            if name.startswith('pool ') and now.get(name) != run.items[name]]
   if other:

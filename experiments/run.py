@@ -46,6 +46,7 @@ from experiments import whole_pool
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import processes
+from mmal_jax import progress
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import oracle as oracle_lib
@@ -202,6 +203,7 @@ def _run(
       workdir, config.to_dict()) if resume else None)
   counter = compilations.CompilationCounter()
   if not quiet:
+    held.enter_context(progress.shown_by(program.show))
     print('Preparing data and warm start ...', file=sys.stderr, flush=True)
   if experiment is None:
     experiment = build_lib.build(config, cache_dir)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mmal_jax import progress
 from mmal_jax import sharding
 from mmal_jax.data import encode as encode_lib
 from mmal_jax.models import partition
@@ -94,7 +95,8 @@ def embed_batches(
   rows = [np.arange(first, first + batch_size) for first in firsts]
   batches = encode_lib.stream(items, [np.where(r < n, r, 0) for r in rows])
   coming = None
-  for first, batch in zip(firsts, batches, strict=True):
+  for first, batch in progress.steps(
+      zip(firsts, batches, strict=True), len(firsts), f'embedding {modality}s'):
     if mesh is not None:
       batch = sharding.shard_rows(batch, partition.batch_rows(mesh))
     embeddings = _embed_batch(graphdef, params, batch, modality, mesh)

@@ -194,8 +194,8 @@ def test_another_sweep_is_refused_with_what_differs(data, whole, tmp_path):
 @pytest.mark.parametrize('argument,what', [
     ('--shard=2/2', "shard='2/2' must be I/N"),
     ('--shard=1', "shard='1' must be I/N"),
-    ('--set=train.peak_rl=1', 'set=train.peak_rl is not in the config'),
-    ('--set=rounds.x=1', 'set=rounds.x is not in the config'),
+    ('--set=train.peak_rl=1', 'Did you mean train.peak_lr?'),
+    ('--set=rounds.x=1', 'set=rounds.x=1: rounds.x is no value'),
     ('--set=train=1', 'set=train=1: '),
     ("--set=train={'shift': 0}", 'set=train is a section'),
     ('--set=train.shift', 'must be written as KEY=VALUE,VALUE'),
