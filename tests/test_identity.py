@@ -169,7 +169,8 @@ def test_data_that_were_changed_in_place_are_other_settings():
       ((one, two), 'aa', ['', '']),
       ((one, elsewhere), 'aa', ['', '']),
       ((one, two), 'ab', [', data=version 1', ', data=version 2']),
-      ((one, elsewhere), 'ab', [', dataset.images=/i', ', dataset.images=/new']),
+      ((one, elsewhere), 'ab', [
+          ', dataset.images=/i', ', dataset.images=/new']),
       # Without a record of their content, paths tell them apart.
       ((one, elsewhere), ' ' * 2, [
           ', dataset.images=/i', ', dataset.images=/new']),
@@ -181,7 +182,8 @@ def test_data_that_were_changed_in_place_are_other_settings():
 
 def test_an_older_record_that_says_less(tmp_path):
   now = {'pool image': 'a', 'test image': 'b', 'pretrain image': 'c'}
-  workdir.write(tmp_path / workdir.ITEMS, {'pool image': 'a', 'test image': 'b'})
+  workdir.write(
+      tmp_path / workdir.ITEMS, {'pool image': 'a', 'test image': 'b'})
   with pytest.raises(ValueError, match='did not record pretrain image'):
     identity.check(tmp_path, now, ['dataset.folder'])
   identity.check(tmp_path, now)

@@ -37,8 +37,8 @@ def _home(tmp_path, monkeypatch):
 def test_what_stands_for_a_folder_is_replaced(home, given, found):
   assert paths.expand(given) == found.format(home=home)
   absolute = paths.absolute(given)
-  assert absolute == (found if '://' in found else os.path.abspath(
-      found.format(home=home)))
+  found = found.format(home=home)
+  assert absolute == (found if '://' in found else os.path.abspath(found))
 
 
 @pytest.mark.parametrize('given,said', [
@@ -59,7 +59,8 @@ def test_a_run_goes_to_the_home_folder(home, tmp_path):
   assert (home / 'runs/a/summary.json').exists()
   assert list((home / 'states').glob('mmal-seed0'))
   assert not os.listdir(tmp_path / 'here')
-  programs.call(report, '--workdirs=~/runs/a', '--out=~/report', '--workdir=unused')
+  programs.call(report, '--workdirs=~/runs/a', '--out=~/report',
+                '--workdir=unused')
   assert (home / 'report/report.md').exists()
   with programs.ends(run.WAITING):
     programs.call(
