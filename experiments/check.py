@@ -124,7 +124,7 @@ def check(config: ml_collections.ConfigDict) -> None:
       and config.dataset.get(name, '') is None]
   if missing:
     raise ValueError(
-        f'{" and ".join(f"dataset.{name}" for name in missing)} '
+        f'{", ".join(f"dataset.{name}" for name in missing)} '
         f'{"is" if len(missing) == 1 else "are"} not given: add '
         f'{" ".join(f"--config.dataset.{name}=PATH" for name in missing)}. '
         f'--show_config tells what '

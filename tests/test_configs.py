@@ -124,7 +124,9 @@ def test_every_config_says_what_it_lacks(module, dataset):
       datasets_lib.DATASETS[config.dataset.name]).parameters.items()
             if p.default is p.empty]
   if needed:
-    with pytest.raises(ValueError, match=f'dataset.{needed[0]} is not given'):
+    # All at once.
+    lacks = ', '.join(f'dataset.{name}' for name in needed)
+    with pytest.raises(ValueError, match=f'{lacks} (is|are) not given: add '):
       check.check(config)
   for name in needed:
     config.dataset[name] = 'x'

@@ -227,8 +227,10 @@ def test_paired_folder_end_to_end(tmp_path, capsys):
 
 
 def test_paths_left_open_are_asked_for(tmp_path):
-  assert 'dataset.images is not given: add --config.dataset.images=' in _error(
-      tmp_path, config='features')
+  assert (
+      'dataset.images, dataset.texts are not given: add --config.dataset.images='
+      'PATH --config.dataset.texts=PATH. --show_config' in _error(
+          tmp_path, config='features'))
   assert 'dataset.folder is not given' in _error(
       tmp_path, config='images_and_texts')
 
@@ -292,7 +294,7 @@ def test_nan_from_training_is_one_line(tmp_path):
 @pytest.mark.parametrize('argument,what', [
     ('--config.train.peak_rl=1', 'peak_rl'),
     ('--config=none.py', 'none.py'),
-    ('--config.rounds=x', 'invalid literal'),
+    ('--config.rounds=x', 'must be an integer of at least 1'),
     (f'--config={__file__}', 'get_config'),
 ])
 def test_a_bad_config_is_one_line(tmp_path, argument, what):
