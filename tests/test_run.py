@@ -228,7 +228,8 @@ def test_paired_folder_end_to_end(tmp_path, capsys):
 
 def test_paths_left_open_are_asked_for(tmp_path):
   assert (
-      'dataset.images, dataset.texts are not given: add --config.dataset.images='
+      'dataset.images, dataset.texts are not given: add '
+      '--config.dataset.images='
       'PATH --config.dataset.texts=PATH. --show_config' in _error(
           tmp_path, config='features'))
   assert 'dataset.folder is not given' in _error(
