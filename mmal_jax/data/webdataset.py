@@ -28,6 +28,7 @@ from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
+from mmal_jax.data import text_file
 
 _KINDS = {'jpg': 'image', 'jpeg': 'image', 'png': 'image', 'webp': 'image',
           'txt': 'text', 'json': 'json'}
@@ -246,9 +247,9 @@ def _text(part: image_files.Part, where: str, problems: list[str]) -> str:
     problems.append(f'{where}: {part.size} bytes are no caption.')
     return ''
   try:
-    text = part.read_bytes().decode()
-  except UnicodeDecodeError as e:
-    problems.append(f'{where}: it is not UTF-8 text: {e}.')
+    text = text_file.decode(part.read_bytes())
+  except ValueError as e:
+    problems.append(f'{where}: it is {e}.')
     return ''
   wrong = problems_lib.of_text('text', text)
   problems += [f'{where}: {what}.' for what in wrong]
