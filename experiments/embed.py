@@ -117,12 +117,16 @@ def _embed(modality, items, model, params) -> str:
 
 
 def _lines(path: pathlib.Path) -> list[str]:
+  try:
+    content = path.read_bytes()
+  except OSError as e:
+    raise ValueError(f'texts={str(path)!r} cannot be read: {e.strerror}') from e
   problems: list[str] = []
   texts = []
-  for place, text in text_list.read(path.read_bytes(), path, problems):
-    # Beside an image, a blank line may stand for none.
-    wrong = [] if text == '' else problems_lib.of_text('text', text)
-    problems += [f'{place}: {what}.' for what in wrong]
+  for place, text in text_list.read(content, path, problems):
+    if not isinstance(text, str) or text.strip():  # Blank ones are texts, too.
+      problems += [f'{place}: {what}.'
+                   for what in problems_lib.of_text('text', text)]
     texts.append(text)
   if not texts and not problems:
     problems.append('it holds no text.')

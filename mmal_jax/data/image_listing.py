@@ -54,7 +54,17 @@ def is_hidden(name: str) -> bool:
   >>> is_hidden('.x.png'), is_hidden('__MACOSX'), is_hidden('x.png')
   (True, True, False)
   """
-  return name.startswith('.') or name.lower() in _OF_SYSTEMS
+  return name.startswith('.') or is_of_a_system(name)
+
+
+def is_of_a_system(name: str) -> bool:
+  """Whether a file or folder is nobody's own, so that nothing is said of it.
+
+  >>> is_of_a_system('._x.png'), is_of_a_system('.x.png')
+  (True, False)
+  """
+  name = name.lower()
+  return name in _OF_SYSTEMS or name.startswith(('._', '.trash'))
 
 
 def listed(
@@ -180,7 +190,7 @@ def _real(path: pathlib.Path) -> pathlib.Path | None:
 def _why_left_out(path: pathlib.Path) -> tuple[str, str] | None:
   """Why a file or folder is no image, as said of one and of many; or None."""
   name = path.name.lower()
-  if name in _OF_SYSTEMS or name.startswith(('._', '.trash')):
+  if is_of_a_system(name):
     return _OF_A_SYSTEM
   if is_hidden(name):
     return 'is hidden', 'are hidden'

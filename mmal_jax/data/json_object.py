@@ -25,8 +25,8 @@ def loads(content: bytes | str) -> Any:
   [1, 2]
 
   Raises:
-    ValueError: if it is no text or no JSON, a field of an object stands twice, or lists
-      and objects are nested more than a hundred deep.
+    ValueError: if it is no text or no JSON, a field of an object stands twice,
+      or lists and objects are nested more than a hundred deep.
   """
   deep = f'lists and objects are nested more than {_DEEPEST} deep'
   if isinstance(content, bytes):

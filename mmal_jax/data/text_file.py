@@ -1,7 +1,7 @@
-"""Text in files that other programs wrote: decoded and cut into lines one way.
+r"""Text in files that other programs wrote: decoded and cut into lines one way.
 
-Text is UTF-8, or UTF-16 or UTF-32 with a byte order mark. A line ends at `\\n`,
-`\\r\\n`, or, where a file has none of these, at `\\r`; form feeds, U+0085, U+2028
+Text is UTF-8, or UTF-16 or UTF-32 with a byte order mark. A line ends at `\n`,
+`\r\n`, or, where a file has none of these, at `\r`; form feeds, U+0085, U+2028
 and the like are letters.
 """
 
@@ -94,8 +94,8 @@ def lines(content: bytes, problems: list[str]) -> list[str]:
   # Files with marks that were put one behind the other have them within.
   found = [line.rstrip('\r').removeprefix(_MARK) for line in found]
   problems += [
-      f'line {number}: a lone carriage return stands in it, which some programs '
-      'take for the end of a line: replace it by a space or a new line.'
+      f'line {number}: a lone carriage return stands in it, where only some '
+      'programs begin a new line: replace it by a space or a new line.'
       for number, line in enumerate(found, 1) if '\r' in line]
   return found
 
