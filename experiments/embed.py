@@ -128,9 +128,9 @@ def _lines(path: pathlib.Path) -> list[str]:
       problems += [f'{place}: {what}.'
                    for what in problems_lib.of_text('text', text)]
     texts.append(text)
-  if not texts and not problems:
-    problems.append('it holds no text.')
   problems_lib.report(f'texts={str(path)!r}', problems)
+  if not texts:
+    raise ValueError(f'texts={str(path)!r} is empty: it holds no text.')
   return texts
 
 

@@ -326,9 +326,9 @@ def test_what_truly_is_damaged_is_refused():
 
 
 @pytest.mark.parametrize('content,what', [
-    (b'GIF89a', 'GIF: convert it'), (b'', '0 bytes'),
-    (b'\0\0\0\x1cftypheic', 'HEIC: convert it'),
-    (b'\0\0\0\x1cftypavif', 'AVIF: convert it'), (b'II*\0', 'TIFF'),
+    (b'GIF89a', 'GIF: convert to'), (b'', '0 bytes'),
+    (b'\0\0\0\x1cftypheic', 'HEIC: convert to'),
+    (b'\0\0\0\x1cftypavif', 'AVIF: convert to'), (b'II*\0', 'TIFF'),
     (b'\n<!DOCTYPE html>', 'a web page: download'),
     (b'version https://git-lfs.github.com/spec/v1\n', 'git lfs pull'),
     (b'notes', 'another kind of file'),

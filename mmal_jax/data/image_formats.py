@@ -7,7 +7,7 @@ READ = ('PNG', 'JPEG', 'WEBP')
 ENDINGS = ('.apng', '.jfi', '.jfif', '.jif', '.jpe', '.jpeg', '.jpg', '.pjp',
            '.pjpeg', '.png', '.webp')
 HEAD = 64  # bytes that are enough to know
-_HOW = 'convert it to JPEG or PNG'
+_HOW = 'convert to JPEG or PNG'
 
 
 class Format(NamedTuple):
@@ -59,7 +59,7 @@ def of(content: bytes) -> Format:
   r"""The format of a file.
 
   >>> of(b'\xff\xd8\xff\xe0').name, of(b'GIF89a').told
-  ('JPEG', 'GIF: convert it to JPEG or PNG')
+  ('JPEG', 'GIF: convert to JPEG or PNG')
 
   Args:
     content: of the file; its first `HEAD` bytes will do.
