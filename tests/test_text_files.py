@@ -133,6 +133,9 @@ def test_embed_reads_json_lines_and_names_bad_ones(read, tmp_path):
       assert what in said
   for said in read(b'one\na\0b\n'):
     assert "line 2: 'text' holds a NUL" in said
+  for name in ('a.csv', 'a.TSV', 'a.json', 'a.parquet'):
+    for said in read(b'image,text\n0.png,a\n', name):
+      assert '.txt' in said and '.jsonl' in said
   with pytest.raises(ValueError, match='gone.txt.* No such file') as e:
     embed._lines(tmp_path / 'gone.txt')
   assert 'Errno' not in str(e.value)
@@ -189,6 +192,6 @@ def test_lines_by_hand():
     problems = []
     assert text_file.lines(content, problems) == expected and not problems
   problems = []
-  assert list(json_lines.read(b'{"a":\r1}\n', 'x.jsonl', problems)) == [
-      ('x.jsonl, line 1', {'a': 1})]
+  assert not list(json_lines.read(b'{"a":\r1}\n', 'x.jsonl', problems))
+  assert len(problems) == 1
   assert problems[0].startswith('x.jsonl: line 1: a lone carriage return')

@@ -26,7 +26,7 @@ _PNG_XMP = b'XML:com.adobe.xmp'
 # ImageMagick's way to put EXIF data into a text, in hexadecimal digits.
 _RAW = re.compile(rb'\s*\w+\s+\d+\s+([0-9A-Fa-f\s]+)')
 _RAW_KEYS = (b'Raw profile type exif', b'Raw profile type APP1')
-_MAX_TEXT = 2**20  # bytes of a text that is unpacked; the rest is not read
+_MAX_TEXT = 2**20  # bytes of metadata that are looked at
 
 
 class Parts(NamedTuple):
@@ -104,6 +104,7 @@ def _png_metadata(kind: bytes, body: bytes, parts: Parts) -> None:
       text = zlib.decompressobj().decompress(text, _MAX_TEXT)
     except zlib.error:
       return
+  text = text[:_MAX_TEXT]
   if key == _PNG_XMP:
     parts.xmp.append(text)
   elif key == b'exif':
@@ -138,7 +139,8 @@ def _jpeg(content: bytes, parts: Parts) -> Iterator[bytes]:
       parts.xmp.append(body[len(_JPEG_XMP):])
     at = end
   # What is too long for one segment is cut into several.
-  parts.exif.extend([b''.join(blocks), *blocks] if blocks[1:] else blocks)
+  parts.exif.extend([b''.join(blocks)[:_MAX_TEXT], *blocks] if blocks[1:]
+                    else blocks)
   yield content[at:]
 
 

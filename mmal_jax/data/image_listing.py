@@ -118,7 +118,8 @@ def listed(
       find(root, str(path.relative_to(root)))
       sound.append(path)
     except ValueError as e:
-      problems.append(f'{e}.')
+      how = ': it is a link, put the file itself there'
+      problems.append(f'{e}{how if path.is_symlink() else ""}.')
   return sound
 
 

@@ -38,6 +38,10 @@ def loads(content: bytes | str) -> Any:
     value = json.loads(content, object_pairs_hook=_once)
   except RecursionError as e:
     raise ValueError(deep) from e
+  except ValueError as e:
+    if 'int_max_str_digits' in str(e):  # Python's words
+      raise ValueError('an integer has thousands of digits') from e
+    raise
   # Of the values one step further in each time, only those that go on.
   level = [[value]]
   for _ in range(_DEEPEST + 1):

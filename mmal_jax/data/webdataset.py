@@ -125,8 +125,11 @@ def _paths(name: str, shards: Shards) -> list[pathlib.Path]:
   if isinstance(shards, (str, os.PathLike)):
     pattern = os.fspath(shards)
     found = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
-  else:
+  elif isinstance(shards, Sequence):
     found = list(shards)
+  else:
+    raise TypeError(f'{name}={shards!r} must be a path, a pattern or a list of '
+                    'paths.')
   paths = [pathlib.Path(path).resolve() for path in found]
   if not paths or len(set(paths)) < len(paths):
     raise ValueError(f'{name}={shards!r} '
