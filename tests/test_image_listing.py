@@ -1,4 +1,4 @@
-"""The images of a folder are the same ones, in the same order, to everybody."""
+"""The images of a folder are the same, in the same order, for every program."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ def _jpeg(i):
   return bad_images.encoded('JPEG', size=(8 + i, 8))
 
 
-def _to_everybody(folder):
+def _for_all(folder):
   """Paths of the images as three programs number them."""
   problems, left_out = [], []
   listed = image_listing.listed(folder, folder, problems, left_out)
@@ -65,7 +65,7 @@ def test_images_by_their_endings_or_else_by_their_first_bytes(tmp_path):
     _put(folder, name, _jpeg(i))
   _put(folder, 'deep/er/q.apng', bad_images.encoded('PNG', size=(40, 8)))
   _put(folder, 'deep/r.gif', bad_images.encoded('WEBP', size=(41, 8)))
-  assert _to_everybody(folder) == [*names[:4], 'deep/er/q.apng', 'deep/r.gif',
+  assert _for_all(folder) == [*names[:4], 'deep/er/q.apng', 'deep/r.gif',
                                    *names[4:]]
 
 
@@ -75,7 +75,7 @@ def test_images_by_their_endings_or_else_by_their_first_bytes(tmp_path):
     'Thumbs.db', 'desktop.ini', 'Desktop.ini', '.thumbnails/a.png', '.a.jpg',
     '.hidden/a.jpg', '.git/a.jpg', '$RECYCLE.BIN/a.jpg', '#recycle/a.jpg',
     'System Volume Information/a.jpg', '.Trash-1000/files/a.jpg'])
-def test_hidden_files_are_hidden_from_everybody(tmp_path, name):
+def test_hidden_files_are_hidden_from_all(tmp_path, name):
   folder = tmp_path / 'photos'
   for i in range(3):
     _put(folder, f'{i}.jpg', _jpeg(i))
@@ -83,7 +83,7 @@ def test_hidden_files_are_hidden_from_everybody(tmp_path, name):
   for content in (_jpeg(0), _APPLE):
     _put(folder, name, content)
     _put(folder, f'deep/{name}', content)
-    assert _to_everybody(folder) == [
+    assert _for_all(folder) == [
         *(f'{i}.jpg' for i in range(3)), *(f'deep/{i}.jpg' for i in range(3))]
     (tmp_path / 'classes' / 'other' / 'x.png').unlink()
     (tmp_path / 'classes' / 'other').rmdir()
@@ -165,7 +165,7 @@ def test_many_names_fill_no_screen(tmp_path):
   left_out = [image_listing.LeftOut(f'{i}.{i}', 'is no picture',
                                     'are no pictures') for i in range(5000)]
   left_out.append(image_listing.LeftOut('\x1b[2J.x', 'is odd', 'are odd'))
-  said = image_listing.told(tmp_path, left_out)
+  said = image_listing.summary(tmp_path, left_out)
   assert len(said) < 300 and r'\x1b[2J.x' in said
   assert said.startswith('5001 entries')
 
@@ -210,7 +210,7 @@ def test_a_file_of_another_name_is_listed_by_its_link_alone(tmp_path):
   _put(folder, 'blobs/0a1b', _jpeg(0))
   _put(folder, 'blobs/2c3d', _jpeg(1))
   (folder / 'a.jpg').symlink_to('blobs/0a1b')
-  assert _to_everybody(folder) == ['a.jpg', 'blobs/2c3d']
+  assert _for_all(folder) == ['a.jpg', 'blobs/2c3d']
 
 
 def test_a_folder_of_none_says_so(tmp_path):

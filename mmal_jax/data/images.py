@@ -75,7 +75,7 @@ def open_rgb(source: bytes | str | os.PathLike[str]) -> Image.Image:
       _check(*image.size)
       rgb = _keyed(image, parts.picture) or to_rgb(image)
   except Exception as e:  # Pillow raises a dozen kinds
-    raise ValueError(f'{_WHAT}: {_told(e, content)}') from e
+    raise ValueError(f'{_WHAT}: {_reason(e, content)}') from e
   turn = _UPRIGHT.get(orientation.find(parts.exif, parts.xmp))
   return rgb if turn is None else rgb.transpose(turn)
 
@@ -96,16 +96,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 class _TooLarge(ValueError):
-  """An image that nobody should decode."""
+  """An image of more pixels than are decoded."""
 
 
-def _told(error: Exception, content: bytes) -> str:
+def _reason(error: Exception, content: bytes) -> str:
   """Why it cannot be read, and not where its bytes lie in memory."""
   if isinstance(error, (_TooLarge, Image.DecompressionBombError)):
     return str(error)
   found = image_formats.of(content)
   if not found.is_read:
-    return f'it is none of these, but {found.told}'
+    return f'it is none of these, but {found.description}'
   # Others are of Python.
   if isinstance(error, (OSError, SyntaxError, ValueError)) and not isinstance(
       error, UnidentifiedImageError):

@@ -1,4 +1,4 @@
-"""The user's own pairs: a folder of images and a table of who belongs to whom.
+"""The user's own pairs: a folder of images and a table of pairs.
 
 The table is JSON lines, `{"image": path, "text": ..., "group": optional,
 "split": optional}`, or a CSV with the same columns.

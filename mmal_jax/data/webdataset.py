@@ -162,7 +162,7 @@ def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
             path, member.name, member.offset_data, member.size))
   except Exception as e:  # tarfile raises a dozen kinds
     problems.append(f'{path.name}: it cannot be read as an uncompressed tar: '
-                    f'{_told(path, e)}.')
+                    f'{_reason(path, e)}.')
   names = webdataset_names.pair([part.name for part in parts])
   problems += [f'{path.name}: {problem}' for problem in names.problems]
   if names.unread:
@@ -178,7 +178,7 @@ def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
     yield Pair(f'{path.name} member {parts[image].name!r}', parts[image], text)
 
 
-def _told(path: pathlib.Path, error: Exception) -> str:
+def _reason(path: pathlib.Path, error: Exception) -> str:
   """Why a shard cannot be read."""
   if isinstance(error, RecursionError):
     return 'its headers are nested too deep'
