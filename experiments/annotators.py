@@ -4,6 +4,7 @@ from collections.abc import Callable
 import dataclasses
 import pathlib
 
+from absl import logging
 import ml_collections
 
 from experiments import datasets
@@ -15,6 +16,7 @@ from mmal_jax.align import registry as oracles_lib
 from mmal_jax.align import stream as stream_lib
 from mmal_jax.align import wrong
 from mmal_jax.data import encode
+from mmal_jax.data import feature_rows
 from mmal_jax.data import schema
 
 # What `config.oracle` may say of people who answer.
@@ -76,6 +78,7 @@ def make_oracle(
 
   def shown():
     items = load_seen().pool.items
+    _warn_of_rows(items)
     if hidden is None:
       return items
     return {m: datasets.in_order(items[m], hidden.rows[m]) for m in pools.items}
@@ -98,6 +101,18 @@ def make_oracle(
   if buffer is not None and not config.stream.get('beyond', True):
     oracle = stream_lib.within_buffer(oracle, tuple(pools.sizes), buffer)
   return oracle
+
+
+def _warn_of_rows(items) -> None:
+  """Says how people can see more of features than their rows."""
+  bare = [modality for modality, rows in items.items() if isinstance(
+      rows, feature_rows.FeatureRows) and not rows.labelled]
+  if bare:
+    logging.warning(
+        'People see only rows of your files of %s. With %s they see texts or '
+        'images: FILE has a line for each row, a text or the path of an image, '
+        'or is a folder of images.', ' and '.join(bare), ' '.join(
+            f'--config.dataset.labels.{modality}=FILE' for modality in bare))
 
 
 def folder_of(config: ml_collections.ConfigDict, seed: int) -> pathlib.Path:

@@ -96,7 +96,11 @@ def take_up(path: str | os.PathLike[str], config: dict[str, Any]) -> bool:
     return False
   # As it will be read: no tuples.
   now = json.loads(json.dumps(_plain(config)))
-  different = differences.lines(read(path), now, _MAY_CHANGE)
+  there = read(path)
+  # What people see of items may be mended while they answer.
+  labels = [f'dataset.labels.{modality}' for config in (there, now) for modality
+            in config.get('dataset', {}).get('labels') or ()]
+  different = differences.lines(there, now, (*_MAY_CHANGE, *labels))
   if different:
     raise ValueError('\n'.join([
         f'workdir={str(path.parent)!r} holds another experiment; choose another'

@@ -286,12 +286,14 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
   elif any(folder.glob('round_*')) or (folder / standing_lib.LEDGER).exists():
     raise ValueError(f'{path} is gone: nobody knows of which items the rounds '
                      'beside it are. Choose a new folder.')
-  else:
-    for modality, items in shown.items():
-      records = shown_lib.catalogue(items)
-      if records:
-        durable.write(folder / f'items_{modality}.jsonl',
-                      json_lines.dump(records))
+  for modality, items in shown.items():
+    listed = folder / f'items_{modality}.jsonl'
+    lines = json_lines.dump(shown_lib.catalogue(items)).encode()
+    # Labels may be new.
+    if lines and not (listed.exists() and durable.read(
+        listed, durable.MOST_OF_OURS) == lines):
+      durable.write(listed, lines)
+  if not path.exists():
     durable.write(path, text)
   return _mark(text.encode())
 
