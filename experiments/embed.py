@@ -29,17 +29,21 @@ from mmal_jax import embed_disk
 from mmal_jax import sharding
 from mmal_jax.data import encode
 from mmal_jax.data import image_files
+from mmal_jax.data import image_listing
+from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
+from mmal_jax.data import text_list
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import partition
 
-_SUFFIXES = ('.jpeg', '.jpg', '.png', '.webp')
 flags.adopt_module_key_flags(checkpoints)  # --help tells of them.
 _IMAGES = flags.DEFINE_string(
-    'images', None, 'Folder of images; those below it count.')
+    'images', None, 'Folder of JPEG, PNG and WebP images; those in folders '
+    'below it count, hidden ones do not.')
 _TEXTS = flags.DEFINE_string(
-    'texts', None, 'UTF-8 file, a text a line; an empty line is a text, too.')
+    'texts', None, 'File of texts, one a line, a blank line among them being '
+    'one, too; or a .jsonl of {"text": ...}.')
 _EMBEDDINGS = flags.DEFINE_string(
     'embeddings', None, 'Folder to write to, or to go on with.')
 _TOKENIZER = flags.DEFINE_string(
@@ -113,23 +117,33 @@ def _embed(modality, items, model, params) -> str:
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-  # Not `splitlines`, which cuts at form feeds and the like as well.
-  lines = path.read_text('utf-8-sig').split('\n')
-  lines = lines[:-1] if not lines[-1] else lines
-  if not lines:
-    raise ValueError(f'texts={str(path)!r} is empty.')
-  return lines
+  try:
+    content = path.read_bytes()
+  except OSError as e:
+    raise ValueError(f'texts={str(path)!r} cannot be read: {e.strerror}') from e
+  problems: list[str] = []
+  texts = []
+  for place, text in text_list.read(content, path, problems):
+    if not isinstance(text, str) or text.strip():  # Blank ones are texts, too.
+      problems += [f'{place}: {what}.'
+                   for what in problems_lib.of_text('text', text)]
+    texts.append(text)
+  if not texts and not problems:
+    problems.append('it holds no text.')
+  problems_lib.report(f'texts={str(path)!r}', problems)
+  return texts
 
 
 def _paths(folder: pathlib.Path) -> list[pathlib.Path]:
   if not folder.is_dir():
     raise ValueError(f'images={str(folder)!r} is no folder.')
-  paths = sorted(
-      pathlib.Path(where) / name for where, _, names in os.walk(folder)
-      for name in names if name.lower().endswith(_SUFFIXES))
-  if not paths:
-    raise ValueError(f'images={str(folder)!r} holds no file that ends in '
-                     f'{", ".join(_SUFFIXES)}.')
+  problems: list[str] = []
+  left_out: list[image_listing.LeftOut] = []
+  paths = image_listing.listed(folder, folder, problems, left_out)
+  image_listing.warn(folder, left_out)
+  if not paths and not problems:
+    problems.append('it holds no JPEG, PNG or WebP file.')
+  problems_lib.report(f'images={str(folder)!r}', problems)
   return paths
 
 

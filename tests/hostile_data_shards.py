@@ -178,7 +178,7 @@ CASES = [
             GOOD + _pax(b'17 path=../x.png\n') + pair(2) + END),
          'its name leads out'),
         ('pax headers, one for the other, 2000 times', _shard(
-            GOOD + _pax(b'') * 2000 + pair(2) + END), 'recursion depth'),
+            GOOD + _pax(b'') * 2000 + pair(2) + END), 'nested too deep'),
         ('pax: holes without an end', _shard(
             GOOD + _pax(b'22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n')
             + member('x.png', b'99999\n0\n') + END), 'cannot be read as'),

@@ -91,8 +91,8 @@ _BAD_LINES = """{"text": 3}
     ('x.jsonl', '\n\n', ['it holds no text']),
     ('x.csv', 'a', ['must end in .txt or .jsonl']),
     ('x.txt', None, ['cannot be read']),
-    ('x.txt', b'\xff\xfe', ['x.txt: not UTF-8']),
-    ('x.jsonl', b'\xff\xfe', ['x.jsonl: not UTF-8', '1 problem(s)']),
+    ('x.txt', b'a\n\xff', ['x.txt: not UTF-8', 'byte 0xff on line 2']),
+    ('x.jsonl', b'\xff\xff', ['x.jsonl: not UTF-8', '1 problem(s)']),
 ])
 def test_bad_texts(tmp_path, name, content, found):
   arguments = _files(tmp_path) | {'texts': tmp_path / name}
@@ -126,7 +126,8 @@ def test_bad_images(tmp_path):
   with pytest.raises(ValueError) as e:
     unpaired_folder.load(**arguments)
   for what in ("image 'bad.jpg' cannot be read", "'copy.png' is the same as "
-               "'a.png'.", "'test.png' is the same as '1.png' of the test",
+               "'a.png': delete one, or give drop_duplicates=True.",
+               "'test.png' is the same as '1.png' of the test",
                '3 problem(s)'):
     assert what in str(e.value), (what, e.value)
   (tmp_path / 'empty').mkdir()

@@ -6,11 +6,15 @@ from typing import Any
 from ml_collections import config_dict
 
 # Arguments of the loaders; paths, which None stands for, the user gives.
+# `drop_duplicates`: whether items that are there twice are left out, the first
+# kept, and images of the test set with them; if not, they are refused.
 _IMAGES_AND_TEXTS = {
     'paired_folder': {
         'folder': None, 'pairs': 'pairs.jsonl', 'test_fraction': 0.2,
-        'seed': 0},
-    'unpaired_folder': {'images': None, 'texts': None, 'test_pairs': None},
+        'seed': 0, 'drop_duplicates': None},
+    'unpaired_folder': {
+        'images': None, 'texts': None, 'test_pairs': None,
+        'drop_duplicates': None},
     'colorswap': {'folder': None},
     'karpathy': {
         'annotations': None, 'images': None, 'captions': 1,
@@ -19,6 +23,7 @@ _IMAGES_AND_TEXTS = {
     'webdataset': {
         'shards': None, 'test_shards': None, 'test_fraction': 0.2, 'seed': 0},
 }
+_KINDS = {'drop_duplicates': bool}  # of what is None; others are paths
 
 
 def images_and_texts(name: str, image_size: int | None) -> dict[str, Any]:
@@ -37,7 +42,8 @@ def images_and_texts(name: str, image_size: int | None) -> dict[str, Any]:
     values['image_size'] = image_size
   # Each path has a placeholder of its own: one for all would be one value.
   return {'name': name} | {
-      key: config_dict.placeholder(str) if value is None else value
+      key: config_dict.placeholder(_KINDS.get(key, str)) if value is None
+      else value
       for key, value in values.items()}
 
 

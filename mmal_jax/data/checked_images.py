@@ -1,9 +1,8 @@
-"""Images of somebody's files: found, each decoded once, and kept or left."""
+"""Images of somebody's files: each decoded once, and kept or left."""
 
 from collections.abc import Collection, Iterable, Mapping
 import concurrent.futures
 import hashlib
-import pathlib
 
 from absl import logging
 import numpy as np
@@ -12,9 +11,6 @@ from mmal_jax.data import image_files
 from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import schema
-
-_MAX_NAME = 4096  # letters of a path; no system takes more
-_SUFFIXES = ('.jpeg', '.jpg', '.png', '.webp')
 
 
 def size_of(
@@ -39,69 +35,6 @@ def size_of(
   if image_size < 1:
     raise ValueError(f'image_size={image_size!r} must be at least 1.')
   return image_size
-
-
-def find(folder: pathlib.Path, name: str) -> pathlib.Path:
-  """The path of a file that a table names.
-
-  Args:
-    folder: what `name` is relative to and may not lead out of.
-    name: as the table says it.
-
-  Raises:
-    ValueError: if it lies outside the folder or is no file, without a full
-      stop: what was wrong with image `name`.
-  """
-  if len(name) > _MAX_NAME:
-    raise ValueError(f'image {name[:40]!r}... cannot be found: its path has '
-                     f'{len(name)} letters, more than {_MAX_NAME}')
-  try:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
-      raise ValueError(f'image {name!r} lies outside the folder')
-    if not path.is_file():
-      raise ValueError(f'image {name!r} '
-                       + ('is no file' if path.exists() else 'does not exist'))
-  except (OSError, RuntimeError) as e:  # too long a name, a loop of links
-    raise ValueError(f'image {name[:40]!r} cannot be found: {e}') from e
-  return path
-
-
-def listed(
-    folder: pathlib.Path, root: pathlib.Path, problems: list[str]
-) -> list[pathlib.Path]:
-  """Paths of all images in a folder and those in it, by their ending.
-
-  Args:
-    folder: what is hidden in it is not seen; links to folders are not followed.
-    root: the folder, or one around it: no file's link may lead out of it.
-    problems: takes a sentence for each image that `find` refuses, and each
-      folder that cannot be read.
-
-  Returns:
-    The paths of the others, sorted.
-  """
-  found, folders = [], [folder]
-  while folders:  # not `rglob`: it passes over what it may not read
-    try:
-      entries = [path for path in folders.pop().iterdir()
-                 if not path.name.startswith('.')]
-    except OSError as e:
-      problems.append(f'a folder cannot be read: {e}.')
-      continue
-    for path in entries:
-      if path.is_dir():
-        folders += [] if path.is_symlink() else [path]
-      elif path.suffix.lower() in _SUFFIXES:
-        found.append(path)
-  sound = []
-  for path in sorted(found):
-    try:
-      find(root, str(path.relative_to(root)))
-      sound.append(path)
-    except ValueError as e:
-      problems.append(f'{e}.')
-  return sound
 
 
 def decode(

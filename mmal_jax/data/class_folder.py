@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from mmal_jax.data import checked_images
+from mmal_jax.data import image_listing
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
@@ -16,12 +17,12 @@ def load_labelled(
     image_size: int | None = None,
     preprocess: preprocess_lib.Preprocess | None = None,
 ) -> schema.Labelled:
-  """Reads `FOLDER/CLASS NAME/*.jpg`, or `.jpeg`, `.png`, `.webp`.
+  """Reads `FOLDER/CLASS NAME/*.jpg`, and PNG and WebP likewise.
 
   Args:
     folder: of one folder a class. Classes are named as these are, `_` read as
-      a space, in alphabetical order. Hidden files and folders are not seen,
-      and no link may lead out of it.
+      a space, in alphabetical order. Which files are images is said in
+      `image_listing`; no link may lead out of it.
     image_size: every image is resized to this height and width in pixels and
       kept in memory; 64 if None.
     preprocess: in place of `image_size`: images stay in their files, and this
@@ -39,9 +40,14 @@ def load_labelled(
   size = checked_images.size_of(image_size, preprocess)
   if not folder.is_dir():
     raise ValueError(f'folder={str(folder)!r} is no folder.')
-  folders = sorted(path for path in folder.iterdir()
-                   if path.is_dir() and not path.name.startswith('.'))
+  entries = sorted(path for path in folder.iterdir()
+                   if not image_listing.is_hidden(path.name))
+  folders = [path for path in entries if path.is_dir()]
   problems: list[str] = []
+  left_out = [
+      image_listing.LeftOut(path.name, *(f'{be} in no folder of a class'
+                                         for be in ('is', 'are')))
+      for path in entries if not path.is_dir()]
   classes = [' '.join(path.name.replace('_', ' ').split()) for path in folders]
   for i, name in enumerate(classes):
     if not name or name in classes[:i]:
@@ -55,11 +61,12 @@ def load_labelled(
     if not path.resolve().is_relative_to(folder.resolve()):
       problems.append(f'folder {path.name!r} lies outside the folder.')
       continue
-    found = checked_images.listed(path, folder, problems)
+    found = image_listing.listed(path, folder, problems, left_out)
     if not found:
       problems.append(f'folder {path.name!r}: no image.')
     paths += found
     labels += [label] * len(found)
+  image_listing.warn(folder, left_out)
   pixels = checked_images.decode(
       {path: f'folder {path.parent.name!r}' for path in paths}, size, problems)
   problems_lib.report(folder, problems)

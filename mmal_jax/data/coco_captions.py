@@ -176,7 +176,8 @@ def _read(
       texts = [text.decode() for text in fields['captions']['text'][:n]]
       record = Record(records, row, fields['image/filename'].decode())
     except Exception as e:  # array_record and TFDS raise a dozen kinds
-      problems.append(f'{where}: it cannot be read: {e!r}.')
+      problems.append(f'{where}: it cannot be read: '
+                      f'{problems_lib.shortened(str(e))}.')
       continue
     wrong = [what for text in texts
              for what in problems_lib.of_text('text', text)]

@@ -30,6 +30,7 @@ from mmal_jax import durable
 from mmal_jax.data import checked_images
 from mmal_jax.data import growth
 from mmal_jax.data import image_files
+from mmal_jax.data import image_listing
 from mmal_jax.data import json_object
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
@@ -155,7 +156,7 @@ def _json(path: pathlib.Path, problems: list[str]) -> Iterator[Example]:
       value = fields[name]
       try:
         wrong = problems_lib.of_text(name, value)
-        fields[name] = wrong[0] if wrong else checked_images.find(
+        fields[name] = wrong[0] if wrong else image_listing.find(
             path.parent, value)
       except ValueError as e:
         fields[name] = str(e)

@@ -4,19 +4,26 @@ import io
 import os
 
 import numpy as np
-from PIL import ExifTags
 from PIL import Image
 from PIL import UnidentifiedImageError
 
-FORMATS = ('PNG', 'JPEG', 'WEBP')
+from mmal_jax import durable
+from mmal_jax.data import image_bytes
+from mmal_jax.data import image_formats
+from mmal_jax.data import orientation
+
+FORMATS = image_formats.READ
 MAX_BYTES = 2**29  # encoded; more than the largest image takes unpacked
 MAX_PIXELS = 2**26  # 8192 x 8192; several threads hold a dozen bytes for each
 MAX_SIDES = 1000  # the longer over the shorter, which may become hundreds
+_WHAT = f'cannot be read as {"/".join(FORMATS)}'
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90}
+# Bits of PNG's greys, by how Pillow names them.
+_GREYS = {'1': 1, 'L;2': 2, 'L;4': 4, 'L': 8}
 
 
 def decode(
@@ -25,8 +32,10 @@ def decode(
   """Reads a PNG, JPEG or WebP as RGB.
 
   Grayscale, palette, CMYK and 16-bit images are converted; what is transparent
-  is laid on white; EXIF rotation is applied. With `size`, the image is squeezed
-  to a square by antialiased bicubic resizing (as SigLIP's preprocessing does).
+  is laid on white; the rotation that EXIF data or XMP state is applied. Nothing
+  else of the metadata is used, and none of it, however damaged, stops an image
+  from being read. With `size`, the image is squeezed to a square by antialiased
+  bicubic resizing (as SigLIP's preprocessing does).
 
   Args:
     source: a path, or the bytes of an encoded image.
@@ -48,33 +57,54 @@ def decode(
 
 def open_rgb(source: bytes | str | os.PathLike[str]) -> Image.Image:
   """`decode` without its last step: an RGB image, upright, of its own size."""
-  file = io.BytesIO(source) if isinstance(source, bytes) else source
+  if isinstance(source, bytes):
+    content = source
+    if len(content) > MAX_BYTES:
+      raise ValueError(f'{_WHAT}: {len(content)} bytes are more than '
+                       f'{MAX_BYTES}')
+  else:
+    try:
+      content = durable.read(source, MAX_BYTES)
+    except OSError as e:
+      raise ValueError(f'cannot be read: {e.strerror or e}') from e
+    except ValueError as e:
+      raise ValueError(f'cannot be read: {e}') from e
+  parts = image_bytes.split(content)
   try:
-    size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
-    if size > MAX_BYTES:
-      raise ValueError(f'{size} bytes are more than {MAX_BYTES}')
-    with Image.open(file, formats=FORMATS) as image:
+    with Image.open(io.BytesIO(parts.picture), formats=FORMATS) as image:
       _check(*image.size)
-      return to_rgb(_upright(image))
-  except UnidentifiedImageError as e:
-    # Pillow's own message is of where the bytes lie in memory.
-    raise ValueError(
-        f'cannot be read as {"/".join(FORMATS)}: it is none of these') from e
+      rgb = _keyed(image, parts.picture) or to_rgb(image)
   except Exception as e:  # Pillow raises a dozen kinds
-    raise ValueError(f'cannot be read as {"/".join(FORMATS)}: {e}') from e
+    raise ValueError(f'{_WHAT}: {_told(e, content)}') from e
+  turn = _UPRIGHT.get(orientation.find(parts.exif, parts.xmp))
+  return rgb if turn is None else rgb.transpose(turn)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
   """Converts what Pillow has opened; what is transparent is laid on white."""
   if image.mode.startswith('I'):
     # Pillow's own conversion clips 16-bit greys to 255: scale them instead.
-    grey = np.asarray(image, np.float32) / 257.0
-    image = Image.fromarray(np.round(grey).astype(np.uint8))
+    grey = np.asarray(image)
+    scaled = np.round(grey.astype(np.float32) / 257.0).astype(np.uint8)
+    scaled[grey == image.info.get('transparency', -1)] = 255
+    image = Image.fromarray(scaled)
   if image.has_transparency_data:
     image = image.convert('RGBA')
     white = Image.new('RGBA', image.size, 'white')
     image = Image.alpha_composite(white, image)
   return image.convert('RGB')
+
+
+def _told(error: Exception, content: bytes) -> str:
+  found = image_formats.of(content)
+  if not found.is_read:
+    return f'it is none of these, but {found.told}'
+  # Others are of Python, or of where the bytes lie in memory.
+  if isinstance(error, (OSError, SyntaxError, ValueError,
+                        Image.DecompressionBombError)) and not isinstance(
+                            error, UnidentifiedImageError):
+    return str(error)
+  return f'it is a damaged {found.name}'
 
 
 def _check(width: int, height: int) -> None:
@@ -85,10 +115,31 @@ def _check(width: int, height: int) -> None:
                      f'{MAX_SIDES} times the other')
 
 
-def _upright(image: Image.Image) -> Image.Image:
-  """Turned as its EXIF data says, which are then of no use."""
-  # Not by Pillow's `exif_transpose`: it writes the other EXIF data anew, and
-  # fails where a camera wrote nonsense into them.
-  image.load()  # They may stand behind the pixels.
-  how = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
-  return image if how is None else image.transpose(how)
+def _keyed(image: Image.Image, picture: bytes) -> Image.Image | None:
+  """Mends how Pillow reads one transparent colour that is not of 8 bits.
+
+  Returns:
+    RGB, where that took more than scaling the colour as the pixels are.
+  """
+  key = image.info.get('transparency')
+  if image.format != 'PNG' or not image.tile:
+    return None
+  codec, area, at, raw = image.tile[0]
+  if isinstance(key, int) and raw in _GREYS:
+    most = 2**_GREYS[raw] - 1
+    image.info['transparency'] = (key & most) * 255 // most
+  if not isinstance(key, tuple):
+    return None
+  if raw != 'RGB;16B':
+    image.info['transparency'] = tuple(value & 255 for value in key)
+    return None
+  # Pillow keeps the upper half of each number; the lower one counts as well.
+  with Image.open(io.BytesIO(picture), formats=FORMATS) as other:
+    other.tile = [(codec, area, at, 'RGB;16L')]
+    lower = np.asarray(other)
+  upper = np.asarray(image)
+  values = np.array(key, np.uint16)
+  is_clear = np.all(
+      (upper == values >> 8) & (lower == (values & 255)), axis=-1)
+  return Image.fromarray(
+      np.where(is_clear[..., None], np.uint8(255), upper))

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from mmal_jax.data import json_object
+from mmal_jax.data import text_file
 
 
 def read(
@@ -25,12 +26,9 @@ def read(
   Yields:
     `(place, object)` of the others.
   """
-  try:
-    lines = content.decode('utf-8-sig').split('\n')
-  except UnicodeDecodeError as e:
-    where = '' if name is None else f'{name}: '
-    problems.append(f'{where}not UTF-8 text: {e}.')
-    return
+  wrong: list[str] = []
+  lines = text_file.lines(content, wrong)
+  problems += wrong if name is None else [f'{name}: {one}' for one in wrong]
   for number, line in enumerate(lines, 1):
     place = f'line {number}' if name is None else f'{name}, line {number}'
     if not line.strip():

@@ -6,6 +6,8 @@ import os
 import reprlib
 from typing import Any
 
+from mmal_jax.data import text_file
+
 # Lists and objects within one another. Python's own limit is not the same in
 # all that is done with a value.
 _DEEPEST = 100
@@ -23,10 +25,15 @@ def loads(content: bytes | str) -> Any:
   [1, 2]
 
   Raises:
-    ValueError: if it is no JSON, a field of an object stands twice, or lists
-      and objects are nested more than a hundred deep.
+    ValueError: if it is no text or no JSON, a field of an object stands twice,
+      or lists and objects are nested more than a hundred deep.
   """
   deep = f'lists and objects are nested more than {_DEEPEST} deep'
+  if isinstance(content, bytes):
+    # JSON begins with an ASCII letter, which tells UTF-16 without a mark.
+    encoding = json.detect_encoding(content)
+    content = text_file.decode(
+        content, encoding if encoding.endswith(('le', 'be')) else 'utf-8')
   try:
     value = json.loads(content, object_pairs_hook=_once)
   except RecursionError as e:

@@ -19,6 +19,7 @@ from absl import logging
 
 from mmal_jax import durable
 from mmal_jax.data import checked_images
+from mmal_jax.data import image_listing
 from mmal_jax.data import json_object
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
@@ -139,7 +140,7 @@ def _check(
       wrong += problems_lib.of_text('filepath', entry['filepath'])
     if not wrong:
       try:
-        path = checked_images.find(
+        path = image_listing.find(
             folder, os.path.join(entry.get('filepath', ''), name))
         if first.setdefault(path, where) != where:
           wrong.append(f'the same file as {first[path]}')

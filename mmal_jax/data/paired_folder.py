@@ -4,7 +4,7 @@ The table is JSON lines, `{"image": path, "text": ..., "group": optional,
 "split": optional}`, or a CSV with the same columns.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import csv
 import io
 import os
@@ -15,14 +15,18 @@ import numpy as np
 
 from mmal_jax import durable
 from mmal_jax.data import checked_images
+from mmal_jax.data import duplicates
+from mmal_jax.data import image_listing
 from mmal_jax.data import json_lines
 from mmal_jax.data import json_object
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
+from mmal_jax.data import text_file
 
 SPLITS = ('pretrain', 'pool', 'test')
+ENDINGS = ('.jsonl', '.csv')
 _COLUMNS = ('image', 'text', 'group', 'split')
 _MAX_BYTES = 2**31  # of a table, which is read as a whole
 
@@ -44,6 +48,7 @@ def load(
     test_fraction: float = 0.2,
     seed: int = 0,
     preprocess: preprocess_lib.Preprocess | None = None,
+    drop_duplicates: bool | None = None,
 ) -> schema.Dataset:
   """Reads a folder of JPEG, PNG or WebP images with their texts.
 
@@ -59,6 +64,10 @@ def load(
     seed: of that division.
     preprocess: in place of `image_size`: images stay in their files, and this
       is done to them whenever they are needed.
+    drop_duplicates: whether rows of the same image and text as an earlier one,
+      and rows of other splits whose image is in the test set, are left out, and
+      the rest of their groups with them; how many is logged. If not, they are
+      refused.
 
   Returns:
     The dataset. `group` joins two rows to one Winoground example. `pretrain`
@@ -71,11 +80,11 @@ def load(
   folder = pathlib.Path(folder)
   size = checked_images.size_of(image_size, preprocess)
   problems: list[str] = []
-  rows = read_table(folder, pairs, problems)
+  rows = read_table(folder, pairs, problems, drop_duplicates)
   problems += _split_problems(rows)
   pixels = checked_images.decode(first_lines(rows), size, problems)
   digests = checked_images.digests(pixels)
-  problems += _overlaps(rows, digests)
+  rows = _settle(rows, _overlaps(rows, digests), drop_duplicates, problems)
   if not rows and not problems:
     problems.append('it holds no rows.')
   problems_lib.report(folder / pairs, problems)
@@ -87,7 +96,8 @@ def load(
 
 
 def read_table(
-    folder: pathlib.Path, name: str, problems: list[str]
+    folder: pathlib.Path, name: str, problems: list[str],
+    drop_duplicates: bool | None = None,
 ) -> list[Row]:
   """Reads and checks a table, but for its splits; its images are not opened.
 
@@ -95,6 +105,8 @@ def read_table(
     folder: where the table and the images lie.
     name: of the table.
     problems: takes a sentence for each thing that is wrong.
+    drop_duplicates: whether rows of the same image and text as an earlier one
+      are left out rather than wrong.
 
   Returns:
     The sound rows.
@@ -103,7 +115,10 @@ def read_table(
     ValueError: if the file cannot be read or ends in neither `.jsonl` nor
       `.csv`.
   """
-  return _check(_read(folder / name, problems), folder, problems)
+  rows, copies = _check(_read(folder / name, problems), folder, problems)
+  rows = _settle(rows, copies, drop_duplicates, problems)
+  problems += _wrong_groups(rows)
+  return rows
 
 
 def first_lines(rows: list[Row]) -> dict[pathlib.Path, str]:
@@ -133,15 +148,16 @@ def _read(
     path: pathlib.Path, problems: list[str]
 ) -> Iterator[tuple[str, dict[str, object]]]:
   """`(place, fields)` of each line that can be parsed."""
-  if path.suffix not in ('.jsonl', '.csv'):
-    raise ValueError(f'pairs={path.name!r} must end in .jsonl or .csv.')
+  if path.suffix.lower() not in ENDINGS:
+    raise ValueError(f'pairs={path.name!r} must end in {" or ".join(ENDINGS)}.')
   try:
     if not path.resolve().is_relative_to(path.parent.resolve()):
       raise ValueError('it is a link that leads out of its folder.')
     content = durable.read(path, _MAX_BYTES)
   except (OSError, RuntimeError, ValueError) as e:
-    raise ValueError(f'pairs={str(path)!r} cannot be read: {e}') from e
-  if path.suffix == '.csv':
+    raise ValueError(f'pairs={str(path)!r} cannot be read: '
+                     f'{getattr(e, "strerror", None) or e}') from e
+  if path.suffix.lower() == '.csv':
     return _read_csv(content, problems)
   return json_lines.read(content, None, problems)
 
@@ -150,9 +166,9 @@ def _read_csv(
     content: bytes, problems: list[str]
 ) -> Iterator[tuple[str, dict[str, object]]]:
   try:
-    table = io.StringIO(content.decode('utf-8-sig'), newline='')
-  except UnicodeDecodeError as e:
-    problems.append(f'not UTF-8 text: {e}.')
+    table = io.StringIO(text_file.decode(content), newline='')
+  except ValueError as e:
+    problems.append(f'{e}.')
     return
   reader = csv.DictReader(table, strict=True)
   try:
@@ -161,7 +177,8 @@ def _read_csv(
         or not {'image', 'text'} <= set(names)):
       problems.append(
           f'line 1: the columns are {names}, but image and text are needed, '
-          f'only {_COLUMNS} are known, and none may stand twice.')
+          f'only {_COLUMNS} are known, and none may stand twice'
+          f'{_separator(names)}.')
       return
     for fields in reader:
       if None in fields:
@@ -176,20 +193,27 @@ def _read_csv(
     problems.append(f'line {reader.reader.line_num}: bad CSV: {e}')
 
 
-def _check(found, folder, problems: list[str]) -> list[Row]:
-  """Keeps the sound rows and says what is wrong with the others."""
-  rows, first, members = [], {}, {}
+def _separator(names: Sequence[str]) -> str:
+  """What to do where columns stand apart by something else than commas."""
+  by = next((s for s in ';\t|' if len(names) == 1 and s in names[0]), None)
+  return '' if by is None else (
+      f'; it looks as if {by!r} stood between them: save it with commas')
+
+
+def _check(
+    found, folder, problems: list[str]
+) -> tuple[list[Row], dict[Row, str]]:
+  """Keeps the sound rows, and says what is wrong with others, or the copies.
+  """
+  rows, first, copies = [], {}, {}
   for place, fields in found:
     wrong = _wrong_fields(fields)
     if not wrong:
       try:
-        path = checked_images.find(folder, fields['image'])
+        path = image_listing.find(folder, fields['image'])
       except ValueError as e:
         path = folder / fields['image']
         wrong.append(str(e))
-      earlier = first.setdefault((path, fields['text']), place)
-      if earlier != place:
-        wrong.append(f'the same image and text as {earlier}')
     if wrong:
       problems.extend(f'{place}: {what}.' for what in wrong)
       continue
@@ -197,14 +221,38 @@ def _check(found, folder, problems: list[str]) -> list[Row]:
     row = Row(place, path, fields['text'],
               None if group is None else str(group), fields.get('split'))
     rows.append(row)
+    earlier = first.setdefault((path, fields['text']), place)
+    if earlier != place:
+      copies[row] = f'{place}: the same image and text as {earlier}'
+  return rows, copies
+
+
+def _wrong_groups(rows: list[Row]) -> list[str]:
+  members = {}
+  for row in rows:
     members.setdefault(row.group, []).append(row)
   members.pop(None, None)
-  for group, group_rows in members.items():
-    if len(group_rows) != 2 or len({row.split for row in group_rows}) != 1:
-      at = ', '.join(row.place for row in group_rows)
-      problems.append(
-          f'{at}: group {json_object.told(group)} must be two rows of the '
-          'same split.')
+  return [
+      f'{", ".join(row.place for row in group_rows)}: group '
+      f'{json_object.told(group)} must be two rows of the same split.'
+      for group, group_rows in members.items()
+      if len(group_rows) != 2 or len({row.split for row in group_rows}) != 1]
+
+
+def _settle(
+    rows: list[Row], copies: dict[Row, str], drop: bool | None,
+    problems: list[str],
+) -> list[Row]:
+  """Leaves copies out with their groups, or says that they are wrong."""
+  if drop:
+    groups = {row.group: row.place for row in copies}
+    groups.pop(None, None)
+    copies = {
+        row: copies.get(row) or (f'{row.place}: of the group of '
+                                 f'{groups[row.group]}')
+        for row in rows if row in copies or row.group in groups}
+    rows = [row for row in rows if row not in copies]
+  duplicates.settle('rows', copies.values(), drop, problems)
   return rows
 
 
@@ -237,8 +285,8 @@ def _wrong_fields(fields: dict[str, object]) -> list[str]:
 
 def _overlaps(
     rows: list[Row], digests: dict[pathlib.Path, bytes]
-) -> list[str]:
-  """What is wrong with splits that share an image with the test."""
+) -> dict[Row, str]:
+  """What is wrong with rows of splits that share an image with the test."""
   tests = {}
   for row in rows:
     if row.split == 'test' and row.image in digests:
@@ -246,10 +294,10 @@ def _overlaps(
   overlapping = [
       (row, tests[digests[row.image]]) for row in rows
       if row.split in ('pretrain', 'pool') and digests.get(row.image) in tests]
-  return [
-      f'{row.place}: image {row.image.name!r} of {row.split} is the same '
-      f'as {test.image.name!r} of test in {test.place}.'
-      for row, test in overlapping]
+  return {
+      row: f'{row.place}: image {row.image.name!r} of {row.split} is the same '
+      f'as {test.image.name!r} of test in {test.place}'
+      for row, test in overlapping}
 
 
 def _split(

@@ -4,18 +4,18 @@ Only the test set is of pairs: somebody has to know a few to tell how good a
 model is. Whatever else is to be known is asked of a person.
 """
 
-from collections.abc import Iterator
 import os
 import pathlib
 
 from mmal_jax import durable
 from mmal_jax.data import checked_images
-from mmal_jax.data import json_lines
-from mmal_jax.data import json_object
+from mmal_jax.data import duplicates
+from mmal_jax.data import image_listing
 from mmal_jax.data import paired_folder
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
+from mmal_jax.data import text_list
 
 _MAX_BYTES = 2**31  # of the texts, which are read as a whole
 
@@ -26,36 +26,39 @@ def load(
     test_pairs: str | os.PathLike[str],
     image_size: int | None = None,
     preprocess: preprocess_lib.Preprocess | None = None,
+    drop_duplicates: bool | None = None,
 ) -> schema.Dataset:
   """Reads a folder of images and a file of texts as two loose pools.
 
   Args:
-    images: folder of JPEG, PNG and WebP files, by their ending, and of folders
-      of these. No link may lead out of it.
+    images: folder of JPEG, PNG and WebP files, and of folders of these; which
+      files are images is said in `image_listing`. No link may lead out of it.
     texts: a `.txt` of one text a line, none of them blank, or a `.jsonl` of
-      `{"text": ...}`.
+      `{"text": ...}`; how it is read is said in `text_list`.
     test_pairs: a table as `paired_folder` reads it, of test pairs alone. Paths
       in it are relative to its own folder.
     image_size: every image is resized to this height and width in pixels and
       kept in memory; 64 if None.
     preprocess: in place of `image_size`: images stay in their files, and this
       is done to them whenever they are needed.
+    drop_duplicates: whether items that are in a pool twice, and images that are
+      in the test set, too, are left out of the pool, the first of a pool's own
+      being kept; how many is logged. If not, they are refused.
 
   Returns:
     The dataset: `pool` is `Loose`, images in order of their paths, texts in
     order of their lines.
 
   Raises:
-    ValueError: listing every problem with its line or file: what cannot be
-      read, blank texts, an item that is in a pool twice, an image that is in
-      the test set, too.
+    ValueError: naming every path that is missing; listing every problem with
+      its line or file: what cannot be read, blank texts, an item that is in a
+      pool twice, an image that is in the test set, too.
   """
-  folder, file, table = map(pathlib.Path, (images, texts, test_pairs))
   size = checked_images.size_of(image_size, preprocess)
-  if not folder.is_dir():
-    raise ValueError(f'images={str(folder)!r} is no folder.')
+  _check_paths(images, texts, test_pairs)
+  folder, file, table = map(pathlib.Path, (images, texts, test_pairs))
   of_texts: list[str] = []
-  loose = _texts(file, of_texts)
+  loose = _texts(file, drop_duplicates, of_texts)
 
   of_table: list[str] = []
   rows = paired_folder.read_table(table.parent, table.name, of_table)
@@ -68,82 +71,89 @@ def load(
     of_table.append('it holds no rows.')
 
   of_images: list[str] = []
-  at = {path: str(path.relative_to(folder))
-        for path in checked_images.listed(folder, folder, of_images)}
-  pixels = checked_images.decode(at, size, of_images)
-  of_images += _copies(at, pixels, test_pixels)
-  if not at and not of_images:
+  left_out: list[image_listing.LeftOut] = []
+  found = image_listing.listed(folder, folder, of_images, left_out)
+  image_listing.warn(folder, left_out)
+  if not found and not of_images:
     of_images.append('it holds no image.')
+  pixels = checked_images.decode(
+      {path: str(path.relative_to(folder)) for path in found}, size, of_images)
+  copies = _copies(folder, pixels, test_pixels)
+  duplicates.settle('images', copies.values(), drop_duplicates, of_images)
+  kept = [path for path in found if path not in copies]
+  if not kept and not of_images:
+    of_images.append('all its images are in the test set, too.')
   problems_lib.report(f'{folder}, {file.name} or {table.name}', [
       f'{path.name}: {problem}'
-      for path, found in ((folder, of_images), (file, of_texts),
+      for path, wrong in ((folder, of_images), (file, of_texts),
                           (table, of_table))
-      for problem in found])
+      for problem in wrong])
   return schema.Dataset(
       'unpaired_folder',
       schema.Loose({
-          'image': checked_images.gather(at, pixels, preprocess),
+          'image': checked_images.gather(kept, pixels, preprocess),
           'text': loose}),
       paired_folder.to_pairs(rows, test_pixels, preprocess))
 
 
-def _copies(at: dict[pathlib.Path, str], pixels, test_pixels) -> list[str]:
-  """Images that are there twice, or in the test set, too."""
+def _check_paths(images, texts, test_pairs) -> None:
+  """Names all that is missing at once."""
+  missing = []
+  if images is None or not pathlib.Path(images).is_dir():
+    missing.append(f'images={_given(images)} is no folder: give one of images.')
+  for name, path, endings, what in (
+      ('texts', texts, text_list.ENDINGS, 'texts, one a line'),
+      ('test_pairs', test_pairs, paired_folder.ENDINGS,
+       'image and text of a few pairs that are known')):
+    wanted = f'give a file of {what}.'
+    if path is None or not pathlib.Path(path).exists():
+      missing.append(f'{name}={_given(path)} cannot be read, there is no such '
+                     f'file: {wanted}')
+    elif pathlib.Path(path).suffix.lower() not in endings:
+      missing.append(f'{name}={_given(path)} must end in '
+                     f'{" or ".join(endings)}: {wanted}')
+  problems_lib.report('unpaired_folder', missing)
+
+
+def _given(path) -> str:
+  return 'None' if path is None else repr(os.fspath(path))
+
+
+def _copies(
+    folder: pathlib.Path, pixels, test_pixels
+) -> dict[pathlib.Path, str]:
+  """Images that are there twice, or in the test set, too, and how."""
   tests = {digest: path for path, digest
            in checked_images.digests(test_pixels).items()}
-  first: dict[bytes, pathlib.Path] = {}
-  problems = []
+  first: dict[bytes, str] = {}
+  copies = {}
   for path, digest in checked_images.digests(pixels).items():
+    name = str(path.relative_to(folder))
     if digest in tests:
-      problems.append(f'image {at[path]!r} is the same as '
-                      f'{tests[digest].name!r} of the test pairs.')
-    elif first.setdefault(digest, path) != path:
-      problems.append(
-          f'image {at[path]!r} is the same as {at[first[digest]]!r}.')
-  return problems
+      copies[path] = (f'image {name!r} is the same as '
+                      f'{tests[digest].name!r} of the test pairs')
+    elif first.setdefault(digest, name) != name:
+      copies[path] = f'image {name!r} is the same as {first[digest]!r}'
+  return copies
 
 
-def _texts(path: pathlib.Path, problems: list[str]) -> tuple[str, ...]:
+def _texts(
+    path: pathlib.Path, drop_duplicates: bool | None, problems: list[str]
+) -> tuple[str, ...]:
   """Reads and checks the texts, one a line."""
-  if path.suffix not in ('.txt', '.jsonl'):
-    raise ValueError(f'texts={str(path)!r} must end in .txt or .jsonl.')
   try:
     content = durable.read(path, _MAX_BYTES)
   except (OSError, ValueError) as e:
-    raise ValueError(f'texts={str(path)!r} cannot be read: {e}') from e
-  read = _plain_lines if path.suffix == '.txt' else _json_lines
+    raise ValueError(f'texts={str(path)!r} cannot be read: '
+                     f'{getattr(e, "strerror", None) or e}') from e
   found: dict[str, str] = {}
-  for place, text in read(content, problems):
+  copies = []
+  for place, text in text_list.read(content, path, problems):
     wrong = problems_lib.of_text('text', text)
-    if not wrong and found.setdefault(text, place) != place:
-      wrong.append(f'the same text as {found[text]}')
     problems += [f'{place}: {what}.' for what in wrong]
+    if not wrong and found.setdefault(text, place) != place:
+      copies.append(f'{place}: the same text as {found[text]}')
   if not found and not problems:
     problems.append('it holds no text.')
+  duplicates.settle('texts', copies, drop_duplicates, problems)
   return tuple(found)
-
-
-def _plain_lines(
-    content: bytes, problems: list[str]
-) -> Iterator[tuple[str, str]]:
-  try:
-    lines = content.decode('utf-8-sig').split('\n')
-  except UnicodeDecodeError as e:
-    problems.append(f'not UTF-8 text: {e}.')
-    return
-  if not lines[-1]:
-    lines.pop()
-  for number, line in enumerate(lines, 1):
-    yield f'line {number}', line.removesuffix('\r')
-
-
-def _json_lines(
-    content: bytes, problems: list[str]
-) -> Iterator[tuple[str, object]]:
-  for place, fields in json_lines.read(content, None, problems):
-    if fields.keys() == {'text'}:
-      yield place, fields['text']
-    else:
-      problems.append(
-          f'{place}: it has the fields {json_object.told(list(fields))}; '
-          "'text' alone is needed.")

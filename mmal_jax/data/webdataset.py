@@ -1,9 +1,10 @@
 """Shards of tar files, as img2dataset and DataComp write them.
 
-A shard holds `KEY.jpg` (or `.jpeg`, `.png`, `.webp`) and `KEY.txt` for each
-pair, and maybe `KEY.json`, which is not read. The key ends at the first dot of
-the file's name. Tar files are read where they are: each once from its start to
-its end for names, places and texts; images stay in them, and nothing is ever
+A shard holds `KEY.jpg` (or another ending of JPEG, PNG and WebP) and `KEY.txt`
+for each pair, and maybe `KEY.json`, which is not read; where a key ends is said
+in `webdataset_names`. What systems add to archives is passed over as
+`image_listing` does. Tar files are read where they are: each once from its
+start to its end for names and places; images stay in them, and nothing is ever
 unpacked to disk.
 
 References:
@@ -23,14 +24,18 @@ from absl import logging
 
 from mmal_jax.data import checked_images
 from mmal_jax.data import image_files
+from mmal_jax.data import image_listing
 from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
+from mmal_jax.data import text_file
+from mmal_jax.data import webdataset_names
 
-_KINDS = {'jpg': 'image', 'jpeg': 'image', 'png': 'image', 'webp': 'image',
-          'txt': 'text', 'json': 'json'}
+_MAX_NAMED = 3  # members in a warning
+_PACKED = {b'\x1f\x8b': 'gzip', b'BZh': 'bzip2', b'\xfd7zXZ': 'xz',
+           b'\x28\xb5\x2f\xfd': 'zstd', b'PK': 'zip'}
 _MAX_TEXT = 2**20  # bytes; what is longer is no caption
 _MAX_HEADER = 2**13  # bytes of a member's name and times; paths have 2**12
 _MAX_REST = 2**20  # bytes of zeros after the end; tar writes ten thousand
@@ -142,43 +147,45 @@ class _Headers(io.BufferedReader):
 
 def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
   """Yields a shard's sound pairs."""
-  images: dict[str, image_files.Part] = {}
-  texts: dict[str, str] = {}
-  seen: set[tuple[str, str]] = set()
-  ignored = 0
+  parts: list[image_files.Part] = []
   try:
     for member in _members(path, problems):
-      where = f'{path.name} member {member.name!r}'
       wrong = _wrong_member(member)
       if wrong:
-        problems.append(f'{where}: {wrong}.')
-        continue
-      key, suffix = _split_name(member.name)
-      kind = _KINDS.get(suffix.lower())
-      if kind is None:
-        ignored += 1
-        continue
-      part = image_files.Part(
-          path, member.name, member.offset_data, member.size)
-      if (key, kind) in seen:
-        problems.append(f'{where}: {key!r} has another {kind}.')
-      elif kind == 'image':
-        images[key] = part
-      elif kind == 'text':
-        texts[key] = _text(part, where, problems)
-      seen.add((key, kind))
+        problems.append(f'{path.name} member {member.name!r}: {wrong}.')
+      elif not any(map(image_listing.is_of_a_system,
+                       pathlib.PurePosixPath(member.name).parts)):
+        parts.append(image_files.Part(
+            path, member.name, member.offset_data, member.size))
   except Exception as e:  # tarfile raises a dozen kinds
-    problems.append(
-        f'{path.name}: it cannot be read as an uncompressed tar: {e}.')
-  if ignored:
-    logging.warning('%d members of %s are no image, text or JSON.', ignored,
-                    path.name)
-  for key in sorted(images.keys() - texts.keys()):
-    problems.append(f'{path.name}: {key!r} has no text.')
-  for key in sorted({key for key, _ in seen} - images.keys()):
-    problems.append(f'{path.name}: {key!r} has no image.')
-  yield from (Pair(f'{path.name} member {image.name!r}', image, texts[key])
-              for key, image in images.items() if key in texts)
+    problems.append(f'{path.name}: it cannot be read as an uncompressed tar: '
+                    f'{_told(path, e)}.')
+  names = webdataset_names.pair([part.name for part in parts])
+  problems += [f'{path.name}: {problem}' for problem in names.problems]
+  if names.unread:
+    n = len(names.unread)
+    more = ', ...' if n > _MAX_NAMED else ''
+    shown = ', '.join(problems_lib.shortened(parts[i].name)
+                      for i in names.unread[:_MAX_NAMED])
+    logging.warning('%d members of %s are no image, text or JSON of a pair: '
+                    '%s%s.', n, path.name, shown, more)
+  for image, text in names.pairs:
+    where = f'{path.name} member {parts[text].name!r}'
+    text = _text(parts[text], where, problems)
+    yield Pair(f'{path.name} member {parts[image].name!r}', parts[image], text)
+
+
+def _told(path: pathlib.Path, error: Exception) -> str:
+  """Why a shard cannot be read."""
+  if isinstance(error, RecursionError):
+    return 'its headers are nested too deep'
+  if path.is_file():
+    with path.open('rb') as file:
+      start = file.read(6)
+    for packed, how in _PACKED.items():
+      if start.startswith(packed):
+        return f'it is packed by {how}: unpack it'
+  return problems_lib.shortened(str(error))
 
 
 def _members(
@@ -233,22 +240,15 @@ def _wrong_member(member: tarfile.TarInfo) -> str | None:
   return None
 
 
-def _split_name(name: str) -> tuple[str, str]:
-  """Key and ending; a leading `./` is no part of the key."""
-  path = pathlib.PurePosixPath(name)
-  stem, _, suffix = path.name.partition('.')
-  return str(path.parent / stem), suffix
-
-
 def _text(part: image_files.Part, where: str, problems: list[str]) -> str:
   """Reads a text into memory; empty, and a problem told, if it is none."""
   if part.size > _MAX_TEXT:
     problems.append(f'{where}: {part.size} bytes are no caption.')
     return ''
   try:
-    text = part.read_bytes().decode()
-  except UnicodeDecodeError as e:
-    problems.append(f'{where}: it is not UTF-8 text: {e}.')
+    text = text_file.decode(part.read_bytes())
+  except ValueError as e:
+    problems.append(f'{where}: it is {e}.')
     return ''
   wrong = problems_lib.of_text('text', text)
   problems += [f'{where}: {what}.' for what in wrong]
