@@ -31,9 +31,10 @@ STATES = 'states'
 MODELS = 'models'
 MATCHES = 'matches'
 CALIBRATION = 'calibration.jsonl'
+WAITING = 'waiting.json'  # The queries for which a run waits.
 _OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, WHOLE_POOL,
          SUMMARY, CURVES, JOURNALS, STATES, MODELS, MATCHES, CALIBRATION,
-         owner.NAME)
+         WAITING, owner.NAME)
 # What a run that was stopped may be taken up with another value of: up to there
 # it has made no difference.
 _MAY_CHANGE = ('train.divergence',)
@@ -106,6 +107,12 @@ def take_up(path: str | os.PathLike[str], config: dict[str, Any]) -> bool:
         f'workdir={str(path.parent)!r} holds another experiment; choose another'
         ' folder, give --overwrite to replace it, or undo:', *different]))
   return True
+
+
+def is_same(folder: pathlib.Path, config: dict[str, Any]) -> bool:
+  """Whether an experiment was begun with this config, value by value."""
+  # As it will be read: no tuples.
+  return read(folder / CONFIG) == json.loads(json.dumps(_plain(config)))
 
 
 def check_items(folder: pathlib.Path, items: dict[str, str]) -> None:

@@ -8,13 +8,16 @@ from absl import logging
 import numpy as np
 
 from mmal_jax import durable
-from mmal_jax.data import checked_images
 from mmal_jax.data import image_files
+from mmal_jax.data import image_formats
+from mmal_jax.data import image_listing
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
+from mmal_jax.data import text_file
 
 _MAX_BYTES = 2**31  # of a file of labels, which is read as a whole
-_SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+# Of what a browser may show, be it read by this package or not.
+_ENDINGS = (*image_formats.ENDINGS, '.bmp', '.gif', '.svg', '.tif', '.tiff')
 
 # A text for each row, or an image.
 Labels = Sequence[str] | image_files.ImageFiles
@@ -110,17 +113,24 @@ def read(
   what = f'labels.{modality}={str(path)!r}'
   if path.is_dir():
     problems: list[str] = []
-    images = checked_images.listed(path, path, problems)
+    left_out: list[image_listing.LeftOut] = []
+    images = image_listing.listed(path, path, problems, left_out)
     problems_lib.report(path, problems)
+    if images:
+      image_listing.warn(path, left_out)
     found = images or sorted(
         str(file.relative_to(path)) for file in path.rglob('*')
-        if file.is_file() and not file.name.startswith('.'))
+        if file.is_file() and not image_listing.is_hidden(file.name))
     kind = 'images' if images else 'files'
   else:
+    problems = []
     try:
-      found = _lines(durable.read(path, _MAX_BYTES))
+      found = text_file.lines(durable.read(path, _MAX_BYTES), problems)
     except (OSError, ValueError) as e:
       raise ValueError(f'{what} cannot be read: {e}') from e
+    problems_lib.report(what, problems)
+    while len(found) > n and not found[-1].strip():
+      found.pop()
     kind = 'lines'
     images = [] if len(found) != n else _images(what, path.parent, found)
   if len(found) != n:
@@ -130,18 +140,12 @@ def read(
   return image_files.ImageFiles(images, preprocess) if images else found
 
 
-def _lines(content: bytes) -> list[str]:
-  """The lines of a text file; an empty one is a line, too."""
-  lines = content.decode('utf-8-sig').replace('\r\n', '\n').split('\n')
-  return lines[:-1] if not lines[-1] else lines
-
-
 def _images(
     what: str, folder: pathlib.Path, lines: Sequence[str]
 ) -> list[pathlib.Path]:
   """The images that lines name; none if they are texts."""
   names = [line.strip() for line in lines]
-  if not all(name.lower().endswith(_SUFFIXES) for name in names):
+  if not all(name.lower().endswith(_ENDINGS) for name in names):
     return []
   found = [next((path for path in (folder / name, pathlib.Path(name))
                  if path.is_file()), None) for name in names]

@@ -21,7 +21,7 @@ from mmal_jax.data import json_lines
 from mmal_jax.data import json_object
 
 _POLL_SECONDS = 5.0
-_POOLS = 'pools.json'
+POOLS = 'pools.json'
 _FOR_GOOD = ('{} answer(s) accepted for good: they are in ledger.jsonl, and '
              'cannot be changed any more.')
 
@@ -150,7 +150,7 @@ def pools_of(folder: pathlib.Path) -> tuple[dict[str, int], str]:
   Raises:
     ValueError: if the folder has none, or they are damaged.
   """
-  path = folder / _POOLS
+  path = folder / POOLS
   try:
     content = durable.read(path)
     sizes = {modality: int(one['items']) for modality, one
@@ -275,7 +275,7 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
   pools = {m: {'items': len(items), 'sha256': shown_lib.digest(items)}
            for m, items in shown.items()}
   text = json.dumps(pools, indent=1) + '\n'
-  path = folder / _POOLS
+  path = folder / POOLS
   folder.mkdir(parents=True, exist_ok=True)
   if path.exists():
     if durable.read(path) != text.encode():

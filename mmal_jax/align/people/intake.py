@@ -15,7 +15,6 @@ from mmal_jax.data import problems as problems_lib
 _FIELDS = ('query', 'answer', 'annotator', 'reason')
 _ARCHIVES = ('.zip', '.gz', '.tgz', '.tar', '.7z', '.rar', '.bz2', '.xz')
 _SHEETS = ('.xlsx', '.xls', '.ods', '.numbers')
-_TABLES = ('.csv', '.tsv')
 _told = json_object.told
 
 
@@ -125,10 +124,11 @@ def _all_given(
       elif suffix == '.json' and 'answer' not in record:
         notes.append(f'{place}: neither a task nor an answer: not read.')
       elif not _known_fields(record, place, problems):
-        if suffix in _TABLES:
+        if suffix in records_lib.TABLES:
           break  # All rows have these columns.
       else:
-        yield from _by_hand(record, place, suffix in _TABLES, notes, problems)
+        yield from _by_hand(
+            record, place, suffix in records_lib.TABLES, notes, problems)
   if strays:
     more = f' and {len(strays) - 5} more' if len(strays) > 5 else ''
     notes.append(f'not read, being none of {", ".join(records_lib.SUFFIXES)}: '

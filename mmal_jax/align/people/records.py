@@ -7,9 +7,10 @@ from typing import Any
 
 from mmal_jax.data import json_lines
 from mmal_jax.data import json_object
+from mmal_jax.data import text_file
 
-SUFFIXES = ('.jsonl', '.json', '.csv', '.tsv')
-_UTF16 = b'\xff\xfe', b'\xfe\xff'
+TABLES = '.csv', '.tsv'
+SUFFIXES = ('.jsonl', '.json', *TABLES)
 # Of an object that holds a list of tasks, as an API returns them.
 _LISTS = ('tasks', 'results')
 _OF_ONE = {'query', 'data'}  # Fields of a task or an answer by itself.
@@ -33,38 +34,30 @@ def read(
   Yields:
     `(place, record)`.
   """
-  text = _text(content, name, problems)
-  if text is None:
-    return
-  if not text.strip():
+  if not content.strip():
     notes.append(f'{name}: empty.')
-  elif suffix in ('.csv', '.tsv'):
-    yield from _table(text, name, problems)
-  elif suffix == '.jsonl' and not text.lstrip().startswith('['):
-    yield from json_lines.read(text.encode('utf-8', 'surrogatepass'), name,
-                               problems)
+  elif suffix == '.jsonl' and not _is_list(content):
+    yield from json_lines.read(content, name, problems)
+  elif suffix in TABLES:
+    yield from _table(content, name, problems)
   else:
-    yield from _json(text, name, notes, problems)
+    yield from _json(content, name, notes, problems)
 
 
-def _text(content: bytes, name: str, problems: list[str]) -> str | None:
-  """A file's text, its lines ending in one newline each."""
-  encoding = 'utf-16' if content.startswith(_UTF16) else 'utf-8-sig'
-  try:
-    text = content.decode(encoding)
-  except UnicodeDecodeError as e:
-    problems.append(f'{name}: not UTF-8 text: {e}. Save it as UTF-8.')
-    return None
-  return text.replace('\r\n', '\n').replace('\r', '\n')
+def _is_list(content: bytes) -> bool:
+  """Whether a file of lines begins as a list does that goes on over them."""
+  lines = text_file.lines(content, [])
+  first = next((line.strip() for line in lines if line.strip()), '')
+  return first == '[' or first.startswith('[{')
 
 
-def _json(text, name, notes, problems) -> Iterator[Record]:
+def _json(content, name, notes, problems) -> Iterator[Record]:
   """The entries of a list, however it is wrapped."""
   try:
-    found = json_object.loads(text)
+    found = json_object.loads(content)
   except ValueError as e:
     lines: list[str] = []
-    records = list(json_lines.read(text.encode(), name, lines))
+    records = list(json_lines.read(content, name, lines))
     if lines or len(records) < 2:
       problems.append(f'{name}: bad JSON: {e}.')
       return
@@ -90,16 +83,20 @@ def _json(text, name, notes, problems) -> Iterator[Record]:
                    'answer: not read.')
 
 
-def _table(text, name, problems) -> Iterator[Record]:
+def _table(content, name, problems) -> Iterator[Record]:
   """The rows of a table by its header, with the place of each."""
-  lines = text.split('\n')
-  header = next(line for line in lines if line.strip())
+  try:
+    text = text_file.decode(content)
+  except ValueError as e:
+    problems.append(f'{name}: {e}.')
+    return
+  header = next((line for line in text.splitlines() if line.strip()), '')
   # A spreadsheet writes what its country separates by.
   separator = max(',;\t', key=header.count)
   rows = csv.reader(io.StringIO(text, newline=''), delimiter=separator,
                     strict=True)
   try:
-    names = [cell.strip() for cell in next(row for row in rows if any(row))]
+    names = [cell.strip() for cell in next((r for r in rows if any(r)), ())]
     if len(set(names)) < len(names):
       problems.append(f'{name}, line {rows.line_num}: a column stands twice: '
                       f'{json_object.told(names)}.')
