@@ -46,7 +46,7 @@ def test_every_problem_is_listed_and_nothing_applied(asked):
                "line 1: 'query' is 'image-99', no id of any item",
                'line 4: text 9 does not exist; there are 9',
                'line 6: text is 1.0, not an integer',
-               'line 7: text is True, not an integer',
+               'line 7: text is true, not an integer',
                'line 9: bad JSON', "line 13: unknown field 'mood'",
                'raw.jsonl: not UTF-8'):
     assert part in text

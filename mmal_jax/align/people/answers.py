@@ -9,7 +9,8 @@ from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.data import json_object
 
 CONFLICTS = ('ask', 'majority')
-_told = json_object.told
+SKIPPED = 'skipped'  # The reason of whoever skipped a query.
+_told = json_object.told_json
 
 
 class Given(NamedTuple):

@@ -15,7 +15,7 @@ from mmal_jax.data import problems as problems_lib
 _FIELDS = ('query', 'answer', 'annotator', 'reason')
 _ARCHIVES = ('.zip', '.gz', '.tgz', '.tar', '.7z', '.rar', '.bz2', '.xz')
 _SHEETS = ('.xlsx', '.xls', '.ods', '.numbers')
-_told = json_object.told
+_told = json_object.told_json
 
 
 class Read(NamedTuple):
@@ -137,6 +137,8 @@ def _all_given(
 
 def _remedy(file: pathlib.Path, suffix: str) -> str | None:
   """What to do with a file that may hold answers; None where it cannot."""
+  if file.name.startswith('~'):
+    return None  # An office program's, while a file is open.
   if file.is_dir():
     return (None if file.name == '__MACOSX' else
             'a folder: put its files into the folder of answers itself')
@@ -145,7 +147,7 @@ def _remedy(file: pathlib.Path, suffix: str) -> str | None:
   if suffix in _SHEETS:
     return 'a spreadsheet: save it as CSV'
   inner = pathlib.PurePath(file.stem).suffix.lower()
-  if inner in records_lib.SUFFIXES and not file.name.startswith('~'):
+  if suffix == '.txt' and inner in records_lib.SUFFIXES:
     return f'if it holds answers, rename it to {file.stem}'
   return None
 

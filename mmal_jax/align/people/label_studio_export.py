@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from mmal_jax.align.people import answers as answers_lib
+from mmal_jax.align.people import identity
 from mmal_jax.align.people import label_studio
 from mmal_jax.data import json_object
 
@@ -21,7 +22,7 @@ _OF_A_TASK = ('annotations', 'completions', 'data', 'drafts', 'predictions')
 _OPEN = 'this is no answer'
 # Of our own tags, and where their results hold the value.
 _KINDS = {'choice': 'choices', 'number': 'number'}
-_told = json_object.told
+_told = json_object.told_json
 
 
 def is_task(record: Mapping[str, Any]) -> bool:
@@ -82,7 +83,7 @@ def read(
       continue
     if annotation.get('was_cancelled') or annotation.get('skipped'):
       if skip_is_refusal:
-        yield _given(annotation, where, data, None, 'skipped', True)
+        yield _given(annotation, where, data, None, answers_lib.SKIPPED, True)
       continue
     wrong: list[str] = []
     chosen, typed, beside = (
@@ -153,10 +154,14 @@ def _given(annotation, where, data, answer, reason, skipped):
 
 def _who(annotation) -> Any:
   """Who made it: not who looked through it later (`updated_by`)."""
-  for field in ('completed_by', 'annotator', 'created_username'):
-    if not _missing(annotation.get(field)):
-      return annotation[field]
-  return None
+  given = [annotation[field] for field in (
+      'completed_by', 'annotator', 'created_username')
+           if not _missing(annotation.get(field))]
+  people = [identity.parse(one) for one in given]
+  # `created_username` has name, e-mail and number.
+  return next((one for one, person in zip(given, people) if person and people[0]
+               and set(person.keys) > set(people[0].keys)),
+              given[0] if given else None)
 
 
 def _missing(value: Any) -> bool:

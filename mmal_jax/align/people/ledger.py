@@ -20,12 +20,14 @@ class Entry(NamedTuple):
     votes: by annotator, what each had said, as such a row.
     place: file and line.
     names: all names of each annotator, as they were known then.
+    skipped: annotators who had only skipped the query.
   """
 
   row: tuple[int, ...]
   votes: dict[str, tuple[int, ...]]
   place: str
   names: tuple[tuple[str, ...], ...]
+  skipped: tuple[str, ...]
 
 
 def read(path: pathlib.Path, sizes: Mapping[str, int]) -> dict[str, Entry]:
@@ -55,7 +57,9 @@ def read(path: pathlib.Path, sizes: Mapping[str, int]) -> dict[str, Entry]:
           answers_lib.row_of(query, answer, sizes),
           {who: answers_lib.row_of(query, said, sizes)
            for who, said in people.items()},
-          place, tuple((who, *names.get(who, ())) for who in people))
+          place, tuple((who, *names.get(who, ())) for who in people),
+          tuple(who for who, reason in line.get('reasons', {}).items()
+                if reason == answers_lib.SKIPPED))
       first = entries.setdefault(query, entry)
       if first.row != entry.row:
         problems.append(f'{place}: {query} has another answer in '
@@ -110,9 +114,10 @@ def known(
 def said(
     entry: Entry, annotator: str, people: identity.People
 ) -> set[tuple[int, ...]]:
-  """What a person had said when an answer was accepted."""
+  """What a person had said, not by a skip, when an answer was accepted."""
   return {row for name, row in entry.votes.items()
-          if people.of(_person(name)) == annotator}
+          if name not in entry.skipped
+          and people.of(_person(name)) == annotator}
 
 
 def check_unchanged(

@@ -79,7 +79,7 @@ def _json(content, name, notes, problems) -> Iterator[Record]:
     if isinstance(entry, dict):
       yield place, entry
     else:
-      notes.append(f'{place}: {json_object.told(entry)} is no task and no '
+      notes.append(f'{place}: {json_object.told_json(entry)} is no task and no '
                    'answer: not read.')
 
 
@@ -99,7 +99,7 @@ def _table(content, name, problems) -> Iterator[Record]:
     names = [cell.strip() for cell in next((r for r in rows if any(r)), ())]
     if len(set(names)) < len(names):
       problems.append(f'{name}, line {rows.line_num}: a column stands twice: '
-                      f'{json_object.told(names)}.')
+                      f'{json_object.told_json(names)}.')
       return
     last = rows.line_num
     for row in rows:

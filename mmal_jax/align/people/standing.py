@@ -117,15 +117,15 @@ def in_words(
     lines.append(accepted.format(len(decision.accepted)))
   if decision.conflicts:
     lines.append(
-        f'People disagree about {len(decision.conflicts)}, which stay open '
-        f'(all in {folder / CONFLICTS}):')
+        f'Open, because people disagree ({len(decision.conflicts)}; all in '
+        f'{folder / CONFLICTS}):')
     lines += _first(f'  {q}: ' + '; '.join(
         f'{answers_lib.in_words(v, modalities)} ({v.annotator})'
         for v in votes[q]) for q in decision.conflicts)
   if decision.held:
     lines.append(
-        f'{len(decision.held)} stay open, for two annotators may be one '
-        'person:')
+        'Open, because two annotators may be one person '
+        f'({len(decision.held)}):')
     lines += _first(
         f'  {q}: is {one} also {other}?' for q, (one, other)
         in decision.held.items())
@@ -138,12 +138,12 @@ def in_words(
           and q not in decision.accepted and q not in decision.conflicts
           and q not in decision.held and q not in standing.entries]
   if more:
-    lines.append(f'{len(more)} have answers, but not yet those of '
-                 f'{rules.people} people: {_some(more)}.')
+    lines.append(f'Open, because fewer than {rules.people} people have '
+                 f'answered ({len(more)}): {_some(more)}.')
   if late:
     lines.append(
-        f'{len(late)} were accepted before somebody else gave another answer, '
-        f'which is not used (in {folder / CONFLICTS}): {_some(late)}.')
+        'Accepted before another answer came, which is not used '
+        f'({len(late)}; all in {folder / CONFLICTS}): {_some(late)}.')
   rows = {q: e.row for q, e in standing.entries.items()} | decision.accepted
   same = answers_lib.same_counterparts(rows, decision.accepted, modalities)
   lines += _first(
