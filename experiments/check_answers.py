@@ -17,6 +17,7 @@ from absl import app
 from absl import flags
 
 from experiments import annotators
+from experiments import folders
 from experiments import program
 from experiments import workdir as workdir_lib
 from experiments.configs import saved
@@ -24,9 +25,7 @@ from mmal_jax.align.people import files
 from mmal_jax.align.people import rounds
 from mmal_jax.align.people import standing as standing_lib
 
-_WORKDIR = flags.DEFINE_string(
-    'workdir', None, 'Folder of the experiment that waits for answers.',
-    required=True)
+flags.adopt_module_key_flags(folders)  # --help tells of them.
 
 
 def check(workdir: pathlib.Path) -> str:
@@ -70,7 +69,7 @@ def _check(config, folder) -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-  program.call(lambda: check(pathlib.Path(_WORKDIR.value)), argv)
+  program.call(lambda: check(pathlib.Path(folders.WORKDIR.value)), argv)
 
 
 if __name__ == '__main__':
