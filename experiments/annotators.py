@@ -1,9 +1,10 @@
 """From a config to what is hidden, what it costs to ask, and who answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 import pathlib
 
+from absl import logging
 import ml_collections
 
 from experiments import datasets
@@ -14,7 +15,10 @@ from mmal_jax.align import refusing
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.align import stream as stream_lib
 from mmal_jax.align import wrong
+from mmal_jax.align.people import files
+from mmal_jax.align.people import standing
 from mmal_jax.data import encode
+from mmal_jax.data import feature_rows
 from mmal_jax.data import schema
 
 # What `config.oracle` may say of people who answer.
@@ -76,6 +80,7 @@ def make_oracle(
 
   def shown():
     items = load_seen().pool.items
+    _warn_of_rows(items)
     if hidden is None:
       return items
     return {m: datasets.in_order(items[m], hidden.rows[m]) for m in pools.items}
@@ -98,6 +103,44 @@ def make_oracle(
   if buffer is not None and not config.stream.get('beyond', True):
     oracle = stream_lib.within_buffer(oracle, tuple(pools.sizes), buffer)
   return oracle
+
+
+def rules_of(config: ml_collections.ConfigDict) -> standing.Rules:
+  """When people's answers count, as `config.oracle` says it."""
+  return standing.Rules(**{
+      name: config.oracle[name] for name in standing.Rules._fields
+      if name in config.oracle})
+
+
+def look(
+    config: ml_collections.ConfigDict, seed: int, queries: Sequence[str]
+) -> None:
+  """Takes what people have answered, before any data are read.
+
+  Args:
+    config: of a run that waits.
+    seed: of the run.
+    queries: for which it waits.
+
+  Raises:
+    oracle.Waiting: if it still has to wait, and is to end then.
+    ValueError: for what is wrong with the answers.
+  """
+  if not config.oracle.get('wait_seconds'):
+    files.look(folder_of(config, seed), queries,
+               config.oracle.get('enough', 1.0), rules_of(config))
+
+
+def _warn_of_rows(items) -> None:
+  """Says how people can see more of features than their rows."""
+  bare = [modality for modality, rows in items.items() if isinstance(
+      rows, feature_rows.FeatureRows) and not rows.labelled]
+  if bare:
+    logging.warning(
+        'People see only rows of your files of %s. With %s they see texts or '
+        'images: FILE has a line for each row, a text or the path of an image, '
+        'or is a folder of images.', ' and '.join(bare), ' '.join(
+            f'--config.dataset.labels.{modality}=FILE' for modality in bare))
 
 
 def folder_of(config: ml_collections.ConfigDict, seed: int) -> pathlib.Path:

@@ -13,6 +13,8 @@ from mmal_jax.align.people import shown
 from mmal_jax.data import checked_images
 from mmal_jax.data import class_folder
 from mmal_jax.data import encode
+from mmal_jax.data import feature_rows
+from mmal_jax.data import features
 from mmal_jax.data import image_files
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import registry as datasets_lib
@@ -72,10 +74,14 @@ def load_seen(config: ml_collections.ConfigDict, cache_dir: str) -> (
     schema.Dataset):
   """Reads (or renders) the dataset as people see it, row by row the same.
 
-  Images that have files stay in them, at their own size.
+  Images that have files stay in them, at their own size; of features their
+  labels are seen, or their rows in the user's files.
   """
   values = config.dataset.to_dict()
   values.pop('classes', None)  # Nobody is asked about these.
+  if values['name'] == 'features':
+    values.pop('name')
+    return features.load_seen(**values, preprocess=_THUMBNAIL)
   if 'preprocess' in inspect.signature(
       datasets_lib.DATASETS[config.dataset.name]).parameters:
     values.pop('image_size', None)
@@ -84,10 +90,11 @@ def load_seen(config: ml_collections.ConfigDict, cache_dir: str) -> (
 
 
 def in_order(
-    items: schema.Images | schema.Texts, rows: np.ndarray
+    items: schema.Images | schema.Texts | feature_rows.FeatureRows,
+    rows: np.ndarray,
 ) -> shown.Shown:
   """The raw items at `rows`, in that order."""
-  if isinstance(items, image_files.ImageFiles):
+  if isinstance(items, (image_files.ImageFiles, feature_rows.FeatureRows)):
     return items.select(rows)
   if isinstance(items, np.ndarray):
     return items[rows]

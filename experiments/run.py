@@ -201,6 +201,9 @@ def _run(
           lambda: workdir_lib.batch_of(workdir))
   begun = processes.from_first(lambda: workdir_lib.take_up(
       workdir, config.to_dict()) if resume else None)
+  folder = pathlib.Path(workdir)
+  if config.oracle.name == 'files' and begun is not None:
+    processes.from_first(lambda: _look_at_answers(config, folder, held))
   counter = compilations.CompilationCounter()
   if not quiet:
     held.enter_context(progress.shown_by(program.show))
@@ -212,8 +215,7 @@ def _run(
           f'{config.rounds} rounds, at most {kinds.LARGEST_DEFAULT_BATCH}. '
           '--batch gives another.', file=sys.stderr, flush=True)
   config = experiment.config
-  folder = pathlib.Path(workdir)
-  if config.oracle.name == 'files':
+  if config.oracle.name == 'files' and begun is None:
     processes.from_first(lambda: _hold_people(config, held))
   # Not before: what was refused up to here has cost no earlier result.
   processes.from_first(lambda: _begin(experiment, config, folder, begun))
@@ -240,6 +242,11 @@ def _run(
           whole += [found] if found else []
           bar.update()
           notice.heed()
+      except oracle_lib.Waiting as e:
+        waiting = {'seed': seed, 'queries': e.queries}
+        processes.from_first(lambda: workdir_lib.write(
+            folder / workdir_lib.WAITING, waiting))
+        raise
       except OSError as e:  # A full disk, for one.
         raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
                       'it was.') from e
@@ -253,6 +260,19 @@ def _hold_people(config, held) -> None:
     folder = annotators.folder_of(config, seed)
     folder.mkdir(parents=True, exist_ok=True)
     held.enter_context(owner.sole(folder))
+
+
+def _look_at_answers(config, folder, held) -> None:
+  """Ends at once where a run goes on waiting, and there is no more to do."""
+  _hold_people(config, held)
+  path = folder / workdir_lib.WAITING
+  if path.exists():
+    waiting = workdir_lib.read(path)
+    # New labels, for one, have to be shown first.
+    if workdir_lib.is_same(folder, config.to_dict()) and (
+        waiting.get('seed') in config.seeds):
+      annotators.look(config, waiting['seed'], waiting['queries'])
+    path.unlink()
 
 
 def _begin(experiment, config, folder, begun) -> None:
@@ -308,7 +328,9 @@ def _or_end(work: Callable[[preemption.Notice], str]) -> str:
     print('\nInterrupted: all is saved. --resume goes on.', file=sys.stderr)
     sys.exit(program.INTERRUPTED)
   except oracle_lib.Waiting as e:
-    print(f'{e}\nGive --resume then.')
+    print(f'{e}\nGive --resume then. To check answers in a second, without '
+          'taking them: python -m experiments.check_answers '
+          f'--workdir={folders.WORKDIR.value}')
     sys.exit(WAITING)
 
 

@@ -13,6 +13,7 @@ from experiments import datasets
 from experiments import tables
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
+from mmal_jax.data import feature_rows
 from mmal_jax.data import image_files
 from mmal_jax.data import schema
 
@@ -31,23 +32,29 @@ class Shown(NamedTuple):
     rows: by modality, `[n_m]` int, the row that each number stands for.
   """
 
-  items: dict[str, schema.Images | schema.Texts]
+  items: dict[str, schema.Images | schema.Texts | feature_rows.FeatureRows]
   rows: dict[str, np.ndarray]
 
   def text(self, modality: str, number: int) -> str:
     """An item in words: a text as it is, all else by its row."""
-    row, items = self.rows[modality][number], self.items[modality]
+    row, items = self.rows[modality][number], _looked_at(self.items[modality])
     if isinstance(items, image_files.ImageFiles):
       return str(items.paths[row])
     return f'row {row}' if isinstance(items, np.ndarray) else items[row]
 
   def picture(self, modality: str, number: int) -> np.ndarray | None:
     """`[h, w, 3]` uint8 of an image; None of all else."""
-    row, items = self.rows[modality][number], self.items[modality]
+    row, items = self.rows[modality][number], _looked_at(self.items[modality])
     if isinstance(items, image_files.ImageFiles):
       return items.take(np.array([row]))[0]
     is_image = isinstance(items, np.ndarray) and items.ndim == 4
     return items[row] if is_image else None
+
+
+def _looked_at(items):
+  """What people see: of features, what stands for them."""
+  return items.labels if isinstance(
+      items, feature_rows.FeatureRows) else items
 
 
 def load(

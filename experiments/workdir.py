@@ -32,12 +32,15 @@ STATES = 'states'
 MODELS = 'models'
 MATCHES = 'matches'
 CALIBRATION = 'calibration.jsonl'
+WAITING = 'waiting.json'  # The queries for which a run waits.
 _OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, WHOLE_POOL,
          SUMMARY, CURVES, JOURNALS, STATES, MODELS, MATCHES, CALIBRATION,
-         owner.NAME)
+         WAITING, owner.NAME)
 # What a run that was stopped may be taken up with another value of: up to there
 # it has made no difference.
 _MAY_CHANGE = ('train.divergence',)
+# What people see of items may be mended while they answer.
+_LABELS = 'dataset.labels'
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 _CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
 _RUN = re.compile(r'.+-seed\d+')  # as `state_path` names them
@@ -118,19 +121,27 @@ def take_up(
   now = json.loads(json.dumps(_plain(config)))
   there = read(path)
   of_paths = paths.keys((now.get('dataset') or {}).get('name'))
-  different = differences.lines(there, now, (*_MAY_CHANGE, *of_paths))
+  different = differences.lines(
+      there, now, (*_MAY_CHANGE, *of_paths, _LABELS))
   if different:
     raise ValueError('\n'.join([
         f'workdir={str(path.parent)!r} holds another experiment; choose another'
         ' folder, give --overwrite to replace it, or undo:', *different]))
   moved = [key for key in differences.keys(there, now)
-           if differences.within(key, of_paths)]
+           if differences.within(key, of_paths)
+           and not differences.within(key, (_LABELS,))]
   for key in (paths.STATES, paths.PEOPLE):
     if key in moved:
       _check_moved(key, differences.value(there, key),
                    differences.value(now, key))
       moved.remove(key)
   return Begun(moved)
+
+
+def is_same(folder: pathlib.Path, config: dict[str, Any]) -> bool:
+  """Whether an experiment was begun with this config, value by value."""
+  # As it will be read: no tuples.
+  return read(folder / CONFIG) == json.loads(json.dumps(_plain(config)))
 
 
 def _check_moved(key: str, there: str | None, now: str | None) -> None:

@@ -209,7 +209,7 @@ def _answered(state, oracle, sizes, suggest) -> state_lib.RunState:
           # Not before all questions of the round have gone out.
           waiting.append(e)
     if waiting:
-      raise oracle_lib.Waiting('\n'.join(map(str, waiting)))
+      raise oracle_lib.together(waiting)
   return state_lib.record_answers(state, (rounds, places), answers, sizes)
 
 

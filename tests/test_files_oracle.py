@@ -50,7 +50,7 @@ def test_a_round_is_written_and_answered(asked):
       'item': 4, 'text': shown['text'][4]}
   readme = (path / 'README.txt').read_text()
   assert str(folder / 'answers') in readme and '{' + 'folder' not in readme
-  example = [x for x in readme.splitlines() if x.startswith('{')]
+  example = [x for x in readme.splitlines() if x.startswith('{"query')]
   assert [json.loads(x)['query'] for x in example] == ['image-5'] * 2
   _give(folder, 'a.jsonl', _line('image-3', 7), '', _line('image-5', None))
   _give(folder, 'b.jsonl', _line('image-0', {'text': 0}, 'bob', reason='why'))

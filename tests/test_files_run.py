@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from experiments import check_answers
 from experiments import owner
 from experiments import run
 from experiments import workdir
@@ -29,6 +30,13 @@ def _main(tmp_path, *arguments, config='features.py'):
   with flagsaver.flagsaver(), mock.patch.object(sys, 'argv', argv):
     flags.FLAGS.unparse_flags()
     run.main(flags.FLAGS(argv))
+
+
+def _check(tmp_path):
+  argv = ['check_answers', f'--workdir={tmp_path / "w"}']
+  with flagsaver.flagsaver(), mock.patch.object(sys, 'argv', argv):
+    flags.FLAGS.unparse_flags()
+    check_answers.main(flags.FLAGS(argv))
 
 
 def _features(tmp_path):
@@ -63,6 +71,64 @@ def test_it_ends_while_it_waits_and_goes_on_with_the_answers(
     with pytest.raises(SystemExit, match='seed0.* is in use by process'):
       _main(tmp_path, *features, '--overwrite')
   assert len(workdir.read_lines(tmp_path / 'w' / workdir.METRICS)) == 3
+
+
+def test_resume_checks_answers_before_any_data_are_read(tmp_path, capsys):
+  features = _features(tmp_path)
+  folder = tmp_path / 'people' / 'seed0'
+  with pytest.raises(SystemExit):
+    _main(tmp_path, *features)
+  query, *_ = map(json.loads, (
+      folder / 'round_001' / 'queries.jsonl').read_text().splitlines())
+  (other, likely), = query['candidates'].items()
+  answer = json.dumps({'query': query['query'], 'annotator': 'ann',
+                       'answer': {other: likely[0]['item']}}) + '\n'
+  (folder / 'answers' / 'a.jsonl').write_text(answer + '{"query"\n')
+  (folder / 'answers' / 'notes.txt').write_text('call bob')
+  with mock.patch('experiments.build.build', side_effect=AssertionError):
+    for call in (_check, lambda at: _main(at, *features, '--resume')):
+      with pytest.raises(SystemExit, match='a.jsonl, line 2: bad JSON'):
+        call(tmp_path)
+    (folder / 'answers' / 'a.jsonl').write_text(answer)
+    capsys.readouterr()
+    for _ in range(2):  # Nothing is taken by being checked.
+      _check(tmp_path)
+      said = capsys.readouterr().out
+      assert '3 queries in' in said and '2 open' in said
+      assert '1 answer(s) would be accepted for good' in said
+      assert 'not read, being none of .jsonl, .json, .csv, .tsv: notes' in said
+    assert not (folder / 'ledger.jsonl').exists()
+    with pytest.raises(SystemExit) as e:
+      _main(tmp_path, *features, '--resume')
+  said = capsys.readouterr().out
+  assert e.value.code == 3 and '1 of 3 queries' in said
+  assert '1 answer(s) accepted for good' in said and 'notes.txt' in said
+  assert 'experiments.check_answers --workdir=' in said
+  _check(tmp_path)
+  assert '1 answered before, 2 open' in capsys.readouterr().out
+
+
+def test_new_labels_are_shown_although_a_run_goes_on_waiting(tmp_path):
+  features = _features(tmp_path)
+  with pytest.raises(SystemExit):
+    _main(tmp_path, *features)
+  items = tmp_path / 'people' / 'seed0' / 'items_text.jsonl'
+  assert ' of text.npy' in items.read_text()
+  (tmp_path / 'texts.txt').write_text('a kite\n' * 40)
+  with pytest.raises(SystemExit, match='3'):
+    _main(tmp_path, *features, '--resume',
+          f'--config.dataset.labels.text={tmp_path / "texts.txt"}')
+  assert 'a kite' in items.read_text()
+
+
+@pytest.mark.parametrize('how,says', [
+    ('no experiment', 'holds no experiment'), ('nobody asked', 'asks nobody')])
+def test_there_is_nothing_to_check(tmp_path, how, says):
+  if how == 'nobody asked':
+    features = _features(tmp_path)
+    _main(tmp_path, *features, '--oracle=exact', '--config.whole_pool=False')
+  with pytest.raises(SystemExit, match=says):
+    _check(tmp_path)
 
 
 def test_people_see_images_as_they_are(tmp_path):

@@ -139,9 +139,7 @@ def _spoil(export, how):
   first = export[0]['annotations'][0]
   result = first['result']
   other = result[0]['from_name'].partition('_')[2]
-  if how == 'other pools':
-    export[0]['data']['pools'] = '0' * 16
-  elif how == 'a choice and another number':
+  if how == 'a choice and another number':
     result.append(_region('number', other, 4))
   elif how == 'no counterpart, and a number':
     result[0]['value']['choices'] = [label_studio.NO_COUNTERPART]
@@ -156,36 +154,35 @@ def _spoil(export, how):
     result[:] = [_region('number', other, people.N)]
   elif how == 'unknown choice':
     result[0]['value']['choices'] = ['maybe']
-  elif how == 'nothing chosen':
-    result.clear()
   elif how == 'nobody':
     first['completed_by'] = None
   elif how == 'a query that was never asked':
     export[0]['data']['query'] = 'image-8'
-  elif how == 'no result':
-    del first['result'], export[0]['data']['query']
+  elif how == 'a query whose id was edited':
+    export[0]['data']['query'] = 'Image 1'
+  elif how == 'results that are numbers':
+    first['result'] = [3]
+  elif how == 'of before 1.0':
+    export[0]['completions'] = export[0].pop('annotations')
   elif how == 'no tasks':
     return {'a': 1}
-  elif how == 'not annotated':
-    del export[0]['annotations']
   return export
 
 
 @pytest.mark.parametrize('how,part', [
-    ('other pools', 'task 10: made for other pools'),
-    ('a choice and another number', "choice '1' and the number 4 for"),
+    ('a choice and another number', 'choice 1 and the number 4 for'),
     ('no counterpart, and a number', "'no counterpart' and the number 4"),
     ('two choices', 'cannot be taken as one answer'),
-    ('two results of one name', 'stands twice'),
+    ('two results of one name', "is answered twice, by '1' and '2'"),
     ('half a number', '4.5, not an integer'),
     ('too large a number', '9 does not exist'),
     ('unknown choice', "'maybe' for"),
-    ('nothing chosen', "'answer' is about []"),
-    ('nobody', "'annotator' is None"),
+    ('nobody', "annotation 100: 'annotator' is missing: who answers?"),
     ('a query that was never asked', 'annotation 100: image-8 was never asked'),
-    ('no result', 'not as Label Studio exports it: KeyError'),
-    ('no tasks', 'no list of tasks'),
-    ('not annotated', 'neither JSON nor JSON-MIN')])
+    ('a query whose id was edited', "annotation 100: 'query' is 'Image 1', no"),
+    ('results that are numbers', 'annotation 100: a result is 3, no object'),
+    ('of before 1.0', 'bad.json, task 10: an export of Label Studio before'),
+    ('no tasks', 'no list of tasks')])
 def test_what_cannot_be_read_is_refused(asked, how, part):
   folder, make, modality = asked
   _put(folder, _spoil(_export(folder, modality), how), 'bad.json')

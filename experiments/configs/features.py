@@ -3,6 +3,9 @@
 Give `--config.dataset.images=FILE --config.dataset.texts=FILE`. Of further
 modalities name them: `features.py:sound,sketch` takes
 `--config.dataset.others.sound=FILE --config.dataset.others.sketch=FILE`.
+
+Where people answer, `--config.dataset.labels.image=FILE` and
+`--config.dataset.labels.text=FILE` show them a text or an image for each row.
 """
 
 import ml_collections
@@ -20,6 +23,11 @@ def get_config(others: str = '') -> ml_collections.ConfigDict:
           'images': config_dict.placeholder(str),
           'texts': config_dict.placeholder(str),
           'others': {m: config_dict.placeholder(str) for m in names},
+          # What people see of the rows (`--oracle=files`, the report), by
+          # modality: a text file with a line for each row, a text or the path
+          # of an image; or a folder of images.
+          'labels': {m: config_dict.placeholder(str)
+                     for m in ('image', 'text', *names)},
           'split': config_dict.placeholder(str),
           'pool_split': 'train', 'test_split': 'test',
           'test_fraction': 0.2, 'seed': 0},

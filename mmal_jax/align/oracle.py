@@ -1,6 +1,6 @@
 """What is asked of an oracle, and what it answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,7 +22,33 @@ Oracle = Callable[[str, np.ndarray, Suggest | None], np.ndarray]
 
 
 class Waiting(Exception):
-  """Not enough queries of the round have been answered; ask again later."""
+  """Not enough queries of the round have been answered; ask again later.
+
+  Attributes:
+    said: what is waited for.
+    state: what has come so far, in lines of their own; may be empty.
+    queries: names of the queries that are waited for, open or not.
+  """
+
+  def __init__(
+      self, said: str, state: str = '', queries: tuple[str, ...] = ()):
+    super().__init__(said, state, queries)
+    self.said, self.state, self.queries = said, state, queries
+
+  def __str__(self) -> str:
+    return '\n'.join(filter(None, (self.said, self.state)))
+
+
+def together(waiting: Sequence[Waiting]) -> Waiting:
+  """One for several; the last one knows best what has come.
+
+  >>> print(together([Waiting('of image', 'none'), Waiting('of text', 'one')]))
+  of image
+  of text
+  one
+  """
+  return Waiting('\n'.join(one.said for one in waiting), waiting[-1].state,
+                 tuple(query for one in waiting for query in one.queries))
 
 
 def alone(answers: np.ndarray, column: int) -> np.ndarray:

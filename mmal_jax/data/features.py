@@ -7,8 +7,10 @@ import pathlib
 from absl import logging
 import numpy as np
 
+from mmal_jax.data import feature_rows
 from mmal_jax.data import numpy_file
 from mmal_jax.data import parquet_column
+from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
@@ -23,6 +25,7 @@ def load(
     test_fraction: float = 0.2,
     seed: int = 0,
     others: Mapping[str, str | os.PathLike[str]] | None = None,
+    labels: Mapping[str, str | os.PathLike[str] | None] | None = None,
 ) -> schema.Dataset:
   """Reads one feature array a modality; row i of all of them is tuple i.
 
@@ -40,6 +43,9 @@ def load(
     seed: of that division.
     others: files of further modalities by their names, `audio` for one, by
       which their arrays and columns are called, too.
+    labels: by modality, what people see of the rows (`load_seen`): a text file
+      with a line for each row, a text or the path of an image, or a folder of
+      images (`feature_rows.read`). Here it is checked alone.
 
   Returns:
     The dataset, of `image`, `text` and the others; it has no groups and no
@@ -51,6 +57,70 @@ def load(
       an infinity (as float32), naming the first bad row.
     TypeError: if an array does not hold floats.
   """
+  items, is_pool, is_test = _read(
+      images, texts, split, pool_split, test_split, test_fraction, seed, others)
+  _labelled(items, images, texts, others, labels, None)  # To refuse them early.
+  pool, test = (
+      schema.Pairs({name: rows[mask] for name, rows in items.items()},
+                   schema.no_groups(np.count_nonzero(mask)))
+      for mask in (is_pool, is_test))
+  return schema.Dataset('features', pool, test)
+
+
+def load_seen(
+    images: str | os.PathLike[str],
+    texts: str | os.PathLike[str],
+    split: str | os.PathLike[str] | None = None,
+    pool_split: str = 'train',
+    test_split: str = 'test',
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    others: Mapping[str, str | os.PathLike[str]] | None = None,
+    labels: Mapping[str, str | os.PathLike[str] | None] | None = None,
+    preprocess: preprocess_lib.Preprocess | None = None,
+) -> schema.Dataset:
+  """As `load`, with all items as people see them: `feature_rows.FeatureRows`.
+
+  Args:
+    images: this and the others as for `load`.
+    texts: likewise.
+    split: likewise.
+    pool_split: likewise.
+    test_split: likewise.
+    test_fraction: likewise.
+    seed: likewise.
+    others: likewise.
+    labels: likewise.
+    preprocess: of images that are labels.
+  """
+  items, is_pool, is_test = _read(
+      images, texts, split, pool_split, test_split, test_fraction, seed, others)
+  seen = _labelled(items, images, texts, others, labels, preprocess)
+  pool, test = (
+      schema.Pairs({name: rows.select(np.flatnonzero(mask))
+                    for name, rows in seen.items()},
+                   schema.no_groups(np.count_nonzero(mask)))
+      for mask in (is_pool, is_test))
+  return schema.Dataset('features', pool, test)
+
+
+def _labelled(items, images, texts, others, labels, preprocess):
+  """What people see of all rows, by modality."""
+  labels = labels or {}
+  unknown = [name for name in labels if name not in items]
+  if unknown:
+    raise ValueError(f'labels names {unknown[0]!r}; there are '
+                     f'{", ".join(items)}.')
+  files = {'image': images, 'text': texts, **(others or {})}
+  return {name: feature_rows.label(
+      rows, files[name], name, labels.get(name), preprocess)
+          for name, rows in items.items()}
+
+
+def _read(
+    images, texts, split, pool_split, test_split, test_fraction, seed, others
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+  """All rows by modality, and `[n]` bool: which are pool, and which test."""
   items = {'image': _features(images, 'images', 'image'),
            'text': _features(texts, 'texts', 'text')}
   for name, path in (others or {}).items():
@@ -91,11 +161,7 @@ def load(
       logging.warning(
           '%d of %d test rows have image features that a pool row has, too.',
           np.count_nonzero(twice), len(twice))
-  pool, test = (
-      schema.Pairs({name: rows[mask] for name, rows in items.items()},
-                   schema.no_groups(np.count_nonzero(mask)))
-      for mask in (is_pool, is_test))
-  return schema.Dataset('features', pool, test)
+  return items, is_pool, is_test
 
 
 def _features(path, argument: str, key: str) -> np.ndarray:

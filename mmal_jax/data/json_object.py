@@ -85,6 +85,16 @@ def told(value: Any) -> str:
   return text if len(text) <= _MOST_TOLD else f'{text[:_MOST_TOLD]}...'
 
 
+def told_json(value: Any) -> str:
+  """As `told`, but null, true and false by their names in JSON.
+
+  >>> told_json(None), told_json(7)
+  ('null', '7')
+  """
+  is_word = value is None or isinstance(value, bool)
+  return json.dumps(value) if is_word else told(value)
+
+
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
   fields = dict(pairs)
   if len(fields) < len(pairs):

@@ -1,22 +1,52 @@
-"""Answers that people put into a folder: read, checked, agreed upon."""
+"""Answers that people gave: what they name, and what is agreed upon."""
 
 import collections
-from collections.abc import Container, Iterable, Mapping, Sequence
-import pathlib
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 import re
 from typing import Any, NamedTuple
 
-from mmal_jax import durable
 from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import label_studio
-from mmal_jax.data import json_lines
 from mmal_jax.data import json_object
-from mmal_jax.data import problems as problems_lib
 
 CONFLICTS = ('ask', 'majority')
-_FIELDS = ('query', 'answer', 'annotator', 'reason')
-_LONGEST_NAME = 200
-_told = json_object.told
+SKIPPED = 'skipped'  # The reason of whoever skipped a query.
+_told = json_object.told_json
+
+
+class Given(NamedTuple):
+  """An answer as a file gives it; nothing of it is checked.
+
+  Attributes:
+    place: file and line, or file, task and annotation.
+    query: its id.
+    answer: a counterpart's number, or these by modality, or None for none.
+    person: who, as `identity.parse` takes it.
+    reason: why, for the record.
+    skipped: whether the person skipped the query.
+    annotation: number of it in the tool that it comes from.
+    unique: what no other annotation of any tool has.
+    made: when it was first given, in seconds, if that is known.
+    changed: when it was last changed, likewise.
+  """
+
+  place: str
+  query: Any
+  answer: Any
+  person: Any
+  reason: Any = None
+  skipped: bool = False
+  annotation: str | None = None
+  unique: str | None = None
+  made: float | None = None
+  changed: float | None = None
+
+  @property
+  def marks(self) -> list[str]:
+    """What two forms of this answer have in common, and no other answer."""
+    found = [] if self.unique is None else [f'unique {self.unique}']
+    if self.annotation is not None and self.made is not None:
+      found.append(f'{self.query} {self.annotation} {self.made}')
+    return found
 
 
 class Vote(NamedTuple):
@@ -26,9 +56,10 @@ class Vote(NamedTuple):
     query: its id.
     row: item numbers, one a modality, or `oracle.NONE`; the query's own at its
       place.
-    annotator: who.
+    annotator: the one name of the person.
     reason: why, for the record; may be None.
     place: file and line.
+    aliases: other names of the person.
   """
 
   query: str
@@ -36,6 +67,7 @@ class Vote(NamedTuple):
   annotator: str
   reason: str | None
   place: str
+  aliases: tuple[str, ...] = ()
 
 
 class Decision(NamedTuple):
@@ -44,10 +76,13 @@ class Decision(NamedTuple):
   Attributes:
     accepted: by query, its row.
     conflicts: queries that stay open because people disagree.
+    held: queries that stay open because two names, which are given, may be one
+      person's, whose answer would count twice.
   """
 
   accepted: dict[str, tuple[int, ...]]
   conflicts: list[str]
+  held: dict[str, tuple[str, str]]
 
 
 def query_id(modality: str, number: int) -> str:
@@ -55,64 +90,14 @@ def query_id(modality: str, number: int) -> str:
   return f'{modality}-{number}'
 
 
-def read(
-    folder: pathlib.Path,
-    sizes: Mapping[str, int],
-    asked: Container[str],
-    pools: str,
-    skip_is_refusal: bool,
-) -> list[Vote]:
-  """Reads all files of a folder, or none.
-
-  Args:
-    folder: of `.jsonl` files and of `.json` exports of Label Studio. Names that
-      begin with a dot are passed over. Links must not lead out of it.
-    sizes: by modality, the number of items, in the order of the columns.
-    asked: ids of all queries so far.
-    pools: as for `label_studio.task`.
-    skip_is_refusal: as for `label_studio.read`.
-
-  Returns:
-    The votes, one a query and person; who says the same twice is counted once.
-
-  Raises:
-    ValueError: listing every problem of every file.
-  """
-  problems: list[str] = []
-  votes: dict[tuple[str, str], Vote] = {}
-  home = folder.resolve()
-  for file in sorted(folder.iterdir()):
-    if file.name.startswith('.'):
-      continue
-    if file.suffix not in ('.jsonl', '.json'):
-      problems.append(f'{file.name}: neither .jsonl nor .json.')
-      continue
-    try:
-      if not file.resolve().is_relative_to(home):
-        problems.append(f'{file.name}: a link out of the folder.')
-        continue
-      content = durable.read(file)
-    except (OSError, RuntimeError, ValueError) as e:
-      problems.append(f'{file.name}: cannot be read: {e}.')
-      continue
-    if file.suffix == '.jsonl':
-      found = json_lines.read(content, file.name, problems)
-    else:
-      found = label_studio.read(
-          content, file.name, pools, skip_is_refusal, problems)
-    for place, fields in found:
-      wrong, vote = _check(place, fields, sizes, asked)
-      problems += [f'{place}: {what}.' for what in wrong]
-      if wrong:
-        continue
-      first = votes.setdefault((vote.query, vote.annotator), vote)
-      if first.row != vote.row:
-        problems.append(
-            f'{place}: {vote.annotator} answers {vote.query} by '
-            f'{named(vote, sizes)}, but in {first.place} by '
-            f'{named(first, sizes)}.')
-  problems_lib.report(str(folder), problems)
-  return list(votes.values())
+def modality_of(query: object, sizes: Mapping[str, int]) -> str | None:
+  """The modality of an id, if there is such an item."""
+  if not isinstance(query, str):
+    return None
+  own, _, number = query.rpartition('-')
+  exists = own in sizes and re.fullmatch('0|[1-9][0-9]{0,9}', number) and (
+      int(number) < sizes[own])
+  return own if exists else None
 
 
 def named(vote: Vote, sizes: Iterable[str]) -> dict[str, int | None]:
@@ -120,6 +105,17 @@ def named(vote: Vote, sizes: Iterable[str]) -> dict[str, int | None]:
   own = vote.query.rpartition('-')[0]
   return {m: None if number == oracle_lib.NONE else number
           for m, number in zip(sizes, vote.row) if m != own}
+
+
+def in_words(vote: Vote, sizes: Iterable[str]) -> str:
+  """What a vote says, for messages.
+
+  >>> vote = Vote('image-5', (5, 7, -1), 'ann', None, 'a.jsonl, line 1')
+  >>> in_words(vote, ('image', 'text', 'sound'))
+  'text 7, no sound'
+  """
+  return ', '.join(f'no {m}' if number is None else f'{m} {number}'
+                   for m, number in named(vote, sizes).items())
 
 
 def row_of(
@@ -136,13 +132,15 @@ def wrong_with(
     query: object, answer: object, sizes: Mapping[str, int]
 ) -> list[str]:
   """What keeps `row_of` from making a row of them; nothing, if nothing does."""
-  own = _modality(query, sizes)
+  own = modality_of(query, sizes)
   if own is None:
     return [f'\'query\' is {_told(query)}, no id of any item']
   others = [m for m in sizes if m != own]
   if not isinstance(answer, dict) or set(answer) != set(others):
-    about = _told(list(answer) if isinstance(answer, dict) else answer)
-    return [f'\'answer\' is about {about}; {query} needs {others}']
+    about = ', '.join(map(_told, answer)) if isinstance(answer, dict) else (
+        _told(answer))
+    return [f'the answer is about {about or "nothing"}; {query} needs one '
+            f'about {" and ".join(others)}']
   wrong = []
   for other, number in answer.items():
     if number is None:
@@ -156,7 +154,10 @@ def wrong_with(
 
 
 def decide(
-    votes: Mapping[str, Sequence[Vote]], conflicts: str, people: int
+    votes: Mapping[str, Sequence[Vote]],
+    conflicts: str,
+    people: int,
+    may_be_one: Callable[[str, str], bool] = lambda one, other: False,
 ) -> Decision:
   """Which queries are answered.
 
@@ -165,11 +166,13 @@ def decide(
     conflicts: `ask`, that all agree is needed; `majority`, that more than half
       do.
     people: how many have to have answered.
+    may_be_one: whether two names may be one person's. What would not be
+      decided if they were is not decided.
 
   Returns:
-    The decision. Queries in neither part await more people.
+    The decision. Queries in no part await more people.
   """
-  accepted, disputed = {}, []
+  accepted, disputed, held = {}, [], {}
   for query, all_votes in votes.items():
     (row, count), *others = collections.Counter(
         vote.row for vote in all_votes).most_common()
@@ -177,64 +180,57 @@ def decide(
       disputed.append(query)
     elif len(all_votes) < people:
       continue
-    elif 2 * count > len(all_votes):
-      accepted[query] = row
-    else:
+    elif 2 * count <= len(all_votes):
       disputed.append(query)
-  return Decision(accepted, disputed)
+    else:
+      doubtful = _doubtful([vote.annotator for vote in all_votes], may_be_one)
+      # Each person less takes two names. At worst all are of the majority.
+      less = min(len(doubtful), len(set(sum(doubtful, ()))) // 2)
+      fewest = len(all_votes) - less
+      if fewest < people or others and 2 * (count - less) <= fewest:
+        held[query] = doubtful[0]
+      else:
+        accepted[query] = row
+  return Decision(accepted, disputed, held)
 
 
-def _check(
-    place: str, fields: dict[str, Any], sizes: Mapping[str, int],
-    asked: Container[str],
-) -> tuple[list[str], Vote | None]:
-  """What is wrong with a record; the vote, if nothing is."""
-  unknown = [k for k in fields if k not in _FIELDS]
-  wrong = [f'unknown field {_told(k)}; known are {_FIELDS}'
-           for k in unknown[:1]]
-  query, who = fields.get('query'), fields.get('annotator')
-  reason = fields.get('reason')
-  if not _is_text(who) or len(who) > _LONGEST_NAME:
-    wrong.append(f'\'annotator\' is {_told(who)}, not a name')
-  if reason is not None and not _is_text(reason):
-    wrong.append(f'\'reason\' is {_told(reason)}, not a text')
-  own = _modality(query, sizes)
-  if own is None:
-    wrong.append(f'\'query\' is {_told(query)}, no id of any item')
-  elif query not in asked:
-    wrong.append(f'{query} was never asked')
-  if 'answer' not in fields:
-    wrong.append('\'answer\' is missing')
-  if wrong:
-    return wrong, None
-  others = [m for m in sizes if m != own]
-  answer = fields['answer']
-  if answer is None:
-    answer = dict.fromkeys(others)
-  elif not isinstance(answer, dict):
-    if len(others) > 1:
-      return [f'\'answer\' is {_told(answer)}, but must say which of {others}'
-              ], None
-    answer = {others[0]: answer}
-  wrong = wrong_with(query, answer, sizes)
-  if wrong:
-    return wrong, None
-  # Blanks around a name make nobody another person, who would count again.
-  return [], Vote(
-      query, row_of(query, answer, sizes), who.strip(), reason, place)
+def same_counterparts(
+    rows: Mapping[str, tuple[int, ...]], of: Container[str],
+    modalities: Sequence[str],
+) -> dict[tuple[str, int], list[str]]:
+  """Items that several queries name as their counterpart.
+
+  >>> rows = {'image-1': (1, 7), 'image-2': (2, 7), 'text-7': (1, 7)}
+  >>> same_counterparts(rows, {'image-2'}, ('image', 'text'))
+  {('text', 7): ['image-1', 'image-2']}
+
+  Args:
+    rows: by query, the item numbers.
+    of: queries of which at least one must be among them.
+    modalities: of the columns.
+
+  Returns:
+    By modality and number, the queries.
+  """
+  found = collections.defaultdict(list)
+  for query, row in rows.items():
+    own = query.rpartition('-')[0]
+    for modality, number in zip(modalities, row):
+      if modality != own and number != oracle_lib.NONE:
+        found[modality, number].append(query)
+  return {item: queries for item, queries in found.items()
+          if _modalities_twice(queries) and any(q in of for q in queries)}
 
 
-def _is_text(value: object) -> bool:
-  """Whether it says something, and can be written down again."""
-  return isinstance(value, str) and bool(value.strip()) and not any(
-      '\ud800' <= letter <= '\udfff' for letter in value)
+def _modalities_twice(queries: Sequence[str]) -> bool:
+  """Whether two of them are of one modality: of two items of it, that is."""
+  own = [query.rpartition('-')[0] for query in queries]
+  return len(set(own)) < len(own)
 
 
-def _modality(query: object, sizes: Mapping[str, int]) -> str | None:
-  """The modality of an id, if there is such an item."""
-  if not isinstance(query, str):
-    return None
-  own, _, number = query.rpartition('-')
-  exists = own in sizes and re.fullmatch('0|[1-9][0-9]{0,9}', number) and (
-      int(number) < sizes[own])
-  return own if exists else None
+def _doubtful(
+    names: Sequence[str], may_be_one: Callable[[str, str], bool]
+) -> list[tuple[str, str]]:
+  """Pairs of names that may be one person's."""
+  return [(one, other) for i, one in enumerate(names)
+          for other in names[i + 1:] if may_be_one(one, other)]

@@ -1,7 +1,6 @@
 """The oracle that is people: questions go out in files, answers come in so."""
 
-import collections
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import hashlib
 import json
 import math
@@ -9,17 +8,22 @@ import os
 import pathlib
 import time
 
+from absl import logging
 import numpy as np
 
 from mmal_jax import durable
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import answers as answers_lib
-from mmal_jax.align.people import ledger as ledger_lib
 from mmal_jax.align.people import rounds
 from mmal_jax.align.people import shown as shown_lib
+from mmal_jax.align.people import standing as standing_lib
 from mmal_jax.data import json_lines
+from mmal_jax.data import json_object
 
 _POLL_SECONDS = 5.0
+POOLS = 'pools.json'
+_FOR_GOOD = ('{} answer(s) accepted for good: they are in ledger.jsonl, and '
+             'cannot be changed any more.')
 
 
 def files(
@@ -94,8 +98,9 @@ def files(
   shown_lib.check(shown)
   sizes = {modality: len(items) for modality, items in shown.items()}
   pools = _same_pools(folder, shown)
-  (folder / 'answers').mkdir(exist_ok=True)
-  ledger = folder / 'ledger.jsonl'
+  (folder / standing_lib.ANSWERS).mkdir(exist_ok=True)
+  rules = standing_lib.Rules(conflicts, people, skip_is_refusal)
+  inbox = _Inbox(folder, sizes, pools, rules)
 
   def ask(modality, numbers, suggest):
     others = {}
@@ -107,26 +112,6 @@ def files(
         others[other] = found
     rounds.write(folder, shown, modality, numbers, others, pools, link)
 
-  def collect(asked) -> dict[str, ledger_lib.Entry]:
-    """Enters what has come in; the ledger after that."""
-    entries = ledger_lib.read(ledger, sizes)
-    votes = answers_lib.read(
-        folder / 'answers', sizes, asked, pools, skip_is_refusal)
-    ledger_lib.check_unchanged(
-        entries, votes, tuple(sizes), folder / 'answers')
-    by_query = collections.defaultdict(list)
-    for vote in votes:
-      by_query[vote.query].append(vote)
-    fresh = {q: v for q, v in by_query.items() if q not in entries}
-    decision = answers_lib.decide(fresh, conflicts, people)
-    late = [q for q in by_query if q in entries and any(
-        v.row != entries[q].row and v.annotator not in entries[q].votes
-        for v in by_query[q])]
-    _list_conflicts(
-        folder / 'conflicts.jsonl', decision.conflicts, late, by_query, sizes)
-    ledger_lib.enter(ledger, decision.accepted, fresh, sizes)
-    return ledger_lib.read(ledger, sizes)
-
   def entries_after(modality, numbers, ids, suggest):
     """Asks what nobody was asked yet, and waits; the ledger after that."""
     asked = rounds.asked(folder)
@@ -136,17 +121,13 @@ def files(
       if new:
         ask(modality, np.array(list(new), np.int32), suggest)
         asked = rounds.asked(folder)
-    needed = 0 if suggest is None else math.ceil(enough * len(ids) - 1e-9)
-    entries = _wait(lambda: collect(asked), ids, needed, wait_seconds or 0,
-                    sleep, clock)
-    done = sum(query in entries for query in ids)
-    if done < needed:
-      where = sorted({asked[query] for query in ids if query not in entries})
-      raise oracle_lib.Waiting(
-          f'{done} of {len(ids)} queries about {modality} are answered, and '
-          f'{needed} are needed. The questions are in {folder}, '
-          f'{", ".join(where)}: see README.txt there. Put the answers into '
-          f'{folder / "answers"} and start again.')
+    needed = 0 if suggest is None else _needed(enough, ids)
+    entries = _wait(lambda: inbox.collect(asked), ids, needed,
+                    wait_seconds or 0, sleep, clock)
+    waiting = inbox.waiting(ids, needed, asked)
+    if waiting is not None:
+      raise waiting
+    inbox.tell()
     return entries
 
   def answer(modality, numbers, suggest=None):
@@ -156,12 +137,119 @@ def files(
     _check_numbers('numbers', numbers, (None,), 0, sizes[modality])
     ids = [answers_lib.query_id(modality, n) for n in numbers.tolist()]
     entries = entries_after(modality, numbers, ids, suggest)
-    found = {query: entries[query].row for query in ids if query in entries}
     nobody = (oracle_lib.NONE,) * len(sizes)
-    rows = [found.get(query, nobody) for query in ids]
+    rows = [entries.get(query, nobody) for query in ids]
     return np.array(rows, np.int32).reshape(len(ids), len(sizes))
 
   return answer
+
+
+def pools_of(folder: pathlib.Path) -> tuple[dict[str, int], str]:
+  """Of which pools the questions of a folder are: sizes by modality, and mark.
+
+  Raises:
+    ValueError: if the folder has none, or they are damaged.
+  """
+  path = folder / POOLS
+  try:
+    content = durable.read(path)
+    sizes = {modality: int(one['items']) for modality, one
+             in json_object.parse(content, path).items()}
+  except FileNotFoundError:
+    raise ValueError(f'{path} is not there: no questions have gone out in '
+                     'this folder.') from None
+  except (KeyError, TypeError, ValueError) as e:
+    raise ValueError(f'{path} is damaged: it does not tell the number of items '
+                     'of each modality.') from e
+  return sizes, _mark(content)
+
+
+def look(
+    folder: str | os.PathLike[str], queries: Sequence[str], enough: float,
+    rules: standing_lib.Rules,
+) -> None:
+  """Collects answers to queries that are waited for, without the items.
+
+  What is enough is told of each modality, as the oracle asks about one at a
+  time. Nothing happens if some were never asked here.
+
+  Args:
+    folder: as for `files`.
+    queries: of an `oracle.Waiting`.
+    enough: as for `files`.
+    rules: when a query counts as answered.
+
+  Raises:
+    oracle.Waiting: if there still are not enough.
+    ValueError: as the oracle.
+  """
+  folder = pathlib.Path(os.path.abspath(folder))
+  sizes, pools = pools_of(folder)
+  asked = rounds.asked(folder)
+  by: dict[str | None, list[str]] = {}
+  for query in queries:
+    by.setdefault(answers_lib.modality_of(query, sizes), []).append(query)
+  if None in by or not asked.keys() >= set(queries):
+    return
+  inbox = _Inbox(folder, sizes, pools, rules)
+  inbox.collect(asked)
+  waiting = [found for ids in by.values() for found in [
+      inbox.waiting(ids, _needed(enough, ids), asked)] if found is not None]
+  if waiting:
+    raise oracle_lib.together(waiting)
+
+
+class _Inbox:
+  """What has come into a folder while a program runs."""
+
+  def __init__(self, folder, sizes, pools, rules):
+    self._folder, self._sizes = folder, sizes
+    self._pools, self._rules = pools, rules
+    self._fresh = {}  # Accepted since it was last said.
+    self._standing, self._told = None, ''
+
+  def collect(self, asked):
+    """Enters what has come in; what is accepted, after that."""
+    found = standing_lib.find(
+        self._folder, self._sizes, asked, self._pools, self._rules)
+    standing_lib.enter(self._folder, found, tuple(self._sizes))
+    self._fresh |= found.decision.accepted
+    self._standing = found
+    return {q: entry.row for q, entry in found.entries.items()} | (
+        found.decision.accepted)
+
+  def waiting(self, ids, needed, asked) -> oracle_lib.Waiting | None:
+    """What to raise if too few of some queries are answered."""
+    accepted = self._standing.entries.keys() | self._standing.decision.accepted
+    left = [query for query in ids if query not in accepted]
+    done = len(ids) - len(left)
+    if done >= needed:
+      return None
+    modality = ids[0].rpartition('-')[0]
+    where = sorted({asked[query] for query in left})
+    return oracle_lib.Waiting(
+        f'{done} of {len(ids)} queries about {modality} are answered, and '
+        f'{needed} are needed. The questions are in {self._folder}, '
+        f'{", ".join(where)}: see README.txt there. Put the answers into '
+        f'{self._folder / standing_lib.ANSWERS} and start again.',
+        self._words(left, _FOR_GOOD), tuple(ids))
+
+  def tell(self) -> None:
+    """Says what nobody would see otherwise, once."""
+    said = self._words((), None)
+    if said and said != self._told:
+      logging.warning('%s', said)
+    self._fresh, self._told = {}, said
+
+  def _words(self, left, accepted):
+    decision = self._standing.decision._replace(accepted=self._fresh)
+    return standing_lib.in_words(
+        self._folder, self._standing._replace(decision=decision),
+        tuple(self._sizes), self._rules, left, accepted)
+
+
+def _needed(enough, ids) -> int:
+  return math.ceil(enough * len(ids) - 1e-9)
 
 
 def _wait(collect, ids, needed, seconds, sleep, clock):
@@ -187,7 +275,7 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
   pools = {m: {'items': len(items), 'sha256': shown_lib.digest(items)}
            for m, items in shown.items()}
   text = json.dumps(pools, indent=1) + '\n'
-  path = folder / 'pools.json'
+  path = folder / POOLS
   folder.mkdir(parents=True, exist_ok=True)
   if path.exists():
     if durable.read(path) != text.encode():
@@ -195,32 +283,24 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
           f'{path} is of other items, or of the same in another order, than '
           f'this run shows ({", ".join(pools)}): item numbers would mean other '
           'things. Choose a new folder.')
-  elif any(folder.glob('round_*')) or (folder / 'ledger.jsonl').exists():
+  elif any(folder.glob('round_*')) or (folder / standing_lib.LEDGER).exists():
     raise ValueError(f'{path} is gone: nobody knows of which items the rounds '
                      'beside it are. Choose a new folder.')
-  else:
-    for modality, items in shown.items():
-      records = shown_lib.catalogue(items)
-      if records:
-        durable.write(folder / f'items_{modality}.jsonl',
-                      json_lines.dump(records))
+  for modality, items in shown.items():
+    listed = folder / f'items_{modality}.jsonl'
+    lines = json_lines.dump(shown_lib.catalogue(items)).encode()
+    # Labels may be new.
+    if lines and not (listed.exists() and durable.read(
+        listed, durable.MOST_OF_OURS) == lines):
+      durable.write(listed, lines)
+  if not path.exists():
     durable.write(path, text)
-  return hashlib.sha256(text.encode()).hexdigest()[:16]
+  return _mark(text.encode())
 
 
-def _list_conflicts(path, disputed, late, votes, modalities) -> None:
-  """Writes where people disagree, or removes the list if they do not."""
-  lines = [
-      {'query': query, 'state': state,
-       'answers': {v.annotator: answers_lib.named(v, modalities)
-                   for v in votes[query]},
-       'sources': [v.place for v in votes[query]]}
-      for state, queries in (('open', disputed), ('accepted before', late))
-      for query in queries]
-  if lines:
-    durable.write(path, json_lines.dump(lines))
-  else:
-    path.unlink(missing_ok=True)
+def _mark(pools: bytes) -> str:
+  """By which tasks tell of which pools they are."""
+  return hashlib.sha256(pools).hexdigest()[:16]
 
 
 def _check_numbers(name, array, shape, least, size) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mmal_jax import durable
 from mmal_jax.align.people import answers as answers_lib
+from mmal_jax.align.people import identity
 from mmal_jax.data import json_lines
 from mmal_jax.data import problems as problems_lib
 
@@ -18,11 +19,15 @@ class Entry(NamedTuple):
     row: item numbers, one a modality.
     votes: by annotator, what each had said, as such a row.
     place: file and line.
+    names: all names of each annotator, as they were known then.
+    skipped: annotators who had only skipped the query.
   """
 
   row: tuple[int, ...]
   votes: dict[str, tuple[int, ...]]
   place: str
+  names: tuple[tuple[str, ...], ...]
+  skipped: tuple[str, ...]
 
 
 def read(path: pathlib.Path, sizes: Mapping[str, int]) -> dict[str, Entry]:
@@ -47,17 +52,22 @@ def read(path: pathlib.Path, sizes: Mapping[str, int]) -> dict[str, Entry]:
       if wrong:
         problems.append(f'{place}: damaged: {wrong[0]}.')
         continue
+      names = line.get('names', {})
       entry = Entry(
           answers_lib.row_of(query, answer, sizes),
           {who: answers_lib.row_of(query, said, sizes)
            for who, said in people.items()},
-          place)
+          place, tuple((who, *names.get(who, ())) for who in people),
+          tuple(who for who, reason in line.get('reasons', {}).items()
+                if reason == answers_lib.SKIPPED))
       first = entries.setdefault(query, entry)
       if first.row != entry.row:
         problems.append(f'{place}: {query} has another answer in '
                         f'{first.place}.')
-    except (AttributeError, KeyError) as e:
-      problems.append(f'{place}: damaged: {type(e).__name__} {e}.')
+    except (AttributeError, KeyError, TypeError):
+      problems.append(
+          f'{place}: damaged: it must have query, answer and annotators, as '
+          'the other lines have.')
   problems_lib.report(str(path), problems)
   return entries
 
@@ -79,6 +89,7 @@ def enter(
   lines = []
   for query, row in accepted.items():
     reasons = {v.annotator: v.reason for v in votes[query] if v.reason}
+    names = {v.annotator: v.aliases for v in votes[query] if v.aliases}
     agreed = next(v for v in votes[query] if v.row == row)
     lines.append({
         'query': query,
@@ -86,14 +97,33 @@ def enter(
         'annotators': {v.annotator: answers_lib.named(v, modalities)
                        for v in votes[query]},
         'sources': [v.place for v in votes[query]],
-    } | ({'reasons': reasons} if reasons else {}))
+    } | ({'reasons': reasons} if reasons else {})
+      | ({'names': names} if names else {}))
   if lines:
     durable.append(path, json_lines.dump(lines))
+
+
+def known(
+    entries: Mapping[str, Entry]
+) -> list[tuple[identity.Person, ...]]:
+  """The persons of all entries, each once, by all names they had."""
+  return [tuple(map(_person, names)) for names in dict.fromkeys(
+      names for entry in entries.values() for names in entry.names)]
+
+
+def said(
+    entry: Entry, annotator: str, people: identity.People
+) -> set[tuple[int, ...]]:
+  """What a person had said, not by a skip, when an answer was accepted."""
+  return {row for name, row in entry.votes.items()
+          if name not in entry.skipped
+          and people.of(_person(name)) == annotator}
 
 
 def check_unchanged(
     entries: Mapping[str, Entry],
     votes: Iterable[answers_lib.Vote],
+    people: identity.People,
     modalities: Sequence[str],
     folder: pathlib.Path,
 ) -> None:
@@ -105,11 +135,17 @@ def check_unchanged(
   problems = []
   for vote in votes:
     entry = entries.get(vote.query)
-    before = entry and entry.votes.get(vote.annotator)
-    if before and before != vote.row:
-      said = answers_lib.named(vote._replace(row=before), modalities)
+    before = entry and said(entry, vote.annotator, people)
+    if before and vote.row not in before:
+      earlier = answers_lib.in_words(
+          vote._replace(row=next(iter(before))), modalities)
       problems.append(
           f'{vote.place}: {vote.annotator} now answers {vote.query} by '
-          f'{answers_lib.named(vote, modalities)}, but {entry.place}, holds '
-          f'{said}: an accepted answer cannot be changed.')
+          f'{answers_lib.in_words(vote, modalities)}, but {entry.place}, holds '
+          f'{earlier}: an accepted answer cannot be changed. Put the earlier '
+          'answer back, or remove this one.')
   problems_lib.report(str(folder), problems)
+
+
+def _person(name: str) -> identity.Person:
+  return identity.parse(name) or identity.Person((('name', name),), name)

@@ -1,6 +1,6 @@
 """Folders of questions, one a round, for people to answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import json
 import os
 import pathlib
@@ -104,7 +104,8 @@ def _fill(
                 json.dumps(tasks, ensure_ascii=False, indent=1) + '\n')
   durable.write(draft / 'labeling_config.xml', label_studio.config(
       modality, shown_lib.are_images(shown[modality]), sizes))
-  durable.write(draft / 'README.txt', _readme(folder, queries[0], sizes))
+  durable.write(
+      draft / 'README.txt', _readme(folder, queries[0], sizes, shown))
 
 
 def _numbered(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
@@ -112,7 +113,7 @@ def _numbered(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
                 if path.name[6:].isdecimal())
 
 
-def _readme(folder, query, sizes) -> str:
+def _readme(folder, query, sizes, shown) -> str:
   one = {other: 7 if size > 7 else 0 for other, size in sizes.items()}
   given = {'query': query['query'], 'annotator': 'ann'}
   lines = [
@@ -121,8 +122,29 @@ def _readme(folder, query, sizes) -> str:
   return _README.format(
       modality=query['modality'], others=' and '.join(sizes), folder=folder,
       parent=shlex.quote(str(folder.parent)), lines=json_lines.dump(lines),
+      items=_items(folder, sizes, shown),
       none_of_these=label_studio.NONE_OF_THESE,
       no_counterpart=label_studio.NO_COUNTERPART)
+
+
+def _items(folder, sizes, shown) -> str:
+  """Where to look for an item that is no candidate."""
+  lines = []
+  for modality in sizes:
+    items = shown[modality]
+    found = shown_lib.catalogue(
+        items[:1] if isinstance(items, (Sequence, np.ndarray))
+        else items.select(np.zeros(1, int)))
+    if not found:
+      lines.append(f'  no file lists the {modality} items: only candidates can '
+                   'be seen')
+      continue
+    what = ('the path of its file' if 'file' in found[0] else 'its text')
+    if 'row' in found[0]:
+      what += ', and "row", its row in the file of features, from 0 on'
+    lines.append(f'  {folder}/items_{modality}.jsonl\n'
+                 f'    of each {modality} its number, "item"; {what}')
+  return '\n'.join(lines)
 
 
 _README = '''\
@@ -130,18 +152,21 @@ What to do
 ==========
 Every query here shows one {modality}. Say which {others} belongs to it. The
 candidates are the likeliest by the model's lights, best first; the right one
-need not be among them. All texts and image files by number are listed in
+need not be among them. To look for others:
 
-  {folder}/items_*.jsonl
+{items}
+
+An answer is the number of an item: "item" there, and in front of a candidate.
 
 Answers go to the folder
 
   {folder}/answers
 
-in files of any name, as many as you like. All answers are checked before any is
-used, and an answer that has been used cannot be changed any more. Copy a file
-there under a name that begins with a dot, and rename it when it is complete.
-Answers that come after the last round is over are not collected any more.
+in files of any name that end in .jsonl, .json, .csv or .tsv, as many as you
+like; other files are not read. All answers are checked before any is used, and
+an answer that has been used cannot be changed any more. Copy a file there under
+a name that begins with a dot, and rename it when it is complete. Answers that
+come after the last round is over are not collected any more.
 
 By hand
 -------
@@ -150,6 +175,9 @@ line for each answer; "answer" is the number of the counterpart, null for none
 or for "I cannot say". Who you are must be said, a reason may be:
 
 {lines}
+Or fill a table with the columns query, answer, annotator (and reason), and save
+it as NAME.csv.
+
 With Label Studio
 -----------------
 1. Let it serve the images, and start it:
@@ -166,14 +194,36 @@ With Label Studio
 4. Import tasks.json.
 5. For each task choose a candidate, "{no_counterpart}", or "{none_of_these}":
    then type in the number of the right one if you know it; else the query
-   counts as refused.
-6. Export as JSON or JSON-MIN, and copy the file, NAME.json, to the folder of
-   answers. Exports of all of a project may stand beside earlier ones as long as
-   nobody has changed an annotation in between.
+   counts as refused. A task that is submitted with nothing chosen, and a draft,
+   are no answers.
+6. Export as JSON, JSON-MIN, CSV or TSV, and copy the file to the folder of
+   answers. Exports of all of a project may stand beside earlier ones.
+
+Who is who
+----------
+An annotator is one person under every name: the number that Label Studio gives
+(1), an e-mail, or a name in a file that was written by hand. Letter case and
+blanks do not count. Exports that have number and e-mail (snapshots, the API)
+say that both are one person's. Where nothing does, say so in
+
+  {folder}/annotators.jsonl
+
+with a line for each person that has all their names:
+
+{{"names": ["1", "ann@example.org", "Ann"]}}
+
+If each of you runs a Label Studio, all of you may be number 1 there: write the
+answers into tables or .jsonl files under your names instead.
+
+If you answer a query twice, the answer that was changed last holds, where the
+export tells when that was; and an answer holds against a skipped task. Else two
+answers that differ are refused: remove one of them.
 
 If people disagree
 ------------------
-{folder}/conflicts.jsonl lists the queries that stay open because of it. Talk
-about them, and let one of you change the line, or the annotation; its export
-then takes the place of the earlier ones, which would contradict it.
+{folder}/conflicts.jsonl lists queries with answers that differ. Those whose
+"state" is "open" stay open: talk about them, and let one of you change the
+line, or the annotation, and export again. "perhaps one person" stay open until
+annotators.jsonl says who is who. Those whose state is "accepted before" are
+answered; what somebody else said later is not used.
 '''

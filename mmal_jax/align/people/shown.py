@@ -10,11 +10,13 @@ import re
 import numpy as np
 from PIL import Image
 
+from mmal_jax.data import feature_rows
 from mmal_jax.data import image_files
 
 # n texts; n images, `[n, h, w, 3]` or `[n, h, w]` uint8 or in their files; or
-# `[n, d]` floats, features that nobody can look at.
-Shown = Sequence[str] | np.ndarray | image_files.ImageFiles
+# `[n, d]` floats, features: with what stands for each, or by their numbers.
+Shown = (Sequence[str] | np.ndarray | image_files.ImageFiles
+         | feature_rows.FeatureRows)
 
 
 def check(shown: Mapping[str, Shown]) -> None:
@@ -41,28 +43,35 @@ def check(shown: Mapping[str, Shown]) -> None:
         raise TypeError(
             f'shown[{modality!r}] is {items.dtype} of shape {items.shape}; '
             '[n, h, w, 3] or [n, h, w] uint8 or [n, d] floats are needed.')
-    elif not isinstance(items, image_files.ImageFiles):
+    elif not isinstance(
+        items, (image_files.ImageFiles, feature_rows.FeatureRows)):
       odd = [type(x) for x in items if not isinstance(x, str)]
       if odd or isinstance(items, str):
         raise TypeError(f'shown[{modality!r}] holds {(odd or [str])[0]}; texts,'
-                        ' an array or ImageFiles are needed.')
+                        ' an array, ImageFiles or FeatureRows are needed.')
     if not len(items):
       raise ValueError(f'shown[{modality!r}] holds no items.')
 
 
 def are_images(items: Shown) -> bool:
   """Whether items are shown as images."""
+  if isinstance(items, feature_rows.FeatureRows):
+    return are_images(items.labels)
   return isinstance(items, image_files.ImageFiles) or (
       isinstance(items, np.ndarray) and items.ndim > 2)
 
 
 def digest(items: Shown) -> str:
-  """SHA-256 of all that is shown, in order.
+  """SHA-256 of all that is shown, in order; of features whatever they show.
+
+  Labels may be given, or be changed, while people answer.
 
   Raises:
     ValueError: if a file cannot be read, or a text not written.
   """
   total = hashlib.sha256()
+  if isinstance(items, feature_rows.FeatureRows):
+    items = items.values
   if isinstance(items, np.ndarray):
     total.update(f'{items.dtype.str} {items.shape}'.encode())
     for row in items:
@@ -87,10 +96,14 @@ def catalogue(items: Shown) -> list[dict[str, str | int]]:
 
   Returns:
     A record an item, with its text or its file's path, or what names an image
-    that has no file of its own; nothing for pixels and features.
+    that has no file of its own; of features with the row in their file, too.
+    Nothing for pixels, and for features that nothing stands for.
   """
   if isinstance(items, np.ndarray):
     return []
+  if isinstance(items, feature_rows.FeatureRows):
+    return [record | {'row': int(row)} for record, row in zip(
+        catalogue(items.labels), items.rows)]
   if isinstance(items, image_files.ImageFiles):
     return [{'item': number, 'file': str(
         source.resolve() if isinstance(source, pathlib.Path) else source)}
@@ -114,6 +127,8 @@ def put(
   Returns:
     `{'text': ...}`, or `{'file': path relative to folder}`.
   """
+  if isinstance(items, feature_rows.FeatureRows):
+    items = items.labels
   if not are_images(items):
     if isinstance(items, np.ndarray):
       return {'text': f'item {number}'}

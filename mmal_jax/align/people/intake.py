@@ -1,0 +1,312 @@
+"""The folder into which people put their answers: read and checked."""
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+import pathlib
+from typing import Any, NamedTuple
+
+from mmal_jax import durable
+from mmal_jax.align.people import answers as answers_lib
+from mmal_jax.align.people import identity
+from mmal_jax.align.people import label_studio_export
+from mmal_jax.align.people import records as records_lib
+from mmal_jax.data import json_object
+from mmal_jax.data import problems as problems_lib
+
+_FIELDS = ('query', 'answer', 'annotator', 'reason')
+_ARCHIVES = ('.zip', '.gz', '.tgz', '.tar', '.7z', '.rar', '.bz2', '.xz')
+_SHEETS = ('.xlsx', '.xls', '.ods', '.numbers')
+_told = json_object.told_json
+
+
+class Read(NamedTuple):
+  """What a folder of answers holds.
+
+  Attributes:
+    votes: one a query and person.
+    people: who they are.
+    notes: a sentence on each thing that is no answer, or is passed over.
+  """
+
+  votes: list[answers_lib.Vote]
+  people: identity.People
+  notes: list[str]
+
+
+def read(
+    folder: pathlib.Path,
+    sizes: Mapping[str, int],
+    asked: Container[str],
+    pools: str,
+    skip_is_refusal: bool,
+    stated: Sequence[Sequence[identity.Person]] = (),
+    known: Iterable[Sequence[identity.Person]] = (),
+) -> Read:
+  """Reads all files of a folder, or none.
+
+  Where a person answers a query several times, the answer that was changed last
+  holds, if the files say when that was; an answer holds against the skipping of
+  the query where they do not. Other answers that differ are refused.
+
+  Args:
+    folder: of JSON lines, and of exports of Label Studio. Names that begin with
+      a dot are passed over without a note. Links must not lead out of it.
+    sizes: by modality, the number of items, in the order of the columns.
+    asked: ids of all queries so far.
+    pools: as for `label_studio.task`.
+    skip_is_refusal: as for `label_studio_export.read`.
+    stated: for each person of whom somebody has said so, all their names.
+    known: names of one person each, from answers that were accepted before.
+
+  Returns:
+    The votes; who says the same twice is counted once.
+
+  Raises:
+    ValueError: listing every problem of every file.
+  """
+  notes: list[str] = []
+  problems: list[str] = []
+  found: list[tuple[answers_lib.Given, identity.Person, tuple[int, ...]]] = []
+  for given in _all_given(
+      folder, sizes, pools, skip_is_refusal, notes, problems):
+    wrong, person, row = _check(given, sizes, asked)
+    problems += [f'{given.place}: {what}.' for what in wrong]
+    if not wrong:
+      found.append((given, person, row))
+  seen = [('ledger.jsonl', person, [mark]) for number, names in enumerate(known)
+          for mark in [f'ledger {number}'] for person in names]
+  people = identity.People(
+      [*seen, *((given.place, person, given.marks)
+                for given, person, _ in found)], stated)
+  problems += people.problems
+  by: dict[tuple[str, str], list[tuple[answers_lib.Given, answers_lib.Vote]]]
+  by = {}
+  for given, person, row in found:
+    name, *aliases = people.names(person)
+    vote = answers_lib.Vote(
+        given.query, row, name, given.reason, given.place, tuple(aliases))
+    by.setdefault((given.query, name), []).append((given, vote))
+  votes = [_last(several, sizes, notes, problems) for several in by.values()]
+  problems_lib.report(str(folder), problems)
+  return Read(votes, people, notes)
+
+
+def _all_given(
+    folder, sizes, pools, skip_is_refusal, notes, problems
+) -> Iterator[answers_lib.Given]:
+  """The answers of all files, in the order of their names."""
+  home = folder.resolve()
+  strays = []
+  for file in sorted(folder.iterdir()):
+    suffix = file.suffix.lower()
+    if file.name.startswith('.'):
+      continue
+    if file.name.startswith('~') or suffix not in records_lib.SUFFIXES:
+      remedy = _remedy(file, suffix)
+      if remedy is None:
+        strays.append(problems_lib.shortened(file.name))
+      else:
+        notes.append(f'{file.name}: not read: {remedy}.')
+      continue
+    try:
+      if not file.resolve().is_relative_to(home):
+        problems.append(f'{file.name}: a link out of the folder.')
+        continue
+      content = durable.read(file)
+    except (OSError, RuntimeError, ValueError) as e:
+      problems.append(f'{file.name}: cannot be read: {e}.')
+      continue
+    for place, record in records_lib.read(
+        content, file.name, suffix, notes, problems):
+      if label_studio_export.is_task(record):
+        yield from label_studio_export.read(
+            record, file.name, place, pools, sizes, skip_is_refusal, notes,
+            problems)
+      elif suffix == '.json' and 'answer' not in record:
+        notes.append(f'{place}: neither a task nor an answer: not read.')
+      elif not _known_fields(record, place, problems):
+        if suffix in records_lib.TABLES:
+          break  # All rows have these columns.
+      else:
+        yield from _by_hand(
+            record, place, suffix in records_lib.TABLES, notes, problems)
+  if strays:
+    more = f' and {len(strays) - 5} more' if len(strays) > 5 else ''
+    notes.append(f'not read, being none of {", ".join(records_lib.SUFFIXES)}: '
+                 f'{", ".join(strays[:5])}{more}.')
+
+
+def _remedy(file: pathlib.Path, suffix: str) -> str | None:
+  """What to do with a file that may hold answers; None where it cannot."""
+  if file.name.startswith('~'):
+    return None  # An office program's, while a file is open.
+  if file.is_dir():
+    return (None if file.name == '__MACOSX' else
+            'a folder: put its files into the folder of answers itself')
+  if suffix in _ARCHIVES:
+    return 'an archive: unpack it, and put the .json or .csv file here'
+  if suffix in _SHEETS:
+    return 'a spreadsheet: save it as CSV'
+  inner = pathlib.PurePath(file.stem).suffix.lower()
+  if suffix == '.txt' and inner in records_lib.SUFFIXES:
+    return f'if it holds answers, rename it to {file.stem}'
+  return None
+
+
+def _known_fields(record, place, problems) -> bool:
+  """Whether an answer that somebody wrote down has the right fields."""
+  fields = [str(key).strip().lower() for key in record]
+  unknown = [key for key in fields if key not in _FIELDS]
+  if unknown:
+    problems.append(f'{place}: unknown field {_told(unknown[0])}; known are '
+                    f'{", ".join(_FIELDS)}.')
+  elif len(set(fields)) < len(fields):
+    problems.append(f'{place}: a field stands twice: {_told(list(record))}.')
+  return not unknown and len(set(fields)) == len(fields)
+
+
+def _by_hand(
+    record: dict[str, Any], place: str, table: bool, notes: list[str],
+    problems: list[str],
+) -> Iterator[answers_lib.Given]:
+  """An answer that somebody wrote down, or that a spreadsheet holds."""
+  fields = {key.strip().lower(): value for key, value in record.items()}
+  if table:
+    fields = {key: cell for key, cell in fields.items() if cell.strip()}
+    if 'answer' not in fields:
+      notes.append(f'{place}: the cell of the answer is empty: this is no '
+                   'answer (write null if there is no counterpart).')
+      return
+  elif 'answer' not in fields:
+    problems.append(f'{place}: \'answer\' is missing.')
+    return
+  answer = fields['answer']
+  if table:
+    try:
+      answer = json_object.loads(answer)
+    except ValueError:
+      problems.append(f'{place}: the answer is {_told(answer)}; the number of '
+                      'an item is needed, or null.')
+      return
+    if isinstance(answer, float) and answer.is_integer():
+      answer = int(answer)  # A spreadsheet may write 7.0.
+  yield answers_lib.Given(place, fields.get('query'), answer,
+                          fields.get('annotator'), fields.get('reason'))
+
+
+def _check(
+    given: answers_lib.Given, sizes: Mapping[str, int], asked: Container[str]
+) -> tuple[list[str], identity.Person | None, tuple[int, ...] | None]:
+  """What is wrong with an answer; its person and its row, if nothing is."""
+  wrong = []
+  person = identity.parse(given.person)
+  if given.person is None:
+    wrong.append('\'annotator\' is missing: who answers? (In an export, that is'
+                 ' \'completed_by\': whose account was deleted has none.)')
+  elif person is None:
+    wrong.append(f'\'annotator\' is {_told(given.person)}, not a name')
+  if given.reason is not None and not _is_text(given.reason):
+    wrong.append(f'\'reason\' is {_told(given.reason)}, not a text')
+  own = answers_lib.modality_of(given.query, sizes)
+  if own is None:
+    what = 'missing' if given.query is None else _told(given.query)
+    wrong.append(f'\'query\' is {what}, no id of any item')
+  elif given.query not in asked:
+    wrong.append(f'{given.query} was never asked')
+  if wrong:
+    return wrong, None, None
+  others = [m for m in sizes if m != own]
+  answer = given.answer
+  if answer is None:
+    answer = dict.fromkeys(others)
+  elif not isinstance(answer, dict):
+    if len(others) > 1:
+      return [f'the answer is {_told(answer)}, but must say which of '
+              f'{", ".join(others)}'], None, None
+    answer = {others[0]: answer}
+  wrong = answers_lib.wrong_with(given.query, answer, sizes)
+  if wrong:
+    return wrong, None, None
+  return [], person, answers_lib.row_of(given.query, answer, sizes)
+
+
+def _last(
+    several: list[tuple[answers_lib.Given, answers_lib.Vote]],
+    sizes: Mapping[str, int], notes: list[str], problems: list[str],
+) -> answers_lib.Vote:
+  """The answer that holds of those that one person gave to one query."""
+  def rows(some):
+    return {vote.row for _, vote in some}
+
+  (given, vote), *_ = several
+  if len(rows(several)) == 1:
+    return vote
+  left = several
+  if all(one.changed is not None for one, _ in several):
+    latest = max(one.changed for one, _ in several)
+    left = [pair for pair in several if pair[0].changed == latest]
+  else:
+    left = [pair for pair in several if not pair[0].skipped] or several
+  other = next((v for _, v in left[1:] if v.row != left[0][1].row), None)
+  made = [(one.annotation, one.made) for one, _ in several if None not in (
+      one.annotation, one.made)]
+  if len({number for number, _ in made}) < len(set(made)):
+    problems.append(
+        f'{several[-1][1].place}: annotation {several[-1][0].annotation} was '
+        f'made at another time than in {vote.place}, and answers {given.query} '
+        f'otherwise: are these exports of two servers, on both of which '
+        f'{vote.annotator} is somebody else? Export with e-mails, or write the '
+        'answers into a .jsonl under names.')
+  elif other is not None:
+    first = left[0][1]
+    problems.append(
+        f'{other.place}: {other.annotator} answers {other.query} by '
+        f'{answers_lib.in_words(other, sizes)}, but in {first.place} by '
+        f'{answers_lib.in_words(first, sizes)}: remove one of the two.')
+  else:
+    given, vote = left[0]
+    notes.append(
+        f'{vote.place}: {vote.annotator} answers {vote.query} several times; '
+        f'this answer holds ({answers_lib.in_words(vote, sizes)}), for it '
+        f'{"is the latest" if given.changed is not None else "is no skip"}.')
+  return vote
+
+
+def _is_text(value: object) -> bool:
+  """Whether it says something, and can be written down again."""
+  return isinstance(value, str) and bool(value.strip()) and not any(
+      '\ud800' <= letter <= '\udfff' for letter in value)
+
+
+def stated_names(path: pathlib.Path) -> list[list[identity.Person]]:
+  """Who has which names, of a file with a line `{"names": [...]}` a person.
+
+  Args:
+    path: of the file; it need not exist.
+
+  Raises:
+    ValueError: listing every problem of it.
+  """
+  try:
+    content = durable.read(path)
+  except FileNotFoundError:
+    return []
+  problems: list[str] = []
+  stated: list[list[identity.Person]] = []
+  first: dict[identity.Key, str] = {}
+  for place, record in records_lib.read(
+      content, path.name, '.jsonl', [], problems):
+    names = record.get('names')
+    people = [identity.parse(name) for name in names] if isinstance(
+        names, list) else []
+    if not people or None in people or record.keys() != {'names'}:
+      problems.append(
+          f'{place}: {{"names": [...]}} is needed, with the names, e-mails and '
+          'numbers of one person.')
+      continue
+    for key in (key for person in people for key in person.keys):
+      if first.setdefault(key, place) != place:
+        problems.append(f'{place}: {_told(key[1])} stands in {first[key]}, '
+                        'too: put all names of a person on one line.')
+    stated.append(people)
+  problems_lib.report(str(path), problems)
+  return stated

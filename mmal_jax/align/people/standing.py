@@ -1,0 +1,184 @@
+"""How the questions of a folder stand: answered, open, in dispute; and why."""
+
+import collections
+from collections.abc import Iterable, Mapping, Sequence
+import pathlib
+from typing import NamedTuple
+
+from mmal_jax import durable
+from mmal_jax.align.people import answers as answers_lib
+from mmal_jax.align.people import intake
+from mmal_jax.align.people import ledger as ledger_lib
+from mmal_jax.data import json_lines
+from mmal_jax.data import problems as problems_lib
+
+LEDGER, CONFLICTS, ANSWERS, ANNOTATORS = (
+    'ledger.jsonl', 'conflicts.jsonl', 'answers', 'annotators.jsonl')
+_MOST = 10  # of a kind are named in a message
+
+
+class Rules(NamedTuple):
+  """When a query counts as answered.
+
+  Attributes:
+    conflicts: as for `answers.decide`.
+    people: as for `answers.decide`.
+    skip_is_refusal: as for `label_studio_export.read`.
+  """
+
+  conflicts: str = 'ask'
+  people: int = 1
+  skip_is_refusal: bool = False
+
+
+class Standing(NamedTuple):
+  """What a folder's answers come to.
+
+  Attributes:
+    entries: by query, what was accepted before.
+    votes: by query, what people say, those that were accepted as well.
+    decision: on all others.
+    late: queries that were accepted before and of which somebody else says
+      something else now.
+    notes: of the files of answers.
+  """
+
+  entries: dict[str, ledger_lib.Entry]
+  votes: dict[str, list[answers_lib.Vote]]
+  decision: answers_lib.Decision
+  late: list[str]
+  notes: list[str]
+
+
+def find(
+    folder: pathlib.Path, sizes: Mapping[str, int], asked: Iterable[str],
+    pools: str, rules: Rules,
+) -> Standing:
+  """Reads the answers and the ledger; writes nothing.
+
+  Args:
+    folder: of all rounds.
+    sizes: by modality, the number of items, in the order of the columns.
+    asked: ids of all queries so far.
+    pools: as for `label_studio.task`.
+    rules: of the run.
+
+  Raises:
+    ValueError: listing every problem of the answers, or of the ledger.
+  """
+  entries = ledger_lib.read(folder / LEDGER, sizes)
+  found = intake.read(
+      folder / ANSWERS, sizes, asked, pools, rules.skip_is_refusal,
+      intake.stated_names(folder / ANNOTATORS), ledger_lib.known(entries))
+  ledger_lib.check_unchanged(
+      entries, found.votes, found.people, tuple(sizes), folder / ANSWERS)
+  votes = collections.defaultdict(list)
+  for vote in found.votes:
+    votes[vote.query].append(vote)
+  decision = answers_lib.decide(
+      {q: v for q, v in votes.items() if q not in entries}, rules.conflicts,
+      rules.people, found.people.may_be_one)
+  late = [q for q, v in votes.items() if q in entries and any(
+      one.row != entries[q].row
+      and not ledger_lib.said(entries[q], one.annotator, found.people)
+      for one in v)]
+  return Standing(entries, dict(votes), decision, late, found.notes)
+
+
+def enter(
+    folder: pathlib.Path, standing: Standing, modalities: Sequence[str]
+) -> None:
+  """Puts what is accepted into the ledger, and disputes into their list."""
+  _list_conflicts(folder / CONFLICTS, standing, modalities)
+  ledger_lib.enter(folder / LEDGER, standing.decision.accepted,
+                   standing.votes, modalities)
+
+
+def in_words(
+    folder: pathlib.Path, standing: Standing, modalities: Sequence[str],
+    rules: Rules, open_queries: Sequence[str], accepted: str | None,
+) -> str:
+  """What has come, in lines for whoever started the program.
+
+  Args:
+    folder: of all rounds.
+    standing: of it.
+    modalities: of the columns.
+    rules: of the run.
+    open_queries: that are waited for.
+    accepted: what to say of the number of answers that are new, if anything.
+
+  Returns:
+    Lines; none if nothing has come.
+  """
+  _, votes, decision, late, notes = standing
+  lines = []
+  if decision.accepted and accepted:
+    lines.append(accepted.format(len(decision.accepted)))
+  if decision.conflicts:
+    lines.append(
+        f'Open, because people disagree ({len(decision.conflicts)}; all in '
+        f'{folder / CONFLICTS}):')
+    lines += _first(f'  {q}: ' + '; '.join(
+        f'{answers_lib.in_words(v, modalities)} ({v.annotator})'
+        for v in votes[q]) for q in decision.conflicts)
+  if decision.held:
+    lines.append(
+        'Open, because two annotators may be one person '
+        f'({len(decision.held)}):')
+    lines += _first(
+        f'  {q}: is {one} also {other}?' for q, (one, other)
+        in decision.held.items())
+    one, other = next(iter(decision.held.values()))
+    lines.append(
+        f'  Say so in {folder / ANNOTATORS}, a line for each person with all '
+        f'names: {{"names": ["{one}", "{other}"]}} if they are one, '
+        f'{{"names": ["{one}"]}} if not. Or export all answers in one form.')
+  more = [q for q in open_queries if q in votes
+          and q not in decision.accepted and q not in decision.conflicts
+          and q not in decision.held and q not in standing.entries]
+  if more:
+    lines.append(f'Open, because fewer than {rules.people} people have '
+                 f'answered ({len(more)}): {_some(more)}.')
+  if late:
+    lines.append(
+        'Accepted before another answer came, which is not used '
+        f'({len(late)}; all in {folder / CONFLICTS}): {_some(late)}.')
+  rows = {q: e.row for q, e in standing.entries.items()} | decision.accepted
+  same = answers_lib.same_counterparts(rows, decision.accepted, modalities)
+  lines += _first(
+      f'{modality} {number} is the counterpart of several: {_some(queries)}. '
+      'Is one of them wrong?' for (modality, number), queries in same.items())
+  if notes:
+    lines.append(f'In {folder / ANSWERS}:')
+    lines += _first(f'  {problems_lib.shortened(note)}' for note in notes)
+  return '\n'.join(lines)
+
+
+def _first(lines: Iterable[str]) -> list[str]:
+  lines = list(lines)
+  hidden = len(lines) - _MOST
+  return lines[:_MOST] + ([f'  ... and {hidden} more.'] if hidden > 0 else [])
+
+
+def _some(queries: Sequence[str]) -> str:
+  more = len(queries) - _MOST
+  return ', '.join(queries[:_MOST]) + (f' and {more} more' if more > 0 else '')
+
+
+def _list_conflicts(path, standing, modalities) -> None:
+  """Writes where people disagree, or removes the list if they do not."""
+  decision = standing.decision
+  lines = [
+      {'query': query, 'state': state,
+       'answers': {v.annotator: answers_lib.named(v, modalities)
+                   for v in standing.votes[query]},
+       'sources': [v.place for v in standing.votes[query]]}
+      for state, queries in (
+          ('open', decision.conflicts), ('perhaps one person', decision.held),
+          ('accepted before', standing.late))
+      for query in queries]
+  if lines:
+    durable.write(path, json_lines.dump(lines))
+  else:
+    path.unlink(missing_ok=True)

@@ -1,0 +1,207 @@
+"""What people see of features: rows of the user's files, or labels of them."""
+
+import json
+
+import ml_collections
+import numpy as np
+from PIL import Image
+import pytest
+
+from experiments import annotators
+from experiments import datasets
+from experiments import shown as shown_lib
+from experiments.configs import features as config_lib
+from mmal_jax.align import oracle as oracle_lib
+from mmal_jax.align.people import files
+from mmal_jax.data import feature_rows
+from mmal_jax.data import features
+from mmal_jax.data import image_files
+from tests import people
+
+_N = 30
+
+
+@pytest.fixture(name='data')
+def _data(tmp_path):
+  """A folder of features, texts and images; and a config of them."""
+  rng = np.random.default_rng()
+  values = {name: rng.normal(size=(_N, 4)).astype(np.float32)
+            for name in ('image', 'text', 'sound')}
+  np.save(tmp_path / 'pictures.npy', values['image'])
+  np.savez(tmp_path / 'all.npz', text=values['text'], sound=values['sound'])
+  (tmp_path / 'captions.txt').write_text(
+      ''.join(f'caption {row}\n' for row in range(_N)), 'utf-8')
+  (tmp_path / 'photos').mkdir()
+  for row in range(_N):
+    Image.new('RGB', (8, 6), (row, 0, 0)).save(
+        tmp_path / 'photos' / f'{row:03}.png')
+  config = config_lib.get_config('sound')
+  config.dataset.images = str(tmp_path / 'pictures.npy')
+  config.dataset.texts = config.dataset.others.sound = str(
+      tmp_path / 'all.npz')
+  return tmp_path, config, values
+
+
+def _row_of(values, row):
+  """The row of a file that holds these features, by brute force."""
+  found, = np.flatnonzero((values == row).all(axis=1))
+  return found
+
+
+@pytest.mark.parametrize('split', [False, True])
+def test_rows_are_those_of_the_users_files(data, split):
+  folder, config, values = data
+  if split:
+    names = np.array(['train', 'test', 'other'])[
+        np.random.default_rng().permutation(np.arange(_N) % 3)]
+    np.save(folder / 'split.npy', names)
+    config.dataset.split = str(folder / 'split.npy')
+  pool = datasets.load(config, '').pool
+  seen = datasets.load_seen(config, '')
+  assert len(seen.pool) == len(pool) and len(seen.test) + len(pool) <= _N
+  pools, hidden = annotators.hide(config, pool, seed=3)
+  shown = shown_lib.load(config, '', 3)
+  for modality, of in (('image', 'pictures.npy'), ('text', 'text in all.npz'),
+                       ('sound', 'sound in all.npz')):
+    rows = datasets.in_order(seen.pool.items[modality], hidden.rows[modality])
+    for number, item in enumerate(np.asarray(pools.items[modality].values)):
+      row = _row_of(values[modality], item)
+      assert rows.rows[number] == row and not rows.labelled
+      assert rows.labels[number] == f'row {row} of {of}'
+      # The report says the same of it.
+      assert shown.text(modality, number) == rows.labels[number]
+      assert shown.picture(modality, number) is None
+
+
+def test_people_see_labels_under_the_numbers_of_items(data, tmp_path):
+  folder, config, values = data
+  config.dataset.labels.image = str(folder / 'photos')
+  config.dataset.labels.text = str(folder / 'captions.txt')
+  seen = datasets.load_seen(config, '').pool.items
+  asked = tmp_path / 'asked'
+  oracle = files.files(asked, seen)
+  with pytest.raises(oracle_lib.Waiting):
+    people.asks(oracle, [5, 2])
+  queries = people.lines(asked / 'round_001' / 'queries.jsonl')
+  items = {m: people.lines(asked / f'items_{m}.jsonl') for m in seen}
+  for number, query in zip((5, 2), queries):
+    row = _row_of(values['image'], seen['image'].values[number])
+    assert (asked / 'round_001' / query['file']).read_bytes() == (
+        folder / 'photos' / f'{row:03}.png').read_bytes()
+    assert items['image'][number] == {
+        'item': number, 'row': row, 'file': str(
+            (folder / 'photos' / f'{row:03}.png').resolve())}
+    for one in query['candidates']['text']:
+      row = _row_of(values['text'], seen['text'].values[one['item']])
+      assert one['text'] == f'caption {row}'
+      assert items['text'][one['item']]['row'] == row
+    assert all('in all.npz' in one['text']
+               for one in query['candidates']['sound'])
+  readme = (asked / 'round_001' / 'README.txt').read_text()
+  for modality in ('text', 'sound'):
+    assert f'{asked}/items_{modality}.jsonl' in readme
+  assert '"row", its row in the file of features' in readme
+
+
+def test_labels_may_come_while_people_answer(data, tmp_path):
+  folder, config, _ = data
+  asked = tmp_path / 'asked'
+  files.files(asked, datasets.load_seen(config, '').pool.items)
+  before = (asked / 'pools.json').read_bytes()
+  config.dataset.labels.text = str(folder / 'captions.txt')
+  files.files(asked, datasets.load_seen(config, '').pool.items)
+  assert people.lines(asked / 'items_text.jsonl')[0]['text'].startswith('capt')
+  # And a folder that features alone were asked in, as before there were labels.
+  bare = {m: rows.values
+          for m, rows in datasets.load_seen(config, '').pool.items.items()}
+  files.files(tmp_path / 'old', bare)
+  assert (tmp_path / 'old' / 'pools.json').read_bytes() == before
+  files.files(tmp_path / 'old', datasets.load_seen(config, '').pool.items)
+  assert (tmp_path / 'old' / 'items_sound.jsonl').exists()
+
+
+@pytest.mark.parametrize('absolute', [False, True])
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-16'])
+def test_a_list_of_images(data, absolute, encoding):
+  folder, _, _ = data
+  names = [f'photos/{row:03}.png' for row in reversed(range(_N))]
+  text = '\r\n'.join(
+      str(folder / name) if absolute else name for name in names)
+  (folder / 'list.txt').write_bytes((text + '\r\n\r\n').encode(encoding))
+  found = feature_rows.read(folder / 'list.txt', _N, 'image')
+  assert isinstance(found, image_files.ImageFiles)
+  assert [path.name for path in found.paths] == [n[-7:] for n in names]
+
+
+def test_names_of_images_that_are_elsewhere(data, caplog):
+  folder, _, _ = data
+  names = [f'gone/{row}.jpg' for row in range(_N)]
+  (folder / 'list.txt').write_text('\n'.join(names))
+  assert feature_rows.read(folder / 'list.txt', _N, 'image') == names
+  assert 'none of its lines names an image that exists' in caplog.text
+  names[4] = 'photos/004.png'
+  (folder / 'list.txt').write_text('\n'.join(names))
+  with pytest.raises(ValueError, match="29 of its 30.*line 1: 'gone/0.jpg'"):
+    feature_rows.read(folder / 'list.txt', _N, 'image')
+
+
+def test_a_folder_without_images_gives_names(data, tmp_path):
+  (tmp_path / 'sounds').mkdir()
+  for row in range(_N):
+    (tmp_path / 'sounds' / f'{row:02}.wav').write_bytes(b'RIFF')
+  (tmp_path / 'sounds' / '.DS_Store').write_bytes(b'')
+  found = feature_rows.read(tmp_path / 'sounds', _N, 'sound')
+  assert list(found) == [f'{row:02}.wav' for row in range(_N)]
+
+
+def test_a_blank_label_is_the_row(data):
+  folder, _, values = data
+  lines = ['a', '', ' '] + ['b'] * (_N - 3)
+  (folder / 'list.txt').write_text('\n'.join(lines) + '\n')
+  rows = feature_rows.label(
+      values['text'], 'x/t.npy', 'text', folder / 'list.txt')
+  assert rows.labels[:4] == ['a', 'row 1 of t.npy', 'row 2 of t.npy', 'b']
+  assert rows.select(np.array([3, 1])).labels == ['b', 'row 1 of t.npy']
+
+
+@pytest.mark.parametrize('name,content,says', [
+    ('short.txt', b'a\nb\n', r"labels.text='.*short.txt' has 2 lines, but the "
+     'features of text have 30 rows'),
+    ('latin.txt', 'caf\u00e9\n'.encode('latin1') * _N, 'not UTF-8 text'),
+    ('none.txt', None, 'none.txt. cannot be read'),
+    ('photos', None, None)])
+def test_labels_that_cannot_be_read(data, name, content, says):
+  folder, config, _ = data
+  if content is not None:
+    (folder / name).write_bytes(content)
+  elif says is None:
+    (folder / name / '001.png').unlink()
+    says = 'has 29 images, but the features of text have 30 rows'
+  config.dataset.labels.text = str(folder / name)
+  with pytest.raises(ValueError, match=says):
+    datasets.load(config, '')  # Before anything is trained.
+
+
+def test_labels_of_an_unknown_modality(data):
+  folder, config, _ = data
+  values = config.dataset.to_dict()
+  del values['name'], values['labels']
+  with pytest.raises(ValueError, match="labels names 'smell'; there are image"):
+    features.load(**values, labels={'smell': folder / 'captions.txt'})
+
+
+def test_people_are_told_how_to_see_more(data, tmp_path, caplog):
+  folder, config, _ = data
+  with config.unlocked():
+    config.oracle.name, config.oracle.folder = 'files', str(tmp_path / 'p')
+  config.dataset.labels.text = str(folder / 'captions.txt')
+  pool = datasets.load(config, '').pool
+  pools, hidden = annotators.hide(config, pool, 0)
+  annotators.make_oracle(
+      ml_collections.ConfigDict(config), pools, hidden, 0,
+      lambda: datasets.load_seen(config, ''))
+  assert 'rows of your files of image and sound' in caplog.text
+  assert '--config.dataset.labels.sound=FILE' in caplog.text
+  assert 'labels.text' not in caplog.text
+  assert json.loads((tmp_path / 'p' / 'seed0' / 'items_text.jsonl').read_text(
+      ).splitlines()[0])['text'].startswith('caption')
