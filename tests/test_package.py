@@ -12,9 +12,9 @@ import mmal_jax
 
 _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
-_FLOW = ['durable', 'processes', 'sharding', 'packed', 'checkpoint',
-         'checkpoints', 'data', 'models', 'embed', 'embed_disk', 'acquire',
-         'align', 'learn', 'matching', 'asking',
+_FLOW = ['downloads', 'durable', 'processes', 'sharding', 'packed',
+         'checkpoint', 'checkpoints', 'data', 'models', 'embed', 'embed_disk',
+         'acquire', 'align', 'learn', 'matching', 'asking',
          'evaluate', 'state', 'observe',
          'loop', 'rest']
 

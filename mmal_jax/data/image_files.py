@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from absl import logging
 import numpy as np
 
+from mmal_jax import downloads
 from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
 
@@ -209,15 +210,20 @@ def content(source: Source) -> bytes | pathlib.Path:
   """What `images.decode` reads: encoded bytes, or a path where that will do.
 
   Raises:
-    ValueError: if a larger file cannot be read; not naming `source`, as
-      `images.decode` does not.
+    ValueError: if it cannot be read, or is what a failed download left; not
+      naming `source`, as `images.decode` does not.
   """
-  if isinstance(source, pathlib.Path):
-    return source
   try:
-    return source.read_bytes()
+    if isinstance(source, pathlib.Path):
+      found, wrong = source, downloads.wrong(source)
+    else:
+      found = source.read_bytes()
+      wrong = downloads.wrong(str(source), found)
   except OSError as e:
     raise ValueError(f'cannot be read: {e}') from e
+  if wrong is not None:
+    raise ValueError(wrong)
+  return found
 
 
 def item_ids(files: ImageFiles) -> np.ndarray:

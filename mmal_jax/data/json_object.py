@@ -6,6 +6,8 @@ import os
 import reprlib
 from typing import Any
 
+from mmal_jax import downloads
+
 # Lists and objects within one another. Python's own limit is not the same in
 # all that is done with a value.
 _DEEPEST = 100
@@ -58,6 +60,12 @@ def parse(content: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
   try:
     value = loads(content)
   except ValueError as e:
+    wrong = downloads.wrong(path, content)
+    if wrong is not None:
+      raise ValueError(f'{path} {wrong}.') from e
+    if isinstance(e, UnicodeDecodeError):
+      raise ValueError(f'{path} is not JSON: byte {e.start} is no UTF-8.'
+                       ) from e
     raise ValueError(f'{path} is not JSON: {e}') from e
   if not isinstance(value, dict):
     raise ValueError(f'{path} holds no JSON object.')

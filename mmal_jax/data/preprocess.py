@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmal_jax import downloads
 from mmal_jax import durable
 from mmal_jax.data import images as images_lib
 from mmal_jax.data import json_object
+from mmal_jax.data import open_clip
 
 FILE = 'preprocessor_config.json'
 # Newer checkpoints nest the same fields in this file; it is then read first.
@@ -95,6 +97,19 @@ class Preprocess:
     """Whether it cuts parts of images away, as only CLIP's processor can."""
     return self.resize == 'shortest' or self.edge > self.size
 
+  def told(self) -> str:
+    """In words.
+
+    >>> default('siglip', 256).told()
+    'squashed to 256 x 256 by bicubic, mean 0.5, 0.5, 0.5, std 0.5, 0.5, 0.5'
+    """
+    how = (f'squashed to {self.edge} x {self.edge}' if self.resize == 'squash'
+           else f'shortest side to {self.edge}')
+    cut = f', centre {self.size} x {self.size}' * self.crops
+    mean, std = (', '.join(f'{value:.4g}' for value in values)
+                 for values in (self.mean, self.std))
+    return f'{how} by {self.resample}{cut}, mean {mean}, std {std}'
+
   def apply(self, image: Image.Image | np.ndarray) -> np.ndarray:
     """Resizes and crops one image.
 
@@ -149,21 +164,43 @@ def load(folder: str | os.PathLike[str]) -> Preprocess:
   Args:
     folder: holds `preprocessor_config.json`, in any form that the CLIP and
       SigLIP processors of transformers 4 and 5 have written (sizes as numbers
-      too), or nested in `processor_config.json`.
+      too), or nested in `processor_config.json`; or else, where there is
+      neither, `open_clip_config.json`.
 
   Returns:
     The same preprocessing.
 
   Raises:
-    FileNotFoundError: if there is no such file.
+    FileNotFoundError: if there is no such file; see `default`.
     ValueError: if it cannot be read, is for another processor, or asks for
       anything that `Preprocess` does not do exactly.
   """
   path, fields = _read(pathlib.Path(folder))
   try:
+    if path.name == open_clip.FILE:
+      return _parse(open_clip.fields(fields), 'clip')
     return _parse(fields, _kind(path.parent, fields))
   except (TypeError, ValueError) as e:
     raise ValueError(f'{path}: {e}') from e
+
+
+def default(kind: str, size: int) -> Preprocess:
+  """What a family's processor does by itself, at the size of a model.
+
+  CLIP's resizes the shortest side and takes the centre, SigLIP's squashes; each
+  has its own mean and standard deviation.
+
+  >>> default('clip', 336).resize, default('siglip', 384).resize
+  ('shortest', 'squash')
+
+  Args:
+    kind: `clip` or `siglip`.
+    size: height and width of the images that the model takes.
+  """
+  square = {'height': size, 'width': size}
+  return _parse({
+      'size': {'shortest_edge': size} if kind == 'clip' else square,
+      'crop_size': square}, kind)
 
 
 def save(
@@ -209,12 +246,12 @@ def save(
 
 
 def _read(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
-  for name in (_NESTED_FILE, FILE):
+  for name in (_NESTED_FILE, FILE, open_clip.FILE):
     path = folder / name
-    if not path.is_file():
+    if not downloads.is_there(path):
       continue
     fields = json_object.parse(durable.read(path), path)
-    if name == FILE:
+    if name != _NESTED_FILE:
       return path, fields
     if isinstance(fields.get('image_processor'), dict):
       return path, fields['image_processor']
@@ -228,12 +265,20 @@ def _kind(folder: pathlib.Path, fields: Mapping[str, Any]) -> str:
   if named is None:
     config = folder / 'config.json'
     try:
-      kind = json_object.parse(durable.read(config), config)['model_type']
-    except (OSError, ValueError, KeyError) as e:
+      kind = json_object.parse(durable.read(config), config).get('model_type')
+    except FileNotFoundError:
+      kind = None
+    except (OSError, ValueError) as e:
+      raise ValueError('no image_processor_type is named, and of config.json '
+                       f'no model_type can be read: {e}') from e
+    if kind is None:
       raise ValueError('no image_processor_type is named, and config.json '
-                       f'names no model_type either ({e!r}).') from e
+                       'names no model_type either.')
     if kind in tuple(KINDS):
       return kind
+    raise ValueError(f'no image_processor_type is named, and model_type='
+                     f'{_told(kind)} of config.json is not supported; '
+                     f'{", ".join(KINDS)} are.')
   for kind, name in KINDS.items():
     if named in (name, name + 'Fast', name + 'Pil',
                  name.replace('ImageProcessor', 'FeatureExtractor')):
