@@ -115,8 +115,9 @@ def is_there(path: pathlib.Path) -> bool:
   """Whether a file exists.
 
   Raises:
-    FileNotFoundError: if it is a link to a file that does not, as in a copy of
-      the cache of huggingface_hub without its `blobs`, or a clone by git-annex.
+    ValueError: if it is a link to a file that does not, as in a copy of the
+      cache of huggingface_hub without its `blobs`, or a clone by git-annex. No
+      FileNotFoundError, for which a default may take the file's place.
   """
   if path.is_file():
     return True
@@ -125,7 +126,7 @@ def is_there(path: pathlib.Path) -> bool:
     how = ('Run `git annex get .` in that folder.' if '.git/annex' in target
            else 'Copy the folder with links followed (cp -rL), or download it '
            'again.')
-    raise FileNotFoundError(
+    raise ValueError(
         f'{path} is a link to {target}, which does not exist. {how}')
   return False
 

@@ -95,7 +95,17 @@ class ImageFiles:
       self,
       paths: Iterable[str | os.PathLike[str] | Source],
       preprocess: preprocess_lib.Preprocess,
+      digests: Sequence[bytes] | None = None,
   ):
+    """Reads nothing yet.
+
+    Args:
+      paths: of the n files.
+      preprocess: as the attribute.
+      digests: the attribute, where it is known.
+    """
+    if digests is not None:
+      self.digests = list(digests)
     self.paths = tuple(
         pathlib.Path(path) if isinstance(path, (str, os.PathLike)) else path
         for path in paths)
@@ -125,8 +135,11 @@ class ImageFiles:
     Raises:
       IndexError: if a row is out of range.
     """
+    rows = _checked(rows, len(self))
+    known = self.__dict__.get('digests')  # Not to be found out for this.
     return ImageFiles(
-        [self.paths[row] for row in _checked(rows, len(self))], self.preprocess)
+        [self.paths[row] for row in rows], self.preprocess,
+        None if known is None else [known[row] for row in rows])
 
   def take(self, rows: np.ndarray) -> np.ndarray:
     """Decodes the images at `rows` by several threads.

@@ -63,9 +63,6 @@ def parse(content: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
     wrong = downloads.wrong(path, content)
     if wrong is not None:
       raise ValueError(f'{path} {wrong}.') from e
-    if isinstance(e, UnicodeDecodeError):
-      raise ValueError(f'{path} is not JSON: byte {e.start} is no UTF-8.'
-                       ) from e
     raise ValueError(f'{path} is not JSON: {e}') from e
   if not isinstance(value, dict):
     raise ValueError(f'{path} holds no JSON object.')

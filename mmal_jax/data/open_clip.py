@@ -56,8 +56,9 @@ def fields(content: Mapping[str, Any]) -> dict[str, Any]:
   return {
       'size': square if how == 'squash' else {'shortest_edge': size},
       'do_center_crop': how == 'shortest', 'crop_size': square,
-      'resample': _RESAMPLE[resample], 'image_mean': given.get('mean'),
-      'image_std': given.get('std')}
+      'resample': _RESAMPLE[resample]} | {
+          f'image_{name}': given[name] for name in ('mean', 'std')
+          if name in given}
 
 
 def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

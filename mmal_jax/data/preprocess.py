@@ -24,6 +24,7 @@ _NESTED_FILE = 'processor_config.json'
 KINDS = {'clip': 'CLIPImageProcessor', 'siglip': 'SiglipImageProcessor'}
 _RESAMPLE = {1: 'lanczos', 2: 'bilinear', 3: 'bicubic'}
 _HALF = (0.5, 0.5, 0.5)
+_SQUARE = 'default_to_square'
 _MOST_PIXELS = 4096  # of a side; every image is resized to it
 # What the two classes take where a file leaves a field out.
 _DEFAULTS = {
@@ -38,7 +39,9 @@ _DEFAULTS = {
 }
 _COMMON = {
     'resample': 3, 'do_resize': True, 'do_rescale': True, 'do_normalize': True,
-    'rescale_factor': 1 / 255, 'default_to_square': False}
+    'rescale_factor': 1 / 255, _SQUARE: False}
+_WITH_DEFAULTS = {'size', 'crop_size', 'resample', 'rescale_factor',
+                  'image_mean', 'image_std'}
 _told = json_object.told
 # Not `do_convert_rgb`: images are always made RGB. Without it transformers only
 # takes those that are RGB already, and they stay the same.
@@ -290,12 +293,21 @@ def _kind(folder: pathlib.Path, fields: Mapping[str, Any]) -> str:
 
 
 def _parse(fields: Mapping[str, Any], kind: str) -> Preprocess:
-  given = {k: v for k, v in fields.items() if v is not None}
+  # To transformers a switch of null is off.
+  given = {k: False if v is None and (k.startswith('do_') or k == _SQUARE)
+           else v for k, v in fields.items()}
   full = _COMMON | _DEFAULTS[kind] | given
+  idle = {'crop_size'} if full['do_center_crop'] is False else set()
+  if full['do_normalize'] is False:
+    idle |= {'image_mean', 'image_std'}
+  for name in sorted(full.keys() & _WITH_DEFAULTS - idle):
+    if full[name] is None:
+      raise ValueError(f'{name}=null, which transformers refuses: leave the '
+                       'field out for its default, or give a value.')
   for name, wanted in (('do_resize', True), ('do_rescale', True)):
     if full[name] is not wanted:
       raise ValueError(f'{name}={_told(full[name])} is not supported.')
-  for name in ('do_center_crop', 'do_normalize', 'default_to_square'):
+  for name in ('do_center_crop', 'do_normalize', _SQUARE):
     if not isinstance(full[name], bool):
       raise ValueError(f'{name}={_told(full[name])} must be true or false.')
   factor = full['rescale_factor']
@@ -305,12 +317,13 @@ def _parse(fields: Mapping[str, Any], kind: str) -> Preprocess:
                      '1/255 everywhere.')
   known = {*_COMMON, *_DEFAULTS[kind]}
   for name, value in given.items():
-    if value is not False and name not in known and _UNKNOWN.match(name):
+    if value not in (False, None) and name not in known and (
+        _UNKNOWN.match(name)):
       raise ValueError(f'{name}={_told(value)} is not supported.')
   if type(full['resample']) is not int or full['resample'] not in _RESAMPLE:
     raise ValueError(f'resample={_told(full["resample"])} is not supported; '
                      f'{_RESAMPLE} are.')
-  size = _size('size', full['size'], full['default_to_square'])
+  size = _size('size', full['size'], full[_SQUARE])
   edge = size.get('shortest_edge') or size['height']
   out = edge
   if full['do_center_crop']:
@@ -320,9 +333,9 @@ def _parse(fields: Mapping[str, Any], kind: str) -> Preprocess:
   elif 'shortest_edge' in size:
     raise ValueError(f'size={_told(full["size"])} without do_center_crop makes '
                      'images of different shapes.')
-  mean, std = (_channels(n, full[n]) for n in ('image_mean', 'image_std'))
-  if not full['do_normalize']:
-    mean, std = (0., 0., 0.), (1., 1., 1.)
+  mean, std = (0., 0., 0.), (1., 1., 1.)
+  if full['do_normalize']:
+    mean, std = (_channels(n, full[n]) for n in ('image_mean', 'image_std'))
   return Preprocess(
       size=out, edge=edge,
       resize='shortest' if 'shortest_edge' in size else 'squash',

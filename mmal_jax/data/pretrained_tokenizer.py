@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ from mmal_jax.data import json_object
 from mmal_jax.data import sentencepiece
 from mmal_jax.data import tokenizer_folder as folders
 
+_BLOCK = 2**13  # texts that are cut into tokens at a time
 # From texts to tokens without padding, and whether the text was cut.
 _Encode = Callable[[Sequence[str]], Iterable[tuple[list[int], bool]]]
 
@@ -40,11 +42,16 @@ class PretrainedTokenizer:
   _encode: _Encode
   _files: Mapping[str, bytes]
 
-  def __call__(self, texts: Sequence[str]) -> np.ndarray:
+  def __call__(
+      self,
+      texts: Sequence[str],
+      progress: Callable[[int], None] | None = None,
+  ) -> np.ndarray:
     """Tokens of n texts; warns of the texts it must cut.
 
     Args:
       texts: n strings.
+      progress: is told how many have been done, from time to time.
 
     Returns:
       `[n, length]` int32.
@@ -66,14 +73,26 @@ class PretrainedTokenizer:
                          f'{e.start}.') from e
     tokens = np.full((len(texts), self.length), self.pad_id, np.int32)
     cut = 0
-    for row, (ids, was_cut) in zip(tokens, self._encode(list(texts))):
-      cut += was_cut
-      start = self.length - len(ids) if self._pads_left else 0
-      row[start:start + len(ids)] = ids
+    for first in range(0, len(texts), _BLOCK):
+      for row, (ids, was_cut) in zip(
+          tokens[first:], self._encode(list(texts[first:first + _BLOCK]))):
+        cut += was_cut
+        start = self.length - len(ids) if self._pads_left else 0
+        row[start:start + len(ids)] = ids
+      if progress is not None:
+        progress(min(first + _BLOCK, len(texts)))
     if cut:
       logging.warning('%d of %d texts are longer than %d tokens and were cut.',
                       cut, len(texts), _limit(self.length, self.most_tokens))
     return tokens
+
+  def told(self) -> str:
+    """Its class, and a digest of the files it was read from."""
+    digest = hashlib.sha256()
+    for name, content in sorted(self._files.items()):
+      digest.update(repr((name, len(content))).encode() + content)
+    return (f'{self.tokenizer_class} {digest.hexdigest()[:12]}, {self.length} '
+            'tokens')
 
   def save(self, folder: str | os.PathLike[str]) -> None:
     """Writes the files it came from, as transformers reads them.

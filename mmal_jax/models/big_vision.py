@@ -74,17 +74,17 @@ def load(
   wrong = downloads.wrong(path) or downloads.archive(path)
   if wrong is not None:
     raise ValueError(f'{path} {wrong}.')
-  try:
-    with zipfile.ZipFile(path) as file:
-      config, params = _read(file, config)
-  except zipfile.BadZipFile as e:
+  if not zipfile.is_zipfile(path):
     with path.open('rb') as file:
       is_cut = file.read(4) == b'PK\3\4'
     raise ValueError(f'{path} ' + (
         'is a .npz that was cut off or damaged: download or copy it again.'
-        if is_cut else 'is no .npz file of NumPy.')) from e
+        if is_cut else 'is no .npz file of NumPy.'))
+  try:
+    with zipfile.ZipFile(path) as file:
+      config, params = _read(file, config)
   except (EOFError, OSError, RuntimeError, ValueError, lzma.LZMAError,
-          zlib.error) as e:
+          zipfile.BadZipFile, zlib.error) as e:
     # A RuntimeError: it is encrypted, or packed by other means.
     raise ValueError(f'{path}: {str(e)[:_MOST_SAID]}') from e
   return positions.to_size(
