@@ -97,6 +97,13 @@ def _check(tokenizer, model, words, init) -> None:
         f'none), but to max_position_embeddings={model.text.length} by the '
         f'config.json of {init!r}, and the embedding depends on which. Change '
         'the wrong one of the two.')
+  end = model.text.end_id
+  if model.text.pooling == 'end' and end is not None and (
+      end not in tokenizer(['a'])):
+    logging.warning(
+        'The tokenizer in %s ends no text by token %d, the eos_token_id of '
+        'config.json at which texts are pooled: all are pooled at their first '
+        'token. Is it of another model?', words, end)
 
 
 def _preprocess(

@@ -103,7 +103,7 @@ def test_preprocessing_by_open_clip(fields, theirs, tmp_path, caplog):
       'model_cfg': {'vision_cfg': {'image_size': _SIZE}},
       'preprocess_cfg': fields})
   _assert_same_features(model, tmp_path, _clip_processor(**theirs))
-  assert not caplog.text
+  assert _FILE not in caplog.text
 
 
 @pytest.mark.parametrize('fields,message', [
@@ -233,6 +233,13 @@ def test_a_tokenizer_without_its_configuration_is_that_of_the_family(
   mine = pretrained_tokenizer.load(tmp_path, 9, model)
   assert mine.tokenizer_class == wanted
   np.testing.assert_array_equal(mine(['A DOG']), mine(['a dog']))
+
+
+def test_a_tokenizer_that_ends_no_text(tmp_path, caplog):
+  torch_models.clip(end_id=40).save_pretrained(
+      small_files.plain_tokenizer(tmp_path))
+  _load(tmp_path)
+  assert 'ends no text by token 40, the eos_token_id' in caplog.text
 
 
 def test_saved_with_the_default_of_its_family(tmp_path):
