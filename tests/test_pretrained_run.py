@@ -261,6 +261,11 @@ def test_siglip_2_is_never_fed_upper_case(published, tmp_path):
   config = ml_collections.ConfigDict({
       'init': str(tmp_path / 'weights'), 'text': {'folder': str(folder)},
       'model': {'name': 'checkpoint'}})
+  found = pretrained.load(config)  # Gemma's beside a SigLIP is SigLIP 2's.
+  assert found.tokenizer.tokenizer_class == 'Siglip2Tokenizer'
+  np.testing.assert_array_equal(
+      found.tokenizer(['A DOG']), found.tokenizer(['a dog']))
+  (folder / 'config.json').write_text('{"model_type": "gemma"}')
   with pytest.raises(ValueError, match='keeps upper case'):
     pretrained.load(config)
 

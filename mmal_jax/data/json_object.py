@@ -6,6 +6,7 @@ import os
 import reprlib
 from typing import Any
 
+from mmal_jax import downloads
 from mmal_jax.data import text_file
 
 # Lists and objects within one another. Python's own limit is not the same in
@@ -69,6 +70,9 @@ def parse(content: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
   try:
     value = loads(content)
   except ValueError as e:
+    wrong = downloads.wrong(path, content)
+    if wrong is not None:
+      raise ValueError(f'{path} {wrong}.') from e
     raise ValueError(f'{path} is not JSON: {e}') from e
   if not isinstance(value, dict):
     raise ValueError(f'{path} holds no JSON object.')

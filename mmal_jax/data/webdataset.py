@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from absl import logging
 
+from mmal_jax import downloads
 from mmal_jax.data import checked_images
 from mmal_jax.data import image_files
 from mmal_jax.data import image_listing
@@ -197,6 +198,9 @@ def _members(
   """All but folders, as far as they lie within the file."""
   if not path.is_file():
     raise OSError('it is no regular file')
+  wrong = downloads.wrong(path) or downloads.archive(path)
+  if wrong is not None:
+    raise ValueError(f'it {wrong}')
   end, whole = 0, path.stat().st_size
   with _Headers(io.FileIO(path)) as file:
     with tarfile.open(fileobj=file, mode='r:') as tar:
