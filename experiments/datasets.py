@@ -38,10 +38,9 @@ def load(
   if pretrained is None:
     return encode.encode(
         load_raw(config, cache_dir), **config.get('text', {}))
-  _, _, tokenizer, preprocess = pretrained
   return encode.encode(
-      load_raw(config, cache_dir, preprocess), tokenizer=tokenizer,
-      preprocess=preprocess)
+      load_raw(config, cache_dir, pretrained.preprocess),
+      tokenizer=pretrained.tokenizer, preprocess=pretrained.preprocess)
 
 
 def load_raw(

@@ -76,7 +76,8 @@ def load(config: ml_collections.ConfigDict) -> Pretrained:
     words = folder if words is None else words
   tokenizer = pretrained_tokenizer.load(words, model.text.length, family)
   _check(tokenizer, model, words, config.init)
-  preprocess = _preprocess(folders, model, family, image_size)
+  preprocess = _preprocess(
+      folders, model, family, tokenizer.tokenizer_class, image_size)
   image = dataclasses.replace(
       model.image, mean=preprocess.mean, std=preprocess.std)
   return Pretrained(
@@ -121,7 +122,7 @@ def _check(tokenizer, model, words, init) -> None:
 
 
 def _preprocess(
-    folders, model, family, image_size
+    folders, model, family, tokenizer_class, image_size
 ) -> preprocess_lib.Preprocess:
   """As the checkpoint says, at the resolution that the model has now."""
   size = model.image.size[0]
@@ -136,6 +137,13 @@ def _preprocess(
           folder)
     break
   else:
+    if tokenizer_class == tokenizer_folder.SIGLIP2:
+      # Its processor's default is bicubic, its published files say bilinear.
+      raise ValueError(
+          f'{folders[0]} has no {preprocess_lib.FILE}, and checkpoints of '
+          'SigLIP 2 differ in how images are resized: copy the file from the '
+          'repository of the model that was fine-tuned, or give its folder as '
+          '--tokenizer (--config.text.folder).')
     # As a trainer leaves it, and big_vision's tokenizers.
     published = preprocess_lib.default(family, size)
     logging.warning(

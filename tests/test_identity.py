@@ -47,6 +47,8 @@ def test_a_run_goes_on_with_the_same_data_elsewhere(tmp_path, capsys):
   assert workdir.read(tmp_path / 'w/config.json')['dataset']['images'] == str(
       tmp_path / 'b/image.npy')
   _change(tmp_path / 'b')
+  # While it only waits, data are not read.
+  (tmp_path / 'w' / workdir.WAITING).unlink()
   with programs.ends() as e:
     _run(tmp_path, tmp_path / 'b', *people, '--resume')
   assert 'pool image, test image: not those with which' in e.value.code

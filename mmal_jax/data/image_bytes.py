@@ -74,6 +74,8 @@ def _png(content: bytes, parts: Parts) -> Iterator[bytes]:
     end = at + 12 + size
     if kind in _PNG_CHUNKS:
       yield content[at:end]
+      if end > len(content):
+        return  # Cut within its picture: the decoder says so.
     elif kind == b'IEND':
       break
     else:
@@ -81,8 +83,7 @@ def _png(content: bytes, parts: Parts) -> Iterator[bytes]:
     if end > len(content):
       break
     at = end
-  # Also of what was cut: if that was its picture, the decoder says so.
-  yield _PNG_END
+  yield _PNG_END  # Also where what was cut is metadata.
 
 
 def _png_metadata(kind: bytes, body: bytes, parts: Parts) -> None:
