@@ -18,8 +18,8 @@ import ml_collections
 from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import datasets
+from experiments import labels
 from experiments import preemption
-from experiments import records
 from experiments import run as run_lib
 from experiments import workdir as workdir_lib
 from experiments.configs import saved
@@ -80,7 +80,7 @@ def product(
         del changed.sweep
       if 'whole_pool' in changed:  # Every cell would train it again.
         changed.whole_pool = False
-    texts = [f'{key}={records.as_text(_put(changed, key, value))}'
+    texts = [f'{key}={labels.as_text(_put(changed, key, value))}'
              for keys, together in zip(settings, values)
              for key, value in _apart(keys, together)]
     for seed, strategy in itertools.product(config.seeds, config.strategies):

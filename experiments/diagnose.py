@@ -45,7 +45,7 @@ _COLUMNS = ('images', 'density', 'margin', 'twins', 'found')
 
 
 def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
-  """The table of an experiment: means and spreads over seeds."""
+  """The table of an experiment: means over seeds, and what ± is."""
   config = saved.get_config(folder / workdir_lib.CONFIG)
   check_lib.check(config)
   records = lines_lib.queries(folder / workdir_lib.QUERIES)
@@ -79,9 +79,10 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
                          'round 1: there is nothing to describe.')
       rows[strategy].append(_describe(statistics, {
           m: np.array(indices, int) for m, indices in asked.items()}, left))
-  return tables.markdown([['asked for by', *_COLUMNS]] + [
-      [name] + [tables.mean_pm_std([seen[c] for seen in of_seeds])
+  table = tables.markdown([['asked for by', *_COLUMNS]] + [
+      [name] + [tables.mean([seen[c] for seen in of_seeds])
                 for c in _COLUMNS] for name, of_seeds in rows.items()])
+  return f'{table}\n\n{tables.legend(len(config.seeds))}'
 
 
 def _judge(

@@ -143,8 +143,8 @@ def of_skill(skill: float, a: int) -> list[str]:
   if a < _LEAST or not skill < _LEAST_SKILL:
     return []
   return [f'of {a} known pairs those held out are matched hardly better than '
-          'by chance: are aligned_images and aligned_texts in the same order? Are '
-          'they the known pairs, and not the pools?']
+          'by chance: are aligned_images and aligned_texts in the same order? '
+          'Are they the known pairs, and not the pools?']
 
 
 def of_sides(
