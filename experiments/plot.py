@@ -20,6 +20,7 @@ _MOST_BANDS = 3  # more would hide each other
 _MOST_ARROWS = 8
 _MOST_POINTS = 12  # with bars
 _MOST_MARKERS = 40
+_LEAST_POINTS = 1.0  # percentage points that a panel shows
 _HEIGHT = 5.0  # inches
 _LETTER = 0.07  # inches that one takes in a label
 
@@ -149,6 +150,10 @@ def _draw_gains(axis, summary, compared, looks):
                    looks[name], len(compared), i)
     ends.append((f'{name} {mean[-1]:+.1f}', mean[-1], looks[name]['color']))
   axis.set_ylabel(f'{metric} - {shown}\'s, seed by seed (points)')
+  low, high = axis.get_ylim()
+  if high - low < _LEAST_POINTS:  # Noise is not to fill the panel.
+    middle = (low + high) / 2
+    axis.set_ylim(middle - _LEAST_POINTS / 2, middle + _LEAST_POINTS / 2)
   return ends
 
 
@@ -179,9 +184,15 @@ def _draw_savings(axis, summary, compared, looks) -> None:
   entries, points = summary['strategies'], summary['annotations']
   reached = [name for name in compared
              if not np.isnan(entries[name]['saving']['percent'])]
+  for name in reached:
+    saving = entries[name]['saving']
+    axis.plot(saving['needed'], saving['target'], marker='D', markersize=6,
+              markeredgecolor='black', zorder=5, color=looks[name]['color'])
+  # An arrow of no length is none.
   reached = sorted(
-      reached, key=lambda name: entries[name]['saving']['needed'])
-  reached = reached[:_MOST_ARROWS]
+      (name for name in reached
+       if abs(entries[name]['saving']['percent']) >= 0.5),
+      key=lambda name: entries[name]['saving']['needed'])[:_MOST_ARROWS]
   if not reached:
     return
   low, high = axis.get_ylim()
@@ -194,8 +205,6 @@ def _draw_savings(axis, summary, compared, looks) -> None:
     saving, colour = entries[name]['saving'], looks[name]['color']
     first = entries[entries[name]['baseline']]['saving']['needed']
     y = low - row * (len(reached) - i)
-    axis.plot(saving['needed'], saving['target'], marker='D', markersize=6,
-              color=colour, markeredgecolor='black', zorder=5)
     axis.plot([saving['needed']] * 2, [y, saving['target']], color=colour,
               linewidth=0.6, linestyle=':')
     axis.annotate(
@@ -203,15 +212,11 @@ def _draw_savings(axis, summary, compared, looks) -> None:
             'arrowstyle': '-|>', 'color': colour, 'linewidth': 1.5,
             'shrinkA': 0, 'shrinkB': 0,
             'linestyle': looks[name]['linestyle']})
-    percent = saving['percent']
-    saved = f'{percent:.0f} % saved' if percent >= 0 else (
-        f'{-percent:.0f} % more')
-    text = (f'{name.partition(", ")[0]}: {saved_answers.needed(summary, name)},'
-            f' {saved}')
-    left = min(saving['needed'], first)
-    to_the_left = left > points[0] + 0.5 * (points[-1] - points[0])
+    text = f'{name.partition(", ")[0]}: {saved_answers.shortly(summary, name)}'
+    left, right = sorted((saving['needed'], first))
+    to_the_left = left - points[0] > points[-1] - right
     axis.annotate(
-        text, (left if to_the_left else max(saving['needed'], first), y),
+        text, (left if to_the_left else right, y),
         (-4 if to_the_left else 4, 0), textcoords='offset points', va='center',
         ha='right' if to_the_left else 'left', fontsize=7.5, color=colour,
         parse_math=False)

@@ -62,6 +62,22 @@ def needed(summary: dict[str, Any], name: str) -> str:
   return f'{_number(summary, x)} ({", ".join(beside)})'
 
 
+def shortly(summary: dict[str, Any], name: str) -> str:
+  """For pictures: `52 instead of 60, 13 % saved`."""
+  entry = summary['strategies'][name]
+  saving = entry['saving']
+  text = (f'{_number(summary, saving["needed"])} instead of '
+          f'{_number(summary, _first(summary, entry["baseline"]))}')
+  if summary['x'] == summary_lib.COST:
+    text += f' ({_bought(summary, name, saving["needed"]):.0f} annotations)'
+  return f'{text}, {_percent(saving["percent"])}'
+
+
+def _percent(percent: float) -> str:
+  return f'{percent:.0f} % saved' if percent >= 0 else (
+      f'{-percent:.0f} % more')
+
+
 def _first(summary, baseline: str) -> float:
   """Where the baseline's mean curve first has the score that it ends with."""
   return summary['strategies'][baseline]['saving']['needed']
@@ -91,9 +107,7 @@ def _got_there(summary, name: str) -> str:
     return 'does not get there: it saves nothing'
   said = f'gets there {_with(summary, name, saving["needed"])}'
   if not np.isnan(saving['percent']):
-    percent = saving['percent']
-    said += (f': {percent:.0f} % saved' if percent >= 0
-             else f': {-percent:.0f} % more')
+    said += f': {_percent(saving["percent"])}'
   per_seed, reached = saving['per_seed'], saving['reached']
   if not reached.all():
     return said + f' ({reached.sum()} of {len(reached)} seeds get there)'

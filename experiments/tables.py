@@ -80,7 +80,8 @@ def comparison_table(summary: dict[str, Any]) -> str:
       if key == 'mean_score_minus_baseline':
         row.append(summary_lib.pm(entry['mean_score'][m]))
       row.append(_difference(entry, key, m))
-      row += [p_value(entry[key][m][p]) if key in entry else '-'
+      tested = key in entry and not np.isnan(entry[key][m]['std'])
+      row += [p_value(entry[key][m][p]) if tested else '-'
               for p in ('p_paired_t', 'p_sign_flips')]
     rows.append(row + savings)
   return markdown(rows)
@@ -97,7 +98,7 @@ def curve_table(summary: dict[str, Any], most: int = _MOST_POINTS) -> str:
   by_cost = summary['x'] == summary_lib.COST
   shown = curves_lib.some_points(points, most)
   rows = [[f'{headline} after{" a cost of" if by_cost else ""}']
-          + [f'{a:.5g}' if by_cost else f'{a:.7g}' for a in points[shown]]]
+          + [f'{a:.4g}' if by_cost else f'{a:.7g}' for a in points[shown]]]
   for name, entry in summary['strategies'].items():
     curves = entry['curves'][headline]  # [seeds, t]
     rows.append([name] + [summary_lib.pm(summary_lib.cell(scores))

@@ -75,6 +75,7 @@ def test_labels_at_the_ends_do_not_overlap(tmp_path, count):
   for entry in found['strategies'].values():
     entry['curves']['r10'][:, -1] = 50 + 1e-3 * np.arange(3)
   figure, axes = _drawn(found, tmp_path)
+  figure.set_dpi(150)  # As it was saved.
   figure.canvas.draw()
   for axis in axes:
     # Of the letters, without the lines that lead to them.
