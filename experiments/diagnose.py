@@ -48,7 +48,7 @@ _COLUMNS = ('images', 'density', 'margin', 'twins', 'found')
 def diagnose(
     folder: pathlib.Path, cache_dir: str, moved: Sequence[str] = ()
 ) -> str:
-  """The table of an experiment: means and spreads over seeds.
+  """The table of an experiment: means over seeds, and what ± is.
 
   Args:
     folder: of the experiment.
@@ -89,9 +89,10 @@ def diagnose(
                          'round 1: there is nothing to describe.')
       rows[strategy].append(_describe(statistics, {
           m: np.array(indices, int) for m, indices in asked.items()}, left))
-  return tables.markdown([['asked for by', *_COLUMNS]] + [
-      [name] + [tables.mean_pm_std([seen[c] for seen in of_seeds])
+  table = tables.markdown([['asked for by', *_COLUMNS]] + [
+      [name] + [tables.mean([seen[c] for seen in of_seeds])
                 for c in _COLUMNS] for name, of_seeds in rows.items()])
+  return f'{table}\n\n{tables.legend(len(config.seeds))}'
 
 
 def _judge(

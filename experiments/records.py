@@ -1,7 +1,7 @@
 """Finished experiments, read back for a report.
 
-A label is a strategy, followed by the settings in which the experiments differ:
-`mmal, train.pseudo_pairs=1`.
+A label is a strategy, followed by settings that tell the experiments apart:
+`mmal, train.pseudo_pairs=1` (`labels`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import labels as labels_lib
 from experiments import lines as lines_lib
 from experiments import settings as settings_lib
+from experiments import summary as summary_lib
 from experiments import workdir as workdir_lib
 from mmal_jax.data import json_object
 from mmal_jax.evaluate import curves as curves_lib
@@ -57,11 +59,13 @@ class Records(NamedTuple):
     runs: by label, a run a seed, in the order of `seeds`.
     seeds: that all labels have.
     notes: what was left out, in sentences.
+    settings: by the end of a label, all values in which experiments differ.
   """
 
   runs: dict[str, list[Run]]
   seeds: list[int]
   notes: list[str]
+  settings: Mapping[str, Mapping[str, str]] = {}
 
 
 def read(paths: Sequence[pathlib.Path]) -> Records:
@@ -84,6 +88,21 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
     if unfinished:
       notes.append(f'{unfinished} of the cells of {path} are not finished and '
                    'left out.')
+  return _together(folders, notes)
+
+
+def of_folder(folder: pathlib.Path) -> Records:
+  """The runs of one experiment, whose summary need not be written yet.
+
+  Raises:
+    FileNotFoundError: if a file is gone.
+    ValueError: as `read`.
+  """
+  return _together([folder], [])
+
+
+def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
+  """The runs of all folders, of the seeds that all labels have."""
   runs, origins = {}, {}
   configs = {folder: workdir_lib.read(folder / workdir_lib.CONFIG)
              for folder in folders}
@@ -91,9 +110,11 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
   items = {folder: workdir_lib.read(path) if (
       path := folder / workdir_lib.ITEMS).exists() else {}
            for folder in folders}
-  settings = settings_lib.differing(
-      list(configs.values()), list(items.values()))
-  for (folder, config), suffix in zip(configs.items(), settings):
+  flats = settings_lib.values(list(configs.values()), list(items.values()))
+  suffixes, keys = labels_lib.suffixes(flats), labels_lib.varying(flats)
+  settings = {suffix: {key: labels_lib.as_text(flat.get(key)) for key in keys}
+              for suffix, flat in zip(suffixes, flats)} if keys else {}
+  for (folder, config), suffix in zip(configs.items(), suffixes):
     for run in _runs(folder, config, items[folder], suffix):
       key = run.label, run.seed
       if key in origins:
@@ -112,7 +133,7 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
     notes.append(f'Not all strategies were run with the seeds {others}: they '
                  'are left out.')
   return Records({label: [by_seed[seed] for seed in seeds]
-                  for label, by_seed in runs.items()}, seeds, notes)
+                  for label, by_seed in runs.items()}, seeds, notes, settings)
 
 
 def baselines(records: Records, name: str) -> dict[str, str]:
@@ -141,10 +162,11 @@ def common_points(points: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def axis(configs: Iterable[Mapping[str, Any]]) -> str:
-  """What curves are drawn over: `cost` where a run had a budget of it."""
+  """What curves are drawn over: `cost` where answers of a run had costs."""
   costs = [config.get('costs') for config in configs]
-  budgets = [of.get('budget') for of in costs if hasattr(of, 'get')]
-  return 'cost' if any(budgets) else 'annotations'
+  has_costs = any(value for of in costs if hasattr(of, 'items')
+                  for value in dict(of.items()).values())
+  return summary_lib.COST if has_costs else summary_lib.ANNOTATIONS
 
 
 def read_off(
@@ -177,17 +199,16 @@ def curves(
     x: `annotations` or `cost`.
 
   Returns:
-    `[t]` the points; by label and metric, `[seeds, t]` percentages; and what is
-    to be said of points at which not every run was measured.
+    `[t]` the points, a single one if a run has no annotation at all; by label
+    and metric, `[seeds, t]` percentages; and what is to be said of points at
+    which not every run was measured.
 
   Raises:
-    ValueError: if a run has not a single annotation, or no score is common.
+    ValueError: if no score is common.
   """
   points = {(label, run.seed): np.array([record[x] for record in run.metrics])
             for label, runs in records.runs.items() for run in runs}
   grid = common_points(list(points.values()))
-  if len(grid) < 2:
-    raise ValueError(f'a run has no {x}: there is no curve to draw.')
   first = next(iter(records.runs.values()))[0].metrics[0]['scores']
   metrics = [m for m in first if all(
       m in run.metrics[0]['scores'] for runs in records.runs.values()
@@ -201,6 +222,28 @@ def curves(
           for run in runs]) for m in metrics}
       for label, runs in records.runs.items()}
   return grid, scores, read_off(grid, points.values(), x)
+
+
+def answers(
+    records: Records, grid: np.ndarray, x: str
+) -> dict[str, np.ndarray] | None:
+  """How many annotations a cost has bought; None over annotations themselves.
+
+  Args:
+    records: of `read`.
+    grid: `[t]` of `curves`.
+    x: `annotations` or `cost`.
+
+  Returns:
+    By label, `[seeds, t]` annotations at each point of the grid.
+  """
+  if x != summary_lib.COST:
+    return None
+  return {label: np.stack([
+      curves_lib.on_grid(grid, *(
+          np.array([record[name] for record in run.metrics])
+          for name in (summary_lib.COST, summary_lib.ANNOTATIONS)))
+      for run in runs]) for label, runs in records.runs.items()}
 
 
 def shares(records: Records) -> dict[str, dict[str, np.ndarray]]:

@@ -19,7 +19,6 @@ from typing import Any
 from absl import app
 from absl import flags
 from ml_collections import config_flags
-import numpy as np
 import tqdm
 
 from experiments import annotators
@@ -40,6 +39,7 @@ from experiments import plot
 from experiments import preemption
 from experiments import program
 from experiments import records
+from experiments import saved_answers
 from experiments import summary as summary_lib
 from experiments import tables
 from experiments import whole_pool
@@ -51,7 +51,6 @@ from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import registry as oracles_lib
-from mmal_jax.evaluate import curves as curves_lib
 from mmal_jax.evaluate import evaluate
 
 # Exit status of a run that waits for people's answers.
@@ -222,21 +221,18 @@ def _run(
   if begun is not None and begun.moved and not quiet:
     print(f'{", ".join(begun.moved)}: elsewhere than when the run was begun; '
           'what lies there is the same.', file=sys.stderr, flush=True)
-  curves = {strategy: [] for strategy in config.strategies}
-  x = records.axis([config])
   reference = whole_pool.is_asked_for(experiment)
   whole = []
-  total = len(config.seeds) * (len(curves) * config.rounds + reference)
+  total = len(config.seeds) * (
+      len(config.strategies) * config.rounds + reference)
   with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True,
                  disable=quiet) as bar:
     for seed in config.seeds:
       first = {}  # The round that all strategies of a seed have in common.
       try:
-        for strategy, of_seeds in curves.items():
-          of_seeds.append(
-              one_run.run_one(
-                  experiment, strategy, seed, folder, bar, counter, notice, x,
-                  first))
+        for strategy in config.strategies:
+          one_run.run_one(
+              experiment, strategy, seed, folder, bar, counter, notice, first)
         if reference:
           found = whole_pool.of_seed(experiment, seed, folder)
           whole += [found] if found else []
@@ -251,7 +247,7 @@ def _run(
         raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
                       'it was.') from e
   return processes.from_first(
-      lambda: _closing(experiment, folder, curves, whole, x, started))
+      lambda: _closing(experiment, folder, whole, started))
 
 
 def _hold_people(config, held) -> None:
@@ -294,26 +290,24 @@ def _begin(experiment, config, folder, begun) -> None:
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
 
 
-def _closing(experiment, folder, curves, whole, x, started) -> str:
+def _closing(experiment, folder, whole, started) -> str:
   """Writes the summary of all runs; returns its tables."""
+  found = records.of_folder(folder)
+  x = records.axis([experiment.config])
   # Not all need have as many answers: costs differ, open ones come late.
-  points = [of_run for of_seeds in curves.values() for of_run, _ in of_seeds]
-  grid = records.common_points(points)
-  scores = {
-      strategy: {m: np.stack([
-          curves_lib.on_grid(grid, of_run, c[m]) for of_run, c in of_seeds])
-                 for m in of_seeds[0][1]}
-      for strategy, of_seeds in curves.items()}
+  grid, scores, read_off = records.curves(found, x)
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
-  summary = summary_lib.summarise(grid, scores, headline, whole_pool=whole)
-  summary['x'] = x
+  summary = summary_lib.summarise(
+      grid, scores, headline, whole_pool=whole,
+      answers=records.answers(found, grid, x))
   summary['seconds'] = time.perf_counter() - started
-  plot.curves(summary, folder / workdir_lib.CURVES, x=x)
+  plot.curves(summary, folder / workdir_lib.CURVES)
   # The last: by it a sweep tells that all is there.
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
+  legend = tables.legend(len(found.seeds))
   return '\n\n'.join(filter(None, (
-      tables.table(summary, x), tables.curve_table(summary, 'ci95'),
-      records.read_off(grid, points, x), tables.in_words(summary, x))))
+      tables.table(summary), legend, tables.curve_table(summary), legend,
+      read_off, saved_answers.in_words(summary))))
 
 
 def _or_end(work: Callable[[preemption.Notice], str]) -> str:

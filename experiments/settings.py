@@ -1,4 +1,4 @@
-"""The settings in which experiments differ, as a part of their labels."""
+"""The settings in which experiments differ; data are known by content."""
 
 from collections.abc import Mapping, Sequence
 import json
@@ -13,15 +13,10 @@ _NO_SETTINGS = ('strategies', 'seeds', paths.STATES, paths.PEOPLE)
 _READ_BY = ('dataset', 'text', 'init', 'model')
 
 
-def as_text(value: Any) -> str:
-  """A value of a config as labels show it: 1.0 is 1."""
-  return f'{value:.7g}' if isinstance(value, float) else str(value)
-
-
-def differing(
+def values(
     configs: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, str]]
-) -> list[str]:
-  """What tells each experiment from the others, as the end of a label.
+) -> list[dict[str, Any]]:
+  """By dotted key, the values of each experiment that tell it from others.
 
   Data and checkpoints are told apart by their content: where they lay does not
   matter, and what was changed in place is something else.
@@ -35,12 +30,7 @@ def differing(
     for key in _NO_SETTINGS:
       flat.pop(key, None)
   _name_by_content(flats, items)
-  keys = sorted(set().union(*flats))
-  # A value that a config lacks is one that it leaves open.
-  varying = [key for key in keys
-             if any(f.get(key) != flats[0].get(key) for f in flats)]
-  return [''.join(f', {key}={as_text(f.get(key))}' for key in varying)
-          for f in flats]
+  return flats
 
 
 def _name_by_content(

@@ -90,7 +90,8 @@ def test_end_to_end(tmp_path, capsys):
   assert (folder / workdir.STATES / 'mmal-seed7').is_dir()
 
   table = diagnose.diagnose(folder, tmp_path / 'c')
-  rows = [line.split('|')[1:] for line in table.splitlines()]
+  rows = [line.split('|')[1:] for line in table.splitlines()
+          if line.startswith('|')]
   assert [row[0].strip() for row in rows[2:]] == [
       'all items', 'mmal', 'random']
   assert [cell.strip() for cell in rows[2][1:4]] == ['50.0 ± 0.0'] * 3
@@ -367,6 +368,7 @@ def test_table_of_one_seed_has_no_spread():
   table = tables.table(found)
   assert '±' not in table and 'not reached' in table
   assert 'reached by 0 of 1 seeds' in table
+  assert 'One seed: there are no intervals' in tables.legend(1)
   assert tables.curve_table(found).splitlines()[3].split() == [
       '|', 'mmal', '|', '1.0', '|', '1.0', '|', '2.0', '|']
 
