@@ -1,4 +1,4 @@
-"""What people put into the folder of answers: taken, open, or named in words."""
+"""What people put into the folder of answers: taken, open, or named."""
 
 import copy
 import json
