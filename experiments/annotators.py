@@ -15,8 +15,8 @@ from mmal_jax.align import refusing
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.align import stream as stream_lib
 from mmal_jax.align import wrong
-from mmal_jax.align.people import files
-from mmal_jax.align.people import standing
+from mmal_jax.align.people import inbox
+from mmal_jax.align.people import status
 from mmal_jax.data import encode
 from mmal_jax.data import feature_rows
 from mmal_jax.data import schema
@@ -105,10 +105,10 @@ def make_oracle(
   return oracle
 
 
-def rules_of(config: ml_collections.ConfigDict) -> standing.Rules:
+def rules_of(config: ml_collections.ConfigDict) -> status.Rules:
   """When people's answers count, as `config.oracle` says it."""
-  return standing.Rules(**{
-      name: config.oracle[name] for name in standing.Rules._fields
+  return status.Rules(**{
+      name: config.oracle[name] for name in status.Rules._fields
       if name in config.oracle})
 
 
@@ -127,7 +127,7 @@ def look(
     ValueError: for what is wrong with the answers.
   """
   if not config.oracle.get('wait_seconds'):
-    files.look(folder_of(config, seed), queries,
+    inbox.look(folder_of(config, seed), queries,
                config.oracle.get('enough', 1.0), rules_of(config))
 
 

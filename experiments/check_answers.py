@@ -21,9 +21,9 @@ from experiments import folders
 from experiments import program
 from experiments import workdir as workdir_lib
 from experiments.configs import saved
-from mmal_jax.align.people import files
+from mmal_jax.align.people import inbox
 from mmal_jax.align.people import rounds
-from mmal_jax.align.people import standing as standing_lib
+from mmal_jax.align.people import status as status_lib
 
 flags.adopt_module_key_flags(folders)  # --help tells of them.
 
@@ -35,34 +35,34 @@ def check(workdir: pathlib.Path) -> str:
     workdir: of the experiment.
 
   Raises:
-    ValueError: if it asks nobody, or listing every problem of the answers.
+    ValueError: if it asks no people, or listing every problem of the answers.
   """
   try:
     config = saved.get_config(workdir / workdir_lib.CONFIG)
   except FileNotFoundError:
     raise ValueError(f'workdir={str(workdir)!r} holds no experiment.') from None
   if config.oracle.name != 'files':
-    raise ValueError(f'the experiment in workdir={str(workdir)!r} asks nobody '
-                     f'(oracle={config.oracle.name!r}).')
+    raise ValueError(f'the experiment in workdir={str(workdir)!r} asks no '
+                     f'people (oracle={config.oracle.name!r}).')
   parts = []
   for seed in config.seeds:
     folder = annotators.folder_of(config, seed)
-    if (folder / files.POOLS).exists():
+    if (folder / inbox.POOLS).exists():
       parts.append(f'Seed {seed}: {_check(config, folder)}')
   return '\n\n'.join(parts) or 'No questions have gone out yet.'
 
 
 def _check(config, folder) -> str:
-  sizes, pools = files.pools_of(folder)
+  sizes, pools = inbox.pools_of(folder)
   asked = rounds.asked(folder)
   rules = annotators.rules_of(config)
-  found = standing_lib.find(folder, sizes, asked, pools, rules)
+  found = status_lib.find(folder, sizes, asked, pools, rules)
   left = [query for query in asked if query not in found.entries
           and query not in found.decision.accepted]
   n = len(found.entries)
   lines = [f'{len(asked)} queries in {folder}; {n} answered before, '
            f'{len(left)} open.']
-  words = standing_lib.in_words(
+  words = status_lib.in_words(
       folder, found, tuple(sizes), rules, left,
       '{} answer(s) would be accepted for good by --resume.')
   return '\n'.join(filter(None, (*lines, words)))

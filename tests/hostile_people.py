@@ -44,6 +44,12 @@ def _lines(wrong: str, content: str | bytes, says: str):
   return _read('answers', 'answers/x.jsonl', wrong, content, says)
 
 
+def _table(wrong: str, says: str | None, row: str,
+           columns: str = 'query,answer,annotator'):
+  """A row of a table of answers."""
+  return _read('answers', 'answers/x.csv', wrong, f'{columns}\n{row}\n', says)
+
+
 def _ledger(wrong: str, says: str, **fields):
   """A line of the ledger."""
   record = {'query': 'image-0', 'answer': {'text': 4},
@@ -151,6 +157,19 @@ CASES = [
     hostile.Case('answers', 'a link within the folder', lambda folder: (
         small_runs.answered(folder), _link_in(folder / 'answers/x.jsonl'),
         _ask(folder))[2], None),
+    _table('no answer', None, 'image-1,,ann'),
+    _table('a word for an answer', "the answer is 'three'; the number of an",
+           'image-1,three,ann'),
+    _table('a cell too many', 'line 2: 4 cells, but 3 columns',
+           'image-1,3,ann,x'),
+    _table('a quote that stays open', 'bad CSV', 'image-1,3,"ann'),
+    _table('another column', "line 2: unknown field 'who'", 'image-1,3,ann',
+           'query,answer,who'),
+    _read('answers', 'annotators.jsonl', 'a list in a file of names', '["ann"]',
+          'is no object'),
+    _read('answers', 'annotators.jsonl', 'a name of two people',
+          '{"names": ["ann", "bob"]}\n{"names": ["ANN"]}',
+          "'ann' stands in annotators.jsonl, line 1, too"),
     _export('no list', lambda task: {'a': 1}, 'b.json: no list of tasks'),
     _export('a list of numbers', lambda task: [1], 'b.json: no list of tasks'),
     _export('a task that is empty', lambda task: [{}], None),

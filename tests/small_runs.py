@@ -104,6 +104,15 @@ def states(folder: pathlib.Path) -> None:
   kept.wait()
 
 
+def tabled(folder: pathlib.Path) -> None:
+  """As `answered`, and an answer in a table by one of two names."""
+  answered(folder)
+  (folder / 'answers' / 'b.json').unlink()
+  (folder / 'answers' / 'c.csv').write_text(
+      'query;answer;annotator;reason\nimage-1;3;Bob;\nimage-1;3.0;7;"a;b"\n')
+  (folder / 'annotators.jsonl').write_text('{"names": ["bob", 7]}\n')
+
+
 def answered(folder: pathlib.Path) -> None:
   """Two queries: one is in the ledger, the other's answer in `answers`."""
   oracle = people_lib.files(folder, people.shown(), enough=0.5)

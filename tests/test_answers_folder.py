@@ -1,4 +1,4 @@
-"""What people put into the folder of answers: taken, open, or named in words."""
+"""What people put into the folder of answers: taken, open, or named."""
 
 import copy
 import json
@@ -96,7 +96,7 @@ def _empty(task, how):
     ('annotations are numbers', 'annotation 1: only 1 stands there'),
     ('an annotation is null', 'annotation 1: only null stands there'),
     ('annotations are missing', 'a task without annotations, as in tasks.json'),
-    ('a draft', 'only a draft, which nobody has submitted'),
+    ('a draft', 'only a draft, which was not submitted'),
     ('a prediction', 'only a prediction'),
     ('no data', 'a task without data'), ('data are null', 'without data'),
     ('of another project', 'a task of another project'),

@@ -122,7 +122,8 @@ def test_new_labels_are_shown_although_a_run_goes_on_waiting(tmp_path):
 
 
 @pytest.mark.parametrize('how,says', [
-    ('no experiment', 'holds no experiment'), ('nobody asked', 'asks nobody')])
+    ('no experiment', 'holds no experiment'),
+    ('nobody asked', 'asks no people')])
 def test_there_is_nothing_to_check(tmp_path, how, says):
   if how == 'nobody asked':
     features = _features(tmp_path)

@@ -24,6 +24,8 @@ from mmal_jax import checkpoints
 from mmal_jax.align import journal
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import files as people_lib
+from mmal_jax.align.people import inbox
+from mmal_jax.align.people import status
 from mmal_jax.data import preprocess
 from mmal_jax.data import pretrained_tokenizer
 from mmal_jax.models import big_vision
@@ -71,6 +73,13 @@ def _answer(folder):
     assert all(own in (number, oracle_lib.NONE)
                for number, own in enumerate(answers[:, 0].tolist()))
     assert (answers >= -1).all() and (answers < people.N).all()
+
+
+def _look(folder):
+  try:
+    inbox.look(folder, ['image-1'], 1.0, status.Rules())
+  except oracle_lib.Waiting:
+    pass
 
 
 def _journal(folder):
@@ -139,6 +148,10 @@ READERS = {
     **{f'people {file}': Reader(small_runs.answered, file, _answer)
        for file in ('answers/a.jsonl', 'answers/b.json', 'ledger.jsonl',
                     'pools.json', 'round_001/queries.jsonl')},
+    **{f'people {file}': Reader(small_runs.tabled, file, _answer)
+       for file in ('answers/c.csv', 'annotators.jsonl')},
+    'people who are waited for': Reader(
+        small_runs.answered, 'pools.json', _look),
     'journal': Reader(small_runs.journal, 'a.journal', _journal),
     'saved config': Reader(small_runs.config, 'config.json', _config),
     'resume config': Reader(small_runs.workdir, 'config.json', _take_up),
@@ -161,7 +174,7 @@ _JSON = st.recursive(
         st.text(max_size=5), inner, max_size=3), max_leaves=5)
 # Python's own limit is 1000 at most; it is nearer where calls are deep.
 _DEEP = [101, 900, 985, 100_000]
-_NOT_JSON = ('.npz', '.model', '.txt')
+_NOT_JSON = ('.csv', '.npz', '.model', '.txt')
 
 
 @st.composite

@@ -73,7 +73,9 @@ def test_features_end_to_end(tmp_path, capsys):
       stated = [c['probability'] for c in record['counterparts']]
       assert 0 <= min(stated) and stated[0] == max(stated) and sum(stated) <= 1
       # Features are called by their rows, which are those of their pairs.
-      right += record['counterparts'][0]['name'] == record['name']
+      own, other = (one['name'].partition(' of ')[0] for one in (
+          record, record['counterparts'][0]))
+      right += other == own
     pairs = lines.read(out / matches.PAIRS)
     assert [p['probability'] for p in pairs[:16]] == [1.0] * 16
     assert all(p['probability'] >= 0.4 for p in pairs)

@@ -1,29 +1,23 @@
 """The oracle that is people: questions go out in files, answers come in so."""
 
-from collections.abc import Callable, Mapping, Sequence
-import hashlib
+from collections.abc import Callable, Mapping
 import json
-import math
 import os
 import pathlib
 import time
 
-from absl import logging
 import numpy as np
 
 from mmal_jax import durable
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import answers as answers_lib
+from mmal_jax.align.people import inbox as inbox_lib
 from mmal_jax.align.people import rounds
 from mmal_jax.align.people import shown as shown_lib
-from mmal_jax.align.people import standing as standing_lib
+from mmal_jax.align.people import status as status_lib
 from mmal_jax.data import json_lines
-from mmal_jax.data import json_object
 
 _POLL_SECONDS = 5.0
-POOLS = 'pools.json'
-_FOR_GOOD = ('{} answer(s) accepted for good: they are in ledger.jsonl, and '
-             'cannot be changed any more.')
 
 
 def files(
@@ -44,10 +38,10 @@ def files(
   Every round writes `round_NNN/` with its README.txt: for Label Studio
   `tasks.json` and `labeling_config.xml`, as plain lines `queries.jsonl`, and
   `images/`; `items_*.jsonl` list all items. Answers are read from `answers/`.
-  What is accepted goes to `ledger.jsonl` before it is used; `conflicts.jsonl`
-  lists where people disagree. All state is in the folder: a program started
-  anew goes on, no query is ever written twice, and no accepted answer is lost
-  or changed.
+  Exports say who is who, or else `annotators.jsonl` does. What is accepted goes
+  to `ledger.jsonl` before it is used; `conflicts.jsonl` lists where people
+  disagree. All state is in the folder: a program started anew goes on, no query
+  is ever written twice, and no accepted answer is lost or changed.
 
   Answers come whenever people give them. A run that is computed anew must not
   be told in its first rounds what came in its later ones, or it would train on
@@ -60,7 +54,7 @@ def files(
   Args:
     folder: made if it is not there.
     shown: by modality, in the order of the columns, what people see of each
-      item: texts, images, or for features the item's number.
+      item: texts, images, labels of features, or else the item's number.
     candidates: how many likely counterparts are shown, of each modality.
     enough: share of a round's queries that must be answered before the loop
       goes on, within [0, 1]; the others stay open.
@@ -98,9 +92,9 @@ def files(
   shown_lib.check(shown)
   sizes = {modality: len(items) for modality, items in shown.items()}
   pools = _same_pools(folder, shown)
-  (folder / standing_lib.ANSWERS).mkdir(exist_ok=True)
-  rules = standing_lib.Rules(conflicts, people, skip_is_refusal)
-  inbox = _Inbox(folder, sizes, pools, rules)
+  (folder / status_lib.ANSWERS).mkdir(exist_ok=True)
+  rules = status_lib.Rules(conflicts, people, skip_is_refusal)
+  inbox = inbox_lib.Inbox(folder, sizes, pools, rules)
 
   def ask(modality, numbers, suggest):
     others = {}
@@ -121,7 +115,7 @@ def files(
       if new:
         ask(modality, np.array(list(new), np.int32), suggest)
         asked = rounds.asked(folder)
-    needed = 0 if suggest is None else _needed(enough, ids)
+    needed = 0 if suggest is None else inbox_lib.needed(enough, ids)
     entries = _wait(lambda: inbox.collect(asked), ids, needed,
                     wait_seconds or 0, sleep, clock)
     waiting = inbox.waiting(ids, needed, asked)
@@ -142,114 +136,6 @@ def files(
     return np.array(rows, np.int32).reshape(len(ids), len(sizes))
 
   return answer
-
-
-def pools_of(folder: pathlib.Path) -> tuple[dict[str, int], str]:
-  """Of which pools the questions of a folder are: sizes by modality, and mark.
-
-  Raises:
-    ValueError: if the folder has none, or they are damaged.
-  """
-  path = folder / POOLS
-  try:
-    content = durable.read(path)
-    sizes = {modality: int(one['items']) for modality, one
-             in json_object.parse(content, path).items()}
-  except FileNotFoundError:
-    raise ValueError(f'{path} is not there: no questions have gone out in '
-                     'this folder.') from None
-  except (KeyError, TypeError, ValueError) as e:
-    raise ValueError(f'{path} is damaged: it does not tell the number of items '
-                     'of each modality.') from e
-  return sizes, _mark(content)
-
-
-def look(
-    folder: str | os.PathLike[str], queries: Sequence[str], enough: float,
-    rules: standing_lib.Rules,
-) -> None:
-  """Collects answers to queries that are waited for, without the items.
-
-  What is enough is told of each modality, as the oracle asks about one at a
-  time. Nothing happens if some were never asked here.
-
-  Args:
-    folder: as for `files`.
-    queries: of an `oracle.Waiting`.
-    enough: as for `files`.
-    rules: when a query counts as answered.
-
-  Raises:
-    oracle.Waiting: if there still are not enough.
-    ValueError: as the oracle.
-  """
-  folder = pathlib.Path(os.path.abspath(folder))
-  sizes, pools = pools_of(folder)
-  asked = rounds.asked(folder)
-  by: dict[str | None, list[str]] = {}
-  for query in queries:
-    by.setdefault(answers_lib.modality_of(query, sizes), []).append(query)
-  if None in by or not asked.keys() >= set(queries):
-    return
-  inbox = _Inbox(folder, sizes, pools, rules)
-  inbox.collect(asked)
-  waiting = [found for ids in by.values() for found in [
-      inbox.waiting(ids, _needed(enough, ids), asked)] if found is not None]
-  if waiting:
-    raise oracle_lib.together(waiting)
-
-
-class _Inbox:
-  """What has come into a folder while a program runs."""
-
-  def __init__(self, folder, sizes, pools, rules):
-    self._folder, self._sizes = folder, sizes
-    self._pools, self._rules = pools, rules
-    self._fresh = {}  # Accepted since it was last said.
-    self._standing, self._told = None, ''
-
-  def collect(self, asked):
-    """Enters what has come in; what is accepted, after that."""
-    found = standing_lib.find(
-        self._folder, self._sizes, asked, self._pools, self._rules)
-    standing_lib.enter(self._folder, found, tuple(self._sizes))
-    self._fresh |= found.decision.accepted
-    self._standing = found
-    return {q: entry.row for q, entry in found.entries.items()} | (
-        found.decision.accepted)
-
-  def waiting(self, ids, needed, asked) -> oracle_lib.Waiting | None:
-    """What to raise if too few of some queries are answered."""
-    accepted = self._standing.entries.keys() | self._standing.decision.accepted
-    left = [query for query in ids if query not in accepted]
-    done = len(ids) - len(left)
-    if done >= needed:
-      return None
-    modality = ids[0].rpartition('-')[0]
-    where = sorted({asked[query] for query in left})
-    return oracle_lib.Waiting(
-        f'{done} of {len(ids)} queries about {modality} are answered, and '
-        f'{needed} are needed. The questions are in {self._folder}, '
-        f'{", ".join(where)}: see README.txt there. Put the answers into '
-        f'{self._folder / standing_lib.ANSWERS} and start again.',
-        self._words(left, _FOR_GOOD), tuple(ids))
-
-  def tell(self) -> None:
-    """Says what nobody would see otherwise, once."""
-    said = self._words((), None)
-    if said and said != self._told:
-      logging.warning('%s', said)
-    self._fresh, self._told = {}, said
-
-  def _words(self, left, accepted):
-    decision = self._standing.decision._replace(accepted=self._fresh)
-    return standing_lib.in_words(
-        self._folder, self._standing._replace(decision=decision),
-        tuple(self._sizes), self._rules, left, accepted)
-
-
-def _needed(enough, ids) -> int:
-  return math.ceil(enough * len(ids) - 1e-9)
 
 
 def _wait(collect, ids, needed, seconds, sleep, clock):
@@ -275,7 +161,7 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
   pools = {m: {'items': len(items), 'sha256': shown_lib.digest(items)}
            for m, items in shown.items()}
   text = json.dumps(pools, indent=1) + '\n'
-  path = folder / POOLS
+  path = folder / inbox_lib.POOLS
   folder.mkdir(parents=True, exist_ok=True)
   if path.exists():
     if durable.read(path) != text.encode():
@@ -283,7 +169,7 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
           f'{path} is of other items, or of the same in another order, than '
           f'this run shows ({", ".join(pools)}): item numbers would mean other '
           'things. Choose a new folder.')
-  elif any(folder.glob('round_*')) or (folder / standing_lib.LEDGER).exists():
+  elif any(folder.glob('round_*')) or (folder / status_lib.LEDGER).exists():
     raise ValueError(f'{path} is gone: nobody knows of which items the rounds '
                      'beside it are. Choose a new folder.')
   for modality, items in shown.items():
@@ -295,12 +181,7 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
       durable.write(listed, lines)
   if not path.exists():
     durable.write(path, text)
-  return _mark(text.encode())
-
-
-def _mark(pools: bytes) -> str:
-  """By which tasks tell of which pools they are."""
-  return hashlib.sha256(pools).hexdigest()[:16]
+  return inbox_lib.mark(text.encode())
 
 
 def _check_numbers(name, array, shape, least, size) -> None:

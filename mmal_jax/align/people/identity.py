@@ -167,6 +167,8 @@ class People:
     self._groups: dict[Key, list[Key]] = {}
     for key in self._parent:
       self._groups.setdefault(self._root(key), []).append(key)
+    self._by_name = {self._names(group)[0]: group
+                     for group in self._groups.values()}
 
   def of(self, person: Person) -> str:
     """The one name of a person: an e-mail, or else a number, or else a name."""
@@ -174,9 +176,7 @@ class People:
 
   def names(self, person: Person) -> list[str]:
     """All names of a person, beginning with the one from `of`."""
-    group = self._groups[self._root(person.keys[0])]
-    return [self._written[key] for key in sorted(
-        group, key=lambda key: (_MAIL, _ID, _NAME).index(key[0]))]
+    return self._names(self._groups[self._root(person.keys[0])])
 
   def may_be_one(self, one: str, other: str) -> bool:
     """Whether two names may be one person's, though nothing says so.
@@ -188,8 +188,7 @@ class People:
       one: a name, from `of`.
       other: another.
     """
-    groups = [self._groups[self._root(parse(name).keys[0])]
-              for name in (one, other)]
+    groups = [self._by_name[name] for name in (one, other)]
     for group, others in (groups, groups[::-1]):
       if any(mail in others for number in group
              for mail in self._of_two.get(number, ())):
@@ -202,6 +201,10 @@ class People:
           or x.get(_NAME) == y[_MAIL].partition('@')[0]):
         return True
     return False
+
+  def _names(self, group) -> list[str]:
+    return [self._written[key] for key in sorted(
+        group, key=lambda key: (_MAIL, _ID, _NAME).index(key[0]))]
 
   def _tell(self, number, found) -> None:
     """Says that a number has two e-mails, unless it is known who these are."""

@@ -1,20 +1,17 @@
-"""The folder into which people put their answers: read and checked."""
+"""Votes from a folder of answers: checked, and one a query and person."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mmal_jax import durable
+from mmal_jax.align.people import answer_files
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import identity
-from mmal_jax.align.people import label_studio_export
 from mmal_jax.align.people import records as records_lib
 from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
 
-_FIELDS = ('query', 'answer', 'annotator', 'reason')
-_ARCHIVES = ('.zip', '.gz', '.tgz', '.tar', '.7z', '.rar', '.bz2', '.xz')
-_SHEETS = ('.xlsx', '.xls', '.ods', '.numbers')
 _told = json_object.told_json
 
 
@@ -66,7 +63,7 @@ def read(
   notes: list[str] = []
   problems: list[str] = []
   found: list[tuple[answers_lib.Given, identity.Person, tuple[int, ...]]] = []
-  for given in _all_given(
+  for given in answer_files.read(
       folder, sizes, pools, skip_is_refusal, notes, problems):
     wrong, person, row = _check(given, sizes, asked)
     problems += [f'{given.place}: {what}.' for what in wrong]
@@ -90,109 +87,6 @@ def read(
   return Read(votes, people, notes)
 
 
-def _all_given(
-    folder, sizes, pools, skip_is_refusal, notes, problems
-) -> Iterator[answers_lib.Given]:
-  """The answers of all files, in the order of their names."""
-  home = folder.resolve()
-  strays = []
-  for file in sorted(folder.iterdir()):
-    suffix = file.suffix.lower()
-    if file.name.startswith('.'):
-      continue
-    if file.name.startswith('~') or suffix not in records_lib.SUFFIXES:
-      remedy = _remedy(file, suffix)
-      if remedy is None:
-        strays.append(problems_lib.shortened(file.name))
-      else:
-        notes.append(f'{file.name}: not read: {remedy}.')
-      continue
-    try:
-      if not file.resolve().is_relative_to(home):
-        problems.append(f'{file.name}: a link out of the folder.')
-        continue
-      content = durable.read(file)
-    except (OSError, RuntimeError, ValueError) as e:
-      problems.append(f'{file.name}: cannot be read: {e}.')
-      continue
-    for place, record in records_lib.read(
-        content, file.name, suffix, notes, problems):
-      if label_studio_export.is_task(record):
-        yield from label_studio_export.read(
-            record, file.name, place, pools, sizes, skip_is_refusal, notes,
-            problems)
-      elif suffix == '.json' and 'answer' not in record:
-        notes.append(f'{place}: neither a task nor an answer: not read.')
-      elif not _known_fields(record, place, problems):
-        if suffix in records_lib.TABLES:
-          break  # All rows have these columns.
-      else:
-        yield from _by_hand(
-            record, place, suffix in records_lib.TABLES, notes, problems)
-  if strays:
-    more = f' and {len(strays) - 5} more' if len(strays) > 5 else ''
-    notes.append(f'not read, being none of {", ".join(records_lib.SUFFIXES)}: '
-                 f'{", ".join(strays[:5])}{more}.')
-
-
-def _remedy(file: pathlib.Path, suffix: str) -> str | None:
-  """What to do with a file that may hold answers; None where it cannot."""
-  if file.name.startswith('~'):
-    return None  # An office program's, while a file is open.
-  if file.is_dir():
-    return (None if file.name == '__MACOSX' else
-            'a folder: put its files into the folder of answers itself')
-  if suffix in _ARCHIVES:
-    return 'an archive: unpack it, and put the .json or .csv file here'
-  if suffix in _SHEETS:
-    return 'a spreadsheet: save it as CSV'
-  inner = pathlib.PurePath(file.stem).suffix.lower()
-  if suffix == '.txt' and inner in records_lib.SUFFIXES:
-    return f'if it holds answers, rename it to {file.stem}'
-  return None
-
-
-def _known_fields(record, place, problems) -> bool:
-  """Whether an answer that somebody wrote down has the right fields."""
-  fields = [str(key).strip().lower() for key in record]
-  unknown = [key for key in fields if key not in _FIELDS]
-  if unknown:
-    problems.append(f'{place}: unknown field {_told(unknown[0])}; known are '
-                    f'{", ".join(_FIELDS)}.')
-  elif len(set(fields)) < len(fields):
-    problems.append(f'{place}: a field stands twice: {_told(list(record))}.')
-  return not unknown and len(set(fields)) == len(fields)
-
-
-def _by_hand(
-    record: dict[str, Any], place: str, table: bool, notes: list[str],
-    problems: list[str],
-) -> Iterator[answers_lib.Given]:
-  """An answer that somebody wrote down, or that a spreadsheet holds."""
-  fields = {key.strip().lower(): value for key, value in record.items()}
-  if table:
-    fields = {key: cell for key, cell in fields.items() if cell.strip()}
-    if 'answer' not in fields:
-      notes.append(f'{place}: the cell of the answer is empty: this is no '
-                   'answer (write null if there is no counterpart).')
-      return
-  elif 'answer' not in fields:
-    problems.append(f'{place}: \'answer\' is missing.')
-    return
-  answer = fields['answer']
-  if table:
-    try:
-      answer = json_object.loads(answer)
-    except ValueError:
-      problems.append(f'{place}: the answer is {_told(answer)}; the number of '
-                      'an item is needed, or null.')
-      return
-    if isinstance(answer, float) and answer.is_integer():
-      answer = int(answer)  # A spreadsheet may write 7.0.
-  yield answers_lib.Given(place, fields.get('query'), answer,
-                          fields.get('annotator'), fields.get('reason'))
-
-
 def _check(
     given: answers_lib.Given, sizes: Mapping[str, int], asked: Container[str]
 ) -> tuple[list[str], identity.Person | None, tuple[int, ...] | None]:
@@ -200,8 +94,9 @@ def _check(
   wrong = []
   person = identity.parse(given.person)
   if given.person is None:
-    wrong.append('\'annotator\' is missing: who answers? (In an export, that is'
-                 ' \'completed_by\': whose account was deleted has none.)')
+    wrong.append('\'annotator\' is missing: who answers? Put a number, an '
+                 'e-mail or a name there (in an export as \'completed_by\', '
+                 'which a deleted account has lost)')
   elif person is None:
     wrong.append(f'\'annotator\' is {_told(given.person)}, not a name')
   if given.reason is not None and not _is_text(given.reason):

@@ -45,8 +45,8 @@ def read(
     sizes: by modality, the number of items.
     skip_is_refusal: whether a task that somebody skipped counts as refused;
       else as not answered. (The short forms do not hold skipped tasks.)
-    notes: is told what holds no answer, and why.
-    problems: is told of answers that cannot be read.
+    notes: takes a sentence on what holds no answer, and why.
+    problems: takes one on each answer that cannot be read.
 
   Yields:
     The answers.
@@ -128,7 +128,7 @@ def _annotations(record, place, notes) -> Sequence[Any]:
     notes.append(f'{place}: \'annotations\' is {_told(found)}, no list of '
                  f'annotations; {_OPEN}.')
   elif record.get('drafts'):
-    notes.append(f'{place}: only a draft, which nobody has submitted; {_OPEN}. '
+    notes.append(f'{place}: only a draft, which was not submitted; {_OPEN}. '
                  'Submit it, and export again.')
   elif record.get('predictions'):
     notes.append(f'{place}: only a prediction, which is no person\'s answer; '

@@ -28,8 +28,8 @@ def read(
     content: of the file.
     name: of the file, for places.
     suffix: one of `SUFFIXES`.
-    notes: is told what is passed over.
-    problems: is told what cannot be read.
+    notes: takes a sentence on what is passed over.
+    problems: takes one on what cannot be read.
 
   Yields:
     `(place, record)`.

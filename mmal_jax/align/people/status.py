@@ -1,7 +1,8 @@
-"""How the questions of a folder stand: answered, open, in dispute; and why."""
+"""The status of a folder's queries: answered, open, in dispute; and why."""
 
 import collections
 from collections.abc import Iterable, Mapping, Sequence
+import json
 import pathlib
 from typing import NamedTuple
 
@@ -31,8 +32,8 @@ class Rules(NamedTuple):
   skip_is_refusal: bool = False
 
 
-class Standing(NamedTuple):
-  """What a folder's answers come to.
+class Status(NamedTuple):
+  """How far a folder's queries are answered.
 
   Attributes:
     entries: by query, what was accepted before.
@@ -53,7 +54,7 @@ class Standing(NamedTuple):
 def find(
     folder: pathlib.Path, sizes: Mapping[str, int], asked: Iterable[str],
     pools: str, rules: Rules,
-) -> Standing:
+) -> Status:
   """Reads the answers and the ledger; writes nothing.
 
   Args:
@@ -82,27 +83,27 @@ def find(
       one.row != entries[q].row
       and not ledger_lib.said(entries[q], one.annotator, found.people)
       for one in v)]
-  return Standing(entries, dict(votes), decision, late, found.notes)
+  return Status(entries, dict(votes), decision, late, found.notes)
 
 
 def enter(
-    folder: pathlib.Path, standing: Standing, modalities: Sequence[str]
+    folder: pathlib.Path, status: Status, modalities: Sequence[str]
 ) -> None:
   """Puts what is accepted into the ledger, and disputes into their list."""
-  _list_conflicts(folder / CONFLICTS, standing, modalities)
-  ledger_lib.enter(folder / LEDGER, standing.decision.accepted,
-                   standing.votes, modalities)
+  _list_conflicts(folder / CONFLICTS, status, modalities)
+  ledger_lib.enter(folder / LEDGER, status.decision.accepted,
+                   status.votes, modalities)
 
 
 def in_words(
-    folder: pathlib.Path, standing: Standing, modalities: Sequence[str],
+    folder: pathlib.Path, status: Status, modalities: Sequence[str],
     rules: Rules, open_queries: Sequence[str], accepted: str | None,
 ) -> str:
   """What has come, in lines for whoever started the program.
 
   Args:
     folder: of all rounds.
-    standing: of it.
+    status: of it.
     modalities: of the columns.
     rules: of the run.
     open_queries: that are waited for.
@@ -111,7 +112,7 @@ def in_words(
   Returns:
     Lines; none if nothing has come.
   """
-  _, votes, decision, late, notes = standing
+  _, votes, decision, late, notes = status
   lines = []
   if decision.accepted and accepted:
     lines.append(accepted.format(len(decision.accepted)))
@@ -129,14 +130,16 @@ def in_words(
     lines += _first(
         f'  {q}: is {one} also {other}?' for q, (one, other)
         in decision.held.items())
-    one, other = next(iter(decision.held.values()))
+    names = next(iter(decision.held.values()))
+    both, one = (json.dumps({'names': given}, ensure_ascii=False)
+                 for given in (names, names[:1]))
     lines.append(
         f'  Say so in {folder / ANNOTATORS}, a line for each person with all '
-        f'names: {{"names": ["{one}", "{other}"]}} if they are one, '
-        f'{{"names": ["{one}"]}} if not. Or export all answers in one form.')
+        f'names: {both} if they are one, {one} if not. Or export all answers '
+        'in one form.')
   more = [q for q in open_queries if q in votes
           and q not in decision.accepted and q not in decision.conflicts
-          and q not in decision.held and q not in standing.entries]
+          and q not in decision.held and q not in status.entries]
   if more:
     lines.append(f'Open, because fewer than {rules.people} people have '
                  f'answered ({len(more)}): {_some(more)}.')
@@ -144,7 +147,7 @@ def in_words(
     lines.append(
         'Accepted before another answer came, which is not used '
         f'({len(late)}; all in {folder / CONFLICTS}): {_some(late)}.')
-  rows = {q: e.row for q, e in standing.entries.items()} | decision.accepted
+  rows = {q: e.row for q, e in status.entries.items()} | decision.accepted
   same = answers_lib.same_counterparts(rows, decision.accepted, modalities)
   lines += _first(
       f'{modality} {number} is the counterpart of several: {_some(queries)}. '
@@ -166,17 +169,17 @@ def _some(queries: Sequence[str]) -> str:
   return ', '.join(queries[:_MOST]) + (f' and {more} more' if more > 0 else '')
 
 
-def _list_conflicts(path, standing, modalities) -> None:
+def _list_conflicts(path, status, modalities) -> None:
   """Writes where people disagree, or removes the list if they do not."""
-  decision = standing.decision
+  decision = status.decision
   lines = [
       {'query': query, 'state': state,
        'answers': {v.annotator: answers_lib.named(v, modalities)
-                   for v in standing.votes[query]},
-       'sources': [v.place for v in standing.votes[query]]}
+                   for v in status.votes[query]},
+       'sources': [v.place for v in status.votes[query]]}
       for state, queries in (
           ('open', decision.conflicts), ('perhaps one person', decision.held),
-          ('accepted before', standing.late))
+          ('accepted before', status.late))
       for query in queries]
   if lines:
     durable.write(path, json_lines.dump(lines))
