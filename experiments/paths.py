@@ -4,7 +4,7 @@ A shell leaves the tilde of `--workdir=~/runs` as it is, and a config file knows
 no shell at all: here `~` and a leading `$VARIABLE` become what they stand for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 import inspect
 import os
 import re
@@ -125,7 +125,7 @@ def make_absolute(config: ml_collections.ConfigDict) -> None:
       part[name] = os.path.abspath(value) if os.path.exists(value) else value
       continue
     made = _map(value, key)
-    if key != STATES and any('://' in path for path in _leaves(made)):
+    if key != STATES and any('://' in path for _, path in _leaves(key, made)):
       raise ValueError(f'{key}={value!r} must be a local path: copy the files '
                        'to this machine, or mount where they are.')
     part[name] = made
@@ -147,8 +147,8 @@ def check_exist(config: ml_collections.ConfigDict) -> None:
     section, _, name = key.partition('.')
     if section == 'dataset' and config.dataset.get(name) is not None:
       missing += [
-          f'dataset.{name}={path!r}'
-          for path in _leaves(_map(config.dataset[name], key))
+          f'{of}={path!r}'
+          for of, path in _leaves(key, _map(config.dataset[name], key))
           if not set(path) & set('*?[') and not os.path.exists(path)]
   if missing:
     raise ValueError(f'{", ".join(missing)} '
@@ -164,12 +164,16 @@ def _map(value, key):
   return absolute(value, key)
 
 
-def _leaves(value) -> Iterable[str]:
+def _leaves(key, value) -> Iterator[tuple[str, str]]:
+  """Every path within a value, with its dotted key."""
   if isinstance(value, dict):
-    value = list(value.values())
-  if isinstance(value, (list, tuple)):
-    return [leaf for part in value for leaf in _leaves(part)]
-  return [] if value is None else [value]
+    for name, part in value.items():
+      yield from _leaves(f'{key}.{name}', part)
+  elif isinstance(value, (list, tuple)):
+    for part in value:
+      yield from _leaves(key, part)
+  elif value is not None:
+    yield key, value
 
 
 def move(config: ml_collections.ConfigDict, moved: Sequence[str]) -> None:

@@ -43,8 +43,10 @@ class Shown(NamedTuple):
     return f'row {row}' if isinstance(items, np.ndarray) else items[row]
 
   def can_be_seen(self, modality: str) -> bool:
-    """Whether items are images or texts, and not rows of features."""
+    """Whether items are images or texts, or features with such labels."""
     items = self.items[modality]
+    if isinstance(items, feature_rows.FeatureRows):
+      return items.labelled
     return not isinstance(items, np.ndarray) or items.ndim == 4
 
   def picture(self, modality: str, number: int) -> np.ndarray | None:
