@@ -274,3 +274,15 @@ def test_importing_is_light():
           'assert not {"sentencepiece", "google.protobuf", "transformers"} & '
           'set(sys.modules)')
   subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@pytest.mark.parametrize('mark', [b'', b'\xef\xbb\xbf'])
+def test_merges_that_git_or_windows_rewrote(root, tmp_path, mark):
+  folder = tokenizer_files.only(
+      root / 'clip bare', tmp_path / 'x', 'vocab.json', 'merges.txt',
+      'tokenizer_config.json')
+  before = pretrained_tokenizer.load(folder, LENGTH)(TEXTS)
+  merges = (folder / 'merges.txt').read_bytes()
+  (folder / 'merges.txt').write_bytes(mark + merges.replace(b'\n', b'\r\n'))
+  after = pretrained_tokenizer.load(folder, LENGTH)(TEXTS)
+  np.testing.assert_array_equal(after, before)

@@ -8,6 +8,7 @@ from typing import Any
 import tokenizers
 
 from mmal_jax.data import sentencepiece
+from mmal_jax.data import text_file
 from mmal_jax.data import tokenizer_folder
 
 # A tokenizer, and what of its tokens is found in texts as a whole.
@@ -40,7 +41,8 @@ def clip(source: tokenizer_folder.TokenizerFolder) -> Made:
       vocab = _numbers(source.json('vocab.json'))
     with tokenizer_folder.reading(source.path / 'merges.txt'):
       merges = _pairs(
-          line for line in source.files['merges.txt'].decode().split('\n')
+          line for line in text_file.decode(
+              source.files['merges.txt']).replace('\r\n', '\n').split('\n')
           if line and not line.startswith('#version'))
   special = source.special_tokens(vocab)
   bos, eos, unk = (special.text(role, source.path) for role in (

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 import hashlib
-import io
 import os
 import pathlib
 import re
@@ -12,6 +11,7 @@ from PIL import Image
 
 from mmal_jax.data import feature_rows
 from mmal_jax.data import image_files
+from mmal_jax.data import image_formats
 
 # n texts; n images, `[n, h, w, 3]` or `[n, h, w]` uint8 or in their files; or
 # `[n, d]` floats, features: with what stands for each, or by their numbers.
@@ -150,7 +150,7 @@ def put(
 def _suffix(source: image_files.Source) -> str:
   """By which a browser knows the format: the name's, or else the content's."""
   suffix = pathlib.PurePath(source.name).suffix
-  if suffix or isinstance(source, pathlib.Path):
+  if suffix.lower() in image_formats.ENDINGS:
     return suffix
-  with Image.open(io.BytesIO(source.read_bytes())) as image:
-    return f'.{image.format.lower()}'
+  name = image_formats.of(source.read_bytes()).name.lower()
+  return f'.{name}' if name else suffix
