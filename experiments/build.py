@@ -1,6 +1,7 @@
 """From a config to the values that a run is made of."""
 
 from collections.abc import Callable, Iterator, Mapping
+import copy
 import functools
 import inspect
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import ml_collections
 
 from experiments import annotators
 from experiments import datasets
+from experiments import kinds
 from experiments import learners as learners_lib
 from experiments import pretrained as pretrained_lib
 from mmal_jax import embed
@@ -93,6 +95,7 @@ def build(
       model and the warm start refuse.
   """
   if before is not None and _agree(config, before.config, _BUILT_OF):
+    config = with_batch(config, before.data)
     check_pools(config, before.data)
     return before._replace(config=config)
   mesh = make_mesh(config)
@@ -105,6 +108,7 @@ def build(
     # The first process renders what is in no cache yet.
     data = processes.first_before_others(
         lambda: datasets.load(config, cache_dir, pretrained))
+  config = with_batch(config, data)
   check_pools(config, data)
   learners_lib.check_towers(config, data)
   if config.train.get('learner') == learners.CLOSED_FORM and all(
@@ -227,6 +231,26 @@ def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh | None:
   return mesh
 
 
+def with_batch(
+    config: ml_collections.ConfigDict, data: encode.EncodedDataset
+) -> ml_collections.ConfigDict:
+  """The config with a batch that fits the pools, if it leaves that open.
+
+  Half of the smallest pool is asked about over all rounds, but no more than
+  `kinds.LARGEST_DEFAULT_BATCH` items a round.
+  """
+  if config.get('batch') is not None:
+    return config
+  pool = min(min(annotators.hide(config, data.pool, seed)[0].sizes.values())
+             for seed in config.seeds)
+  buffer = annotators.buffer_of(config) or pool
+  config = copy.deepcopy(config)
+  with config.unlocked():
+    config.batch = max(1, min(
+        pool // (2 * config.rounds), buffer, kinds.LARGEST_DEFAULT_BATCH))
+  return config
+
+
 def check_pools(
     config: ml_collections.ConfigDict, data: encode.EncodedDataset
 ) -> None:
@@ -262,15 +286,6 @@ def check_pools(
     if rule == 'cheapest' and not annotators.has_costs(config):
       raise ValueError(f'strategy={strategy!r} needs costs: give '
                        '--config.costs.image, or another.')
-
-
-def digests(experiment: Experiment) -> dict[str, str]:
-  """Digests of the items of pool and test, by what they are."""
-  return {
-      f'{part} {modality}': encode.digest(items)
-      for part, pairs in (('pool', experiment.encoded.pool),
-                          ('test', experiment.encoded.test))
-      for modality, items in pairs.items.items()}
 
 
 def _agree(one, other, sections) -> bool:

@@ -2,9 +2,9 @@
 
 import os
 
-from absl import flags
+from experiments import paths
 
-CACHE_DIR = flags.DEFINE_string(
+CACHE_DIR = paths.define(
     'cache_dir',
     os.path.join(os.environ.get('XDG_CACHE_HOME') or
                  os.path.expanduser('~/.cache'), 'mmal_jax'),

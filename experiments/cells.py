@@ -17,9 +17,11 @@ import ml_collections
 
 from experiments import build as build_lib
 from experiments import check as check_lib
-from experiments import datasets
+from experiments import config_file
+from experiments import explain
+from experiments import labels
+from experiments import paths
 from experiments import preemption
-from experiments import records
 from experiments import run as run_lib
 from experiments import workdir as workdir_lib
 from experiments.configs import saved
@@ -80,7 +82,7 @@ def product(
         del changed.sweep
       if 'whole_pool' in changed:  # Every cell would train it again.
         changed.whole_pool = False
-    texts = [f'{key}={records.as_text(_put(changed, key, value))}'
+    texts = [f'{key}={labels.as_text(_put(changed, key, value))}'
              for keys, together in zip(settings, values)
              for key, value in _apart(keys, together)]
     for seed, strategy in itertools.product(config.seeds, config.strategies):
@@ -91,7 +93,7 @@ def product(
       one = copy.deepcopy(changed)
       one.strategies, one.seeds = (strategy,), (seed,)
       check_lib.check(one)
-      datasets.make_absolute(one)
+      paths.make_absolute(one)
       cells[name] = Cell(name, one)
   return list(cells.values())
 
@@ -184,13 +186,14 @@ def shared(
 
 def _put(config: ml_collections.ConfigDict, key: str, text: str) -> Any:
   """Sets one value, and returns what it has become."""
+  try:
+    config_file.check_key(config, key)
+  except ValueError as e:
+    raise ValueError(f'set={key}={text}: {e}') from e
   *sections, name = key.split('.')
   part = config
   for section in sections:
-    part = part.get(section) if isinstance(
-        part, ml_collections.ConfigDict) else None
-  if not isinstance(part, ml_collections.ConfigDict) or name not in part:
-    raise ValueError(f'set={key} is not in the config.')
+    part = part[section]
   try:
     value = ast.literal_eval(text)
   except (ValueError, SyntaxError):
@@ -198,7 +201,10 @@ def _put(config: ml_collections.ConfigDict, key: str, text: str) -> Any:
   try:
     part[name] = value
   except TypeError as e:
-    raise ValueError(f'set={key}={text}: {e}') from e
+    raise ValueError(
+        f'set={key}={text}: the value must be '
+        f'{explain.allowed(config, key) or "of another kind"}; the config says '
+        f'{part[name]!r}.') from e
   if isinstance(part[name], ml_collections.ConfigDict):
     raise ValueError(f'set={key} is a section of the config, not a value.')
   return part[name]

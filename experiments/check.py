@@ -117,12 +117,18 @@ def check(config: ml_collections.ConfigDict) -> None:
   lookup(oracles_lib.MISTAKES, 'oracle.mistake',
          config.oracle.get('mistake', 'uniform'))
   load = lookup(datasets_lib.DATASETS, 'dataset.name', config.dataset.name)
-  for name, parameter in inspect.signature(load).parameters.items():
-    # Configs leave the user's own paths open: a None there was never filled.
-    if parameter.default is parameter.empty and config.dataset.get(
-        name, '') is None:
-      raise ValueError(f'dataset.{name} is not given: '
-                       f'add --config.dataset.{name}=PATH.')
+  # Configs leave the user's own paths open: a None there was never filled.
+  missing = [
+      name for name, parameter in inspect.signature(load).parameters.items()
+      if parameter.default is parameter.empty
+      and config.dataset.get(name, '') is None]
+  if missing:
+    raise ValueError(
+        f'{", ".join(f"dataset.{name}" for name in missing)} '
+        f'{"is" if len(missing) == 1 else "are"} not given: add '
+        f'{" ".join(f"--config.dataset.{name}=PATH" for name in missing)}. '
+        f'--show_config tells what '
+        f'{"it is" if len(missing) == 1 else "they are"}.')
   check_model(config)
 
 

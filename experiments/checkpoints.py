@@ -2,9 +2,10 @@
 
 from absl import flags
 
+from experiments import paths
 from mmal_jax.models import presets
 
-INIT = flags.DEFINE_string(
+INIT = paths.define(
     'init', None,
     'Checkpoint to start from: a folder in Hugging Face\'s layout (config.json,'
     ' model.safetensors, the tokenizer, preprocessor_config.json), a '

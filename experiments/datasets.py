@@ -2,12 +2,12 @@
 
 import dataclasses
 import inspect
-import os
 from typing import Any
 
 import ml_collections
 import numpy as np
 
+from experiments import paths
 from experiments import pretrained as pretrained_lib
 from mmal_jax.align.people import shown
 from mmal_jax.data import checked_images
@@ -29,25 +29,6 @@ def arguments(section: ml_collections.ConfigDict) -> dict[str, Any]:
   return {k: v for k, v in section.to_dict().items() if k != 'name'}
 
 
-def make_absolute(config: ml_collections.ConfigDict) -> None:
-  """Makes paths to the data mean the same from any folder."""
-  read = datasets_lib.DATASETS[config.dataset.name]
-  # By their types: that of a table within a folder is a plain string.
-  taken = inspect.signature(read).parameters
-  paths = [name for name in taken if 'PathLike' in str(taken[name].annotation)]
-  for name in ('classes', *paths):
-    if config.dataset.get(name) is not None:
-      config.dataset[name] = _absolute(config.dataset[name])
-
-
-def _absolute(value):
-  if isinstance(value, ml_collections.ConfigDict):
-    return {name: path and _absolute(path) for name, path in value.items()}
-  if isinstance(value, (list, tuple)):
-    return type(value)(map(_absolute, value))
-  return os.path.abspath(value)
-
-
 def load(
     config: ml_collections.ConfigDict,
     cache_dir: str,
@@ -57,10 +38,9 @@ def load(
   if pretrained is None:
     return encode.encode(
         load_raw(config, cache_dir), **config.get('text', {}))
-  _, _, tokenizer, preprocess = pretrained
   return encode.encode(
-      load_raw(config, cache_dir, preprocess), tokenizer=tokenizer,
-      preprocess=preprocess)
+      load_raw(config, cache_dir, pretrained.preprocess),
+      tokenizer=pretrained.tokenizer, preprocess=pretrained.preprocess)
 
 
 def load_raw(
@@ -77,6 +57,7 @@ def load_raw(
     given['data_dir'] = f'{cache_dir}/datasets'
   if preprocess is not None and 'preprocess' in taken:
     given['preprocess'] = preprocess
+  paths.check_exist(config)
   dataset = read(**given)
   if classes is None:
     return dataset

@@ -27,27 +27,35 @@ import numpy as np
 
 from experiments import annotators
 from experiments import build as build_lib
-from experiments import check as check_lib
+from experiments import earlier
 from experiments import folders
+from experiments import identity
 from experiments import lines as lines_lib
 from experiments import program
 from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
-from experiments.configs import saved
 from mmal_jax import observe
 from mmal_jax.evaluate import queries as queries_lib
 
+flags.adopt_module_key_flags(earlier)
 flags.adopt_module_key_flags(folders)  # --help tells of them.
 
 _MODALITIES = ('image', 'text')
 _COLUMNS = ('images', 'density', 'margin', 'twins', 'found')
 
 
-def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
-  """The table of an experiment: means and spreads over seeds."""
-  config = saved.get_config(folder / workdir_lib.CONFIG)
-  check_lib.check(config)
+def diagnose(
+    folder: pathlib.Path, cache_dir: str, moved: Sequence[str] = ()
+) -> str:
+  """The table of an experiment: means over seeds, and what ± is.
+
+  Args:
+    folder: of the experiment.
+    cache_dir: of rendered datasets.
+    moved: as for `earlier.config_of`.
+  """
+  config = earlier.config_of(folder, moved)
   records = lines_lib.queries(folder / workdir_lib.QUERIES)
   expected = config.rounds * len(config.strategies) * len(config.seeds)
   if config.rounds < 2 or len(records) < expected:
@@ -60,6 +68,8 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
     raise ValueError('only whole pools with nothing missing, whose queries '
                      'were all answered rightly, can be judged.')
   experiment = build_lib.build(config, cache_dir)
+  identity.check(
+      folder, identity.digests(experiment.encoded, experiment.pretrained))
   if tuple(experiment.data.pool.items) != _MODALITIES:
     raise ValueError(f'the pools hold {tuple(experiment.data.pool.items)}; '
                      f'only {_MODALITIES} can be judged.')
@@ -79,9 +89,10 @@ def diagnose(folder: pathlib.Path, cache_dir: str) -> str:
                          'round 1: there is nothing to describe.')
       rows[strategy].append(_describe(statistics, {
           m: np.array(indices, int) for m, indices in asked.items()}, left))
-  return tables.markdown([['asked for by', *_COLUMNS]] + [
-      [name] + [tables.mean_pm_std([seen[c] for seen in of_seeds])
+  table = tables.markdown([['asked for by', *_COLUMNS]] + [
+      [name] + [tables.mean([seen[c] for seen in of_seeds])
                 for c in _COLUMNS] for name, of_seeds in rows.items()])
+  return f'{table}\n\n{tables.legend(len(config.seeds))}'
 
 
 def _judge(
@@ -135,8 +146,9 @@ def _describe(
 def main(argv: Sequence[str]) -> None:
   program.call(
       lambda: diagnose(
-          pathlib.Path(folders.WORKDIR.value), folders.CACHE_DIR.value), argv)
+          pathlib.Path(folders.WORKDIR.value), folders.CACHE_DIR.value,
+          earlier.MOVED.value), argv)
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)

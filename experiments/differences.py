@@ -20,6 +20,11 @@ def flat(config: Mapping[str, Any], prefix: str = '') -> (
       yield prefix + key, value
 
 
+def value(config: Mapping[str, Any], key: str) -> Any:
+  """The value at a dotted key; None if there is none."""
+  return dict(flat(config)).get(key)
+
+
 def _short(text: str) -> str:
   return text if len(text) <= _LONGEST else f'{text[:_LONGEST]} ...'
 
@@ -35,10 +40,22 @@ def lines(
   Args:
     there: one config.
     now: the other.
-    but: dotted keys that may differ.
+    but: dotted keys that may differ, of values or of sections.
   """
   before, after = (dict(flat(value)) for value in (there, now))
   return [f'  {_short(key)}: {_short(repr(before.get(key)))} there, '
           f'{_short(repr(after.get(key)))} now'
-          for key in sorted(before.keys() | after.keys())
-          if before.get(key) != after.get(key) and key not in but]
+          for key in keys(there, now) if not within(key, but)]
+
+
+def keys(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+  """Dotted keys of the values in which two configs differ, in order."""
+  before, after = (dict(flat(value)) for value in (there, now))
+  return [key for key in sorted(before.keys() | after.keys())
+          if before.get(key) != after.get(key)]
+
+
+def within(key: str, keys_: Container[str]) -> bool:
+  """Whether a dotted key, or a section that it is in, is one of some."""
+  parts = key.split('.')
+  return any('.'.join(parts[:i + 1]) in keys_ for i in range(len(parts)))

@@ -6,47 +6,57 @@ Example:
       --embeddings=DIR2
 
 writes `image.npy` and `text.npy`, rows of norm 1, and `image.txt`, the path of
-every row. What was begun is gone on with; what is done and has not changed is
-not done again. The files are pools for `mmal_jax.acquire.ask`, and features for
+every row. All images are checked first, and those that cannot be read are named
+together. Rows go by the content of their items: what was begun is gone on with,
+and of what was done only items that are new or have changed are embedded again.
+The files are pools for `mmal_jax.acquire.ask`, and features for
 `experiments/configs/features.py`.
 """
 
 from collections.abc import Sequence
 import os
 import pathlib
+import sys
 import time
+from typing import NamedTuple
 
 from absl import app
 from absl import flags
 import ml_collections
+import numpy as np
 import tqdm
 
 from experiments import check
 from experiments import checkpoints
+from experiments import owner
+from experiments import paths
 from experiments import pretrained as pretrained_lib
 from experiments import program
+from mmal_jax import durable
 from mmal_jax import embed_disk
 from mmal_jax import sharding
 from mmal_jax.data import encode
 from mmal_jax.data import image_files
 from mmal_jax.data import image_listing
 from mmal_jax.data import problems as problems_lib
+from mmal_jax.data import readable
 from mmal_jax.data import schema
 from mmal_jax.data import text_list
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import partition
 
+_SHOWN = 5  # names in a message
 flags.adopt_module_key_flags(checkpoints)  # --help tells of them.
-_IMAGES = flags.DEFINE_string(
+_IMAGES = paths.define(
     'images', None, 'Folder of JPEG, PNG and WebP images; those in folders '
     'below it count, hidden ones do not.')
-_TEXTS = flags.DEFINE_string(
+_TEXTS = paths.define(
     'texts', None, 'File of texts, one a line, a blank line among them being '
     'one, too; or a .jsonl of {"text": ...}.')
-_EMBEDDINGS = flags.DEFINE_string(
+_EMBEDDINGS = paths.define(
     'embeddings', None, 'Folder to write to, or to go on with.')
-_TOKENIZER = flags.DEFINE_string(
+_TOKENIZER = paths.define(
     'tokenizer', None, 'Folder of the tokenizer, where it does not lie with the'
     ' weights, as for a .npz.')
 _IMAGE_SIZE = flags.DEFINE_integer(
@@ -58,6 +68,24 @@ _DTYPE = flags.DEFINE_enum(
 _FSDP = flags.DEFINE_integer(
     'fsdp', 1, 'Devices over which parameters are cut; batches always are over '
     'all there are.', lower_bound=1)
+
+
+class _Task(NamedTuple):
+  """Items of one modality, read and checked, and what is there of them.
+
+  Attributes:
+    modality: of the items.
+    items: to be embedded.
+    names: of each item, for messages.
+    before: rows that are there.
+    listed: names that the rows there had; empty where that is not known.
+  """
+
+  modality: str
+  items: encode.Items
+  names: Sequence[str]
+  before: embed_disk.Before
+  listed: Sequence[str]
 
 
 def run() -> str:
@@ -72,48 +100,121 @@ def run() -> str:
                 'dtype': _DTYPE.value, 'image_size': _IMAGE_SIZE.value},
       'text': {'folder': _TOKENIZER.value}})
   check.check_model(config)
+  # Before minutes are spent on anything.
+  images = None if _IMAGES.value is None else _paths(
+      pathlib.Path(_IMAGES.value))
+  texts = None if _TEXTS.value is None else _lines(
+      pathlib.Path(_TEXTS.value))
+  _say(f'Reading the checkpoint {config.init} ...')
   model = pretrained_lib.load(config)
   params = partition.place(
       model.params, sharding.make_mesh(-1, _FSDP.value))
   out = pathlib.Path(_EMBEDDINGS.value)
   out.mkdir(parents=True, exist_ok=True)
-  found = []
-  if _IMAGES.value is not None:
-    paths = _paths(pathlib.Path(_IMAGES.value))
-    files = image_files.ImageFiles(paths, model.preprocess)
+  with owner.sole(out):
+    tasks = []
+    if images is not None:
+      tasks.append(_images(images, model, params, out))
+    if texts is not None:
+      tasks.append(_texts(texts, model, params, out))
+    return '\n'.join(_embed(task, model, params, out) for task in tasks)
+
+
+def _images(images, model, params, out) -> _Task:
+  """Names all images that cannot be read, of those not embedded before."""
+  prepared = model.preprocess.told()
+  before = _find(out, model, params, 'image', prepared)
+  problems: list[str] = []
+  with tqdm.tqdm(
+      total=len(images), unit='image', desc='Checking images',
+      dynamic_ncols=True) as bar:
+    digests = readable.check(
+        images, before.rows, problems, lambda done: bar.update(done - bar.n))
+  problems_lib.report(f'images={_IMAGES.value!r}', problems)
+  files = image_files.ImageFiles(images, model.preprocess, digests)
+  items = encode.Items(files, image_files.item_ids(files))
+  list_path = out / 'image.txt'
+  listed = (os.fsdecode(list_path.read_bytes()).split('\n')
+            if list_path.exists() else [])
+  return _Task('image', items, list(map(str, images)), before, listed)
+
+
+def _texts(texts, model, params, out) -> _Task:
+  with tqdm.tqdm(total=len(texts), unit='text', desc='Tokenizing texts',
+                 dynamic_ncols=True) as bar:
+    tokens = model.tokenizer(texts, lambda done: bar.update(done - bar.n))
+  items = encode.Items(tokens, schema.item_ids(texts))
+  before = _find(out, model, params, 'text', model.tokenizer.told())
+  return _Task('text', items, [f'line {i}' for i in range(1, len(texts) + 1)],
+               before, [])
+
+
+def _find(out, model, params, modality, prepared) -> embed_disk.Before:
+  return embed_disk.find(
+      out, dual_encoder.graphdef_of(model.config), params, modality, prepared)
+
+
+def _embed(task, model, params, out) -> str:
+  modality, items, before = task.modality, task.items, task.before
+  if modality == 'image':
     # Never beside rows that it does not tell of.
-    listed = os.fsencode(''.join(f'{path}\n' for path in paths))
-    names = out / 'image.txt'
-    if names.exists() and names.read_bytes() != listed:
-      names.unlink()
-    found.append(_embed(
-        'image', encode.Items(files, image_files.item_ids(files)), model,
-        params))
-    draft = out / 'image.txt.draft'
-    draft.write_bytes(listed)
-    os.replace(draft, names)
-  if _TEXTS.value is not None:
-    texts = _lines(pathlib.Path(_TEXTS.value))
-    found.append(_embed(
-        'text', encode.Items(model.tokenizer(texts), schema.item_ids(texts)),
-        model, params))
-  return '\n'.join(found)
-
-
-def _embed(modality, items, model, params) -> str:
-  taken, started = 0, time.perf_counter()
-  with tqdm.tqdm(total=len(items), unit=modality, dynamic_ncols=True) as bar:
-    def progress(first, done):
-      nonlocal taken
-      taken += done - first
+    listed = os.fsencode(''.join(f'{name}\n' for name in task.names))
+    list_path = out / 'image.txt'
+    if list_path.exists() and list_path.read_bytes() != listed:
+      list_path.unlink()
+  started = time.perf_counter()
+  missing = sum(digest not in before.rows for digest in encode.digests(
+      items, np.arange(len(items))))
+  with tqdm.tqdm(total=missing, unit=modality, dynamic_ncols=True,
+                 desc=f'Embedding {modality}s (compiling first)',
+                 disable=not missing) as bar:
+    def progress(done, of):
+      del of
+      bar.set_description(f'Embedding {modality}s', refresh=False)
       bar.update(done - bar.n)
 
-    rows = embed_disk.embed_to_disk(
-        _EMBEDDINGS.value, dual_encoder.graphdef_of(model.config), params,
-        items, modality, _BATCH_SIZE.value, progress=progress)
+    rows, is_kept = embed_disk.embed_to_disk(
+        out, dual_encoder.graphdef_of(model.config), params, items, modality,
+        _BATCH_SIZE.value, before, progress)
+  if modality == 'image':
+    durable.write(list_path, listed)
   seconds = time.perf_counter() - started
-  return (f'{modality}: {rows.shape[0]} rows of {rows.shape[1]}, of which '
-          f'{taken} were embedded now, {taken / seconds:.1f} a second.')
+  taken = int((~is_kept).sum())
+  return (
+      f'{modality}: {rows.shape[0]} rows of {rows.shape[1]}, of which {taken} '
+      f'{"was" if taken == 1 else "were"} embedded now'
+      f'{_reasons(task, is_kept)} and {rows.shape[0] - taken} kept'
+      + (f', {taken / seconds:.1f} a second.' if taken else '.'))
+
+
+def _reasons(task, is_kept) -> str:
+  """Why rows were made, and what became of those that are there no more."""
+  before = task.before
+  if before.why is not None:
+    return f' ({before.why})'
+  if not before.rows and not before.unfinished:
+    return ''
+  listed = set(task.listed)
+  new = [f'{name} {"has changed" if name in listed else "is new"}'
+         for name, kept in zip(task.names, is_kept, strict=True) if not kept]
+  parts = []
+  if before.unfinished and new:
+    # Which of them the run before had not reached, nothing tells.
+    parts.append(f'{before.unfinished} had not been reached before')
+    new = []
+  if len(new) > _SHOWN:
+    new = new[:_SHOWN] + [f'{len(new) - _SHOWN} more']
+  parts += new
+  gone = len(set(before.rows) - set(
+      encode.digests(task.items, np.flatnonzero(is_kept))))
+  if gone:
+    parts.append(f'{gone} earlier {"row is" if gone == 1 else "rows are"} '
+                 'left out')
+  return f' ({"; ".join(parts)})' if parts else ''
+
+
+def _say(text: str) -> None:
+  print(text, file=sys.stderr, flush=True)
 
 
 def _lines(path: pathlib.Path) -> list[str]:
@@ -128,9 +229,9 @@ def _lines(path: pathlib.Path) -> list[str]:
       problems += [f'{place}: {what}.'
                    for what in problems_lib.of_text('text', text)]
     texts.append(text)
-  if not texts and not problems:
-    problems.append('it holds no text.')
   problems_lib.report(f'texts={str(path)!r}', problems)
+  if not texts:
+    raise ValueError(f'texts={str(path)!r} is empty: it holds no text.')
   return texts
 
 
@@ -139,12 +240,12 @@ def _paths(folder: pathlib.Path) -> list[pathlib.Path]:
     raise ValueError(f'images={str(folder)!r} is no folder.')
   problems: list[str] = []
   left_out: list[image_listing.LeftOut] = []
-  paths = image_listing.listed(folder, folder, problems, left_out)
+  found = image_listing.listed(folder, folder, problems, left_out)
   image_listing.warn(folder, left_out)
-  if not paths and not problems:
+  if not found and not problems:
     problems.append('it holds no JPEG, PNG or WebP file.')
   problems_lib.report(f'images={str(folder)!r}', problems)
-  return paths
+  return found
 
 
 def main(argv: Sequence[str]) -> None:
@@ -152,4 +253,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)

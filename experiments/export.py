@@ -15,14 +15,14 @@ import pathlib
 from absl import app
 from absl import flags
 
-from experiments import check as check_lib
 from experiments import checkpoints
+from experiments import earlier
 from experiments import folders
+from experiments import paths
 from experiments import pretrained as pretrained_lib
 from experiments import program
 from experiments import which_run
 from experiments import workdir as workdir_lib
-from experiments.configs import saved
 from mmal_jax import checkpoint
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.learn import registry as learners
@@ -31,15 +31,16 @@ from mmal_jax.models import huggingface
 from mmal_jax.models import partition
 
 flags.adopt_module_key_flags(checkpoints)  # --help tells of them.
+flags.adopt_module_key_flags(earlier)
 flags.adopt_module_key_flags(folders)
 flags.adopt_module_key_flags(which_run)
-_EXPORT = flags.DEFINE_string(
+_EXPORT = paths.define(
     'export', None, 'Folder to write; there must be none yet.')
 
 
 def export(
     folder: pathlib.Path, strategy: str, seed: int, out: pathlib.Path,
-    init: str | None = None,
+    init: str | None = None, moved: Sequence[str] = (),
 ) -> None:
   """Writes the model of one finished run.
 
@@ -50,12 +51,12 @@ def export(
     out: where to; must not exist.
     init: where the checkpoint that it started from lies now, if not where it
       did: tokenizer and preprocessing are taken from there.
+    moved: as for `earlier.config_of`.
 
   Raises:
     ValueError: if there is no such run, or it is no run on a checkpoint.
   """
-  config = saved.get_config(folder / workdir_lib.CONFIG)
-  check_lib.check(config)
+  config = earlier.config_of(folder, moved)
   if config.get('init') is None:
     raise ValueError(f'workdir={str(folder)!r} did not start from a checkpoint:'
                      ' its model has no published format.')
@@ -78,6 +79,10 @@ def export(
   if init is not None:
     config.init = init
   model = pretrained_lib.load(config)
+  began = workdir_lib.read(folder / workdir_lib.ITEMS).get('checkpoint')
+  if began not in (None, model.digest):
+    raise ValueError(f'init={config.init!r} is another checkpoint than the one '
+                     f'that the runs in {str(folder)!r} started from.')
   params = checkpoint.load(path, partition.place(model.params, None))
   preprocess_lib.save(
       model.preprocess, out,
@@ -92,7 +97,7 @@ def run() -> str:
     raise ValueError('give --export, the folder to write.')
   export(pathlib.Path(folders.WORKDIR.value), which_run.STRATEGY.value,
          which_run.SEED.value, pathlib.Path(_EXPORT.value),
-         checkpoints.INIT.value)
+         checkpoints.INIT.value, earlier.MOVED.value)
   return f'Written to {_EXPORT.value}.'
 
 
@@ -101,4 +106,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)

@@ -21,6 +21,7 @@ from experiments import calibrated
 from experiments import check as check_lib
 from experiments import folders
 from experiments import lines as lines_lib
+from experiments import paths
 from experiments import program
 from experiments import records
 from experiments import run as run_lib
@@ -30,7 +31,7 @@ from experiments import workdir as workdir_lib
 from experiments.configs import features
 from mmal_jax.evaluate import evaluate
 
-_SETS = flags.DEFINE_string('sets', None, 'Folder of .npz files.')
+_SETS = paths.define('sets', None, 'Folder of .npz files.')
 _NAMES = flags.DEFINE_list(
     'names', None, 'Of the sets to take. Default: all.')
 _STRATEGIES = flags.DEFINE_list(
@@ -88,8 +89,8 @@ def rows_of(name: str, folder: pathlib.Path) -> tuple[list[list[str]], str]:
   rows = []
   for strategy, entry in summary['strategies'].items():
     final, saving = entry['final'][m], entry.get('saving')
-    row = [name, strategy, _pm(entry['zero_shot'][m]), f'{grid[-1]:.0f}',
-           _pm(final)]
+    row = [name, strategy, summary_lib.pm(entry['zero_shot'][m]),
+           f'{grid[-1]:.0f}', summary_lib.pm(final)]
     if strategy == summary_lib.BASELINE or saving is None:
       rows.append(row + ['-'] * 5)
       continue
@@ -97,7 +98,8 @@ def rows_of(name: str, folder: pathlib.Path) -> tuple[list[list[str]], str]:
         'mean_score_minus_baseline', 'minus_baseline'))
     per_seed = saving['per_seed'][np.isfinite(saving['per_seed'])]
     rows.append(row + [
-        _pm(end, '+'), _pm(area, '+'), f'{area["p_paired_t"]:.3f}',
+        summary_lib.pm(end, '+'), summary_lib.pm(area, '+'),
+        tables.p_value(area['p_paired_t']),
         '-' if np.isnan(saving['percent']) else f'{saving["percent"]:.0f} %',
         f'{np.median(per_seed):.0f} % ({len(per_seed)} of '
         f'{len(saving["per_seed"])})' if len(per_seed) else 'no seed'])
@@ -105,12 +107,8 @@ def rows_of(name: str, folder: pathlib.Path) -> tuple[list[list[str]], str]:
   if whole:
     values = summary_lib.cell(np.array([r['scores'][m] for r in whole]))
     rows.append([name, 'whole pool', '-', str(whole[0]['aligned']),
-                 _pm(values), *['-'] * 5])
-  return rows, tables.curve_table(summary, 'ci95')
-
-
-def _pm(cell: dict[str, float], sign: str = '') -> str:
-  return f'{cell["mean"]:{sign}.1f} ± {cell["ci95"]:.1f}'
+                 summary_lib.pm(values), *['-'] * 5])
+  return rows, tables.curve_table(summary)
 
 
 _HEADER = ['set', 'strategy', 'zero-shot', 'answers', 'mean_r10',
@@ -127,18 +125,18 @@ def _work() -> str:
   if not paths:
     raise ValueError(f'sets={_SETS.value!r} holds no .npz file to take.')
   configs = {path: config_of(path) for path in paths}
-  rows = [_HEADER]
+  rows, legend = [_HEADER], tables.legend(_NUM_SEEDS.value)
   for path, config in configs.items():
     folder = pathlib.Path(folders.WORKDIR.value) / path.stem
     run_lib.run(config, folder, folders.CACHE_DIR.value, resume=True,
                 quiet=True)
     mine, curves = rows_of(path.stem, folder)
     rows += mine
-    parts = [tables.markdown([_HEADER, *mine]), curves]
+    parts = [tables.markdown([_HEADER, *mine]), legend, curves, legend]
     if _MATCH.value:
       parts.append(calibrated.table(records.read([folder])))
     print('\n\n'.join(parts), flush=True)
-  return tables.markdown(rows)
+  return f'{tables.markdown(rows)}\n\n{legend}'
 
 
 def main(argv: Sequence[str]) -> None:
@@ -146,4 +144,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)

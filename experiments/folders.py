@@ -3,8 +3,9 @@
 from absl import flags
 
 from experiments import cache
+from experiments import paths
 
-WORKDIR = flags.DEFINE_string(
+WORKDIR = paths.define(
     'workdir', None,
     'Folder of the experiment: metrics, queries, models, summary and curves.',
     required=True)

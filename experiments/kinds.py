@@ -21,13 +21,14 @@ _VALUES = ('init', 'missing', 'strategies', 'seeds', 'rounds', 'batch', 'sweep',
 # The least value of every number that a config must have. Where it is an
 # integer, the number must be one; where it is a float, it may be either.
 _LEAST = {
-    'rounds': 1, 'batch': 1, 'acquisition.coreset_ratio': 1.0,
+    'rounds': 1, 'acquisition.coreset_ratio': 1.0,
     'train.steps_per_round': 1, 'train.batch_size': 1, 'train.peak_lr': 0.0,
     'train.weight_decay': 0.0, 'train.shift': 0, 'train.restart': 0,
 }
 # And of those that it may have.
 _LEAST_OPTIONAL = {
-    'text.vocab_size': 256, 'text.max_tokens': 1, 'warm_start.steps': 1,
+    'batch': 1, 'text.vocab_size': 256, 'text.max_tokens': 1,
+    'warm_start.steps': 1,
     'warm_start.batch_size': 1, 'warm_start.peak_lr': 0.0,
     'warm_start.weight_decay': 0.0, 'warm_start.shift': 0,
     'warm_start.seed': 0, 'model.width': 1, 'model.depth': 1, 'model.heads': 1,
@@ -52,6 +53,8 @@ _MOST = {'train.ema': 0.999999, 'train.warmup_fraction': 1.0,
          'missing': 0.99, 'model.image_size': 4096,
          'matches.least_probability': 1.0}
 _MOST_INTEGER = 2**31 - 1
+# Of a config that leaves the batch to the pool.
+LARGEST_DEFAULT_BATCH = 100
 # Of these numbers, those that are mostly true or false.
 _SWITCHES = ('train.restart', 'stream.beyond')
 _ONLY_SWITCHES = ('closed_form.world', 'oracle.skip_is_refusal', 'oracle.link',
@@ -120,6 +123,20 @@ def check(config: ml_collections.ConfigDict) -> None:
       ('model', build, ('items', 'num_tokens', 'rngs'))):
     if function is not None:
       _check_arguments(section, config[section], function, given)
+
+
+def allowed(key: str) -> str:
+  """What kind of value a key takes, in words; '' where a config decides."""
+  if key in _ONLY_SWITCHES or key in _SWITCHES:
+    return 'True or False'
+  if key in _TEXTS:
+    return 'a text'
+  least = (_LEAST | _LEAST_OPTIONAL).get(key)
+  if least is None:
+    return ''
+  kind = 'an integer' if isinstance(least, int) else 'a number'
+  most = f' and at most {_MOST[key]}' if key in _MOST else ''
+  return f'{kind} of at least {least}{most}'
 
 
 def value_of(config: ml_collections.ConfigDict, key: str) -> Any:

@@ -24,15 +24,16 @@ import numpy as np
 import PIL
 
 from experiments import out as out_lib
+from experiments import paths
 from experiments import program
 from mmal_jax import durable
 from mmal_jax.data import emoji
 from mmal_jax.data import images
 from mmal_jax.data import json_object
 
-_GOOGLE = flags.DEFINE_string(
+_GOOGLE = paths.define(
     'google', None, 'The archive of emoji-datasource-google: Noto Emoji.')
-_TWITTER = flags.DEFINE_string(
+_TWITTER = paths.define(
     'twitter', None, 'The archive of emoji-datasource-twitter: Twemoji.')
 flags.adopt_module_key_flags(out_lib)
 
@@ -123,4 +124,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)

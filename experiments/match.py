@@ -19,15 +19,17 @@ from absl import flags
 
 from experiments import annotators
 from experiments import build as build_lib
-from experiments import check as check_lib
+from experiments import earlier
 from experiments import folders
+from experiments import identity
 from experiments import matches as matches_lib
+from experiments import paths
 from experiments import program
 from experiments import which_run
 from experiments import workdir as workdir_lib
-from experiments.configs import saved
 from mmal_jax import checkpoints as checkpoints_lib
 
+flags.adopt_module_key_flags(earlier)
 flags.adopt_module_key_flags(folders)  # --help tells of them.
 flags.adopt_module_key_flags(which_run)
 _K = flags.DEFINE_integer(
@@ -35,7 +37,7 @@ _K = flags.DEFINE_integer(
 _LEAST_PROBABILITY = flags.DEFINE_float(
     'least_probability', 0.9, 'Of the pairs that are written.',
     lower_bound=0.0, upper_bound=1.0)
-_MATCHED = flags.DEFINE_string(
+_MATCHED = paths.define(
     'matched', None, 'Folder to write; there must be none yet.')
 
 
@@ -47,6 +49,7 @@ def match(
     k: int,
     least_probability: float,
     out: pathlib.Path,
+    moved: Sequence[str] = (),
 ) -> None:
   """Writes the matches of a run's last state.
 
@@ -58,20 +61,22 @@ def match(
     k: counterparts of each item.
     least_probability: of the pairs.
     out: where to; must not exist.
+    moved: as for `earlier.config_of`.
 
   Raises:
     ValueError: if there is no such run, its items have changed, its learner can
       hold no answers out, there are too few of them, or `out` exists.
   """
-  config = saved.get_config(folder / workdir_lib.CONFIG)
-  check_lib.check(config)
+  config = earlier.config_of(folder, moved)
   if out.exists():
     raise ValueError(f'matched={str(out)!r} exists.')
   if annotators.buffer_of(config) is not None:
     raise ValueError(f'workdir={str(folder)!r} ran on a stream, of which '
                      'nothing remains to match.')
   experiment = build_lib.build(config, cache_dir)
-  workdir_lib.check_items(folder, build_lib.digests(experiment))
+  identity.check(
+      folder, identity.digests(experiment.encoded, experiment.pretrained),
+      [text.partition('=')[0] for text in moved])
   pools, hidden = annotators.hide(config, experiment.data.pool, seed)
   kept = checkpoints_lib.Checkpoints(workdir_lib.state_path(
       folder, strategy, seed, config.get('states')))
@@ -93,7 +98,7 @@ def run() -> str:
   match(pathlib.Path(folders.WORKDIR.value), folders.CACHE_DIR.value,
         which_run.STRATEGY.value, which_run.SEED.value, _K.value,
         _LEAST_PROBABILITY.value,
-        pathlib.Path(_MATCHED.value))
+        pathlib.Path(_MATCHED.value), earlier.MOVED.value)
   return f'Written to {_MATCHED.value}.'
 
 
@@ -102,4 +107,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)

@@ -33,9 +33,8 @@ def run_one(
     bar: tqdm.tqdm,
     counter: compilations.CompilationCounter,
     notice: preemption.Notice,
-    x: str = 'annotations',
     first: dict[int, state_lib.RunState] | None = None,
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+) -> None:
   """Runs one strategy with one seed, and leaves behind how to go on.
 
   A round's answers are in its journal before they are used, its records in
@@ -52,12 +51,8 @@ def run_one(
     bar: of progress, a step a round.
     counter: of compiled programs.
     notice: of the end of the machine, heeded after every round.
-    x: what to return: `annotations` or `cost`.
     first: by round, the states up to the first answers of another strategy with
       this seed. They are the same for all; if it is empty, they are put there.
-
-  Returns:
-    Annotations (or cost) after each round, and by metric the scores there.
 
   Raises:
     preemption.Preempted: if the program was told to end.
@@ -77,8 +72,7 @@ def run_one(
     _, state = found
   bar.update(int(state.round))
   last = -1 if found is None else int(state.round)
-  points = processes.from_first(lambda: [
-      line[x] for line in workdir_lib.keep_until(folder, run, last)])
+  processes.from_first(lambda: workdir_lib.keep_until(folder, run, last))
 
   def open_journal():
     path = workdir_lib.journal_path(folder, strategy, seed)
@@ -125,7 +119,6 @@ def run_one(
       record = run | {
           'round': t, 'annotations': state.annotations, 'cost': state.spent,
           'aligned': state.num_aligned, 'scores': scores}
-      points.append(record[x])
       if t:
         record['loss'] = state.losses[t - 1]
         record['skill'] = state.skills[t - 1]
@@ -166,7 +159,6 @@ def run_one(
     with preemption.held():
       checkpoint.save(model, experiment.learner.encoder(
           state.params, state.learner_state))
-  return np.array(points), {name: state.scores[name] for name in metrics}
 
 
 def _may_share(experiment) -> bool:

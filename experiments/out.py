@@ -1,7 +1,7 @@
 """The flag of programs whose output is no experiment's workdir."""
 
-from absl import flags
+from experiments import paths
 
-OUT = flags.DEFINE_string(
+OUT = paths.define(
     'out', None, 'Folder to write to. A report replaces an earlier report there'
     '; benchmarks write to runs/benchmarks by default.')

@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import NoReturn
 
+from experiments import program
 from mmal_jax import processes
 
 # Exit status of a program that was told to end, and can be taken up again:
@@ -69,15 +70,15 @@ def heard(at_once: bool = True) -> Iterator[Notice]:
 
 @contextlib.contextmanager
 def leaving() -> Iterator[None]:
-  """Ends the program at once if it leaves the block with `PREEMPTED`.
+  """Ends the program at once if it leaves the block because it was told to.
 
   Threads of what was left half begun would keep it from ending.
   """
   try:
     yield
   except SystemExit as e:
-    if e.code == PREEMPTED:
-      end(PREEMPTED)
+    if e.code in (PREEMPTED, program.INTERRUPTED):
+      end(e.code)
     raise
 
 

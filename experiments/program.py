@@ -1,10 +1,45 @@
 """What every program does around its work."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+import re
 import sys
 
 from absl import flags
 from absl import logging
+import tqdm
+
+# Exit status of a program that Ctrl-C ended, as a shell would report it.
+INTERRUPTED = 130
+# What absl says in Python's words, and in ours.
+_IN_WORDS = (
+    (r'invalid literal for int\(\) with base 10: .*', 'it must be an integer.'),
+    (r'could not convert string to float: .*', 'it must be a number.'),
+    (r'flag --(\w+)=None: Flag --\1 must have a value other than None\.',
+     r'--\1 is needed.'),
+)
+
+
+def in_words(error: Exception) -> str:
+  """What absl says of a refused flag, in one plain line."""
+  said = ' '.join(str(error).split())
+  for pattern, words in _IN_WORDS:
+    said = re.sub(pattern, words, said)
+  return said
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+  """Parses the flags; ends the program with a line about what is refused."""
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as e:
+    sys.exit(f'error: {in_words(e)} (--help tells of all flags)')
+
+
+def show(of: Iterable, total: int, what: str) -> Iterable:
+  """A bar of progress for steps that take long; see `mmal_jax.progress`."""
+  return tqdm.tqdm(
+      of, what, total, leave=False, delay=1, dynamic_ncols=True,
+      mininterval=0.1 if sys.stderr.isatty() else 10)
 
 
 def call(work: Callable[[], str], argv: Sequence[str]) -> None:
@@ -25,5 +60,8 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
     # is there with --verbosity=1.
     logging.debug('Stack of the error:', exc_info=True)
     sys.exit(f'error: {e}')
+  except KeyboardInterrupt:
+    print('Interrupted.', file=sys.stderr)
+    sys.exit(INTERRUPTED)
   if said:
     print(said)

@@ -1,7 +1,7 @@
 """Finished experiments, read back for a report.
 
-A label is a strategy, followed by the settings in which the experiments differ:
-`mmal, train.pseudo_pairs=1`.
+A label is a strategy, followed by settings that tell the experiments apart:
+`mmal, train.pseudo_pairs=1` (`labels`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import differences
+from experiments import labels as labels_lib
 from experiments import lines as lines_lib
+from experiments import settings as settings_lib
+from experiments import summary as summary_lib
 from experiments import workdir as workdir_lib
 from mmal_jax.data import json_object
 from mmal_jax.evaluate import curves as curves_lib
@@ -29,6 +31,7 @@ class Run(NamedTuple):
     settings: what tells its experiment from the others; mostly empty.
     seed: of the run.
     config: of its experiment.
+    items: digests of what its experiment was made of (`identity.digests`).
     metrics: a record a round, from zero-shot on.
     queries: a record a round.
     calibration: a record for any two modalities that were matched
@@ -39,6 +42,7 @@ class Run(NamedTuple):
   settings: str
   seed: int
   config: dict[str, Any]
+  items: dict[str, str]
   metrics: list[dict[str, Any]]
   queries: list[dict[str, Any]]
   calibration: list[dict[str, Any]]
@@ -55,11 +59,13 @@ class Records(NamedTuple):
     runs: by label, a run a seed, in the order of `seeds`.
     seeds: that all labels have.
     notes: what was left out, in sentences.
+    settings: by the end of a label, all values in which experiments differ.
   """
 
   runs: dict[str, list[Run]]
   seeds: list[int]
   notes: list[str]
+  settings: Mapping[str, Mapping[str, str]] = {}
 
 
 def read(paths: Sequence[pathlib.Path]) -> Records:
@@ -82,12 +88,34 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
     if unfinished:
       notes.append(f'{unfinished} of the cells of {path} are not finished and '
                    'left out.')
+  return _together(folders, notes)
+
+
+def of_folder(folder: pathlib.Path) -> Records:
+  """The runs of one experiment, whose summary need not be written yet.
+
+  Raises:
+    FileNotFoundError: if a file is gone.
+    ValueError: as `read`.
+  """
+  return _together([folder], [])
+
+
+def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
+  """The runs of all folders, of the seeds that all labels have."""
   runs, origins = {}, {}
   configs = {folder: workdir_lib.read(folder / workdir_lib.CONFIG)
              for folder in folders}
-  settings = _settings(list(configs.values()))
-  for (folder, config), suffix in zip(configs.items(), settings):
-    for run in _runs(folder, config, suffix):
+  # Without one, as a copy may be, its data are known by their paths alone.
+  items = {folder: workdir_lib.read(path) if (
+      path := folder / workdir_lib.ITEMS).exists() else {}
+           for folder in folders}
+  flats = settings_lib.values(list(configs.values()), list(items.values()))
+  suffixes, keys = labels_lib.suffixes(flats), labels_lib.varying(flats)
+  settings = {suffix: {key: labels_lib.as_text(flat.get(key)) for key in keys}
+              for suffix, flat in zip(suffixes, flats)} if keys else {}
+  for (folder, config), suffix in zip(configs.items(), suffixes):
+    for run in _runs(folder, config, items[folder], suffix):
       key = run.label, run.seed
       if key in origins:
         raise ValueError(f'{run.label} with seed {run.seed} is both in '
@@ -105,7 +133,7 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
     notes.append(f'Not all strategies were run with the seeds {others}: they '
                  'are left out.')
   return Records({label: [by_seed[seed] for seed in seeds]
-                  for label, by_seed in runs.items()}, seeds, notes)
+                  for label, by_seed in runs.items()}, seeds, notes, settings)
 
 
 def baselines(records: Records, name: str) -> dict[str, str]:
@@ -134,10 +162,11 @@ def common_points(points: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def axis(configs: Iterable[Mapping[str, Any]]) -> str:
-  """What curves are drawn over: `cost` where a run had a budget of it."""
+  """What curves are drawn over: `cost` where answers of a run had costs."""
   costs = [config.get('costs') for config in configs]
-  budgets = [of.get('budget') for of in costs if hasattr(of, 'get')]
-  return 'cost' if any(budgets) else 'annotations'
+  has_costs = any(value for of in costs if hasattr(of, 'items')
+                  for value in dict(of.items()).values())
+  return summary_lib.COST if has_costs else summary_lib.ANNOTATIONS
 
 
 def read_off(
@@ -170,17 +199,16 @@ def curves(
     x: `annotations` or `cost`.
 
   Returns:
-    `[t]` the points; by label and metric, `[seeds, t]` percentages; and what is
-    to be said of points at which not every run was measured.
+    `[t]` the points, a single one if a run has no annotation at all; by label
+    and metric, `[seeds, t]` percentages; and what is to be said of points at
+    which not every run was measured.
 
   Raises:
-    ValueError: if a run has not a single annotation, or no score is common.
+    ValueError: if no score is common.
   """
   points = {(label, run.seed): np.array([record[x] for record in run.metrics])
             for label, runs in records.runs.items() for run in runs}
   grid = common_points(list(points.values()))
-  if len(grid) < 2:
-    raise ValueError(f'a run has no {x}: there is no curve to draw.')
   first = next(iter(records.runs.values()))[0].metrics[0]['scores']
   metrics = [m for m in first if all(
       m in run.metrics[0]['scores'] for runs in records.runs.values()
@@ -194,6 +222,28 @@ def curves(
           for run in runs]) for m in metrics}
       for label, runs in records.runs.items()}
   return grid, scores, read_off(grid, points.values(), x)
+
+
+def answers(
+    records: Records, grid: np.ndarray, x: str
+) -> dict[str, np.ndarray] | None:
+  """How many annotations a cost has bought; None over annotations themselves.
+
+  Args:
+    records: of `read`.
+    grid: `[t]` of `curves`.
+    x: `annotations` or `cost`.
+
+  Returns:
+    By label, `[seeds, t]` annotations at each point of the grid.
+  """
+  if x != summary_lib.COST:
+    return None
+  return {label: np.stack([
+      curves_lib.on_grid(grid, *(
+          np.array([record[name] for record in run.metrics])
+          for name in (summary_lib.COST, summary_lib.ANNOTATIONS)))
+      for run in runs]) for label, runs in records.runs.items()}
 
 
 def shares(records: Records) -> dict[str, dict[str, np.ndarray]]:
@@ -218,11 +268,6 @@ def shares(records: Records) -> dict[str, dict[str, np.ndarray]]:
   return found
 
 
-def as_text(value: Any) -> str:
-  """A value of a config as labels show it: 1.0 is 1."""
-  return f'{value:.7g}' if isinstance(value, float) else str(value)
-
-
 def _experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
   """Finished experiments at a path, and how many are not."""
   folders, total = [path], 1
@@ -242,7 +287,7 @@ def _experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
   return finished, total - len(finished)
 
 
-def _runs(folder, config, settings) -> list[Run]:
+def _runs(folder, config, items, settings) -> list[Run]:
   by_key: dict[tuple[str, int], tuple[list, list]] = {}
   for i, records in enumerate((
       lines_lib.metrics(folder / workdir_lib.METRICS),
@@ -266,7 +311,7 @@ def _runs(folder, config, settings) -> list[Run]:
     key = record['strategy'], record['seed']
     told.setdefault(key, {})[tuple(record['of'])] = record
   runs = [
-      Run(strategy, settings, seed, config, *(
+      Run(strategy, settings, seed, config, items, *(
           sorted(part, key=lambda record: record['round']) for part in parts),
           list(told.get((strategy, seed), {}).values()))
       for (strategy, seed), parts in by_key.items()]
@@ -279,14 +324,3 @@ def _runs(folder, config, settings) -> list[Run]:
             f' of {run.strategy}, seed {run.seed}: they start at 0, and never '
             'fall.')
   return runs
-
-
-def _settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-  """What tells each config from the others, as the end of a label."""
-  flats = [dict(differences.flat(config)) for config in configs]
-  keys = sorted(set().union(*flats) - {'strategies', 'seeds'})
-  # A value that a config lacks is one that it leaves open.
-  varying = [key for key in keys
-             if any(f.get(key) != flats[0].get(key) for f in flats)]
-  return [''.join(f', {key}={as_text(f.get(key))}' for key in varying)
-          for f in flats]

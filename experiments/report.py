@@ -14,15 +14,18 @@ import pathlib
 
 from absl import app
 from absl import flags
-import ml_collections
 
 from experiments import cache
 from experiments import calibrated
 from experiments import check as check_lib
+from experiments import earlier
+from experiments import identity
 from experiments import out as out_lib
+from experiments import paths as paths_lib
 from experiments import plot
 from experiments import program
 from experiments import records as records_lib
+from experiments import saved_answers
 from experiments import shown as shown_lib
 from experiments import summary as summary_lib
 from experiments import tables
@@ -30,7 +33,7 @@ from experiments import workdir as workdir_lib
 from experiments.configs import saved
 from mmal_jax.evaluate import evaluate
 
-_WORKDIRS = flags.DEFINE_list(
+_WORKDIRS = paths_lib.define_list(
     'workdirs', None,
     'Folders of finished experiments or sweeps, with commas between them.')
 BASELINE = flags.DEFINE_string(
@@ -43,7 +46,7 @@ METRIC = flags.DEFINE_string(
 X = flags.DEFINE_enum(
     'x', None, ['annotations', 'cost'],
     'What a strategy has to save: answers, or what they cost. Default: cost '
-    'where runs had a budget of it.')
+    'where answers had one (costs of the config).')
 ASKED = flags.DEFINE_bool(
     'asked', True, 'Show what was asked; needs the data.')
 SHOW = flags.DEFINE_string(
@@ -52,13 +55,13 @@ SHOW = flags.DEFINE_string(
 SHOW_SEED = flags.DEFINE_integer(
     'show_seed', None, 'Seed whose queries are shown. Default: the first.')
 flags.adopt_module_key_flags(cache)
+flags.adopt_module_key_flags(earlier)
 flags.adopt_module_key_flags(out_lib)
 
 _REPORT = 'report.md'
 _CALIBRATION = 'calibration.png'
 _OURS = (_REPORT, 'summary.json', 'curves.png', 'modalities.png', 'asked.md',
          'asked.png', _CALIBRATION)
-_MOST_POINTS = 12  # columns of the curve table
 
 
 def write(
@@ -71,6 +74,7 @@ def write(
     asked: bool = True,
     show: str | None = None,
     show_seed: int | None = None,
+    moved: Sequence[str] = (),
 ) -> str:
   """Writes the report; returns its main table.
 
@@ -80,10 +84,11 @@ def write(
     cache_dir: of rendered datasets.
     baseline: as for `records.baselines`.
     metric: to compare by; None for the data's own headline.
-    x: `annotations` or `cost`; None for `cost` if a run had a budget of it.
+    x: `annotations` or `cost`; None for `cost` if answers of a run had one.
     asked: whether to show what was asked.
     show: a label; None for the first that is no baseline.
     show_seed: its seed; None for the first.
+    moved: `KEY=PATH` each: where data of the run to show lie now.
 
   Raises:
     ValueError: as `records.read` and `records.curves`, for a `baseline`,
@@ -95,6 +100,8 @@ def write(
     x = records_lib.axis(
         run.config for runs in records.runs.values() for run in runs)
   grid, scores, read_off = records_lib.curves(records, x)
+  if len(grid) < 2:
+    raise ValueError(f'a run has no {x}: there is no curve to draw.')
   metrics = tuple(next(iter(scores.values())))
   metric = evaluate.headline(metrics) if metric is None else metric
   if metric not in metrics:
@@ -105,19 +112,29 @@ def write(
     raise ValueError(f'baseline={baseline!r} is none of the runs: '
                      f'{", ".join(records.runs)}.')
   run = _run_to_show(records, baselines, show, show_seed)
-  summary = summary_lib.summarise(grid, scores, metric, baselines)
+  summary = summary_lib.summarise(
+      grid, scores, metric, baselines,
+      answers=records_lib.answers(records, grid, x))
   notes = list(records.notes)
   if not baselines:
     notes.append(f'There is no run of {baseline}: nothing is compared.')
   if read_off is not None:
     notes.append(read_off)
-  shown = shown_lib.load(
-      _checked(run), cache_dir, run.seed) if asked else None
+  shown, unseen = None, []
+  if asked:
+    try:
+      shown = _shown(run, cache_dir, moved)
+    except (ValueError, OSError) as e:
+      unseen.append(
+          f'What was asked is not shown: {e} Say where the data lie now with '
+          '--moved=KEY=PATH, or leave this out with --noasked.')
+  notes += unseen
   _prepare(out)
   shares = records_lib.shares(records)
   workdir_lib.write(out / 'summary.json', summary | {
-      'x': x, 'seeds': records.seeds, 'query_percent': shares, 'notes': notes})
-  plot.curves(summary, out / 'curves.png', plot.CI95, x)
+      'seeds': records.seeds, 'query_percent': shares, 'notes': notes,
+      'settings': records.settings})
+  plot.curves(summary, out / 'curves.png')
   plot.modalities(shares, out / 'modalities.png')
   matched = calibrated.table(records)
   if matched:
@@ -125,46 +142,62 @@ def write(
   link = ''
   if shown is not None:
     title = f'What {run.label} asked with seed {run.seed}'
-    shown_lib.write(shown, run.queries, title, out)
-    link = f'[{title}](asked.md), in its first and its last round.'
-  comparison = tables.comparison_table(summary, x)
+    drawn = shown_lib.write(shown, run.queries, title, out)
+    link = f'[{title}](asked.md), in its first and its last round' + (
+        '.' if drawn else ': features cannot be looked at, and there is no '
+        'picture of them.')
   (out / _REPORT).write_text(
-      _markdown(
-          records, summary, comparison, notes, shares, x, link, matched),
-      'utf-8')
-  return f'{tables.score_table(summary)}\n\n{comparison}'
+      _markdown(records, summary, notes, shares, link, matched), 'utf-8')
+  return '\n\n'.join((
+      tables.score_table(summary), tables.comparison_table(summary),
+      ' '.join([tables.legend(len(records.seeds)),
+                *saved_answers.references(summary)]), *unseen))
 
 
-def _checked(run: records_lib.Run) -> ml_collections.ConfigDict:
-  try:
-    config = saved.of_fields(run.config)
-    check_lib.check(config)
-  except ValueError as e:
-    raise ValueError(f'the config of {run.label}, seed {run.seed}, cannot be '
-                     f'run, and its data not be shown (--noasked): {e}') from e
-  return config
+def _shown(
+    run: records_lib.Run, cache_dir: str, moved: Sequence[str]
+) -> shown_lib.Shown:
+  """What is seen of a run's items.
+
+  Raises:
+    ValueError, OSError: if its data are not there, or are others now.
+  """
+  config = saved.of_fields(run.config)
+  paths_lib.move(config, moved)
+  check_lib.check(config)
+  now = identity.of_config(config, cache_dir) if run.items else {}
+  other = [name for name in run.items
+           if name.startswith('pool ') and now.get(name) != run.items[name]]
+  if other:
+    raise ValueError(f'{", ".join(other)}: not what {run.label}, seed '
+                     f'{run.seed}, was run with.')
+  return shown_lib.load(config, cache_dir, run.seed)
 
 
-def _markdown(
-    records, summary, comparison, notes, shares, x, link, matched
-) -> str:
+def _markdown(records, summary, notes, shares, link, matched) -> str:
   seeds = records.seeds
-  metric = summary['headline']
+  metric, x = summary['headline'], summary['x']
+  end = summary['annotations'][-1]
+  legend = tables.legend(len(seeds))
   parts = ['# Report', '\n'.join(f'* {note}' for note in (
-      f'Means over the seeds {", ".join(map(str, seeds))}. ± is half the 95 % '
-      'confidence interval of the mean (Student\'s t).',
+      f'Means over the seeds {", ".join(map(str, seeds))}.',
       'Scores are percentages.', *notes)),
-      f'## Scores after {summary["annotations"][-1]:.7g} {x}',
-      tables.score_table(summary),
-      '## Against the baseline', comparison,
-      f'Differences are taken seed by seed. "mean {metric}" is the area under '
-      f'the curve over {x}. p-values are two-sided and not corrected for the '
-      f'number of comparisons; that of all sign flips is at least '
-      f'{2 / 2**len(seeds):.2g} with {len(seeds)} seed(s).',
+      '## Scores after ' + (f'a cost of {end:.5g}' if x == summary_lib.COST
+                            else f'{end:.7g} annotations'),
+      tables.score_table(summary), legend,
+      '## Against the baseline', tables.comparison_table(summary),
+      '\n'.join([legend, *saved_answers.references(summary)]),
+      f'"mean {metric}" is the area under the curve over {x}. p-values are '
+      'two-sided and not corrected for the number of comparisons; that of all '
+      f'sign flips is at least {2 / 2**len(seeds):.2g} with {len(seeds)} '
+      'seed(s).',
       f'## {metric} over {x}', '![curves](curves.png)',
-      tables.curve_table(summary, 'ci95', _MOST_POINTS),
+      tables.curve_table(summary), legend,
       '## What was asked about', '![modalities](modalities.png)',
       _share_table(shares)]
+  if records.settings:
+    parts[2:2] = ['## Settings in which the experiments differ',
+                  _setting_table(records)]
   if matched:
     parts[-3:-3] = [
         '## The rest of the pool, matched',
@@ -174,6 +207,16 @@ def _markdown(
         'percent of those that remain, if as many are taken as leave that '
         'share of them right.', matched, f'![calibration]({_CALIBRATION})']
   return '\n\n'.join([*parts, link]).rstrip() + '\n'
+
+
+def _setting_table(records) -> str:
+  """All values that differ, of which labels show as many as needed."""
+  keys = list(next(iter(records.settings.values())))
+  rows = [['in the labels', *keys]]
+  for suffix, values in records.settings.items():
+    rows.append([text.replace('|', r'\|') for text in (
+        suffix.removeprefix(', '), *values.values())])
+  return tables.markdown(rows)
 
 
 def _share_table(shares) -> str:
@@ -214,7 +257,8 @@ def _prepare(out: pathlib.Path) -> None:
 def from_flags(paths: Sequence[pathlib.Path], out: pathlib.Path) -> str:
   """`write` with the program's flags."""
   return write(paths, out, cache.CACHE_DIR.value, BASELINE.value, METRIC.value,
-               X.value, ASKED.value, SHOW.value, SHOW_SEED.value)
+               X.value, ASKED.value, SHOW.value, SHOW_SEED.value,
+               earlier.MOVED.value)
 
 
 def _work() -> str:
@@ -232,4 +276,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)

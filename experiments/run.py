@@ -19,7 +19,6 @@ from typing import Any
 from absl import app
 from absl import flags
 from ml_collections import config_flags
-import numpy as np
 import tqdm
 
 from experiments import annotators
@@ -27,31 +26,35 @@ from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import checkpoints
 from experiments import compilations
-from experiments import datasets
+from experiments import config_file
+from experiments import explain
 from experiments import folders
 from experiments import hosts
+from experiments import identity
+from experiments import kinds
 from experiments import one_run
 from experiments import owner
+from experiments import paths
 from experiments import plot
 from experiments import preemption
 from experiments import program
 from experiments import records
+from experiments import saved_answers
 from experiments import summary as summary_lib
 from experiments import tables
 from experiments import whole_pool
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import processes
+from mmal_jax import progress
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import registry as oracles_lib
-from mmal_jax.evaluate import curves as curves_lib
 from mmal_jax.evaluate import evaluate
 
 # Exit status of a run that waits for people's answers.
 WAITING = 3
-_CONFIGS = os.path.join(os.path.dirname(__file__), 'configs')
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None,
     'What to run: a Python file with get_config(). Any of its values is a flag,'
@@ -76,12 +79,15 @@ _ORACLE = flags.DEFINE_string(
     'oracle', None,
     f'Who answers, out of: {", ".join(sorted(oracles_lib.ORACLES))}. Default: '
     'the config\'s.')
+_SHOW_CONFIG = flags.DEFINE_bool(
+    'show_config', False, 'Print every value of the config, what it means and '
+    'may be, and end.')
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace the experiment that lies in --workdir.')
 _RESUME = flags.DEFINE_bool(
     'resume', False, 'Take up the experiment in --workdir where it was stopped,'
     ' or begin it there.')
-_STATES = flags.DEFINE_string(
+_STATES = paths.define(
     'states', None, 'Folder for the states from which --resume goes on, if not '
     'within --workdir: any that etils.epath takes, as gs://BUCKET/NAME.')
 flags.adopt_module_key_flags(checkpoints)  # --help tells of them, too.
@@ -99,13 +105,8 @@ def configure() -> Any:
   with config.unlocked():
     if checkpoints.INIT.value is not None:
       config.init = checkpoints.INIT.value
-    if config.get('init') is not None and os.path.exists(config.init):
-      # So that `experiments.export` finds it from any folder.
-      config.init = os.path.abspath(config.init)
     if _STATES.value is not None:
       config.states = _STATES.value
-    if config.get('states') is not None and '://' not in config.states:
-      config.states = os.path.abspath(config.states)
     if checkpoints.MODEL.value is not None:
       config.model.name = checkpoints.MODEL.value
     if _STRATEGIES.value is not None:
@@ -122,6 +123,9 @@ def configure() -> Any:
     if _ROUNDS.value is not None:
       config.rounds = _ROUNDS.value
     if _BUDGET.value is not None:
+      if config.batch is None:
+        raise ValueError(f'budget={_BUDGET.value}: give --batch as well, or '
+                         '--rounds and --batch in its place.')
       check_lib.check(config)  # of a batch of 0
       rounds, rest = divmod(_BUDGET.value, config.batch)
       if rest:
@@ -132,7 +136,7 @@ def configure() -> Any:
                          f' * batch={config.batch}: give one of the two.')
       config.rounds = rounds
   check_lib.check(config)
-  datasets.make_absolute(config)
+  paths.make_absolute(config)
   return config
 
 
@@ -190,35 +194,45 @@ def _run(
 ) -> str:
   """As `run`, in a folder that is ours, as others will be, `held` so long."""
   started = time.perf_counter()
-  taken_up = processes.from_first(
-      lambda: resume and workdir_lib.take_up(workdir, config.to_dict()))
+  if resume and config.get('batch') is None:
+    with config.unlocked():
+      config.batch = processes.from_first(
+          lambda: workdir_lib.batch_of(workdir))
+  begun = processes.from_first(lambda: workdir_lib.take_up(
+      workdir, config.to_dict()) if resume else None)
   folder = pathlib.Path(workdir)
-  if config.oracle.name == 'files' and taken_up:
+  if config.oracle.name == 'files' and begun is not None:
     processes.from_first(lambda: _look_at_answers(config, folder, held))
   counter = compilations.CompilationCounter()
   if not quiet:
+    held.enter_context(progress.shown_by(program.show))
     print('Preparing data and warm start ...', file=sys.stderr, flush=True)
   if experiment is None:
     experiment = build_lib.build(config, cache_dir)
-  if config.oracle.name == 'files' and not taken_up:
+  if config.get('batch') is None and not quiet:
+    print(f'batch={experiment.config.batch}: half of the pool over '
+          f'{config.rounds} rounds, at most {kinds.LARGEST_DEFAULT_BATCH}. '
+          '--batch gives another.', file=sys.stderr, flush=True)
+  config = experiment.config
+  if config.oracle.name == 'files' and begun is None:
     processes.from_first(lambda: _hold_people(config, held))
   # Not before: what was refused up to here has cost no earlier result.
-  processes.from_first(lambda: _begin(experiment, config, folder, taken_up))
-  curves = {strategy: [] for strategy in config.strategies}
-  x = records.axis([config])
+  processes.from_first(lambda: _begin(experiment, config, folder, begun))
+  if begun is not None and begun.moved and not quiet:
+    print(f'{", ".join(begun.moved)}: elsewhere than when the run was begun; '
+          'what lies there is the same.', file=sys.stderr, flush=True)
   reference = whole_pool.is_asked_for(experiment)
   whole = []
-  total = len(config.seeds) * (len(curves) * config.rounds + reference)
+  total = len(config.seeds) * (
+      len(config.strategies) * config.rounds + reference)
   with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True,
                  disable=quiet) as bar:
     for seed in config.seeds:
       first = {}  # The round that all strategies of a seed have in common.
       try:
-        for strategy, of_seeds in curves.items():
-          of_seeds.append(
-              one_run.run_one(
-                  experiment, strategy, seed, folder, bar, counter, notice, x,
-                  first))
+        for strategy in config.strategies:
+          one_run.run_one(
+              experiment, strategy, seed, folder, bar, counter, notice, first)
         if reference:
           found = whole_pool.of_seed(experiment, seed, folder)
           whole += [found] if found else []
@@ -233,7 +247,7 @@ def _run(
         raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
                       'it was.') from e
   return processes.from_first(
-      lambda: _closing(experiment, folder, curves, whole, x, started))
+      lambda: _closing(experiment, folder, whole, started))
 
 
 def _hold_people(config, held) -> None:
@@ -257,11 +271,11 @@ def _look_at_answers(config, folder, held) -> None:
   path.unlink(missing_ok=True)
 
 
-def _begin(experiment, config, folder, taken_up) -> None:
+def _begin(experiment, config, folder, begun) -> None:
   """Writes what does not change."""
-  items = build_lib.digests(experiment)
-  if taken_up:
-    workdir_lib.check_items(folder, items)
+  items = identity.digests(experiment.encoded, experiment.pretrained)
+  if begun is not None:
+    identity.check(folder, items, begun.moved)
   else:
     states = config.get('states')
     if states is not None:
@@ -276,26 +290,24 @@ def _begin(experiment, config, folder, taken_up) -> None:
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
 
 
-def _closing(experiment, folder, curves, whole, x, started) -> str:
+def _closing(experiment, folder, whole, started) -> str:
   """Writes the summary of all runs; returns its tables."""
+  found = records.of_folder(folder)
+  x = records.axis([experiment.config])
   # Not all need have as many answers: costs differ, open ones come late.
-  points = [of_run for of_seeds in curves.values() for of_run, _ in of_seeds]
-  grid = records.common_points(points)
-  scores = {
-      strategy: {m: np.stack([
-          curves_lib.on_grid(grid, of_run, c[m]) for of_run, c in of_seeds])
-                 for m in of_seeds[0][1]}
-      for strategy, of_seeds in curves.items()}
+  grid, scores, read_off = records.curves(found, x)
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
-  summary = summary_lib.summarise(grid, scores, headline, whole_pool=whole)
-  summary['x'] = x
+  summary = summary_lib.summarise(
+      grid, scores, headline, whole_pool=whole,
+      answers=records.answers(found, grid, x))
   summary['seconds'] = time.perf_counter() - started
-  plot.curves(summary, folder / workdir_lib.CURVES, x=x)
+  plot.curves(summary, folder / workdir_lib.CURVES)
   # The last: by it a sweep tells that all is there.
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
+  legend = tables.legend(len(found.seeds))
   return '\n\n'.join(filter(None, (
-      tables.table(summary, x), tables.curve_table(summary, 'ci95'),
-      records.read_off(grid, points, x), tables.in_words(summary, x))))
+      tables.table(summary), legend, tables.curve_table(summary), legend,
+      read_off, saved_answers.in_words(summary))))
 
 
 def _or_end(work: Callable[[preemption.Notice], str]) -> str:
@@ -306,6 +318,9 @@ def _or_end(work: Callable[[preemption.Notice], str]) -> str:
   except preemption.Preempted:
     print('Told to end: all is saved. --resume goes on.', file=sys.stderr)
     sys.exit(preemption.PREEMPTED)
+  except KeyboardInterrupt:
+    print('\nInterrupted: all is saved. --resume goes on.', file=sys.stderr)
+    sys.exit(program.INTERRUPTED)
   except oracle_lib.Waiting as e:
     print(f'{e}\nGive --resume then. To check answers in a second, without '
           'taking them: python -m experiments.check_answers '
@@ -327,24 +342,41 @@ def main(argv: Sequence[str]) -> None:
     program.call(_work, argv)
 
 
-def _names(argv: Sequence[str], flag: str) -> bool:
-  return any(re.fullmatch(f'--?{flag}(=.*)?', a) for a in argv[1:])
-
-
 def parse_flags(argv: Sequence[str]) -> Sequence[str]:
-  """Parses them; makes one line of whatever a misspelt config value raises."""
-  # A default given to the flag would be read, and fail, on import.
-  if not _names(argv, 'config'):
-    default = 'pretrained' if _names(argv, 'init') else 'colorswap'
-    path = os.path.join(_CONFIGS, f'{default}.py')
-    argv = [argv[0], f'--config={path}', *argv[1:]]
+  """Parses them; makes one line of what is refused.
+
+  `--help` lists the values of the config, too; `--show_config` does that alone.
+  """
+  try:
+    argv = config_file.expand(argv)
+    spec = config_file.path_of(argv[1:])
+    if spec is None:
+      # A default given to the flag would be read, and fail, on import.
+      of_init = any(re.fullmatch('--?init(=.*)?', a) for a in argv[1:])
+      spec = str(config_file.FOLDER / (
+          'pretrained.py' if of_init else 'colorswap.py'))
+      argv = [argv[0], f'--config={spec}', *argv[1:]]
+    config = config_file.load(spec)
+    config_file.check_overrides(argv, config)
+  except ValueError as e:
+    sys.exit(f'error: {e}')
+  if any(re.fullmatch('--?show_config', a) for a in argv[1:]):
+    argv = [*argv, '--workdir=.']  # It is of no use, but a required flag.
+  # ml_collections reads the overrides there.
+  sys.argv = argv
   try:
     positional = flags.FLAGS(argv)
     _CONFIG.value.keys()  # Raises if the file could not be read.
-    return positional
-  except Exception as e:  # A config file is code, and can raise anything.
-    cause = ' '.join(str(e).split())
+  except SystemExit:  # --help
+    print(f'\nvalues of {spec}:\n\n{explain.table(config)}')
+    raise
+  except Exception as e:  # ml_collections can raise anything.
+    cause = config_file.in_words(e, config)
     sys.exit(f'error: {cause} (--help tells of all flags)')
+  if _SHOW_CONFIG.value:
+    print(explain.table(_CONFIG.value))
+    sys.exit()
+  return positional
 
 
 if __name__ == '__main__':

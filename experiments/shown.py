@@ -42,6 +42,13 @@ class Shown(NamedTuple):
       return str(items.paths[row])
     return f'row {row}' if isinstance(items, np.ndarray) else items[row]
 
+  def can_be_seen(self, modality: str) -> bool:
+    """Whether items are images or texts, or features with such labels."""
+    items = self.items[modality]
+    if isinstance(items, feature_rows.FeatureRows):
+      return items.labelled
+    return not isinstance(items, np.ndarray) or items.ndim == 4
+
   def picture(self, modality: str, number: int) -> np.ndarray | None:
     """`[h, w, 3]` uint8 of an image; None of all else."""
     row, items = self.rows[modality][number], _looked_at(self.items[modality])
@@ -77,7 +84,7 @@ def load(
 def write(
     shown: Shown, queries: Sequence[dict[str, Any]], title: str,
     folder: pathlib.Path,
-) -> None:
+) -> bool:
   """Writes the first and the last batch of a run.
 
   Args:
@@ -85,10 +92,15 @@ def write(
     queries: the run's records, a round each, not all without a query.
     title: of both files.
     folder: they are written here.
+
+  Returns:
+    Whether there is a picture: of features alone there is nothing to see.
   """
   asking = [record for record in queries if record['asked']]
   batches = asking[:1] + asking[1:][-1:]
-  parts = [f'# {title}', '![what was asked](asked.png)']
+  drawn = any(map(shown.can_be_seen, shown.items))
+  parts = [f'# {title}', '![what was asked](asked.png)' if drawn else
+           'The items are features, of which there is no picture: their rows.']
   for record in batches:
     rows = [['asked about', *(f'{m}' for m in shown.items)]]
     for asked, answer in zip(record['asked'], record['answers']):
@@ -96,7 +108,9 @@ def write(
           _cell(shown, m, n, asked) for m, n in zip(shown.items, answer))])
     parts += [f'## Round {record["round"]}', tables.markdown(rows)]
   (folder / 'asked.md').write_text('\n\n'.join(parts) + '\n', 'utf-8')
-  _draw(shown, batches, title, folder / 'asked.png')
+  if drawn:
+    _draw(shown, batches, title, folder / 'asked.png')
+  return drawn
 
 
 def _number(modality: str, answered: int, asked: tuple[str, int]) -> int:

@@ -10,6 +10,8 @@ from mmal_jax.evaluate import savings as savings_lib
 from mmal_jax.evaluate import significance
 
 BASELINE = 'random'
+# What curves are drawn over.
+ANNOTATIONS, COST = 'annotations', 'cost'
 
 
 def summarise(
@@ -18,6 +20,7 @@ def summarise(
     headline: str,
     baselines: Mapping[str, str] | None = None,
     whole_pool: Sequence[Mapping[str, Any]] = (),
+    answers: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
   """Everything that `summary.json` holds.
 
@@ -30,19 +33,24 @@ def summarise(
       left out is compared with none. By default all are with `BASELINE`, if it
       is there.
     whole_pool: records of `whole_pool.of_seed`, one a seed, if there are any.
+    answers: by strategy `[seeds, t]` annotations at each point, where the
+      points are costs; None where they are annotations themselves.
 
   Returns:
-    `headline`, `annotations`, and by strategy: `final` and `zero_shot` scores,
+    `headline`, `x` (what the points are, `annotations` or `cost`),
+    `annotations` (the points), and by strategy: `final` and `zero_shot` scores,
     `mean_score` (the area under the curve; not of a curve of one point), the
     differences to the baseline of what is final and of the area, the `curves`,
-    and the `saving`. Of each score the mean over seeds, standard deviation, and
-    half the 95 % confidence interval of the mean; of each difference the
-    p-values of two paired tests. Of the whole pool, where it was aligned, the
-    `final` scores.
+    the `answers`, and the `saving`. Of each score the mean over seeds, standard
+    deviation, and half the 95 % confidence interval of the mean; of each
+    difference the p-values of two paired tests. Of the whole pool, where it was
+    aligned, the `final` scores.
   """
   if baselines is None:
     baselines = dict.fromkeys(scores, BASELINE) if BASELINE in scores else {}
-  summary = {'headline': headline, 'annotations': annotations, 'strategies': {}}
+  summary = {
+      'headline': headline, 'x': COST if answers is not None else ANNOTATIONS,
+      'annotations': annotations, 'strategies': {}}
   # Where nothing was answered, no curve has an area.
   areas = {strategy: {m: curves_lib.mean_score(annotations, s)
                       for m, s in by_metric.items() if len(annotations) > 1}
@@ -54,6 +62,8 @@ def summarise(
         'mean_score': {m: cell(area) for m, area in areas[strategy].items()},
         'curves': by_metric,
     }
+    if answers is not None:
+      entry['answers'] = answers[strategy]
     baseline = baselines.get(strategy)
     if baseline is not None:
       # Seed by seed: the seeds differ more than the strategies do.
@@ -81,6 +91,16 @@ def cell(values: np.ndarray) -> dict[str, float]:
   spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
   return {'mean': np.mean(values), 'std': spread,
           'ci95': float(significance.half_width(values))}
+
+
+def pm(of: dict[str, float], sign: str = '') -> str:
+  """A mean and half its 95 % interval, where there is one.
+
+  >>> pm({'mean': 12.34, 'ci95': 0.42}), pm({'mean': 1.0, 'ci95': np.nan}, '+')
+  ('12.3 ± 0.4', '+1.0')
+  """
+  text = f'{of["mean"]:{sign}.1f}'
+  return text if np.isnan(of['ci95']) else f'{text} ± {of["ci95"]:.1f}'
 
 
 def _difference(values: np.ndarray) -> dict[str, float]:

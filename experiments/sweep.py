@@ -29,7 +29,9 @@ from experiments import cells as cells_lib
 from experiments import differences
 from experiments import folders
 from experiments import hosts
+from experiments import identity
 from experiments import owner
+from experiments import paths
 from experiments import preemption
 from experiments import program
 from experiments import records
@@ -58,6 +60,7 @@ _NOT_OURS = ('overwrite', 'resume', 'workdirs', 'out', 'states',
              *hosts.FLAGS)
 # What a warm start is made of.
 _PREPARED = ('dataset', 'text', 'model', 'warm_start', 'mesh', 'init')
+_DATA = ('dataset', 'text', 'model', 'init')  # What items are made of.
 
 
 class CellsFailed(Exception):
@@ -94,7 +97,9 @@ def sweep(
     preemption.Preempted: if the program was told to end.
   """
   cells = cells_lib.product(config, settings)
-  _claim(folder, config, settings)
+  moved = _claim(folder, config, settings)
+  if moved:
+    _check_moved(cells, folder, cache_dir, moved)
   mine = cells[shard[0]::shard[1]]
   failed, done = [], 0
   for cell, seconds, error in _run_all(
@@ -191,8 +196,24 @@ def _timed(
   return cell, time.perf_counter() - started, None
 
 
-def _claim(folder: pathlib.Path, config, settings) -> None:
+def _check_moved(cells, folder, cache_dir, moved) -> None:
+  """Refuses data that are others than those of the cells that were begun."""
+  seen = {}
+  for cell in cells:
+    home = _home(folder, cell)
+    if (home / workdir_lib.ITEMS).exists():
+      of = cells_lib.shared(cell.config, _DATA)
+      if of not in seen:
+        seen[of] = identity.of_config(cell.config, cache_dir)
+      identity.check(home, seen[of], moved)
+
+
+def _claim(folder: pathlib.Path, config, settings) -> list[str]:
   """Makes the folder this sweep's, or sees that it is.
+
+  Returns:
+    Dotted keys of the paths to data and checkpoint that are others than when it
+    was begun.
 
   Raises:
     ValueError: if it holds another sweep, line by line, or anything else.
@@ -212,12 +233,16 @@ def _claim(folder: pathlib.Path, config, settings) -> None:
     draft = folder / f'{uuid.uuid4().hex}{_DRAFT}'
     workdir_lib.write(draft, plan)
     os.replace(draft, path)
+  there = workdir_lib.read(path)
+  of_paths = [f'config.{key}' for key in paths.keys(config.dataset.name)]
   changed = differences.lines(
-      workdir_lib.read(path), plan, ('config.train.divergence',))
+      there, plan, ('config.train.divergence', *of_paths))
   if changed:
     raise ValueError('\n'.join([
         f'workdir={str(folder)!r} holds another sweep; choose another folder '
         '(experiments.report takes several), or undo:', *changed]))
+  return [key.removeprefix('config.') for key in differences.keys(there, plan)
+          if differences.within(key, of_paths)]
 
 
 def _report(folder: pathlib.Path) -> str:
@@ -255,6 +280,10 @@ def _work() -> str:
     print('Told to end: all is saved. The same command goes on.',
           file=sys.stderr)
     sys.exit(preemption.PREEMPTED)
+  except KeyboardInterrupt:
+    print('\nInterrupted: all is saved. The same command goes on.',
+          file=sys.stderr)
+    sys.exit(program.INTERRUPTED)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 import shutil
-from typing import Any
+from typing import Any, NamedTuple
 
 from etils import epath
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from experiments import differences
 from experiments import lines as lines_lib
 from experiments import owner
+from experiments import paths
 from mmal_jax import durable
 from mmal_jax.data import json_object
 
@@ -38,6 +39,8 @@ _OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, WHOLE_POOL,
 # What a run that was stopped may be taken up with another value of: up to there
 # it has made no difference.
 _MAY_CHANGE = ('train.divergence',)
+# What people see of items may be mended while they answer.
+_LABELS = 'dataset.labels'
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 _CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
 _RUN = re.compile(r'.+-seed\d+')  # as `state_path` names them
@@ -79,8 +82,27 @@ def check(
         'experiment there, --overwrite to replace it, or choose another.')
 
 
-def take_up(path: str | os.PathLike[str], config: dict[str, Any]) -> bool:
-  """Whether a folder that `check` has passed holds a begun experiment.
+class Begun(NamedTuple):
+  """An experiment that can be gone on with.
+
+  Attributes:
+    moved: dotted keys of the paths to data and checkpoint that are others now.
+      What lies there must be the same (`identity.check`).
+  """
+
+  moved: list[str]
+
+
+def batch_of(path: str | os.PathLike[str]) -> int | None:
+  """The batch of the begun experiment in a folder, if there is one."""
+  config = pathlib.Path(path) / CONFIG
+  return read(config).get('batch') if config.exists() else None
+
+
+def take_up(
+    path: str | os.PathLike[str], config: dict[str, Any]
+) -> Begun | None:
+  """The begun experiment in a folder that `check` has passed, if there is one.
 
   Raises:
     ValueError: if it is one of another config, saying in what; or if it has
@@ -94,19 +116,26 @@ def take_up(path: str | os.PathLike[str], config: dict[str, Any]) -> bool:
           f'workdir={str(path.parent)!r} holds answers, in {JOURNALS}, but no '
           f'{CONFIG} that says of what: put it back, choose another folder, or '
           'give --overwrite to lose them.')
-    return False
+    return None
   # As it will be read: no tuples.
   now = json.loads(json.dumps(_plain(config)))
   there = read(path)
-  # What people see of items may be mended while they answer.
-  labels = [f'dataset.labels.{modality}' for config in (there, now) for modality
-            in config.get('dataset', {}).get('labels') or ()]
-  different = differences.lines(there, now, (*_MAY_CHANGE, *labels))
+  of_paths = paths.keys((now.get('dataset') or {}).get('name'))
+  different = differences.lines(
+      there, now, (*_MAY_CHANGE, *of_paths, _LABELS))
   if different:
     raise ValueError('\n'.join([
         f'workdir={str(path.parent)!r} holds another experiment; choose another'
         ' folder, give --overwrite to replace it, or undo:', *different]))
-  return True
+  moved = [key for key in differences.keys(there, now)
+           if differences.within(key, of_paths)
+           and not differences.within(key, (_LABELS,))]
+  for key in (paths.STATES, paths.PEOPLE):
+    if key in moved:
+      _check_moved(key, differences.value(there, key),
+                   differences.value(now, key))
+      moved.remove(key)
+  return Begun(moved)
 
 
 def is_same(folder: pathlib.Path, config: dict[str, Any]) -> bool:
@@ -115,24 +144,25 @@ def is_same(folder: pathlib.Path, config: dict[str, Any]) -> bool:
   return read(folder / CONFIG) == json.loads(json.dumps(_plain(config)))
 
 
-def check_items(folder: pathlib.Path, items: dict[str, str]) -> None:
-  """Refuses to go on with other items, whose numbers would mean other things.
-
-  Args:
-    folder: of an experiment that was begun.
-    items: digests of the present ones, by what they are.
+def _check_moved(key: str, there: str | None, now: str | None) -> None:
+  """Refuses a folder that the run wrote to, unless it was moved as a whole.
 
   Raises:
-    ValueError: naming those that differ.
+    ValueError: then, saying how to go on.
   """
-  there = read(folder / ITEMS)
-  other = [name for name in {**there, **items}
-           if there.get(name) != items.get(name)]
-  if other:
+  if there is None or now is None or epath.Path(there).exists():
+    given = (f'give --config.{key}={there}' if there is not None else
+             f'leave --config.{key} out')
     raise ValueError(
-        f'the {" and the ".join(other)} items are not those with which the '
-        f'experiment in {str(folder)!r} was begun, or in another order: it '
-        'cannot go on with them.')
+        f'{key}: the run that was begun uses {there or "its workdir"!r}, not '
+        f'{now!r}: {given} to go on with it.' + (
+            '' if there is None or now is None else
+            f' To use another folder, move {there!r} there as a whole.'))
+  if not epath.Path(now).exists():
+    raise ValueError(
+        f'{key}: the run that was begun uses {there!r}, which is gone, and '
+        f'{now!r} does not exist: put the folder back, or say where it lies '
+        f'now: --config.{key}=PATH.')
 
 
 def claim(path: str | os.PathLike[str]) -> pathlib.Path:

@@ -11,6 +11,8 @@ import os
 import pathlib
 import stat
 
+from mmal_jax import downloads
+
 # Of files that are read as a whole: others', and those that a run adds to.
 _MOST_BYTES, MOST_OF_OURS = 1 << 28, 1 << 32
 
@@ -24,7 +26,8 @@ def read(path: str | os.PathLike[str], most: int = _MOST_BYTES) -> bytes:
 
   Raises:
     OSError: if it is missing, or may not be read.
-    ValueError: if it is none that ends, such as a pipe, or has more bytes.
+    ValueError: if it is none that ends, such as a pipe, or has more bytes; or
+      if it only points at the file, as those of Git LFS do.
   """
   # A pipe would be waited for.
   descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -37,9 +40,13 @@ def read(path: str | os.PathLike[str], most: int = _MOST_BYTES) -> bytes:
                        f'{most} are read.')
     with open(descriptor, 'rb', closefd=False) as file:
       # Not `most`: Python asks for that much memory at once.
-      return file.read(found.st_size)
+      content = file.read(found.st_size)
   finally:
     os.close(descriptor)
+  elsewhere = downloads.pointer(content, path)
+  if elsewhere is not None:
+    raise ValueError(f'{os.fspath(path)} {elsewhere}.')
+  return content
 
 
 def write(path: pathlib.Path, content: str | bytes) -> None:

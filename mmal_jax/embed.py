@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mmal_jax import progress
 from mmal_jax import sharding
 from mmal_jax.data import encode as encode_lib
 from mmal_jax.models import partition
@@ -94,7 +95,13 @@ def embed_batches(
   rows = [np.arange(first, first + batch_size) for first in firsts]
   batches = encode_lib.stream(items, [np.where(r < n, r, 0) for r in rows])
   coming = None
-  for first, batch in zip(firsts, batches, strict=True):
+  for first in progress.steps(firsts, len(firsts), f'embedding {modality}s'):
+    try:
+      batch = next(batches)
+    except ValueError:  # An image cannot be read: those before it are done.
+      if coming is not None:
+        yield coming
+      raise
     if mesh is not None:
       batch = sharding.shard_rows(batch, partition.batch_rows(mesh))
     embeddings = _embed_batch(graphdef, params, batch, modality, mesh)
@@ -110,21 +117,22 @@ def embed_batches(
 
 
 def check_finite(
-    embeddings: np.ndarray, modality: str, first: int = 0
+    embeddings: np.ndarray, modality: str, rows: np.ndarray | None = None
 ) -> None:
   """Refuses embeddings that are no numbers.
 
   Args:
     embeddings: `[b, d]`.
     modality: what they are of.
-    first: the number of their first row.
+    rows: `[b]` int, their numbers; from 0 on if None.
 
   Raises:
     ValueError: naming the first row that has a NaN or an infinity.
   """
   bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
   if bad.size:
+    first = bad[0] if rows is None else rows[bad[0]]
     raise ValueError(
         f'{bad.size} of {len(embeddings)} {modality} embeddings are NaN or '
-        f'infinite, the first in row {first + bad[0]}: training has diverged, '
+        f'infinite, the first in row {first}: training has diverged, '
         'or its input was bad.')

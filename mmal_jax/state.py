@@ -105,7 +105,8 @@ def check_budget(rounds: int, batch: int, sizes: Mapping[str, int]) -> None:
     raise ValueError(
         f'a budget of rounds * batch = {rounds} * {batch} = {rounds * batch} '
         'annotations is beyond the pools: '
-        f'{", ".join(f"{m} has {n}" for m, n in sizes.items())}.')
+        f'{", ".join(f"{m} has {n}" for m, n in sizes.items())}. With rounds='
+        f'{rounds}, batch can be at most {min(sizes.values()) // rounds}.')
 
 
 def initial_state(

@@ -2,7 +2,8 @@
 
   python -m tests.hostile
 
-prints a table of all cases: what was wrong, what happened, and in which words.
+prints the kinds of input that people have, and a table of all cases: what was
+wrong, what happened, and in which words.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +12,8 @@ import re
 import sys
 import tempfile
 from typing import Any, NamedTuple
+
+from tests import hostile_kinds
 
 
 class Case(NamedTuple):
@@ -41,8 +44,19 @@ def outcome(case: Case, folder: pathlib.Path) -> tuple[str, str]:
   return 'taken', str(found)
 
 
-def table(cases: Sequence[Case]) -> str:
-  """All cases as a table of Markdown."""
+def page(cases: Sequence[Case]) -> str:
+  """Kinds and cases as a page of Markdown."""
+  lines = table(cases)
+  refused = sum('| refused |' in line for line in lines)
+  return '\n\n'.join([
+      '# Bad input', '## Kinds', hostile_kinds.table(), '## Cases',
+      f'{refused} of {len(cases)} are refused, in these words; '
+      f'{len(cases) - refused} are taken, as documented. Paths are shown from '
+      'the folder of the case on.', '\n'.join(lines)]) + '\n'
+
+
+def table(cases: Sequence[Case]) -> list[str]:
+  """All cases as the lines of a table of Markdown."""
   lines = ['| read by | what is wrong | what happens | in words |',
            '|---|---|---|---|']
   for case in cases:
@@ -52,13 +66,13 @@ def table(cases: Sequence[Case]) -> str:
     if len(text) > 240:
       text = f'{text[:240]} ...'
     lines.append(f'| {case.reader} | {case.wrong} | {happens} | {text} |')
-  return '\n'.join(lines)
+  return lines
 
 
 def main() -> None:
   from tests import hostile_data
   from tests import hostile_files
-  sys.stdout.write(table([*hostile_data.CASES, *hostile_files.CASES]) + '\n')
+  sys.stdout.write(page([*hostile_data.CASES, *hostile_files.CASES]))
 
 
 if __name__ == '__main__':

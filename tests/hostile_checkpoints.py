@@ -334,5 +334,5 @@ CASES = [
     _images('true for a number', 'resample=True is not supported',
             resample=True),
     hostile.Case('preprocessor', 'a config.json nested 100,000 deep',
-                 _deep_model_type, 'config.json names no model_type either'),
+                 _deep_model_type, 'of config.json no model_type can be read'),
 ]

@@ -190,7 +190,7 @@ _FIELDS = [('a', '<f4'), ('b', 'O')]
 
 CASES = [
     hostile.Case('features', *case) for case in (
-        ('no bytes', _images(b''), 'it is no .npy file'),
+        ('no bytes', _images(b''), 'it is empty, as after a download'),
         ('a text', _images(b'1, 2, 3\n' * 9), 'it is no .npy file'),
         ('pickled objects', _images(npy(np.array([[_Touch()]], object))),
          'pickled objects, which could run code'),

@@ -107,7 +107,7 @@ def _long(path: pathlib.Path) -> None:
 CASES = [
     hostile.Case('webdataset', *case) for case in (
         ('as it should be', _shard(GOOD + END), None),
-        ('no bytes', _shard(b''), 'empty file'),
+        ('no bytes', _shard(b''), 'it is empty, as after a download'),
         ('gzip', _shard(gzip.compress(GOOD + END)), 'cannot be read as an unc'),
         ('a zip', _shard(b'PK\3\4' + bytes(2000)), 'cannot be read as an unc'),
         ('zeros alone', _shard(bytes(10240)), 'they hold no pairs'),

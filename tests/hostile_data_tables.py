@@ -145,7 +145,7 @@ CASES = [
                 + b'}'), 'line 1: bad JSON: lists and objects are nested'),
         ('an integer of 5000 digits', _table(
             b'{"image": "0.png", "text": "a", "group": ' + b'1' * 5000 + b'}'),
-         'line 1: bad JSON: Exceeds the limit'),
+         'line 1: bad JSON: an integer has thousands of digits'),
         ('NaN for a text', _table(b'{"image": "0.png", "text": NaN}'),
          "line 1: 'text' is nan, not a text"),
         ('a number for a text', _row(text=7), "'text' is 7, not a text"),

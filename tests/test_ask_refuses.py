@@ -34,12 +34,12 @@ def test_what_the_others_change_is_right():
 
 
 @pytest.mark.parametrize('changes,what', [
-    ({'images': _rows(10, dtype=np.float64)},
-     'images has dtype float64; one of float32, float16, bfloat16'),
+    ({'images': _rows(10, dtype=np.complex64)},
+     'images has dtype complex64; one of float32, float64, float16, bfloat16'),
     ({'texts': _rows(10, dtype=np.int32)}, 'texts has dtype int32; one of'),
     ({'aligned_texts': _rows(3, dtype=bool)}, 'aligned_texts has dtype bool'),
-    ({'texts': [[1.0] * _D]}, 'texts is a list; an array is needed'),
-    ({'aligned_images': [[1.0] * _D]}, 'aligned_images is a list; an array'),
+    ({'texts': [[1.0], [1.0, 2.0]]}, r'texts is a list of rows .*\[1, 2\]'),
+    ({'aligned_images': 3.0}, 'aligned_images is a float; an array'),
     ({'image_remaining': np.ones(10, int)},
      'image_remaining has dtype int64; bool is needed'),
     ({'text_remaining': np.arange(8)}, 'text_remaining has dtype int64; bool'),
@@ -53,7 +53,7 @@ def test_other_types(changes, what):
 
 @pytest.mark.parametrize('changes,what', [
     ({'images': np.ones(_D, np.float32)},
-     r'images has shape \(4,\); \[n, 4\] is needed'),
+     r'images has shape \(4,\); \[n, d\] is needed'),
     ({'images': np.float32(3)[None][:, None, None]}, r'images has shape \(1, '),
     ({'images': _rows(0)}, r'images has shape \(0, 4\); .* at least one row'),
     ({'texts': _rows(0)}, r'texts has shape \(0, 4\); .* at least one row'),
@@ -130,19 +130,18 @@ def test_aligned_items_on_disk(tmp_path):
     _ask(aligned_images=disk.open_rows(tmp_path / 'aligned.npy'))
 
 
-@pytest.mark.parametrize('images,error', [
-    ([[1.0] * _D], TypeError), (np.ones((), np.float32), ValueError)])
-def test_images_that_have_no_width(images, error):
-  with pytest.raises(error, match='images'):
+@pytest.mark.parametrize('images', [
+    np.ones((), np.float32), [], np.ones((3, 0), np.float32)])
+def test_images_that_have_no_width(images):
+  with pytest.raises(ValueError, match='images has shape'):
     _ask(images=images)
 
 
 @pytest.mark.parametrize('changes,what', [
-    ({'metric': 'cosine'}, "metric='cosine' must be COSINE, "),
+    ({'metric': np.dot}, "metric=.*must be 'cosine', 'sqeuclidean', 'inner'"),
     ({'rows': 'data'}, "rows='data' must shard a leading axis"),
     ({'logit_scale': '9'}, "logit_scale='9' must be a number"),
     ({'seed': 1.5}, r'seed=1\.5 must be an integer'),
-    ({'images': _rows(10).astype('>f4')}, 'images has dtype >f4'),
 ])
 def test_arguments_of_other_types(changes, what):
   with pytest.raises(TypeError, match=what):

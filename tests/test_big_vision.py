@@ -167,10 +167,10 @@ def test_damaged_files(case, tmp_path):
   flipped = raw[:middle] + bytes(
       x ^ 1 for x in raw[middle:middle + 8]) + raw[middle + 8:]
   for damaged, message in (
-      (b'', 'not a zip'), (raw[:-100], 'not a zip'), (b'x' * 100, 'not a zip'),
-      (flipped, 'Bad CRC')):
+      (b'', ' is empty'), (raw[:-100], ' is a .npz that was cut off'),
+      (b'x' * 100, ' is no .npz file'), (flipped, ': .*Bad CRC')):
     path.write_bytes(damaged)
-    _refuses(f'a.npz: .*{message}', path)
+    _refuses(f'a.npz{message}', path)
   with open(path, 'wb') as file:  # one array, no archive
     np.save(file, np.ones(3))
-  _refuses('a.npz: .*not a zip', path)
+  _refuses('a.npz is no .npz file', path)

@@ -5,8 +5,8 @@ import inspect
 import pytest
 
 from experiments import check
-from experiments import datasets
 from experiments import learners
+from experiments import paths
 from experiments.configs import colorswap
 from experiments.configs import colorswap_siglip
 from experiments.configs import emoji
@@ -124,13 +124,16 @@ def test_every_config_says_what_it_lacks(module, dataset):
       datasets_lib.DATASETS[config.dataset.name]).parameters.items()
             if p.default is p.empty]
   if needed:
-    with pytest.raises(ValueError, match=f'dataset.{needed[0]} is not given'):
+    # All at once.
+    lacks = ', '.join(f'dataset.{name}' for name in needed)
+    with pytest.raises(ValueError, match=f'{lacks} (is|are) not given: add '):
       check.check(config)
   for name in needed:
     config.dataset[name] = 'x'
   check.check(config)
   # Each path is a value of its own.
-  paths = [k for k, v in config.dataset.items() if v is None]
+  paths = [k for k, v in config.dataset.items()
+           if v is None and k != 'drop_duplicates']
   for name in paths:
     config.dataset[name] = name
   assert [config.dataset[name] for name in paths] == paths
@@ -154,7 +157,7 @@ def test_paths_mean_the_same_from_any_folder(tmp_path, monkeypatch):
     if argument == 'sound':
       config.dataset.others.sound = '../sound.npy'
     for _ in range(2):
-      datasets.make_absolute(config)
+      paths.make_absolute(config)
     for name in given:
       assert config.dataset[name] == str(tmp_path / f'{name}-*')
     if argument == 'sound':
@@ -162,5 +165,5 @@ def test_paths_mean_the_same_from_any_folder(tmp_path, monkeypatch):
     for name, value in left.items():
       assert config.dataset[name] == value
   trio_config = trio.get_config()
-  datasets.make_absolute(trio_config)
+  paths.make_absolute(trio_config)
   assert trio_config.to_dict() == trio.get_config().to_dict()

@@ -20,14 +20,21 @@ class Embedder:
   """Embeds to a folder and keeps count of the rows that it took."""
 
   def __init__(self, run, folder):
-    self.run, self.folder, self.taken = run, folder, []
+    self.run, self.folder, self.taken, self.is_kept = run, folder, [], None
 
-  def __call__(self, items, params=None, modality='image', **config):
+  def __call__(self, items, params=None, modality='image', progress=None):
     self.taken = []
-    return embed_disk.embed_to_disk(
+    rows, self.is_kept = embed_disk.embed_to_disk(
         self.folder, self.run.learner.graphdef,
         self.run.params if params is None else params, items, modality,
-        batch_size=8, progress=lambda *rows: self.taken.append(rows), **config)
+        batch_size=8,
+        progress=progress or (lambda *rows: self.taken.append(rows)))
+    return rows
+
+  def find(self, params=None, modality='image', prepared=''):
+    return embed_disk.find(
+        self.folder, self.run.learner.graphdef,
+        self.run.params if params is None else params, modality, prepared)
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ def _rows(rows):
 def test_same_as_in_memory_and_done_once(to_disk, tiny_run, items):
   np.testing.assert_allclose(
       _rows(to_disk(items)), _expected(tiny_run, items), atol=1e-6)
-  assert to_disk.taken == [(i, i + 8) for i in range(0, 40, 8)]
+  assert to_disk.taken == [(i, 40) for i in range(8, 48, 8)]
   np.testing.assert_allclose(
       _rows(to_disk(items)), _expected(tiny_run, items), atol=1e-6)
   assert not to_disk.taken
@@ -58,19 +65,18 @@ class Killed(BaseException):
   pass
 
 
-def test_goes_on_where_it_was_stopped(to_disk, tiny_run, items, tmp_path):
-  def stop(first, done):
-    del first
+def test_goes_on_where_it_was_stopped(to_disk, tiny_run, items):
+  def stop(done, of):
+    assert of == 40
     if done == 24:
       raise Killed
 
   with pytest.raises(Killed):
-    embed_disk.embed_to_disk(
-        to_disk.folder, tiny_run.learner.graphdef, tiny_run.params, items,
-        'image', batch_size=8, save_every=2, progress=stop)
-  # The third batch was not noted any more.
+    to_disk(items, progress=stop)
+  assert len(to_disk.find().rows) == 24 and to_disk.find().unfinished == 16
   rows = to_disk(items)
-  assert to_disk.taken == [(16, 24), (24, 32), (32, 40)]
+  assert to_disk.taken == [(8, 16), (16, 16)]
+  np.testing.assert_array_equal(to_disk.is_kept, np.arange(40) < 24)
   np.testing.assert_allclose(
       _rows(rows), _expected(tiny_run, items), atol=1e-6)
 
@@ -101,19 +107,76 @@ def test_only_a_tower_that_changed_is_run_again(to_disk, tiny_run, items):
   assert len(to_disk.taken) == 5
 
 
-def test_other_items_and_torn_files_begin_anew(to_disk, tiny_run, items):
+def test_torn_files_begin_anew(to_disk, tiny_run, items):
   to_disk(items)
-  other = encode.Items(items.values[::-1].copy(), items.ids)
-  np.testing.assert_allclose(
-      _rows(to_disk(other)), _expected(tiny_run, other), atol=1e-6)
   for name, content in (('image.json', b'{"dig'), ('image.npy', b'\x93NUM'),
-                        ('image.json', b'[]')):
+                        ('image.json', b'[]'), ('image.items', b'xx')):
     (to_disk.folder / name).write_bytes(content)
+    assert 'damaged, or of another version' in to_disk.find().why
     np.testing.assert_allclose(
-        _rows(to_disk(other)), _expected(tiny_run, other), atol=1e-6)
+        _rows(to_disk(items)), _expected(tiny_run, items), atol=1e-6)
     assert len(to_disk.taken) == 5
-  fewer = encode.Items(items.values[:20], items.ids[:20])
-  assert len(to_disk(fewer)) == 20
+
+
+def _take(items, rows):
+  return encode.Items(items.values[np.array(rows)], items.ids[np.array(rows)])
+
+
+def test_rows_are_kept_by_their_content(to_disk, tiny_run, items):
+  other = items.values.copy()
+  other[:, 0] = 255 - other[:, 0]  # None is one of `items`.
+  expected = _expected(tiny_run, items)
+  to_disk(_take(items, range(30)))
+  # One removed, two swapped, some copies, some new, one replaced.
+  order = [5, 4, *range(6, 40), 7, 7]
+  changed = _take(items, order)
+  changed.values[10] = other[0]
+  rows = to_disk(changed)
+  assert to_disk.taken[-1] == (11, 11)  # 30 to 39 and the one replaced
+  assert not to_disk.is_kept[10] and to_disk.is_kept[[0, 1, 36, 37]].all()
+  np.testing.assert_allclose(
+      _rows(rows), _expected(tiny_run, changed), atol=1e-6)
+  np.testing.assert_allclose(
+      _rows(to_disk(items)), expected, atol=1e-6)
+  # What is not there any more is forgotten; the rest is not.
+  assert to_disk.is_kept.sum() == 40 - 5 and to_disk.taken[-1] == (5, 5)
+
+
+def test_a_row_counts_only_where_its_values_are_its_own(
+    to_disk, tiny_run, items):
+  to_disk(items)
+  path = to_disk.folder / 'image.npy'
+  rows = np.load(path, mmap_mode='r+')
+  rows[[2, 9]] = rows[[9, 2]]  # as if stopped between two files
+  rows[20, 3] += 1
+  rows.flush()
+  np.testing.assert_allclose(
+      _rows(to_disk(items)), _expected(tiny_run, items), atol=1e-6)
+  np.testing.assert_array_equal(
+      np.flatnonzero(~to_disk.is_kept), [2, 9, 20])
+
+
+def test_why_nothing_is_kept(to_disk, tiny_run, items):
+  assert to_disk.find() == (to_disk.find().note, {}, 0, None)
+  to_disk(items)
+  assert to_disk.find().why is None and len(to_disk.find().rows) == 40
+  changed = _changed(tiny_run.params, 'image_tower')
+  assert to_disk.find(changed).why == 'the weights of the model are others'
+  assert to_disk.find(prepared='cut').why == (
+      'images were prepared otherwise (; now cut)')
+  (to_disk.folder / 'image.json').unlink()
+  with pytest.raises(ValueError, match='image.npy exists, but not image.json'):
+    to_disk(items)
+
+
+def test_a_disk_without_room_is_named_before_it_is_needed(
+    to_disk, items, monkeypatch):
+  def full(*args):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(embed_disk.os, 'posix_fallocate', full)
+  with pytest.raises(OSError, match='No space left on device.*image.npy'):
+    to_disk(items)
 
 
 def test_over_a_mesh(to_disk, tiny_run, items):
@@ -134,5 +197,3 @@ def test_nan_is_refused_with_its_row(to_disk, items):
   values[21, 3] = np.nan
   with pytest.raises(ValueError, match='1 of 8 image .* first in row 21'):
     to_disk(encode.Items(values, items.ids))
-  with pytest.raises(ValueError, match='save_every=0 must be at least 1'):
-    to_disk(items, save_every=0)

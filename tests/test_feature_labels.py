@@ -172,7 +172,7 @@ def test_a_blank_label_is_the_row(data):
     ('short.txt', b'a\nb\n', r"labels.text='.*short.txt' has 2 lines, but the "
      'features of text have 30 rows'),
     ('latin.txt', 'caf\u00e9\n'.encode('latin1') * _N, 'not UTF-8 text'),
-    ('none.txt', None, 'none.txt. cannot be read'),
+    ('none.txt', None, 'none.txt. does not exist'),
     ('photos', None, None)])
 def test_labels_that_cannot_be_read(data, name, content, says):
   folder, config, _ = data

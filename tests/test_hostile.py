@@ -1,10 +1,13 @@
 """Every bad input is refused in words, or taken as documented."""
 
+import pathlib
+
 import pytest
 
 from tests import hostile
 from tests import hostile_data
 from tests import hostile_files
+from tests import hostile_kinds
 
 
 @pytest.mark.parametrize('case', [
@@ -18,3 +21,13 @@ def test_bad_input(case, tmp_path):
     assert happens == 'refused', text
     assert case.says in text
     assert len(text) < 5000
+
+
+def test_the_page_names_kinds_and_cases():
+  page = hostile.page(hostile_data.CASES[:2])
+  assert page.count('\n| ') == 2 + len(hostile_kinds.KINDS) + 2
+  assert ' of 2 are refused' in page
+  folder = pathlib.Path(__file__).parent
+  for kind in hostile_kinds.KINDS:
+    for name in kind.tests:
+      assert (folder / f'{name}.py').exists()

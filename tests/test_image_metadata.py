@@ -326,9 +326,9 @@ def test_what_truly_is_damaged_is_refused():
 
 
 @pytest.mark.parametrize('content,what', [
-    (b'GIF89a', 'GIF: convert it'), (b'', '0 bytes'),
-    (b'\0\0\0\x1cftypheic', 'HEIC: convert it'),
-    (b'\0\0\0\x1cftypavif', 'AVIF: convert it'), (b'II*\0', 'TIFF'),
+    (b'GIF89a', 'GIF: convert to'), (b'', '0 bytes'),
+    (b'\0\0\0\x1cftypheic', 'HEIC: convert to'),
+    (b'\0\0\0\x1cftypavif', 'AVIF: convert to'), (b'II*\0', 'TIFF'),
     (b'\n<!DOCTYPE html>', 'a web page: download'),
     (b'version https://git-lfs.github.com/spec/v1\n', 'git lfs pull'),
     (b'notes', 'another kind of file'),
@@ -336,3 +336,19 @@ def test_what_truly_is_damaged_is_refused():
 def test_other_files_are_called_by_what_they_are(content, what):
   with pytest.raises(ValueError, match=f'cannot be read as.*{what}'):
     images.decode(content)
+
+
+@pytest.mark.parametrize('format_', ['PNG', 'JPEG', 'WEBP'])
+def test_a_file_that_was_cut_is_refused_or_read_as_it_was(format_):
+  rng = np.random.default_rng(7)
+  made = io.BytesIO()
+  Image.fromarray(rng.integers(256, size=(12, 9, 3)).astype(np.uint8)).save(
+      made, format_)
+  content = made.getvalue()
+  expected, refused = images.decode(content), 0
+  for end in range(len(content)):
+    try:
+      np.testing.assert_array_equal(images.decode(content[:end]), expected)
+    except ValueError:
+      refused += 1
+  assert refused > len(content) - 40

@@ -32,9 +32,9 @@ def _refuses(message, call, *args, error=ValueError):
 
 
 @pytest.mark.parametrize('text,message', [
-    (b'', 'is not JSON'), (b'{"a":', 'is not JSON'), (b'\xff{}', 'is not JSON'),
+    (b'', 'is empty'), (b'{"a":', 'is not JSON'), (b'\xff{}', 'is not JSON'),
     (b'[' * 100_000, 'is not JSON'), (b'[]', 'holds no JSON object'),
-    (b'{}', 'model_type=None is not supported'),
+    (b'{}', 'names no model_type'),
     (b'{"model_type": "siglip2"}', 'NaFlex'),
     (b'{"model_type": ["clip"]}', 'model_type.* is not supported'),
     (b'{"model_type": "bert"}', "model_type='bert' is not supported; clip,"),

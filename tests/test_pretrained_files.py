@@ -95,8 +95,8 @@ def test_other_precisions(tmp_path, dtype):
 
 
 @pytest.mark.parametrize('name,damage,message', [
-    ('empty', lambda raw: b'', 'header too small'),
-    ('truncated', lambda raw: raw[:-10], 'not fully covered'),
+    ('empty', lambda raw: b'', 'it is empty, as after a download'),
+    ('truncated', lambda raw: raw[:-10], 'by its header, so it was cut off'),
     ('half a header', lambda raw: raw[:100], 'header'),
     ('flipped', lambda raw: raw[:20] + bytes(x ^ 255 for x in raw[20:60])
      + raw[60:], 'header'),

@@ -28,6 +28,7 @@ from experiments import workdir
 from experiments.configs import pretrained as pretrained_config
 from mmal_jax import checkpoint
 from mmal_jax.align import pools as pools_lib
+from mmal_jax.data import preprocess
 from mmal_jax.learn.gradient import loss as loss_lib
 from mmal_jax.learn.gradient import softmax
 from mmal_jax.models import dual_encoder
@@ -261,6 +262,15 @@ def test_siglip_2_is_never_fed_upper_case(published, tmp_path):
   config = ml_collections.ConfigDict({
       'init': str(tmp_path / 'weights'), 'text': {'folder': str(folder)},
       'model': {'name': 'checkpoint'}})
+  # How its images are resized is not known of a SigLIP 2 without the file.
+  with pytest.raises(ValueError, match='has no preprocessor_config.json'):
+    pretrained.load(config)
+  preprocess.save(preprocess.default('siglip', 32), folder, 'siglip')
+  found = pretrained.load(config)  # Gemma's beside a SigLIP is SigLIP 2's.
+  assert found.tokenizer.tokenizer_class == 'Siglip2Tokenizer'
+  np.testing.assert_array_equal(
+      found.tokenizer(['A DOG']), found.tokenizer(['a dog']))
+  (folder / 'config.json').write_text('{"model_type": "gemma"}')
   with pytest.raises(ValueError, match='keeps upper case'):
     pretrained.load(config)
 
@@ -297,7 +307,8 @@ def test_flags_of_the_config_that_readme_names(published):
       '--config.train.ema=0.99', '--config.train.parts=2',
       '--config.train.loss=softmax', '--config.model.dtype=bfloat16',
       '--config.model.remat=True', '--config.mesh.data=4')
-  assert config.model.image_size == 384 and config.text.folder == 'words'
+  assert config.model.image_size == 384 and (
+      config.text.folder == os.path.abspath('words'))
   _, params = huggingface.load(published)
   recipe = learners.make_learner(
       config, dual_encoder.graphdef_of(huggingface.read_config(published)),

@@ -90,7 +90,8 @@ def test_end_to_end(tmp_path, capsys):
   assert (folder / workdir.STATES / 'mmal-seed7').is_dir()
 
   table = diagnose.diagnose(folder, tmp_path / 'c')
-  rows = [line.split('|')[1:] for line in table.splitlines()]
+  rows = [line.split('|')[1:] for line in table.splitlines()
+          if line.startswith('|')]
   assert [row[0].strip() for row in rows[2:]] == [
       'all items', 'mmal', 'random']
   assert [cell.strip() for cell in rows[2][1:4]] == ['50.0 ± 0.0'] * 3
@@ -227,8 +228,11 @@ def test_paired_folder_end_to_end(tmp_path, capsys):
 
 
 def test_paths_left_open_are_asked_for(tmp_path):
-  assert 'dataset.images is not given: add --config.dataset.images=' in _error(
-      tmp_path, config='features')
+  assert (
+      'dataset.images, dataset.texts are not given: add '
+      '--config.dataset.images='
+      'PATH --config.dataset.texts=PATH. --show_config' in _error(
+          tmp_path, config='features'))
   assert 'dataset.folder is not given' in _error(
       tmp_path, config='images_and_texts')
 
@@ -292,7 +296,7 @@ def test_nan_from_training_is_one_line(tmp_path):
 @pytest.mark.parametrize('argument,what', [
     ('--config.train.peak_rl=1', 'peak_rl'),
     ('--config=none.py', 'none.py'),
-    ('--config.rounds=x', 'invalid literal'),
+    ('--config.rounds=x', 'must be an integer of at least 1'),
     (f'--config={__file__}', 'get_config'),
 ])
 def test_a_bad_config_is_one_line(tmp_path, argument, what):
@@ -364,6 +368,7 @@ def test_table_of_one_seed_has_no_spread():
   table = tables.table(found)
   assert '±' not in table and 'not reached' in table
   assert 'reached by 0 of 1 seeds' in table
+  assert 'One seed: there are no intervals' in tables.legend(1)
   assert tables.curve_table(found).splitlines()[3].split() == [
       '|', 'mmal', '|', '1.0', '|', '1.0', '|', '2.0', '|']
 

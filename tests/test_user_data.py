@@ -2,19 +2,15 @@
 
 import io
 import json
-import logging
 
 import numpy as np
 from PIL import Image
 import pytest
 
-from mmal_jax.data import encode
 from mmal_jax.data import features
 from mmal_jax.data import images
 from mmal_jax.data import paired_folder
-from mmal_jax.data import schema
 from mmal_jax.data import splits
-from mmal_jax.data import tokenizer
 
 _RED = (200, 30, 30)
 
@@ -330,47 +326,3 @@ def test_bad_feature_files(tmp_path):
       (np.array(['train'] * 9), r'shape \(9,\)')]:
     with pytest.raises(ValueError, match=what):
       features.load(images_path, good, _save(tmp_path, 's.npy', split))
-
-
-def test_tokenizer_is_lossless_and_pads(tmp_path):
-  texts = ['a red circle', 'a red star', 'é😀 [PAD] \n tab\t']
-  bpe = tokenizer.train(texts * 3, 300)
-  longest = tokenizer.longest(bpe, texts)
-  tokens = tokenizer.tokenize(bpe, texts, longest + 2)
-  assert tokens.dtype == np.int32 and (tokens[:, -2:] == 0).all()
-  assert 0 < tokens.max() < tokenizer.num_tokens(bpe)
-  for row, text in zip(tokens, texts):
-    assert bpe.decode((row[row > 0] - 1).tolist()).lstrip() == text
-  unseen = tokenizer.tokenize(bpe, ['Ж ≠ 9'], 20)
-  assert bpe.decode((unseen[unseen > 0] - 1).tolist()).lstrip() == 'Ж ≠ 9'
-  bpe.save(str(tmp_path / 't.json'))
-  from_file = type(bpe).from_file(str(tmp_path / 't.json'))
-  np.testing.assert_array_equal(
-      tokenizer.tokenize(from_file, texts, longest + 2), tokens)
-  with pytest.raises(ValueError, match='vocab_size=9'):
-    tokenizer.train(texts, 9)
-
-
-def test_cut_texts_are_counted(caplog):
-  bpe = tokenizer.train(['ab'], 256)
-  with caplog.at_level(logging.WARNING):
-    tokens = tokenizer.tokenize(bpe, ['abcdefgh', 'a'], 4)
-  assert tokens.shape == (2, 4) and (tokens[0] > 0).all()
-  assert '1 of 2 texts' in caplog.text
-
-
-def test_encode_learns_nothing_from_the_test_texts():
-  def pairs(texts):
-    n = len(texts)
-    return schema.image_text(
-        np.arange(n * 12, dtype=np.uint8).reshape(n, 2, 2, 3), tuple(texts),
-        schema.no_groups(n))
-  pool = pairs(['a cat', 'a dog', 'a cat'])
-  one, other = (
-      encode.encode(schema.Dataset('x', pool, pairs(texts)))
-      for texts in (['a cat', 'zz'], ['yyyyyyyyyyyyyyyyyyy'] * 9))
-  np.testing.assert_array_equal(
-      one.pool.items['text'].values, other.pool.items['text'].values)
-  assert one.tokenizer.to_str() == other.tokenizer.to_str()
-  assert one.pool.items['text'].ids.tolist() == [0, 1, 0]
-  assert one.pool.items['image'].ids.tolist() == [0, 1, 2]

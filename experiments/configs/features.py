@@ -43,7 +43,8 @@ def get_config(others: str = '') -> ml_collections.ConfigDict:
       'strategies': ('random', 'mmal', 'mmal_plus'),
       'seeds': (0, 1, 2, 3, 4),
       'rounds': 6,
-      'batch': 64,
+      # Half of the pool over all rounds, but at most 100 a round.
+      'batch': config_dict.placeholder(int),
       # For each seed once more, with all pairs of the pool.
       'whole_pool': True,
   })

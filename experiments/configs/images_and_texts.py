@@ -5,6 +5,7 @@ By default `paired_folder`, a folder with a `pairs.jsonl` or a CSV: give
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 from experiments.configs import common
 
@@ -31,5 +32,6 @@ def get_config(dataset: str = 'paired_folder') -> ml_collections.ConfigDict:
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1),
       'rounds': 6,
-      'batch': 100,
+      # Half of the pool over all rounds, but at most 100 a round.
+      'batch': config_dict.placeholder(int),
   })

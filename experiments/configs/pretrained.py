@@ -49,5 +49,6 @@ def get_config(dataset: str = 'synthetic_colorswap') -> (
       'strategies': ('mmal', 'random'),
       'seeds': (0, 1, 2),
       'rounds': 5,
-      'batch': 100,
+      # Half of the pool over all rounds, but at most 100 a round.
+      'batch': config_dict.placeholder(int),
   })

@@ -1,66 +1,113 @@
 """The acquisition alone, for those who have a model of their own."""
 
+from __future__ import annotations  # So that help() shows short types.
+
+from collections.abc import Mapping
+from typing import Any
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mmal_jax import sharding
+from mmal_jax.acquire import arguments
 from mmal_jax.acquire import check
+from mmal_jax.acquire import given as given_lib
 from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire import mixups
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire import whole
 from mmal_jax.data import disk
 
 _LEAST_ALIGNED = 64
 
 Array = np.ndarray | jax.Array
+Rows = np.ndarray | jax.Array | disk.DiskRows
+Metric = metric_lib.Metric
+Query = views_lib.Query
+Strategy = views_lib.Strategy
+
+# What a strategy may need, by field of its views: what to give.
+_NEEDS = {
+    'logit_scale': 'give logit_scale, the factor by which your model multiplies'
+                   ' similarities (100 for most CLIPs)',
+    'logit_bias': 'give logit_bias, what your model adds to the product of '
+                  'logit_scale and a similarity (0 for a CLIP)',
+    'costs': 'give image_costs and text_costs, what it costs to ask about each '
+             'item',
+    'asked': 'give image_asked and text_asked, how many items of each were '
+             'asked about in all rounds so far',
+}
 
 
+@arguments.checked
 def ask(
-    images: Array | disk.DiskRows,
-    texts: Array | disk.DiskRows,
-    aligned_images: Array,
-    aligned_texts: Array,
+    images: Rows,
+    texts: Rows,
+    aligned_images: Array | None,
+    aligned_texts: Array | None,
     batch: int,
-    strategy: str | views_lib.Strategy = 'mmal',
+    strategy: str | Strategy = 'mmal',
     *,
-    metric: metric_lib.Metric = metric_lib.COSINE,
+    metric: str | Metric = 'cosine',
     image_remaining: Array | None = None,
     text_remaining: Array | None = None,
+    image_costs: Array | float | None = None,
+    text_costs: Array | float | None = None,
+    image_asked: int | None = None,
+    text_asked: int | None = None,
     logit_scale: float | None = None,
     logit_bias: float | None = None,
     rows: jax.sharding.NamedSharding | None = None,
     seed: int = 0,
-) -> views_lib.Query:
-  """Which items to ask an annotator about.
+) -> Query:
+  """Which items to ask an annotator about, by embeddings in one space.
 
   Everything is checked first; for use under your own `jit`, with nothing
   checked, call the stages: `coverage.covered`, `modality.coverage_gap`,
   `coreset.select_coreset` and `uncertainty.select_uncertain` on a `View`.
 
   >>> rng = np.random.default_rng(0)
-  >>> images, texts = rng.normal(size=(2, 500, 32)).astype(np.float32)
-  >>> query = ask(images, texts, images[:40], texts[:40], batch=8)
+  >>> images = rng.normal(size=(500, 32)).astype(np.float32)
+  >>> texts = images + rng.normal(size=(500, 32)).astype(np.float32)
+  >>> rest = np.arange(500) >= 40
+  >>> query = ask(images, texts, images[:40], texts[:40], batch=8,
+  ...             image_remaining=rest, text_remaining=rest)
   >>> query.modality in ('image', 'text'), query.indices.shape
   (True, (8,))
 
   Args:
     images: `[n, d]` float32, float16 or bfloat16 embeddings of the image pool,
-      NumPy or JAX (sharded by rows, too), or on disk (`disk.open_rows`). Rows
-      need not have norm 1 (but one within 1e-13 and 1e18).
+      NumPy or JAX (sharded by rows, too), or on disk (`disk.open_rows`). What
+      else holds floats (float64, tensors of PyTorch, data frames, lists of
+      rows) is taken as float32. Rows need not have norm 1 (but one within 1e-13
+      and 1e18).
     texts: `[m, d]` of the text pool.
-    aligned_images: `[a, d]` of the pairs that are known already.
+    aligned_images: `[a, d]` of the pairs that are known already, from the pool
+      or not; None where there are none.
     aligned_texts: `[a, d]`, their other sides. Of a growing set only few sizes
       are compiled: it is padded to the next power of two.
     batch: how many items to ask about; of one modality, or by some strategies
       of both.
     strategy: a name as `registry.find` takes it, or such a function. Nothing is
-      known from before training here: `mmal_plus` goes by these embeddings,
-      less their mean.
-    metric: `metric.COSINE`, `SQEUCLIDEAN` or `INNER`.
+      known from before training here, so that `mmal_plus`, `design` and
+      `herding` go by these embeddings, less their mean, and
+      `facility_reference` is `facility`; nor is it known how well the
+      embeddings match pairs, so that `mmal_plus` is `design_by_entropy` in one
+      modality (the one that was asked about least, or any).
+    metric: `cosine`, `sqeuclidean` or `inner`, or one of `metric.METRICS`.
     image_remaining: `[n]` bool, False for images that may not be asked about,
       nor be anybody's match, as they are aligned already; all remain if None.
     text_remaining: `[m]` bool.
+    image_costs: `[n]` numbers above 0, what it costs to ask about each image,
+      or one number for all; for `mmal_plus_by_cost`, and the rule `cheapest`.
+      None: all items of both modalities cost the same.
+    text_costs: `[m]`, the same of texts.
+    image_asked: how many images were asked about in all rounds so far: for
+      `mmal_plus`, and for the rule `alternate`.
+    text_asked: the same of texts.
     logit_scale: by which your model multiplies similarities; for strategies of
       entropy and least confidence, and for `badge`.
     logit_bias: that it adds: for `badge`, and for strategies of your own
@@ -80,42 +127,156 @@ def ask(
     ValueError: for shapes that do not fit each other, values that are not
       finite, norms out of bounds (zero is one for the cosine alone),
       a batch below 1 or beyond what remains of either pool, an unknown
-      strategy, a scale or a bias that is not finite, a scale not above 0, or a
-      pool that cannot be sharded.
+      strategy or one that needs what is not given, a scale or a bias that is
+      not finite, a scale not above 0, a pool that cannot be sharded, or
+      arguments that have changed places (the pools and the known pairs, the two
+      sides of these, or what remains and what does not), where their rows show
+      it.
+
+  Warns:
+    UserWarning: where the known pairs are no more alike than others are, items
+      are asked about that are known, or other arguments are odd.
 
   References:
     Zhang and Zhu, arXiv 2510.03247.
   """
-  strategy = check.strategy(strategy, registry.find)
-  check.options(metric, rows, logit_scale, logit_bias, seed)
-  pools = {'images': images, 'texts': texts}
-  aligned = {
-      'aligned_images': aligned_images, 'aligned_texts': aligned_texts}
-  for name, values in {**pools, **aligned}.items():
-    check.shape(name, values, images, name in aligned)
-  if len(aligned_images) != len(aligned_texts):
-    raise ValueError(
-        f'aligned_images has {len(aligned_images)} rows and aligned_texts '
-        f'{len(aligned_texts)}; they are two sides of the same pairs.')
-  masks = (check.mask('image_remaining', image_remaining, len(images)),
-           check.mask('text_remaining', text_remaining, len(texts)))
-  check.batch(batch, *masks)
-  known = _padded(np.ones(len(aligned_images), bool))
-  views = {}
-  for modality, remaining, (name, pool), (aligned_name, pairs) in zip(
-      ('image', 'text'), masks, pools.items(), aligned.items()):
+  pools = given_lib.pools(images, texts)
+  query, notes = in_one_space(
+      pools, {'image': aligned_images, 'text': aligned_texts}, batch, strategy,
+      metric=metric,
+      remaining={'image': image_remaining, 'text': text_remaining},
+      costs={'image': image_costs, 'text': text_costs},
+      asked={'image': image_asked, 'text': text_asked},
+      logit_scale=logit_scale, logit_bias=logit_bias, rows=rows, seed=seed)
+  for note in notes:
+    warnings.warn(note, stacklevel=3)
+  return query
+
+
+def in_one_space(
+    pools: dict[str, Any],
+    aligned: dict[str, Any],
+    batch: Any,
+    strategy: Any,
+    *,
+    metric: Any,
+    remaining: dict[str, Any],
+    costs: dict[str, Any],
+    asked: dict[str, Any],
+    logit_scale: Any,
+    logit_bias: Any,
+    rows: Any,
+    seed: Any,
+) -> tuple[Query, list[str]]:
+  """As `ask`, its arguments by modality.
+
+  Args:
+    pools: from `given.pools`.
+    aligned: as they were given, and so all others.
+
+  Returns:
+    The query, and what to warn of.
+  """
+  select = named(strategy)
+  metric = check.metric(metric)
+  scale, bias = check.options(rows, logit_scale, logit_bias, seed)
+  given_lib.check_one_space(pools)
+  given, batch = given_lib.check(
+      pools, aligned, batch, remaining, costs, asked)
+  a = len(given.aligned['image'])
+  needs_direction = metric is metric_lib.COSINE
+  known = _padded(np.ones(a, bool))
+  views, of_pools, of_aligned = {}, {}, {}
+  for m, pool in given.pools.items():
     # Checked where it lies in the end: one device may be too small for it.
-    placed, placed_remaining = _placed(name, pool, remaining, rows)
-    check.values(name, placed, len(pool), placed_remaining, metric)
-    padded = _padded(pairs)
-    check.values(aligned_name, padded, len(pairs), known, metric)
-    views[modality] = views_lib.View(
-        placed, placed_remaining, padded, known, metric=metric,
-        logit_scale=_scalar(logit_scale), logit_bias=_scalar(logit_bias))
-  if not len(aligned_images):
-    strategy = registry.STRATEGIES['random']
-  query = strategy(views, int(batch), jax.random.key(seed))
+    placed, left = _placed(f'{m}s', pool, given.remaining[m], rows)
+    of_pools[m] = check.values(
+        f'{m}s', placed, len(pool), left, needs_direction)
+    padded = _padded(given.aligned[m])
+    of_aligned[m] = check.values(
+        f'aligned_{m}s', padded, a, known, needs_direction)
+    views[m] = views_lib.View(
+        placed, left, padded, known, metric=metric,
+        logit_scale=_scalar(scale), logit_bias=_scalar(bias),
+        costs=_array(given.costs[m]), asked=_array(given.asked[m]))
+  notes = mixups.check(given, of_pools, of_aligned)
+  notes += mixups.of_scale(scale)
+  notes += mixups.of_space(given.aligned, min(map(len, given.pools.values())))
+  query = answer(select, strategy, views, batch, seed)
+  return query, notes + asked_again(query, of_pools, of_aligned)
+
+
+def named(strategy: Any) -> Strategy:
+  """The strategy by its name, or itself."""
+  return strategy if callable(strategy) else registry.find(
+      strategy, given_lib.MODALITIES)
+
+
+def answer(
+    select: Strategy,
+    strategy: Any,
+    views: Mapping[str, views_lib.View],
+    batch: int,
+    seed: int,
+) -> Query:
+  """The query of a strategy, its indices NumPy's; random if nothing is aligned.
+
+  Args:
+    select: the strategy.
+    strategy: how the user named it.
+    views: by modality.
+    batch: number of items.
+    seed: of what is drawn.
+
+  Raises:
+    TypeError: for pools on disk where the strategy needs them in memory, or for
+      a strategy that answers with anything but a `Query`.
+    ValueError: for sharded pools where the strategy needs them on one device,
+      or if it needs arguments that are not given, naming these.
+  """
+  me = f'strategy={strategy!r}' if isinstance(strategy, str) else (
+      f'the strategy {getattr(strategy, "__name__", "given")}')
+  if not np.any(np.asarray(views['image'].aligned_mask)):
+    select = registry.STRATEGIES['random']
+  anywhere = ('mmal, coreset, margin, entropy, least_confidence, similarity and'
+              ' random')
+  try:
+    query = select(views, batch, jax.random.key(seed))
+  except views_lib.Missing as e:
+    name = {'costs': 'image_costs', 'asked': 'image_asked'}.get(
+        e.field, e.field)
+    raise ValueError(
+        f'{name}=None: {me} needs it: {_NEEDS[e.field]}.') from e
+  except whole.OnDisk as e:
+    raise TypeError(
+        f'{me} needs images and texts in memory, and one of them lies on disk; '
+        f'{anywhere} work there as well.') from e
+  except whole.Sharded as e:
+    raise ValueError(
+        f'{me} needs images and texts on one device, and one of them is sharded'
+        f' over several; {anywhere} work there as well.') from e
+  if not isinstance(query, views_lib.Query):
+    raise TypeError(
+        f'{me} has answered with {arguments.shown(query)}; '
+        'mmal_jax.Query(modality, indices) is needed.')
   return query._replace(indices=np.asarray(query.indices))
+
+
+def asked_again(
+    query: Query, pools: dict[str, Any], aligned: dict[str, Any]
+) -> list[str]:
+  """Warnings of items in a query whose counterpart is known already.
+
+  Args:
+    query: from `answer`.
+    pools: by modality `[n]` uint64 fingerprints, or None.
+    aligned: by modality `[a]` uint64 fingerprints.
+  """
+  modalities = np.broadcast_to(query.modality, query.indices.shape)
+  return [note for m in pools
+          for note in mixups.asked_again(
+              m, query.indices[(modalities == m) & (query.indices >= 0)],
+              pools[m], aligned[m])]
 
 
 def _placed(name, pool, remaining, rows):
@@ -140,3 +301,7 @@ def _padded(aligned):
 
 def _scalar(value):
   return None if value is None else jnp.float32(value)
+
+
+def _array(value):
+  return None if value is None else jnp.asarray(value)

@@ -1,6 +1,5 @@
-"""Host-side checks of what users hand to `ask`."""
+"""Host-side checks of what users hand to `ask`: options, and values."""
 
-from collections.abc import Callable
 import numbers
 from typing import Any
 
@@ -8,7 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mmal_jax.acquire import arguments
+from mmal_jax.acquire import arrays
 from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire import mixups
 from mmal_jax.acquire import streaming
 from mmal_jax.data import disk
 
@@ -16,77 +18,66 @@ from mmal_jax.data import disk
 _LARGEST, _LEAST = 1e36, 1e-26
 
 
-def strategy(given: Any, find: Callable[[str], Any]) -> Any:
-  """The strategy by its name, or itself."""
-  return given if callable(given) else find(str(given))
+def metric(given: Any) -> metric_lib.Metric:
+  """A metric by its name, or itself.
+
+  Raises:
+    TypeError: for anything that is neither a name nor a metric.
+    ValueError: for an unknown name.
+  """
+  if isinstance(given, metric_lib.Metric):
+    return given
+  known = metric_lib.METRICS
+  names = ', '.join(repr(name) for name in known)
+  if not isinstance(given, str):
+    raise TypeError(f'metric={arguments.shown(given)} must be {names}, or '
+                    'COSINE, SQEUCLIDEAN or INNER of mmal_jax.acquire.metric.')
+  if given.lower() not in known:
+    raise ValueError(
+        f'metric={arguments.shown(given)} is unknown; known are {names}.'
+        + arguments.did_you_mean(given, known, metric_lib.SYNONYMS))
+  return known[given.lower()]
 
 
-def options(metric, rows, logit_scale, logit_bias, seed) -> None:
-  """Raises for arguments of `ask` of a wrong type or out of bounds."""
-  if not isinstance(metric, metric_lib.Metric):
-    raise TypeError(
-        f'metric={metric!r} must be COSINE, SQEUCLIDEAN or INNER of '
-        'mmal_jax.acquire.metric.')
+def number(name: str, given: Any) -> float | None:
+  """A finite number, also of an array or a tensor without axes; or None."""
+  if given is None:
+    return None
+  given = arrays.on_host(given)
+  if isinstance(given, (str, bool, np.bool_)) or np.ndim(given) or not (
+      hasattr(given, '__float__')):
+    raise TypeError(f'{name}={arguments.shown(given)} must be a number.')
+  if not np.isfinite(np.float64(given)) or abs(given) > 1e30:
+    raise ValueError(f'{name}={given!r} must be finite and below 1e30.')
+  return float(given)
+
+
+def options(
+    rows: Any, logit_scale: Any, logit_bias: Any, seed: Any
+) -> tuple[float | None, float | None]:
+  """Scale and bias as numbers, or None where they are not given.
+
+  Raises:
+    TypeError: for arguments of `ask` of a wrong type.
+    ValueError: for numbers out of bounds.
+  """
   if rows is not None and not (
       isinstance(rows, jax.sharding.NamedSharding) and len(rows.spec) == 1
       and rows.spec[0] is not None):
     raise TypeError(
-        f'rows={rows!r} must shard a leading axis alone, as '
-        'sharding.row_sharding() does.')
-  for name, value in (('logit_scale', logit_scale), ('logit_bias', logit_bias)):
-    if value is None:
-      continue
-    if isinstance(value, str) or np.ndim(value):
-      raise TypeError(f'{name}={value!r} must be a number.')
-    if not np.isfinite(np.float64(value)) or abs(value) > 1e30:
-      raise ValueError(f'{name}={value!r} must be finite and below 1e30.')
-  if logit_scale is not None and not logit_scale > 1e-30:
-    raise ValueError(f'logit_scale={logit_scale!r} must be above 0.')
+        f'rows={arguments.shown(rows)} must shard a leading axis alone, as '
+        'mmal_jax.sharding.row_sharding() does.')
+  scale = number('logit_scale', logit_scale)
+  bias = number('logit_bias', logit_bias)
+  if scale is not None and not scale > 1e-30:
+    raise ValueError(
+        f'logit_scale={scale!r} must be above 0: of a logarithm, as '
+        'checkpoints hold it, give the exponential.')
   if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
-    raise TypeError(f'seed={seed!r} must be an integer.')
+    raise TypeError(f'seed={arguments.shown(seed)} must be an integer.')
   if not 0 <= seed < 2**32:  # Larger ones would wrap around to other seeds.
     raise ValueError(f'seed={seed!r} must lie within [0, 2**32).')
-
-
-def shape(
-    name: str, given: Any, like: Any, is_aligned: bool, liked: str = 'images'
-) -> None:
-  """Raises for what is no array of rows as wide as `like`, named `liked`."""
-  kinds = (np.ndarray, jax.Array) + (() if is_aligned else (disk.DiskRows,))
-  if not isinstance(given, kinds):
-    raise TypeError(f'{name} is a {type(given).__name__}; an array is needed.')
-  if given.dtype.name not in disk.DTYPES or not given.dtype.isnative:
-    raise TypeError(f'{name} has dtype {given.dtype}; '
-                    f'one of {", ".join(disk.DTYPES)} is needed.')
-  d = like.shape[-1] if getattr(like, 'shape', ()) else 0
-  if len(given.shape) != 2 or given.shape[1] != d or not (
-      len(given) or is_aligned):
-    raise ValueError(
-        f'{name} has shape {given.shape}; [n, {d}] is needed, as wide as '
-        f'{liked}{"" if is_aligned else " and at least one row"}.')
-
-
-def mask(name: str, given: Any, n: int) -> np.ndarray:
-  """`[n]` bool: the mask, or one that lets everything in if it is None."""
-  if given is None:
-    return np.ones(n, bool)
-  given = np.asarray(given)
-  if given.dtype != bool:
-    raise TypeError(f'{name} has dtype {given.dtype}; bool is needed.')
-  if given.shape != (n,):
-    raise ValueError(f'{name} has shape {given.shape}; ({n},) is needed.')
-  return given
-
-
-def batch(given: Any, image_mask: np.ndarray, text_mask: np.ndarray) -> None:
-  """Raises for a batch that is no number, or beyond what remains."""
-  if isinstance(given, bool) or not isinstance(given, numbers.Integral):
-    raise TypeError(f'batch={given!r} must be an integer.')
-  images, texts = np.count_nonzero(image_mask), np.count_nonzero(text_mask)
-  if not 1 <= given <= min(images, texts):
-    raise ValueError(
-        f'batch={given!r} must be at least 1 and within what remains: {images} '
-        f'images, {texts} texts.')
+  return scale, bias
 
 
 def values(
@@ -94,16 +85,25 @@ def values(
     given: np.ndarray | jax.Array | disk.DiskRows,
     n: int,
     remaining: np.ndarray | jax.Array,
-    metric: metric_lib.Metric,
-) -> None:
-  """Raises for embeddings that no distance can be computed of.
+    needs_direction: bool,
+) -> np.ndarray | None:
+  """Fingerprints of rows; raises where no distance can be computed of them.
 
   Args:
     name: of the argument.
     given: `[m, d]`, padded, wherever it lies.
     n: rows without the padding.
     remaining: `[m]` bool; of other rows the norm may be too small.
-    metric: the cosine needs a direction.
+    needs_direction: whether rows of zeros are refused: the cosine needs a
+      direction.
+
+  Returns:
+    `[n]` uint64, equal where rows are (`mixups.fingerprints`); None where other
+    processes hold some of the rows.
+
+  Raises:
+    ValueError: for values that are not finite, or whose squares are not, and
+      for rows of zeros.
   """
   if isinstance(given, disk.DiskRows):
     found = streaming.over_chunks(
@@ -115,17 +115,22 @@ def values(
   bad, small = (
       [(int(count), size * i + int(first))
        for i, (count, first) in enumerate(parts) if count]
-      for parts in ([x[:2] for x in found], [x[2:] for x in found]))
+      for parts in ([x[:2] for x in found], [x[2:4] for x in found]))
   if bad:
     raise ValueError(
         f'{name} is NaN or infinite (or its squares are) in '
         f'{sum(count for count, _ in bad)} of {n} rows, the first of them row '
         f'{bad[0][1]}.')
-  if metric is metric_lib.COSINE and small:
+  if needs_direction and small:
     raise ValueError(
         f'{name} is all zeros (or nearly) in '
         f'{sum(count for count, _ in small)} of {n} rows, the first of them '
-        f'row {small[0][1]}: the cosine needs a direction.')
+        f'row {small[0][1]}: the cosine needs a direction. Leave such rows out,'
+        ' or take another metric.')
+  if not all(x[4].is_fully_addressable for x in found):
+    return None
+  halves = np.concatenate([np.asarray(x[4]) for x in found])[:n]
+  return halves[:, 0].astype(np.uint64) << np.uint64(32) | halves[:, 1]
 
 
 @jax.jit
@@ -133,4 +138,5 @@ def _count(given, remaining):
   squares = jnp.sum(jnp.square(given.astype(jnp.float32)), axis=1)
   bad = ~(squares < _LARGEST)
   small = (squares < _LEAST) & remaining
-  return jnp.sum(bad), jnp.argmax(bad), jnp.sum(small), jnp.argmax(small)
+  return (jnp.sum(bad), jnp.argmax(bad), jnp.sum(small), jnp.argmax(small),
+          mixups.fingerprints(given))

@@ -78,7 +78,7 @@ def match(
     ValueError: if `softmax` is asked for, and the view has no `logit_scale`.
   """
   if softmax and view.logit_scale is None:
-    raise ValueError('view.logit_scale=None: a softmax over matches needs it.')
+    raise views_lib.Missing('logit_scale', 'a softmax over matches')
   view, other = views_lib.located(view), views_lib.located(other)
   if isinstance(other.pool, disk.DiskRows) or isinstance(
       view.pool, disk.DiskRows):

@@ -51,6 +51,11 @@ class Metric(NamedTuple):
   scale: Callable[[jax.Array, jax.Array], jax.Array]
   similarity_at_zero: float
 
+  def __repr__(self) -> str:
+    """The name of one of `METRICS`: of functions there is nothing to see."""
+    names = [name for name, metric in METRICS.items() if metric is self]
+    return names[0].upper() if names else f'Metric at {id(self):#x}'
+
   def distances(
       self, dots_: jax.Array, x_norms: jax.Array, y_norms: jax.Array
   ) -> jax.Array:
@@ -116,3 +121,8 @@ INNER = Metric(
 """`-x.y`. Not a metric in the strict sense; greedy k-center needs none."""
 
 METRICS = {'cosine': COSINE, 'sqeuclidean': SQEUCLIDEAN, 'inner': INNER}
+# What others call them.
+SYNONYMS = {
+    'cosine': ('cos', 'angular', 'cosine_similarity'),
+    'sqeuclidean': ('euclidean', 'l2', 'squared_euclidean'),
+    'inner': ('dot', 'ip', 'inner_product', 'dot_product')}

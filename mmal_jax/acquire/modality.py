@@ -79,12 +79,12 @@ def choose(
     return views_lib.random_modality(key, tuple(views))
   if rule == 'alternate':
     if any(view.asked is None for view in views.values()):
-      raise ValueError('view.asked=None: modality=\'alternate\' needs it.')
+      raise views_lib.Missing('asked', 'modality=\'alternate\'')
     left = [m for m, view in views.items() if bool(view.remaining.any())]
     return min(left or views, key=lambda m: int(views[m].asked))
   if rule == 'cheapest':
     if any(view.costs is None for view in views.values()):
-      raise ValueError('view.costs=None: modality=\'cheapest\' needs them.')
+      raise views_lib.Missing('costs', 'modality=\'cheapest\'')
     means = {m: float(jnp.mean(view.costs, where=view.remaining))
              for m, view in views.items() if bool(view.remaining.any())}
     return min(means or views, key=lambda m: means.get(m, 0.0))

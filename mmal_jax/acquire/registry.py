@@ -1,7 +1,9 @@
 """Every strategy by name; a variant is one more line."""
 
+from collections.abc import Sequence
 import functools
 
+from mmal_jax.acquire import arguments
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import uncertainty
 from mmal_jax.acquire import views
@@ -68,6 +70,19 @@ BY_REFERENCE = frozenset((
     'design_by_entropy', 'two_sided', 'herding'))
 
 
+# What others call them.
+_SYNONYMS = {
+    'coreset': ('k_center', 'kcenter', 'core_set', 'farthest_first'),
+    'margin': ('uncertainty', 'smallest_margin'),
+    'least_confidence': ('least_confident',),
+    'entropy': ('max_entropy',),
+    'random': ('uniform',),
+    'kmeans': ('kmeans++', 'clustering'),
+    'facility': ('facility_location', 'submodular'),
+    'design': ('experimental_design',),
+}
+
+
 def needs_reference(name: str) -> bool:
   """Whether a strategy goes by what was known before training.
 
@@ -80,7 +95,7 @@ def needs_reference(name: str) -> bool:
   return name.partition('@')[0] in BY_REFERENCE
 
 
-def find(name: str) -> views.Strategy:
+def find(name: str, modalities: Sequence[str] | None = None) -> views.Strategy:
   """A strategy by its name, or by its name and a rule, `NAME@RULE`.
 
   Args:
@@ -88,18 +103,35 @@ def find(name: str) -> views.Strategy:
       by; or with another one behind it, as `modality.query` takes it:
       `mmal@random` is the paper's method without its first stage, `margin@gap`
       the margin with it, `coreset@both` k-center in all modalities at once.
+    modalities: which there are; None leaves it to the strategy to see whether
+      the rule is known.
 
   Returns:
-    The strategy. Whether the rule is known is seen when it is first used.
+    The strategy.
 
   Raises:
-    ValueError: if the name is unknown.
+    ValueError: if the name or the rule is unknown, with the nearest known one.
   """
+  if not isinstance(name, str):
+    raise ValueError(f'strategy={arguments.shown(name)} is unknown: a name or '
+                     f'a function is needed; names are {_names()}.')
   base, at, rule = name.partition('@')
   if base not in STRATEGIES or at and not rule:
     raise ValueError(
-        f'strategy={name!r} is unknown; known are '
-        f'{", ".join(sorted(STRATEGIES))}, each also with @ and a rule for the '
-        f'modality ({", ".join(modality.RULES)}, or its name) behind it.')
+        f'strategy={arguments.shown(name)} is unknown; known are {_names()}, '
+        'each also with @ and a rule for the modality '
+        f'({", ".join(modality.RULES)}, or its name) behind it.'
+        + arguments.did_you_mean(base, STRATEGIES, _SYNONYMS))
+  if at and modalities is not None and (
+      rule not in (*modality.RULES, *modalities)):
+    known = (*modality.RULES, *modalities)
+    raise ValueError(
+        f'strategy={arguments.shown(name)}: the rule for the modality is '
+        f'unknown; known are {", ".join(known)}.'
+        + arguments.did_you_mean(rule, known))
   strategy = STRATEGIES[base]
   return functools.partial(strategy, modality=rule) if at else strategy
+
+
+def _names() -> str:
+  return ', '.join(sorted(STRATEGIES))

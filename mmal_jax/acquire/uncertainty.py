@@ -134,7 +134,7 @@ def uncertainties(
   none_logit = None
   if may_be_missing and uncertainty.softmax:
     if view.logit_bias is None:
-      raise ValueError('view.logit_bias=None: may_be_missing=True needs it.')
+      raise views_lib.Missing('logit_bias', 'may_be_missing=True')
     none_logit = -(view.logit_scale * matches.best + view.logit_bias)
   return uncertainty.score(matches, none_logit)
 

@@ -71,6 +71,18 @@ class View:
       default=None, metadata={'static': True})
 
 
+class Missing(ValueError):
+  """A strategy needs what its views do not tell.
+
+  Attributes:
+    field: of `View`, which is None.
+  """
+
+  def __init__(self, field: str, needed_by: str):
+    super().__init__(f'view.{field}=None: {needed_by} needs it.')
+    self.field = field
+
+
 class Query(NamedTuple):
   """Items whose counterparts the oracle is asked for.
 

@@ -7,6 +7,14 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.data import disk
 
 
+class OnDisk(TypeError):
+  """A pool lies on disk."""
+
+
+class Sharded(ValueError):
+  """A pool is cut over devices."""
+
+
 def check(views: Mapping[str, views_lib.View], what: str) -> None:
   """Raises for pools that are cut over devices or lie on disk.
 
@@ -15,15 +23,15 @@ def check(views: Mapping[str, views_lib.View], what: str) -> None:
     what: the name of what cannot work on them.
 
   Raises:
-    TypeError: for a pool on disk.
-    ValueError: for a sharded pool.
+    OnDisk: for a pool on disk.
+    Sharded: for a sharded pool.
   """
   for modality, view in views.items():
     if isinstance(view.pool, disk.DiskRows):
-      raise TypeError(
+      raise OnDisk(
           f'{what}: the {modality} pool lies on disk; an array on one device '
           'is needed.')
     if view.rows is not None or sharding.rows_of(view.pool) is not None:
-      raise ValueError(
+      raise Sharded(
           f'{what}: the {modality} pool is sharded over devices; an array on '
           'one device is needed.')

@@ -155,8 +155,8 @@ def encode(
     vocab_size: of a tokenizer that is trained here, on `pretrain` and `pool`
       only, where none is given.
     max_tokens: upper bound on the tokens of a text; rows are as long as the
-      longest text of these two, or the longest prompt of `labelled`, which
-      else would be cut to where templates are all the same.
+      longest text of all splits, or the longest prompt of `labelled`. Texts
+      that are longer are cut; how many of which split is logged.
     tokenizer: of a published checkpoint, in place of one that is trained.
     preprocess: what is done to images; None leaves them as they are.
 
@@ -170,7 +170,8 @@ def encode(
     raise ValueError(
         f'dataset {dataset.name!r} holds features; a pretrained model needs '
         'images and texts.')
-  to_tokens = tokenizer
+  to_tokens = None if tokenizer is None else (
+      lambda texts, what: tokenizer(texts))
   prompts = [] if dataset.labelled is None else prompts_lib.of_classes(
       dataset.labelled.classes)
   seen = [text for pairs in (pool, pretrain) if pairs is not None
@@ -178,36 +179,42 @@ def encode(
           for text in items]
   if seen and tokenizer is None:
     tokenizer = tokenizer_lib.train(seen, vocab_size)
+    # Of the test texts the length alone: nothing is learnt from them.
+    of_test = [text for items in test.items.values() if _is_texts(items)
+               for text in items]
+    length = min(max_tokens, tokenizer_lib.longest(
+        tokenizer, [*seen, *of_test, *prompts]))
     to_tokens = functools.partial(
-        tokenizer_lib.tokenize, tokenizer,
-        length=min(max_tokens, tokenizer_lib.longest(
-            tokenizer, [*seen, *prompts])))
+        tokenizer_lib.tokenize, tokenizer, length=length,
+        limit='max_tokens (text.max_tokens of a config)')
 
-  def encode_items(items: schema.Images | schema.Texts) -> Items:
+  def encode_items(items: schema.Images | schema.Texts, what: str) -> Items:
     if _is_texts(items):
-      return Items(to_tokens(items), schema.item_ids(items))
+      return Items(to_tokens(items, what=what), schema.item_ids(items))
     if _is_features(items):
       return Items(items, schema.item_ids(items))
     return _encode_images(items, preprocess)
 
-  def encode_pairs(pairs: schema.Pairs | schema.Loose):
-    items = {name: encode_items(items) for name, items in pairs.items.items()}
+  def encode_pairs(pairs: schema.Pairs | schema.Loose, split: str):
+    items = {name: encode_items(items, f'{split} {name}s')
+             for name, items in pairs.items.items()}
     if isinstance(pairs, schema.Loose):
       return EncodedLoose(items)
     return EncodedPairs(items, pairs.groups)
 
-  encoded_test = encode_pairs(test)
+  encoded_test = encode_pairs(test, 'test')
   if dataset.labelled is not None:
     if to_tokens is None:
       raise ValueError(f'dataset {dataset.name!r} has classes, but no texts: '
                        'their prompts need a tokenizer.')
     labelled = dataset.labelled
     encoded_test = dataclasses.replace(encoded_test, labelled=EncodedLabelled(
-        encode_items(labelled.images), labelled.labels,
-        encode_items(prompts)))
+        encode_items(labelled.images, 'labelled images'), labelled.labels,
+        encode_items(prompts, 'prompts of classes')))
   return EncodedDataset(
-      encode_pairs(pool), encoded_test,
-      None if pretrain is None else encode_pairs(pretrain), tokenizer)
+      encode_pairs(pool, 'pool'), encoded_test,
+      None if pretrain is None else encode_pairs(pretrain, 'pretrain'),
+      tokenizer)
 
 
 def _is_features(items) -> bool:

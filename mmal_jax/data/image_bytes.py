@@ -26,7 +26,7 @@ _PNG_XMP = b'XML:com.adobe.xmp'
 # ImageMagick's way to put EXIF data into a text, in hexadecimal digits.
 _RAW = re.compile(rb'\s*\w+\s+\d+\s+([0-9A-Fa-f\s]+)')
 _RAW_KEYS = (b'Raw profile type exif', b'Raw profile type APP1')
-_MAX_TEXT = 2**20  # bytes of a text that is unpacked; the rest is not read
+_MAX_TEXT = 2**20  # bytes of metadata that are looked at
 
 
 class Parts(NamedTuple):
@@ -74,6 +74,8 @@ def _png(content: bytes, parts: Parts) -> Iterator[bytes]:
     end = at + 12 + size
     if kind in _PNG_CHUNKS:
       yield content[at:end]
+      if end > len(content):
+        return  # Cut within its picture: the decoder says so.
     elif kind == b'IEND':
       break
     else:
@@ -81,8 +83,7 @@ def _png(content: bytes, parts: Parts) -> Iterator[bytes]:
     if end > len(content):
       break
     at = end
-  # Also of what was cut: if that was its picture, the decoder says so.
-  yield _PNG_END
+  yield _PNG_END  # Also where what was cut is metadata.
 
 
 def _png_metadata(kind: bytes, body: bytes, parts: Parts) -> None:
@@ -104,6 +105,7 @@ def _png_metadata(kind: bytes, body: bytes, parts: Parts) -> None:
       text = zlib.decompressobj().decompress(text, _MAX_TEXT)
     except zlib.error:
       return
+  text = text[:_MAX_TEXT]
   if key == _PNG_XMP:
     parts.xmp.append(text)
   elif key == b'exif':
@@ -138,7 +140,8 @@ def _jpeg(content: bytes, parts: Parts) -> Iterator[bytes]:
       parts.xmp.append(body[len(_JPEG_XMP):])
     at = end
   # What is too long for one segment is cut into several.
-  parts.exif.extend([b''.join(blocks), *blocks] if blocks[1:] else blocks)
+  parts.exif.extend([b''.join(blocks)[:_MAX_TEXT], *blocks] if blocks[1:]
+                    else blocks)
   yield content[at:]
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from absl import logging
 import numpy as np
 
+from mmal_jax import downloads
 from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
 
@@ -94,7 +95,17 @@ class ImageFiles:
       self,
       paths: Iterable[str | os.PathLike[str] | Source],
       preprocess: preprocess_lib.Preprocess,
+      digests: Sequence[bytes] | None = None,
   ):
+    """Reads nothing yet.
+
+    Args:
+      paths: of the n files.
+      preprocess: as the attribute.
+      digests: the attribute, where it is known.
+    """
+    if digests is not None:
+      self.digests = list(digests)
     self.paths = tuple(
         pathlib.Path(path) if isinstance(path, (str, os.PathLike)) else path
         for path in paths)
@@ -124,8 +135,11 @@ class ImageFiles:
     Raises:
       IndexError: if a row is out of range.
     """
+    rows = _checked(rows, len(self))
+    known = self.__dict__.get('digests')  # Not to be found out for this.
     return ImageFiles(
-        [self.paths[row] for row in _checked(rows, len(self))], self.preprocess)
+        [self.paths[row] for row in rows], self.preprocess,
+        None if known is None else [known[row] for row in rows])
 
   def take(self, rows: np.ndarray) -> np.ndarray:
     """Decodes the images at `rows` by several threads.
@@ -209,15 +223,20 @@ def content(source: Source) -> bytes | pathlib.Path:
   """What `images.decode` reads: encoded bytes, or a path where that will do.
 
   Raises:
-    ValueError: if a larger file cannot be read; not naming `source`, as
-      `images.decode` does not.
+    ValueError: if it cannot be read, or is what a failed download left; not
+      naming `source`, as `images.decode` does not.
   """
-  if isinstance(source, pathlib.Path):
-    return source
   try:
-    return source.read_bytes()
+    if isinstance(source, pathlib.Path):
+      found, wrong = source, downloads.wrong(source)
+    else:
+      found = source.read_bytes()
+      wrong = downloads.wrong(str(source), found)
   except OSError as e:
     raise ValueError(f'cannot be read: {e}') from e
+  if wrong is not None:
+    raise ValueError(wrong)
+  return found
 
 
 def item_ids(files: ImageFiles) -> np.ndarray:

@@ -7,21 +7,21 @@ READ = ('PNG', 'JPEG', 'WEBP')
 ENDINGS = ('.apng', '.jfi', '.jfif', '.jif', '.jpe', '.jpeg', '.jpg', '.pjp',
            '.pjpeg', '.png', '.webp')
 HEAD = 64  # bytes that are enough to know
-_HOW = 'convert it to JPEG or PNG'
+_HOW = 'convert to JPEG or PNG'
 
 
 class Format(NamedTuple):
   """What a file is.
 
   Attributes:
-    name: of its format, or `text`; empty if it is not known.
-    told: the same for a message: what it is, and what can be done.
+    name: of its format; empty if it is not known.
+    description: for a message: what it is, and what can be done.
     is_read: whether it is one of `READ`.
     is_picture: whether it is a picture at all.
   """
 
   name: str
-  told: str
+  description: str
   is_read: bool = False
   is_picture: bool = False
 
@@ -58,8 +58,8 @@ _OTHERS = {
 def of(content: bytes) -> Format:
   r"""The format of a file.
 
-  >>> of(b'\xff\xd8\xff\xe0').name, of(b'GIF89a').told
-  ('JPEG', 'GIF: convert it to JPEG or PNG')
+  >>> of(b'\xff\xd8\xff\xe0').name, of(b'GIF89a').description
+  ('JPEG', 'GIF: convert to JPEG or PNG')
 
   Args:
     content: of the file; its first `HEAD` bytes will do.

@@ -18,7 +18,7 @@ from mmal_jax.data import problems as problems_lib
 
 _MAX_NAME = 4096  # letters of a path; no system takes more
 _MAX_NAMED = 3  # of what is left out for one reason
-# Nobody's own files: what macOS, Windows, file servers and notebooks write, in
+# No user's files: what macOS, Windows, file servers and notebooks write, in
 # lower case.
 _OF_SYSTEMS = frozenset((
     '.ds_store', '.ipynb_checkpoints', '.git', '.gitattributes', '.gitignore',
@@ -58,7 +58,7 @@ def is_hidden(name: str) -> bool:
 
 
 def is_of_a_system(name: str) -> bool:
-  """Whether a file or folder is nobody's own, so that nothing is said of it.
+  """Whether a file or folder is a system's own, of which nothing is said.
 
   >>> is_of_a_system('._x.png'), is_of_a_system('.x.png')
   (True, False)
@@ -118,7 +118,8 @@ def listed(
       find(root, str(path.relative_to(root)))
       sound.append(path)
     except ValueError as e:
-      problems.append(f'{e}.')
+      how = ': it is a link, put the file itself there'
+      problems.append(f'{e}{how if path.is_symlink() else ""}.')
   return sound
 
 
@@ -152,13 +153,13 @@ def find(folder: pathlib.Path, name: str) -> pathlib.Path:
 def warn(folder: pathlib.Path, left_out: Sequence[LeftOut]) -> None:
   """Logs how many files and folders are left out, for which reasons."""
   if left_out:
-    logging.warning('%s', told(folder, left_out))
+    logging.warning('%s', summary(folder, left_out))
 
 
-def told(folder: pathlib.Path, left_out: Sequence[LeftOut]) -> str:
+def summary(folder: pathlib.Path, left_out: Sequence[LeftOut]) -> str:
   """What `warn` logs.
 
-  >>> told(pathlib.Path('x'), [LeftOut('a.heic', 'is HEIC', 'are HEIC')])
+  >>> summary(pathlib.Path('x'), [LeftOut('a.heic', 'is HEIC', 'are HEIC')])
   '1 entry of x is left out: 1 is HEIC (a.heic).'
   """
   by_reason = collections.defaultdict(list)
@@ -213,5 +214,5 @@ def _why_left_out(path: pathlib.Path) -> tuple[str, str] | None:
   if found.is_read:
     return None
   if found.is_picture:
-    return f'is {found.told}', f'are {found.told}'
+    return f'is {found.description}', f'are {found.description}'
   return _NO_IMAGE

@@ -75,7 +75,7 @@ def open_rgb(source: bytes | str | os.PathLike[str]) -> Image.Image:
       _check(*image.size)
       rgb = _keyed(image, parts.picture) or to_rgb(image)
   except Exception as e:  # Pillow raises a dozen kinds
-    raise ValueError(f'{_WHAT}: {_told(e, content)}') from e
+    raise ValueError(f'{_WHAT}: {_reason(e, content)}') from e
   turn = _UPRIGHT.get(orientation.find(parts.exif, parts.xmp))
   return rgb if turn is None else rgb.transpose(turn)
 
@@ -95,24 +95,30 @@ def to_rgb(image: Image.Image) -> Image.Image:
   return image.convert('RGB')
 
 
-def _told(error: Exception, content: bytes) -> str:
+class _TooLarge(ValueError):
+  """An image of more pixels than are decoded."""
+
+
+def _reason(error: Exception, content: bytes) -> str:
+  """Why it cannot be read, and not where its bytes lie in memory."""
+  if isinstance(error, (_TooLarge, Image.DecompressionBombError)):
+    return str(error)
   found = image_formats.of(content)
   if not found.is_read:
-    return f'it is none of these, but {found.told}'
-  # Others are of Python, or of where the bytes lie in memory.
-  if isinstance(error, (OSError, SyntaxError, ValueError,
-                        Image.DecompressionBombError)) and not isinstance(
-                            error, UnidentifiedImageError):
-    return str(error)
+    return f'it is none of these, but {found.description}'
+  # Others are of Python.
+  if isinstance(error, (OSError, SyntaxError, ValueError)) and not isinstance(
+      error, UnidentifiedImageError):
+    return f'it is a damaged {found.name} ({error})'
   return f'it is a damaged {found.name}'
 
 
 def _check(width: int, height: int) -> None:
   if width * height > MAX_PIXELS:
-    raise ValueError(f'{width} x {height} pixels are more than {MAX_PIXELS}')
+    raise _TooLarge(f'{width} x {height} pixels are more than {MAX_PIXELS}')
   if max(width, height) > MAX_SIDES * min(width, height):
-    raise ValueError(f'of {width} x {height} pixels one side is more than '
-                     f'{MAX_SIDES} times the other')
+    raise _TooLarge(f'of {width} x {height} pixels one side is more than '
+                    f'{MAX_SIDES} times the other')
 
 
 def _keyed(image: Image.Image, picture: bytes) -> Image.Image | None:

@@ -31,7 +31,7 @@ def read(
   problems += wrong if name is None else [f'{name}: {one}' for one in wrong]
   for number, line in enumerate(lines, 1):
     place = f'line {number}' if name is None else f'{name}, line {number}'
-    if not line.strip():
+    if not line.strip() or '\r' in line:  # The latter is a problem already.
       continue
     try:
       fields = json_object.loads(line)

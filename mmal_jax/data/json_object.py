@@ -6,6 +6,7 @@ import os
 import reprlib
 from typing import Any
 
+from mmal_jax import downloads
 from mmal_jax.data import text_file
 
 # Lists and objects within one another. Python's own limit is not the same in
@@ -38,6 +39,10 @@ def loads(content: bytes | str) -> Any:
     value = json.loads(content, object_pairs_hook=_once)
   except RecursionError as e:
     raise ValueError(deep) from e
+  except ValueError as e:
+    if 'int_max_str_digits' in str(e):  # Python's words
+      raise ValueError('an integer has thousands of digits') from e
+    raise
   # Of the values one step further in each time, only those that go on.
   level = [[value]]
   for _ in range(_DEEPEST + 1):
@@ -65,6 +70,9 @@ def parse(content: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
   try:
     value = loads(content)
   except ValueError as e:
+    wrong = downloads.wrong(path, content)
+    if wrong is not None:
+      raise ValueError(f'{path} {wrong}.') from e
     raise ValueError(f'{path} is not JSON: {e}') from e
   if not isinstance(value, dict):
     raise ValueError(f'{path} holds no JSON object.')

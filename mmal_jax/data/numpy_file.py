@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 
+from mmal_jax import downloads
 from mmal_jax.data import growth
 
 _MAX_HEADER = 2**14  # bytes; NumPy itself takes ten thousand
@@ -60,6 +61,9 @@ def _size(path: str | os.PathLike[str]) -> int:
   found = os.stat(path)
   if not stat.S_ISREG(found.st_mode):  # A pipe would be waited for.
     raise ValueError('it is no regular file')
+  wrong = downloads.wrong(path) or downloads.archive(path)
+  if wrong is not None:
+    raise ValueError(f'it {wrong}')
   return found.st_size
 
 

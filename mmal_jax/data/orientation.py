@@ -5,12 +5,14 @@ References:
 """
 
 from collections.abc import Iterable
+import itertools
 import re
 import struct
 
 _TAG = 0x112
 UPRIGHT = 1
 _KNOWN = range(1, 9)
+_MOST = 8  # blocks that are looked at; files have one or two
 # What a number may be stored as, by TIFF's number of the type.
 _TYPES = {1: 'B', 3: 'H', 4: 'I', 5: 'II', 6: 'b', 8: 'h', 9: 'i', 10: 'ii',
           11: 'f', 12: 'd', 13: 'I'}
@@ -27,17 +29,17 @@ def find(exif: Iterable[bytes], xmp: Iterable[bytes]) -> int:
   8
 
   Args:
-    exif: blocks of EXIF data.
-    xmp: blocks of XMP, asked where no EXIF says anything.
+    exif: blocks of EXIF data, of which the first eight count.
+    xmp: blocks of XMP, likewise, asked where no EXIF says anything.
 
   Returns:
     1 to 8; 1, upright as stored, where nothing that can be read says how.
   """
-  for block in exif:
+  for block in itertools.islice(exif, _MOST):
     found = _of_exif(block)
     if found in _KNOWN:
       return int(found)
-  for block in xmp:
+  for block in itertools.islice(xmp, _MOST):
     if said := _XMP.search(block):
       return int(said[1])
   return UPRIGHT
@@ -45,8 +47,8 @@ def find(exif: Iterable[bytes], xmp: Iterable[bytes]) -> int:
 
 def _of_exif(block: bytes) -> float | None:
   """The number that the first directory has; None if there is none."""
-  while block.startswith(b'Exif\0\0'):
-    block = block[6:]
+  for _ in range(2):  # Some programs write the mark twice.
+    block = block.removeprefix(b'Exif\0\0')
   order = {b'II': '<', b'MM': '>'}.get(block[:2])
   try:
     start, = struct.unpack_from(f'{order}4xI', block)

@@ -1,4 +1,4 @@
-"""The user's own pairs: a folder of images and a table of who belongs to whom.
+"""The user's own pairs: a folder of images and a table of pairs.
 
 The table is JSON lines, `{"image": path, "text": ..., "group": optional,
 "split": optional}`, or a CSV with the same columns.
@@ -81,10 +81,10 @@ def load(
   size = checked_images.size_of(image_size, preprocess)
   problems: list[str] = []
   rows = read_table(folder, pairs, problems, drop_duplicates)
-  problems += _split_problems(rows)
   pixels = checked_images.decode(first_lines(rows), size, problems)
   digests = checked_images.digests(pixels)
   rows = _settle(rows, _overlaps(rows, digests), drop_duplicates, problems)
+  problems += _split_problems(rows)
   if not rows and not problems:
     problems.append('it holds no rows.')
   problems_lib.report(folder / pairs, problems)

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from mmal_jax import downloads
 from mmal_jax.data import growth
 
 _MAX_STRING = 1000  # bytes: they are names of splits
@@ -94,6 +95,9 @@ def read_names(
 def _regular(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
   if os.path.exists(path) and not pathlib.Path(path).is_file():
     raise OSError('it is no regular file')
+  wrong = downloads.wrong(path) if os.path.exists(path) else None
+  if wrong is not None:
+    raise ValueError(f'it {wrong}')
   return path
 
 

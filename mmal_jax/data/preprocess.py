@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmal_jax import downloads
 from mmal_jax import durable
 from mmal_jax.data import images as images_lib
 from mmal_jax.data import json_object
+from mmal_jax.data import open_clip
 
 FILE = 'preprocessor_config.json'
 # Newer checkpoints nest the same fields in this file; it is then read first.
@@ -22,6 +24,7 @@ _NESTED_FILE = 'processor_config.json'
 KINDS = {'clip': 'CLIPImageProcessor', 'siglip': 'SiglipImageProcessor'}
 _RESAMPLE = {1: 'lanczos', 2: 'bilinear', 3: 'bicubic'}
 _HALF = (0.5, 0.5, 0.5)
+_SQUARE = 'default_to_square'
 _MOST_PIXELS = 4096  # of a side; every image is resized to it
 # What the two classes take where a file leaves a field out.
 _DEFAULTS = {
@@ -36,7 +39,9 @@ _DEFAULTS = {
 }
 _COMMON = {
     'resample': 3, 'do_resize': True, 'do_rescale': True, 'do_normalize': True,
-    'rescale_factor': 1 / 255, 'default_to_square': False}
+    'rescale_factor': 1 / 255, _SQUARE: False}
+_WITH_DEFAULTS = {'size', 'crop_size', 'resample', 'rescale_factor',
+                  'image_mean', 'image_std'}
 _told = json_object.told
 # Not `do_convert_rgb`: images are always made RGB. Without it transformers only
 # takes those that are RGB already, and they stay the same.
@@ -95,6 +100,19 @@ class Preprocess:
     """Whether it cuts parts of images away, as only CLIP's processor can."""
     return self.resize == 'shortest' or self.edge > self.size
 
+  def told(self) -> str:
+    """In words.
+
+    >>> default('siglip', 256).told()
+    'squashed to 256 x 256 by bicubic, mean 0.5, 0.5, 0.5, std 0.5, 0.5, 0.5'
+    """
+    how = (f'squashed to {self.edge} x {self.edge}' if self.resize == 'squash'
+           else f'shortest side to {self.edge}')
+    cut = f', centre {self.size} x {self.size}' * self.crops
+    mean, std = (', '.join(f'{value:.4g}' for value in values)
+                 for values in (self.mean, self.std))
+    return f'{how} by {self.resample}{cut}, mean {mean}, std {std}'
+
   def apply(self, image: Image.Image | np.ndarray) -> np.ndarray:
     """Resizes and crops one image.
 
@@ -149,21 +167,43 @@ def load(folder: str | os.PathLike[str]) -> Preprocess:
   Args:
     folder: holds `preprocessor_config.json`, in any form that the CLIP and
       SigLIP processors of transformers 4 and 5 have written (sizes as numbers
-      too), or nested in `processor_config.json`.
+      too), or nested in `processor_config.json`; or else, where there is
+      neither, `open_clip_config.json`.
 
   Returns:
     The same preprocessing.
 
   Raises:
-    FileNotFoundError: if there is no such file.
+    FileNotFoundError: if there is no such file; see `default`.
     ValueError: if it cannot be read, is for another processor, or asks for
       anything that `Preprocess` does not do exactly.
   """
   path, fields = _read(pathlib.Path(folder))
   try:
+    if path.name == open_clip.FILE:
+      return _parse(open_clip.fields(fields), 'clip')
     return _parse(fields, _kind(path.parent, fields))
   except (TypeError, ValueError) as e:
     raise ValueError(f'{path}: {e}') from e
+
+
+def default(kind: str, size: int) -> Preprocess:
+  """What a family's processor does by itself, at the size of a model.
+
+  CLIP's resizes the shortest side and takes the centre, SigLIP's squashes; each
+  has its own mean and standard deviation.
+
+  >>> default('clip', 336).resize, default('siglip', 384).resize
+  ('shortest', 'squash')
+
+  Args:
+    kind: `clip` or `siglip`.
+    size: height and width of the images that the model takes.
+  """
+  square = {'height': size, 'width': size}
+  return _parse({
+      'size': {'shortest_edge': size} if kind == 'clip' else square,
+      'crop_size': square}, kind)
 
 
 def save(
@@ -209,12 +249,12 @@ def save(
 
 
 def _read(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
-  for name in (_NESTED_FILE, FILE):
+  for name in (_NESTED_FILE, FILE, open_clip.FILE):
     path = folder / name
-    if not path.is_file():
+    if not downloads.is_there(path):
       continue
     fields = json_object.parse(durable.read(path), path)
-    if name == FILE:
+    if name != _NESTED_FILE:
       return path, fields
     if isinstance(fields.get('image_processor'), dict):
       return path, fields['image_processor']
@@ -228,12 +268,20 @@ def _kind(folder: pathlib.Path, fields: Mapping[str, Any]) -> str:
   if named is None:
     config = folder / 'config.json'
     try:
-      kind = json_object.parse(durable.read(config), config)['model_type']
-    except (OSError, ValueError, KeyError) as e:
+      kind = json_object.parse(durable.read(config), config).get('model_type')
+    except FileNotFoundError:
+      kind = None
+    except (OSError, ValueError) as e:
+      raise ValueError('no image_processor_type is named, and of config.json '
+                       f'no model_type can be read: {e}') from e
+    if kind is None:
       raise ValueError('no image_processor_type is named, and config.json '
-                       f'names no model_type either ({e!r}).') from e
+                       'names no model_type either.')
     if kind in tuple(KINDS):
       return kind
+    raise ValueError(f'no image_processor_type is named, and model_type='
+                     f'{_told(kind)} of config.json is not supported; '
+                     f'{", ".join(KINDS)} are.')
   for kind, name in KINDS.items():
     if named in (name, name + 'Fast', name + 'Pil',
                  name.replace('ImageProcessor', 'FeatureExtractor')):
@@ -245,12 +293,21 @@ def _kind(folder: pathlib.Path, fields: Mapping[str, Any]) -> str:
 
 
 def _parse(fields: Mapping[str, Any], kind: str) -> Preprocess:
-  given = {k: v for k, v in fields.items() if v is not None}
+  # To transformers a switch of null is off.
+  given = {k: False if v is None and (k.startswith('do_') or k == _SQUARE)
+           else v for k, v in fields.items()}
   full = _COMMON | _DEFAULTS[kind] | given
+  idle = {'crop_size'} if full['do_center_crop'] is False else set()
+  if full['do_normalize'] is False:
+    idle |= {'image_mean', 'image_std'}
+  for name in sorted(full.keys() & _WITH_DEFAULTS - idle):
+    if full[name] is None:
+      raise ValueError(f'{name}=null, which transformers refuses: leave the '
+                       'field out for its default, or give a value.')
   for name, wanted in (('do_resize', True), ('do_rescale', True)):
     if full[name] is not wanted:
       raise ValueError(f'{name}={_told(full[name])} is not supported.')
-  for name in ('do_center_crop', 'do_normalize', 'default_to_square'):
+  for name in ('do_center_crop', 'do_normalize', _SQUARE):
     if not isinstance(full[name], bool):
       raise ValueError(f'{name}={_told(full[name])} must be true or false.')
   factor = full['rescale_factor']
@@ -260,12 +317,13 @@ def _parse(fields: Mapping[str, Any], kind: str) -> Preprocess:
                      '1/255 everywhere.')
   known = {*_COMMON, *_DEFAULTS[kind]}
   for name, value in given.items():
-    if value is not False and name not in known and _UNKNOWN.match(name):
+    if value not in (False, None) and name not in known and (
+        _UNKNOWN.match(name)):
       raise ValueError(f'{name}={_told(value)} is not supported.')
   if type(full['resample']) is not int or full['resample'] not in _RESAMPLE:
     raise ValueError(f'resample={_told(full["resample"])} is not supported; '
                      f'{_RESAMPLE} are.')
-  size = _size('size', full['size'], full['default_to_square'])
+  size = _size('size', full['size'], full[_SQUARE])
   edge = size.get('shortest_edge') or size['height']
   out = edge
   if full['do_center_crop']:
@@ -275,9 +333,9 @@ def _parse(fields: Mapping[str, Any], kind: str) -> Preprocess:
   elif 'shortest_edge' in size:
     raise ValueError(f'size={_told(full["size"])} without do_center_crop makes '
                      'images of different shapes.')
-  mean, std = (_channels(n, full[n]) for n in ('image_mean', 'image_std'))
-  if not full['do_normalize']:
-    mean, std = (0., 0., 0.), (1., 1., 1.)
+  mean, std = (0., 0., 0.), (1., 1., 1.)
+  if full['do_normalize']:
+    mean, std = (_channels(n, full[n]) for n in ('image_mean', 'image_std'))
   return Preprocess(
       size=out, edge=edge,
       resize='shortest' if 'shortest_edge' in size else 'squash',

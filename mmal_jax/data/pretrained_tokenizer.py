@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ from mmal_jax.data import json_object
 from mmal_jax.data import sentencepiece
 from mmal_jax.data import tokenizer_folder as folders
 
+_BLOCK = 2**13  # texts that are cut into tokens at a time
 # From texts to tokens without padding, and whether the text was cut.
 _Encode = Callable[[Sequence[str]], Iterable[tuple[list[int], bool]]]
 
@@ -25,12 +27,14 @@ class PretrainedTokenizer:
 
   Attributes:
     length: tokens of a row.
+    most_tokens: what the checkpoint's files cut texts to; None: to nothing.
     pad_id: the token that fills rows up.
     vocab_size: rows that a table of embeddings needs.
     tokenizer_class: transformers' name for it.
   """
 
   length: int
+  most_tokens: int | None
   pad_id: int
   vocab_size: int
   tokenizer_class: str
@@ -38,11 +42,16 @@ class PretrainedTokenizer:
   _encode: _Encode
   _files: Mapping[str, bytes]
 
-  def __call__(self, texts: Sequence[str]) -> np.ndarray:
+  def __call__(
+      self,
+      texts: Sequence[str],
+      progress: Callable[[int], None] | None = None,
+  ) -> np.ndarray:
     """Tokens of n texts; warns of the texts it must cut.
 
     Args:
       texts: n strings.
+      progress: is told how many have been done, from time to time.
 
     Returns:
       `[n, length]` int32.
@@ -64,14 +73,26 @@ class PretrainedTokenizer:
                          f'{e.start}.') from e
     tokens = np.full((len(texts), self.length), self.pad_id, np.int32)
     cut = 0
-    for row, (ids, was_cut) in zip(tokens, self._encode(list(texts))):
-      cut += was_cut
-      start = self.length - len(ids) if self._pads_left else 0
-      row[start:start + len(ids)] = ids
+    for first in range(0, len(texts), _BLOCK):
+      for row, (ids, was_cut) in zip(
+          tokens[first:], self._encode(list(texts[first:first + _BLOCK]))):
+        cut += was_cut
+        start = self.length - len(ids) if self._pads_left else 0
+        row[start:start + len(ids)] = ids
+      if progress is not None:
+        progress(min(first + _BLOCK, len(texts)))
     if cut:
       logging.warning('%d of %d texts are longer than %d tokens and were cut.',
-                      cut, len(texts), self.length)
+                      cut, len(texts), _limit(self.length, self.most_tokens))
     return tokens
+
+  def told(self) -> str:
+    """Its class, and a digest of the files it was read from."""
+    digest = hashlib.sha256()
+    for name, content in sorted(self._files.items()):
+      digest.update(repr((name, len(content))).encode() + content)
+    return (f'{self.tokenizer_class} {digest.hexdigest()[:12]}, {self.length} '
+            'tokens')
 
   def save(self, folder: str | os.PathLike[str]) -> None:
     """Writes the files it came from, as transformers reads them.
@@ -97,13 +118,15 @@ class PretrainedTokenizer:
         durable.write(folder / name, content)
 
 
-def load(folder: str | os.PathLike[str], length: int) -> PretrainedTokenizer:
+def load(
+    folder: str | os.PathLike[str], length: int, model: str | None = None
+) -> PretrainedTokenizer:
   """Reads the tokenizer of a checkpoint in Hugging Face's layout.
 
   The tokens are those of transformers 5.24 with `padding='max_length',
-  truncation=True, max_length=length`. Which class reads them is said by
-  `tokenizer_class` in `tokenizer_config.json`, or else by `model_type` in
-  `config.json`:
+  truncation=True, max_length=length`, or cut to `model_max_length` where that
+  is less. Which class reads them is said by `tokenizer_class` in
+  `tokenizer_config.json`, or else by `model_type` in `config.json`:
 
   - `CLIPTokenizer` (model `clip`; OpenCLIP's too): `tokenizer.json`, or
     `vocab.json` and `merges.txt`. Texts are put in lower case.
@@ -120,6 +143,7 @@ def load(folder: str | os.PathLike[str], length: int) -> PretrainedTokenizer:
   Args:
     folder: of the checkpoint.
     length: tokens of a row, with those that begin and end each text.
+    model: the checkpoint's `model_type`, where the tokenizer lies elsewhere.
 
   Returns:
     The tokenizer.
@@ -130,7 +154,7 @@ def load(folder: str | os.PathLike[str], length: int) -> PretrainedTokenizer:
     ValueError: if a file is damaged, the class unknown, a special token not
       among the tokens, or `length` too short for those that each text gets.
   """
-  source = folders.read(folder)
+  source = folders.read(folder, model)
   name = source.class_name
   if source.switch('split_special_tokens', False):
     raise ValueError(f'{source.path / folders.CONFIG}: '
@@ -156,7 +180,8 @@ def _siglip(
   if config.get('sp_model_kwargs') or not source.switch('legacy', True):
     raise ValueError(f'{where}: sp_model_kwargs and legacy=False are not '
                      'supported.')
-  _check_length(length, 1)
+  limit = _limit(length, source.most_tokens)
+  _check_length(limit, 1)
   with folders.reading(source.path / 'spiece.model'):
     processor = sentencepiece.processor(source.files['spiece.model'])
     vocab = sentencepiece.vocab(processor)
@@ -169,10 +194,11 @@ def _siglip(
       special.added, source.switch('do_lower_case', True))
   left = source.side('truncation', 'right')
   return PretrainedTokenizer(
-      length, pieces.ids[special.text('pad_token', where)],
+      length, source.most_tokens,
+      pieces.ids[special.text('pad_token', where)],
       max(pieces.ids.values()) + 1, folders.SIGLIP,
       source.side('padding', 'right'),
-      lambda texts: pieces.encode(texts, length, left),
+      lambda texts: pieces.encode(texts, limit, left),
       _named(source, folders.SIGLIP))
 
 
@@ -194,11 +220,12 @@ def _fast(
   if max(vocab.values()) >= 2**31:
     raise ValueError(f'{source.path}: a token has the number '
                      f'{max(vocab.values())}, beyond 32 bits with a sign.')
-  _check_length(length, tokenizer.num_special_tokens_to_add(False))
+  limit = _limit(length, source.most_tokens)
+  _check_length(limit, tokenizer.num_special_tokens_to_add(False))
   left = source.side('truncation', 'right')
   with folders.reading(source.path):
     tokenizer.no_padding()
-    tokenizer.enable_truncation(length, direction='left' if left else 'right')
+    tokenizer.enable_truncation(limit, direction='left' if left else 'right')
 
   def encode(texts: Sequence[str]) -> Iterator[tuple[list[int], bool]]:
     with folders.reading(source.path):
@@ -208,7 +235,8 @@ def _fast(
 
   side = 'left' if name in (folders.GEMMA, folders.SIGLIP2) else 'right'
   return PretrainedTokenizer(
-      length, vocab[special.text('pad_token', source.path)],
+      length, source.most_tokens,
+      vocab[special.text('pad_token', source.path)],
       max(vocab.values()) + 1, name, source.side('padding', side), encode,
       _named(source, name))
 
@@ -224,6 +252,10 @@ def _named(
   config = source.config | {'tokenizer_class': name}
   return dict(source.files) | {
       folders.CONFIG: json.dumps(config, indent=2).encode()}
+
+
+def _limit(length: int, most: int | None) -> int:
+  return length if most is None else min(length, most)
 
 
 def _check_length(length: int, ends: int) -> None:

@@ -11,6 +11,7 @@ from mmal_jax.data import json_object
 from mmal_jax.data import text_file
 
 ENDINGS = ('.txt', '.jsonl')
+_TABLES = ('.csv', '.json', '.parquet', '.tsv', '.xls', '.xlsx')
 
 
 def read(
@@ -19,8 +20,8 @@ def read(
   """Texts with their places, in order.
 
   A `.jsonl` holds a `{"text": ...}` a line, blank lines being none; any other
-  file holds a text a line. There, too, blank lines at its end are no texts:
-  that they are left out is logged. Blank lines before are texts.
+  file but a table holds a text a line. Blank lines at the end of such a file
+  are no texts; that they are left out is logged. Blank lines before are texts.
 
   Args:
     content: of the file.
@@ -34,6 +35,11 @@ def read(
   """
   if path.suffix.lower() == '.jsonl':
     yield from _of_json(content, problems)
+    return
+  if path.suffix.lower() in _TABLES:
+    problems.append(
+        f'it is no list of texts by its ending, {path.suffix}: a .txt of one a '
+        'line, or a .jsonl of {"text": ...}, is needed.')
     return
   lines = text_file.lines(content, problems)
   n = len(lines)

@@ -9,6 +9,7 @@ import tokenizers
 # Tokens are the tokenizer's own ids plus one. A padding word inside its
 # vocabulary would have to be kept apart from users who write that word.
 PAD_ID = 0
+_SHOWN = 40  # letters of a text in a warning
 
 
 def train(texts: Sequence[str], vocab_size: int = 512) -> tokenizers.Tokenizer:
@@ -48,20 +49,36 @@ def longest(tokenizer: tokenizers.Tokenizer, texts: Sequence[str]) -> int:
 
 
 def tokenize(
-    tokenizer: tokenizers.Tokenizer, texts: Sequence[str], length: int
+    tokenizer: tokenizers.Tokenizer,
+    texts: Sequence[str],
+    length: int,
+    what: str = 'texts',
+    limit: str = 'length',
 ) -> np.ndarray:
   """Tokens of n texts, padded at the end; warns of the texts it must cut.
+
+  Args:
+    tokenizer: from `train`.
+    texts: n of them.
+    length: tokens of a row.
+    what: the texts, for the warning.
+    limit: what the user calls `length`, for the warning.
 
   Returns:
     `[n, length]` int32; 0 is padding.
   """
   tokens = np.full((len(texts), length), PAD_ID, np.int32)
-  cut = 0
-  for row, encoding in zip(tokens, tokenizer.encode_batch(texts)):
+  cut = []
+  for i, encoding in enumerate(tokenizer.encode_batch(texts)):
     ids = encoding.ids
-    cut += len(ids) > length
-    row[:min(len(ids), length)] = np.add(ids[:length], 1)
+    if len(ids) > length:
+      cut.append((i, len(ids)))
+    tokens[i, :min(len(ids), length)] = np.add(ids[:length], 1)
   if cut:
-    logging.warning('%d of %d texts are longer than %d tokens and were cut.',
-                    cut, len(texts), length)
+    first, its = cut[0]
+    logging.warning(
+        '%d of %d %s are longer than %d tokens and were cut, the first of them '
+        '%s... (%d tokens): raise %s, to %d for all of them.', len(cut),
+        len(texts), what, length, repr(texts[first][:_SHOWN]), its, limit,
+        max(n for _, n in cut))
   return tokens

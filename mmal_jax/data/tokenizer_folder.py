@@ -11,7 +11,9 @@ from typing import Any
 
 import tokenizers
 
+from mmal_jax import downloads
 from mmal_jax import durable
+from mmal_jax.data import hub_cache
 from mmal_jax.data import json_object
 
 FILES = (
@@ -35,6 +37,9 @@ _DEFAULTS = {
     SIGLIP2: _GEMMA_TOKENS, GEMMA: _GEMMA_TOKENS, PLAIN: {}}
 _ROLES = ('bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token',
           'cls_token', 'mask_token')
+# What the classes take where the files name no model_max_length.
+_MOST_TOKENS = {SIGLIP: 64}
+_UNLIMITED = 10**9
 _MOST_SAID = 1000  # letters of what another library says
 # Of a token: what counts as its place in a text.
 _FLAGS = ('single_word', 'lstrip', 'rstrip', 'normalized', 'special')
@@ -75,10 +80,12 @@ class TokenizerFolder:
   Attributes:
     path: of the folder.
     files: their contents by name, of those in `FILES` that exist.
+    model: the `model_type` of the checkpoint, where no config.json lies there.
   """
 
   path: pathlib.Path
   files: Mapping[str, bytes]
+  model: str | None = None
 
   def need(self, *names: str) -> None:
     """Raises FileNotFoundError unless one of the files exists."""
@@ -100,11 +107,12 @@ class TokenizerFolder:
 
   @functools.cached_property
   def model_type(self) -> str | None:
-    """What `config.json` names."""
+    """What `config.json` names, or else that of the checkpoint."""
     path = self.path / 'config.json'
-    if not path.is_file():
-      return None
-    return json_object.parse(durable.read(path), path).get('model_type')
+    if not downloads.is_there(path):
+      return self.model
+    return json_object.parse(durable.read(path), path).get(
+        'model_type') or self.model
 
   @functools.cached_property
   def class_name(self) -> str:
@@ -113,9 +121,12 @@ class TokenizerFolder:
     if named is None:
       if self.model_type not in tuple(_BY_MODEL):
         raise ValueError(
-            f'{self.path}: {CONFIG} names no tokenizer_class, and the '
-            f'model_type of config.json is {_told(self.model_type)}, none of '
-            f'{", ".join(_BY_MODEL)}.')
+            f'{self.path}: {CONFIG} names no tokenizer_class, and config.json '
+            + ('no model_type either.' if self.model_type is None else
+               f'the model_type {_told(self.model_type)}, none of '
+               f'{", ".join(_BY_MODEL)}.'))
+      if self.model_type == 'siglip' and self._is_gemma:
+        return SIGLIP2
       return _BY_MODEL[self.model_type]
     if named in ('PreTrainedTokenizerFast', 'TokenizersBackend'):
       name = PLAIN
@@ -130,6 +141,30 @@ class TokenizerFolder:
     wrong = self.model_type == 'siglip2' or (
         self.model_type == 'siglip' and name == GEMMA)
     return SIGLIP2 if wrong else name
+
+  @property
+  def _is_gemma(self) -> bool:
+    """Whether the files are Gemma's, as SigLIP 2 takes them, not SigLIP's."""
+    if 'spiece.model' in self.files:
+      return False
+    stored = self.json('tokenizer.json').get('model')
+    return 'tokenizer.model' in self.files or isinstance(
+        stored, dict) and stored.get('byte_fallback') is True
+
+  @property
+  def most_tokens(self) -> int | None:
+    """What texts are cut to; None where the files set no limit."""
+    # `max_len` is its name of old.
+    for name in ('model_max_length', 'max_len'):
+      value = self.config.get(name)
+      if value is None:
+        continue
+      if type(value) not in (int, float) or not value >= 1:
+        raise ValueError(f'{self.path / CONFIG}: {name}={_told(value)} must be '
+                         'a number of tokens, at least 1.')
+      # For none transformers writes 10**30.
+      return int(value) if value < _UNLIMITED else None
+    return _MOST_TOKENS.get(self.class_name)
 
   def switch(self, name: str, default: bool) -> bool:
     """What `tokenizer_config.json` says is so, or not."""
@@ -220,18 +255,36 @@ def reading(path: pathlib.Path) -> Iterator[None]:
     raise ValueError(f'{path} cannot be read: {str(e)[:_MOST_SAID]}') from e
 
 
-def read(path: str | os.PathLike[str]) -> TokenizerFolder:
+def read(
+    path: str | os.PathLike[str], model: str | None = None
+) -> TokenizerFolder:
   """Reads the files.
+
+  Args:
+    path: of the folder, or of one of the cache of huggingface_hub.
+    model: as `TokenizerFolder` holds it.
 
   Raises:
     FileNotFoundError: if there is no such folder.
+    ValueError: if it is a file, or one of its files is what a failed download
+      left.
   """
   path = pathlib.Path(path)
+  if path.is_file():
+    raise ValueError(f'{path} is a file: give the folder of the tokenizer, '
+                     f'{path.parent}')
   if not path.is_dir():
     raise FileNotFoundError(f'{path} is no folder.')
-  return TokenizerFolder(path, {
-      name: durable.read(path / name) for name in FILES
-      if (path / name).is_file()})
+  path = hub_cache.snapshot(path)
+  files = {name: durable.read(path / name) for name in FILES
+           if downloads.is_there(path / name)}
+  for name, content in files.items():
+    # A list of merges may be empty.
+    wrong = (downloads.wrong(path / name, content)
+             if content or name != 'merges.txt' else None)
+    if wrong is not None:
+      raise ValueError(f'{path / name} {wrong}.')
+  return TokenizerFolder(path, files, model)
 
 
 def _roles(

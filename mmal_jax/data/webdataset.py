@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from absl import logging
 
+from mmal_jax import downloads
 from mmal_jax.data import checked_images
 from mmal_jax.data import image_files
 from mmal_jax.data import image_listing
@@ -125,8 +126,11 @@ def _paths(name: str, shards: Shards) -> list[pathlib.Path]:
   if isinstance(shards, (str, os.PathLike)):
     pattern = os.fspath(shards)
     found = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
-  else:
+  elif isinstance(shards, Sequence):
     found = list(shards)
+  else:
+    raise TypeError(f'{name}={shards!r} must be a path, a pattern or a list of '
+                    'paths.')
   paths = [pathlib.Path(path).resolve() for path in found]
   if not paths or len(set(paths)) < len(paths):
     raise ValueError(f'{name}={shards!r} '
@@ -159,7 +163,7 @@ def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
             path, member.name, member.offset_data, member.size))
   except Exception as e:  # tarfile raises a dozen kinds
     problems.append(f'{path.name}: it cannot be read as an uncompressed tar: '
-                    f'{_told(path, e)}.')
+                    f'{_reason(path, e)}.')
   names = webdataset_names.pair([part.name for part in parts])
   problems += [f'{path.name}: {problem}' for problem in names.problems]
   if names.unread:
@@ -175,7 +179,7 @@ def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
     yield Pair(f'{path.name} member {parts[image].name!r}', parts[image], text)
 
 
-def _told(path: pathlib.Path, error: Exception) -> str:
+def _reason(path: pathlib.Path, error: Exception) -> str:
   """Why a shard cannot be read."""
   if isinstance(error, RecursionError):
     return 'its headers are nested too deep'
@@ -194,6 +198,9 @@ def _members(
   """All but folders, as far as they lie within the file."""
   if not path.is_file():
     raise OSError('it is no regular file')
+  wrong = downloads.wrong(path) or downloads.archive(path)
+  if wrong is not None:
+    raise ValueError(f'it {wrong}')
   end, whole = 0, path.stat().st_size
   with _Headers(io.FileIO(path)) as file:
     with tarfile.open(fileobj=file, mode='r:') as tar:

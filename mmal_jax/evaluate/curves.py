@@ -56,6 +56,26 @@ def mean_score(annotations: np.ndarray, scores: np.ndarray) -> np.ndarray:
   return area / (annotations[-1] - annotations[0])
 
 
+def some_points(points: np.ndarray, most: int) -> np.ndarray:
+  """Which points of a curve to show where all would be too many.
+
+  >>> some_points(np.array([0, 1, 2, 5, 10]), 3)
+  array([0, 3, 4])
+
+  Args:
+    points: `[t]` rising numbers.
+    most: how many.
+
+  Returns:
+    `[s]` int indices, s at most `most` (or all), the first and the last among
+    them, in between as evenly spaced as may be.
+  """
+  if len(points) <= most:
+    return np.arange(len(points))
+  return np.unique(np.searchsorted(
+      points, np.linspace(points[0], points[-1], most)))
+
+
 def on_grid(
     grid: np.ndarray, annotations: np.ndarray, scores: np.ndarray
 ) -> np.ndarray:

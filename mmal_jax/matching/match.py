@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from mmal_jax.acquire import check
-from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.learn import learner as learner_lib
@@ -82,7 +81,7 @@ def match(
       finite or rows of zeros, rows that do not exist or are known to belong to
       two, too few known pairs, nothing left to match, or numbers out of bounds.
   """
-  check.options(metric_lib.COSINE, None, None, None, seed)
+  check.options(None, None, None, seed)
   for name, value, least in (('k', k, 1), ('rank', rank, 1)):
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
       raise TypeError(f'{name}={value!r} must be an integer.')
@@ -135,8 +134,7 @@ def _features(name: str, given: Any) -> np.ndarray:
                      ' row and one column is needed.')
   with np.errstate(over='ignore'):  # What is too large is infinite, and told.
     values = np.asarray(given).astype(np.float32)
-  check.values(name, values, len(values), np.ones(len(values), bool),
-               metric_lib.COSINE)
+  check.values(name, values, len(values), np.ones(len(values), bool), True)
   return values
 
 

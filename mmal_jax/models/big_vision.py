@@ -14,6 +14,7 @@ from flax import nnx
 import ml_dtypes
 import numpy as np
 
+from mmal_jax import downloads
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import families
 from mmal_jax.models import positions
@@ -68,8 +69,17 @@ def load(
     ValueError: if it is damaged, or does not hold such a model.
   """
   path = pathlib.Path(path)
-  if not path.is_file():
+  if not downloads.is_there(path):
     raise FileNotFoundError(f'{path} does not exist.')
+  wrong = downloads.wrong(path) or downloads.archive(path)
+  if wrong is not None:
+    raise ValueError(f'{path} {wrong}.')
+  if not zipfile.is_zipfile(path):
+    with path.open('rb') as file:
+      is_cut = file.read(4) == b'PK\3\4'
+    raise ValueError(f'{path} ' + (
+        'is a .npz that was cut off or damaged: download or copy it again.'
+        if is_cut else 'is no .npz file of NumPy.'))
   try:
     with zipfile.ZipFile(path) as file:
       config, params = _read(file, config)

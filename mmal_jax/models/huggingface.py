@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 import contextlib
+import dataclasses
 import json
 import math
 import os
 import pathlib
-import re
 from typing import Any, BinaryIO
 
 from flax import nnx
@@ -14,7 +14,6 @@ from flax import nnx
 import ml_dtypes  # noqa: F401
 import numpy as np
 
-from mmal_jax.data import json_object
 from mmal_jax.data import preprocess
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.models import config as config_lib
@@ -23,11 +22,10 @@ from mmal_jax.models import families
 from mmal_jax.models import huggingface_config
 from mmal_jax.models import positions
 from mmal_jax.models import tensors
+from mmal_jax.models import weight_files
 
-WEIGHTS = 'model.safetensors'
-INDEX = WEIGHTS + '.index.json'
+WEIGHTS, INDEX = weight_files.WEIGHTS, weight_files.INDEX
 _DTYPES = ('F16', 'BF16', 'F32', 'F64')
-_SHARD = re.compile(r'[\w.-]{1,200}\.safetensors', re.ASCII)
 
 read_config = huggingface_config.read_config
 
@@ -124,22 +122,9 @@ def _open_all(folder: pathlib.Path, stack: contextlib.ExitStack):
   except ImportError as e:
     raise ImportError(f'{WEIGHTS} is read by safetensors: pip install '
                       'mmal_jax[pretrained]') from e
-  shards = None
-  if (folder / WEIGHTS).is_file():
-    paths = [folder / WEIGHTS]
-  elif (folder / INDEX).is_file():
-    shards = _shards(folder / INDEX)
-    paths = sorted({folder / name for name in shards.values()})
-  else:
-    raise FileNotFoundError(
-        f'there is no {WEIGHTS} and no {INDEX} in {folder}. pytorch_model.bin, '
-        'a pickle, is not read, as it may run any code. Convert it where you '
-        'trust it: transformers.AutoModel.from_pretrained(folder)'
-        '.save_pretrained(new_folder).')
+  paths, shards = weight_files.find(folder)
   files: dict[str, Any] = {}
   for path in paths:
-    if not path.is_file():
-      raise FileNotFoundError(f'{path} does not exist, which {INDEX} names.')
     try:
       file = stack.enter_context(
           safetensors.safe_open(path, framework='numpy'))
@@ -157,27 +142,15 @@ def _open_all(folder: pathlib.Path, stack: contextlib.ExitStack):
   return files
 
 
-def _shards(path: pathlib.Path) -> dict[str, str]:
-  shards = huggingface_config.read_json(path).get('weight_map')
-  if not isinstance(shards, dict):
-    raise ValueError(f'{path} has no weight_map.')
-  for name in shards.values():
-    # An index may name any file of the machine.
-    if not isinstance(name, str) or not _SHARD.fullmatch(name):
-      raise ValueError(f'{path} names {json_object.told(name)}, which is no '
-                       '.safetensors file in its folder.')
-  return shards
-
-
 def _save_preprocess(folder, image, family):
   size = image.size[0]
   try:
     told = preprocess.load(folder)
   except FileNotFoundError:
     preprocess.save(
-        preprocess.Preprocess(
-            size, size, 'shortest' if family is families.CLIP else 'squash',
-            mean=image.mean, std=image.std), folder, family.name)
+        dataclasses.replace(preprocess.default(family.name, size),
+                            mean=image.mean, std=image.std),
+        folder, family.name)
     return
   if (told.size, told.mean, told.std) != (size, image.mean, image.std):
     raise ValueError(

@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import Any
 
+from mmal_jax import downloads
 from mmal_jax import durable
 from mmal_jax.data import json_object
 from mmal_jax.data import preprocess
@@ -63,8 +64,9 @@ def read_config(folder: str | os.PathLike[str]) -> config_lib.DualEncoder:
     ValueError: if a file cannot be read, or the model is none of ours.
   """
   path = pathlib.Path(folder) / FILE
+  fields = read_json(path)
   try:
-    config = _parse(read_json(path))
+    config = _parse(fields)
   except ValueError as e:
     raise ValueError(f'{path}: {e}') from e
   try:
@@ -82,7 +84,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     FileNotFoundError: if there is no such file.
     ValueError: if it holds something else.
   """
-  if not path.is_file():
+  if not downloads.is_there(path):
     raise FileNotFoundError(f'{path} does not exist.')
   return json_object.parse(durable.read(path), path)
 
@@ -132,6 +134,9 @@ def _to_stack(stack):
 
 def _parse(fields: Mapping[str, Any]) -> config_lib.DualEncoder:
   kind = fields.get('model_type')
+  if kind is None:
+    raise ValueError('it names no model_type, as those of transformers do; '
+                     f'{", ".join(_DEFAULTS)} are supported.')
   if kind == 'siglip2':
     raise ValueError(
         'model_type=siglip2 is a NaFlex model, for images of any proportions, '

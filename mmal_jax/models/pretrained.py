@@ -7,12 +7,18 @@ import re
 
 from flax import nnx
 
+from mmal_jax import downloads
+from mmal_jax.data import hub_cache
+from mmal_jax.data import open_clip
 from mmal_jax.models import big_vision
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import huggingface
+from mmal_jax.models import huggingface_config
+from mmal_jax.models import weight_files
 
 # Not all of a repository: many hold the same weights in several formats.
 _PATTERNS = ('*.json', 'model*.safetensors', '*.txt', '*.model')
+_SHOWN = 10
 _REPOSITORY = re.compile(r'[A-Za-z0-9][\w.-]*/[\w.-]+')
 
 
@@ -44,7 +50,7 @@ def load(
   if path.is_file() or path.suffix == '.npz':
     if path.suffix != '.npz':
       raise ValueError(f'{source} is a file, but no .npz. Of weights in the '
-                       'format of transformers give the folder.')
+                       f'format of transformers give the folder: {path.parent}')
     return big_vision.load(path, config, image_size)
   folder = folder_of(source)
   if config is not None:
@@ -60,19 +66,22 @@ def folder_of(source: str | os.PathLike[str]) -> pathlib.Path:
   """The folder with the files of a checkpoint, its tokenizer's among them.
 
   Args:
-    source: a folder, or a repository `owner/name` of huggingface.co, which is
-      fetched unless it is in the cache.
+    source: a folder, one of the cache of huggingface_hub
+      (`models--OWNER--NAME`), or a repository `owner/name` of huggingface.co,
+      which is fetched unless it is in the cache.
 
   Raises:
-    FileNotFoundError: if there is no such thing, or it cannot be fetched.
+    FileNotFoundError: if there is no such thing, or it cannot be fetched; if
+      the folder holds no checkpoint of transformers, with what it holds.
     ImportError: if huggingface_hub is needed and not installed.
-    ValueError: if it is a file.
+    ValueError: if it is a file, or a cache of several.
   """
   path = pathlib.Path(source)
   if path.is_dir():
-    return path
+    return _checked(hub_cache.snapshot(path))
   if path.exists():
-    raise ValueError(f'{source} is no folder.')
+    raise ValueError(f'{source} is no folder: give {path.parent}, if its files '
+                     'lie there.')
   name = os.fspath(source)
   if not _REPOSITORY.fullmatch(name):
     raise FileNotFoundError(
@@ -92,6 +101,38 @@ def folder_of(source: str | os.PathLike[str]) -> pathlib.Path:
         f'{name} does not exist here, and could not be fetched from '
         f'huggingface.co ({type(e).__name__}: {e}). Without internet give a '
         'folder that holds its files.') from e
+
+
+def _checked(folder: pathlib.Path) -> pathlib.Path:
+  """The folder, or a FileNotFoundError if it holds no configuration."""
+  name = huggingface_config.FILE
+  if downloads.is_there(folder / name):
+    return folder
+  told = f'{folder / name} does not exist.'
+  adapter = weight_files.adapter(folder)
+  if adapter is not None:
+    raise FileNotFoundError(f'{told} {adapter}')
+  below = sorted(path.parent for pattern in ('*', '*/*')
+                 for path in folder.glob(f'{pattern}/{name}'))
+  if (folder / open_clip.FILE).exists():
+    raise FileNotFoundError(
+        f'{told} {open_clip.FILE} and weights by the names of OpenCLIP are not '
+        'read: give the same model in the layout of transformers '
+        f'({name}, {weight_files.WEIGHTS}), as most repositories hold it '
+        'besides.')
+  if below:
+    more = ' ...' if len(below) > _SHOWN else ''
+    raise FileNotFoundError(
+        f'{told} Folders in it have one: give one of them, '
+        f'{", ".join(map(str, below[:_SHOWN]))}{more}.')
+  unfinished = downloads.unfinished(folder)
+  if unfinished:
+    raise FileNotFoundError(
+        f'{told} A download there is not finished ({unfinished[0]}): run it '
+        'again.')
+  raise FileNotFoundError(
+      f'{told} A checkpoint in the layout of transformers has one beside '
+      f'{weight_files.WEIGHTS}: download it, too.')
 
 
 def _agree(source, found, wanted):

@@ -60,7 +60,7 @@ def badge(
   for view in views.values():
     for name in ('logit_scale', 'logit_bias'):
       if getattr(view, name) is None:
-        raise ValueError(f'view.{name}=None: badge needs it.')
+        raise views_lib.Missing(name, 'badge')
   key_modality, key_items = jax.random.split(key)
 
   def select(name, k):

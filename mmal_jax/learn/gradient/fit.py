@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from mmal_jax import progress
 from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import optimizer as optimizer_lib
@@ -22,6 +23,7 @@ def fit(
     source: minibatches.Source,
     steps: int,
     numbers: Mapping[str, np.ndarray] | None = None,
+    what: str = 'training',
 ) -> tuple[nnx.State, optax.OptState, jax.Array]:
   """Takes `steps` steps, each on a random minibatch of the aligned pairs.
 
@@ -34,6 +36,7 @@ def fit(
     steps: at least 1.
     numbers: by modality, `[n]` int, by which errors call the items; None: by
       their rows.
+    what: these steps are, where progress is shown.
 
   Returns:
     Parameters, optimizer state, and the mean loss over all steps.
@@ -52,7 +55,8 @@ def fit(
   # one thread.
   losses, norms = [], []
   drawn = minibatches.draw(recipe, key, source, steps)
-  for shift_key, batch in minibatches.read(recipe, source, drawn):
+  for shift_key, batch in progress.steps(
+      minibatches.read(recipe, source, drawn), steps, what):
     params, opt_state, loss, norm = step_lib.train_step(
         recipe, params, opt_state, shift_key, batch)
     losses.append(loss)

@@ -84,7 +84,7 @@ def warm_start(
         minibatches.Source(
             pairs.items, np.stack([rows] * len(pairs.items), axis=1),
             len(pairs)),
-        steps)
+        steps, what='warm start')
   except divergence.Diverged as e:
     raise divergence.Diverged(f'warm start: {e}') from e
   logging.info('Warm start: mean loss %.3f over %d steps.', loss, steps)

@@ -1,0 +1,158 @@
+"""The config file that `--config=FILE:ARGUMENT` names, and flags on its values.
+
+ml_collections applies `--config.KEY=VALUE`; what it would refuse in its own
+words, or Python's, is found here before, and said in the config's.
+"""
+
+from collections.abc import Sequence
+import difflib
+import importlib.util
+import inspect
+import os
+import pathlib
+import re
+from typing import Any
+
+import ml_collections
+
+from experiments import differences
+from experiments import explain
+from experiments import paths
+from experiments import program
+
+FOLDER = pathlib.Path(__file__).parent / 'configs'
+_OVERRIDE = re.compile(r'--?(no)?config\.([^=]+)(=.*)?', re.S)
+_CONFIG = re.compile(r'--?config(=.*)?', re.S)
+
+
+def expand(argv: Sequence[str]) -> list[str]:
+  """The command line with `~` in `--config=FILE` replaced."""
+  expanded = list(argv)
+  for i, argument in enumerate(argv):
+    if _CONFIG.fullmatch(argument) and '=' in argument:
+      flag, _, path = argument.partition('=')
+      expanded[i] = f'{flag}={paths.expand(path, "config")}'
+  return expanded
+
+
+def path_of(argv: Sequence[str]) -> str | None:
+  """What follows `--config` on a command line, or None."""
+  for i, argument in enumerate(argv):
+    if _CONFIG.fullmatch(argument):
+      value = argument.partition('=')[2] if '=' in argument else (
+          argv[i + 1:] or [''])[0]
+      return value
+  return None
+
+
+def load(spec: str) -> ml_collections.ConfigDict:
+  """The config of `FILE` or `FILE:ARGUMENT`.
+
+  Raises:
+    ValueError: if there is no such file, it holds no `get_config`, or that
+      refuses its argument or fails.
+  """
+  path, colon, argument = spec.partition(':')
+  if not os.path.isfile(path):
+    known = sorted(p.stem for p in FOLDER.glob('*.py')
+                   if p.stem not in ('__init__', 'common', 'saved'))
+    near = difflib.get_close_matches(pathlib.Path(path).stem, known, 1)
+    hint = f' Did you mean {FOLDER / near[0]}.py?' if near else ''
+    raise ValueError(f'config={spec!r}: there is no file {path!r}.{hint}')
+  module_spec = importlib.util.spec_from_file_location('_config', path)
+  if module_spec is None:
+    raise ValueError(f'config={spec!r} is no Python file.')
+  try:
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    get_config = module.get_config
+  except Exception as e:  # A config file is code, and can raise anything.
+    raise ValueError(
+        f'config={spec!r} cannot be read: {type(e).__name__}: {e}.') from e
+  takes = inspect.signature(get_config).parameters.values()
+  if colon and not takes:
+    raise ValueError(f'config={spec!r}: {path} takes no argument: leave '
+                     f'{colon + argument!r} out.')
+  if not colon and any(p.default is p.empty for p in takes):
+    raise ValueError(f'config={spec!r}: {path} needs an argument, '
+                     f'{path}:ARGUMENT. {_about(module)}')
+  try:
+    config = get_config(*([argument] if colon else []))
+  except Exception as e:
+    said = f'{type(e).__name__}: ' * (not isinstance(e, ValueError)) + str(e)
+    raise ValueError(f'config={spec!r}: {said}') from e
+  if not isinstance(config, ml_collections.ConfigDict):
+    raise ValueError(f'config={spec!r}: its get_config returns no ConfigDict.')
+  return config
+
+
+def _about(module) -> str:
+  """A module's docstring in one line."""
+  return ' '.join((module.__doc__ or '').split())
+
+
+def check_overrides(
+    argv: Sequence[str], config: ml_collections.ConfigDict
+) -> None:
+  """Refuses flags on values that the config does not have.
+
+  Raises:
+    ValueError: naming those that it has, and the nearest.
+  """
+  for argument in argv[1:]:
+    found = _OVERRIDE.fullmatch(argument)
+    if found:
+      check_key(config, found[2])
+
+
+def check_key(config: ml_collections.ConfigDict, key: str) -> None:
+  """Refuses a dotted key of which the config has no value; see above."""
+  part: Any = config
+  names = key.split('.')
+  for i, name in enumerate(names):
+    if not isinstance(part, ml_collections.ConfigDict):
+      raise ValueError(f'{key} is no value of this config: '
+                       f'{".".join(names[:i])} is no section.')
+    if name not in part:
+      raise ValueError(_unknown(config, part, key, names[:i]))
+    part = part.get(name)
+
+
+def _has(part: Any, names: Sequence[str]) -> bool:
+  """Whether a section has a value at a path of names."""
+  for name in names:
+    if not isinstance(part, ml_collections.ConfigDict) or name not in part:
+      return False
+    part = part.get(name)
+  return True
+
+
+def _unknown(config, part, key, sections) -> str:
+  name = key.split('.')[len(sections)]
+  near = difflib.get_close_matches(name, list(part), 1)
+  # `steps` of `steps_per_round`, or a value of another section.
+  near += [known for known in part if name in known or known in name]
+  prefix = ''.join(f'{section}.' for section in sections)
+  rest = key.split('.')[len(sections) + 1:]
+  near = [prefix + '.'.join([known, *rest]) if _has(part[known], rest)
+          else prefix + known for known in near]
+  if not near:
+    every = dict(differences.flat(config.to_dict()))
+    near = [known for known in every if known.split('.')[-1] == name]
+  where = '.'.join(sections) or 'the config'
+  return (f'{key} is no value of this config; {where} has '
+          f'{", ".join(sorted(part))}.'
+          + (f' Did you mean {near[0]}?' if near else ''))
+
+
+def in_words(error: Exception, config: ml_collections.ConfigDict) -> str:
+  """What a refused `--config.KEY=VALUE`, or other flag, must be."""
+  said = ' '.join(str(error).split())
+  found = re.match(r'flag --config\.([\w.]+)=(.*?): ', said)
+  if found is None:
+    return program.in_words(error)
+  key, value = found.groups()
+  may_be = explain.allowed(config, key)
+  now = dict(differences.flat(config.to_dict())).get(key)
+  return (f'{key}={value!r} must be {may_be or "of another kind"}; the config '
+          f'says {now!r}.')

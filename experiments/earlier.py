@@ -1,0 +1,41 @@
+"""The config of an experiment that was run before, and where its data lie now.
+"""
+
+from collections.abc import Sequence
+import os
+import pathlib
+
+from absl import flags
+import ml_collections
+
+from experiments import check as check_lib
+from experiments import paths
+from experiments import workdir as workdir_lib
+from experiments.configs import saved
+
+MOVED = flags.DEFINE_multi_string(
+    'moved', [], 'KEY=PATH, as dataset.images=/new/images.npy: where data or '
+    'checkpoint of the experiment lie now. May be given several times.')
+
+
+def config_of(
+    folder: str | os.PathLike[str], moved: Sequence[str] = ()
+) -> ml_collections.ConfigDict:
+  """The checked config of an experiment's folder.
+
+  Args:
+    folder: of the experiment.
+    moved: `KEY=PATH` each: where its data or checkpoint lie now.
+
+  Raises:
+    ValueError: if there is none, or it cannot be run.
+  """
+  path = pathlib.Path(folder) / workdir_lib.CONFIG
+  if not path.exists():
+    raise ValueError(
+        f'workdir={str(folder)!r} holds no experiment: there is no '
+        f'{workdir_lib.CONFIG}.')
+  config = saved.get_config(path)
+  paths.move(config, moved)
+  check_lib.check(config)
+  return config

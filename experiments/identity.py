@@ -1,0 +1,93 @@
+"""What an experiment is made of, known by its content and not by its place.
+
+`--resume`, sweeps and reports compare these digests: data may lie elsewhere
+than before, on another disk or another machine, as long as they are the same.
+"""
+
+from collections.abc import Mapping, Sequence
+import hashlib
+import pathlib
+
+import ml_collections
+import numpy as np
+
+from experiments import datasets
+from experiments import pretrained as pretrained_lib
+from experiments import workdir as workdir_lib
+from mmal_jax.data import encode
+
+
+def digests(
+    data: encode.EncodedDataset,
+    pretrained: pretrained_lib.Pretrained | None = None,
+) -> dict[str, str]:
+  """Hexadecimal digests of items and checkpoint, by what they are.
+
+  Args:
+    data: as the model takes it.
+    pretrained: the checkpoint that runs start from, if there is one.
+  """
+  splits = {'pool': data.pool, 'test': data.test, 'pretrain': data.pretrain}
+  found = {
+      f'{name} {modality}': encode.digest(items)
+      for name, split in splits.items() if split is not None
+      for modality, items in split.items.items()}
+  labelled = data.test.labelled
+  if labelled is not None:
+    digest = hashlib.sha256(encode.digest(labelled.images).encode())
+    digest.update(np.ascontiguousarray(labelled.labels).data)
+    found['labelled image'] = digest.hexdigest()
+  if pretrained is not None:
+    found['checkpoint'] = pretrained.digest
+  return found
+
+
+def of_config(
+    config: ml_collections.ConfigDict, cache_dir: str
+) -> dict[str, str]:
+  """The digests of what a config names; it is read for that.
+
+  Args:
+    config: checked.
+    cache_dir: of rendered datasets.
+
+  Raises:
+    ValueError, OSError: if it cannot be read.
+  """
+  pretrained = (None if config.get('init') is None
+                else pretrained_lib.load(config))
+  return digests(datasets.load(config, cache_dir, pretrained), pretrained)
+
+
+def check(
+    folder: pathlib.Path, now: Mapping[str, str], moved: Sequence[str] = ()
+) -> None:
+  """Refuses to go on with other items, whose numbers would mean other things.
+
+  What an earlier version has not recorded is recorded now.
+
+  Args:
+    folder: of an experiment that was begun.
+    now: `digests` of what is at hand.
+    moved: dotted keys of the paths that are others than before.
+
+  Raises:
+    ValueError: naming what differs.
+  """
+  there = workdir_lib.read(folder / workdir_lib.ITEMS)
+  new = [name for name in now if name not in there
+         and name.partition(' ')[0] not in ('pool', 'test')]
+  other = [name for name in {**there, **now} if name not in new
+           and there.get(name) != now.get(name)]
+  if other:
+    raise ValueError(
+        f'{", ".join(other)}: not those with which the experiment in '
+        f'{str(folder)!r} was begun, or in another order. It cannot go on with '
+        'them' + (f': see {", ".join(moved)}.' if moved else '.'))
+  if new and moved:
+    raise ValueError(
+        f'{str(folder)!r} was begun by an earlier version, which did not record'
+        f' {", ".join(new)}. Whether {", ".join(moved)} hold the same cannot be'
+        ' told: give the paths that its config.json names.')
+  if new:
+    workdir_lib.write(folder / workdir_lib.ITEMS, {**there, **now})

@@ -1,0 +1,201 @@
+"""The paths that a user gives, by flags and in configs alike.
+
+A shell leaves the tilde of `--workdir=~/runs` as it is, and a config file knows
+no shell at all: here `~` and a leading `$VARIABLE` become what they stand for.
+"""
+
+from collections.abc import Iterator, Sequence
+import inspect
+import os
+import re
+from typing import Any
+
+from absl import flags
+import ml_collections
+
+from mmal_jax.data import registry as datasets_lib
+
+# Values of a config that hold a path, beside those of its dataset.
+INIT, STATES, PEOPLE = 'init', 'states', 'oracle.folder'
+_OTHERS = (INIT, STATES, PEOPLE, 'text.folder')
+_VARIABLE = re.compile(r'\$(\w+|\{\w+\})(?=/|$)')
+
+
+def expand(path: str | os.PathLike[str], name: str = 'path') -> str:
+  """A path with its leading `~`, `~user` or `$VARIABLE` replaced.
+
+  Args:
+    path: as the user wrote it. What has a scheme, as gs://, stays as it is.
+    name: of the flag or the value of the config, for the error.
+
+  Raises:
+    ValueError: if it is empty, or names a user or a variable that does not
+      exist.
+  """
+  path = os.fspath(path)
+  if not path.strip():
+    raise ValueError(f'{name}={path!r} is empty: give a path.')
+  if '://' in path:
+    return path
+  if found := _VARIABLE.match(path):
+    variable = found[1].strip('{}')
+    if not os.environ.get(variable):
+      raise ValueError(f'{name}={path!r}: the environment has no variable '
+                       f'{variable}; write the path out.')
+    path = os.environ[variable] + path[found.end():]
+  expanded = os.path.expanduser(path)
+  if path.startswith('~') and expanded == path:
+    raise ValueError(f'{name}={path!r}: there is no user '
+                     f'{path[1:].partition("/")[0]!r} on this machine; write '
+                     f'the path out, or ./{path} if it is called that.')
+  return expanded
+
+
+def absolute(path: str | os.PathLike[str], name: str = 'path') -> str:
+  """As `expand`, and the same from any folder."""
+  path = expand(path, name)
+  return path if '://' in path else os.path.abspath(path)
+
+
+class _Parser(flags.ArgumentParser):
+  """Of a flag that holds a path."""
+
+  syntactic_help = 'a path'
+
+  def parse(self, argument):
+    return expand(argument)
+
+
+class _ListParser(flags.ListParser):
+  """Of a flag that holds paths with commas between them."""
+
+  def parse(self, argument):
+    return [expand(path) for path in super().parse(argument)]
+
+
+def define(
+    name: str, default: str | None, text: str, **how: Any
+) -> flags.FlagHolder:
+  """A flag that takes a path; its value is what `expand` makes of it."""
+  return flags.DEFINE(_Parser(), name, default, text, **how)
+
+
+def define_list(
+    name: str, default: Sequence[str] | None, text: str, **how: Any
+) -> flags.FlagHolder:
+  """A flag that takes paths with commas between them."""
+  return flags.DEFINE(
+      _ListParser(), name, default, text,
+      serializer=flags.CsvListSerializer(','), **how)
+
+
+flags.disclaim_key_flags()  # They are of the module that defines them.
+
+
+def keys(dataset: str | None) -> list[str]:
+  """Dotted keys of the values that hold paths, whether they are given or not.
+
+  Args:
+    dataset: its name; None of a config without one.
+  """
+  read = datasets_lib.DATASETS.get(dataset)
+  taken = {} if read is None else inspect.signature(read).parameters
+  # By their types: that of a table within a folder is a plain string.
+  return [*_OTHERS, 'dataset.classes', *(
+      f'dataset.{name}' for name in taken
+      if 'PathLike' in str(taken[name].annotation))]
+
+
+def make_absolute(config: ml_collections.ConfigDict) -> None:
+  """Makes all paths of a config mean the same from any folder.
+
+  Raises:
+    ValueError: as `expand`; or if a path to data has a scheme, as gs://.
+  """
+  for key in keys(config.dataset.name):
+    *sections, name = key.split('.')
+    part = config
+    for section in sections:
+      part = part.get(section) or {}
+    value = part.get(name)
+    if value is None:
+      continue
+    if key == INIT:  # It may be the name of a repository.
+      value = expand(value, key)
+      part[name] = os.path.abspath(value) if os.path.exists(value) else value
+      continue
+    made = _map(value, key)
+    if key != STATES and any('://' in path for _, path in _leaves(key, made)):
+      raise ValueError(f'{key}={value!r} must be a local path: copy the files '
+                       'to this machine, or mount where they are.')
+    part[name] = made
+  for name, value in config.dataset.items():  # of files within a folder
+    if isinstance(value, str) and value.startswith('~/'):
+      config.dataset[name] = expand(value, f'dataset.{name}')
+
+
+def check_exist(config: ml_collections.ConfigDict) -> None:
+  """Refuses paths to data where nothing is, all of them at once.
+
+  Patterns of paths are left to the loader.
+
+  Raises:
+    ValueError: naming them.
+  """
+  missing = []
+  for key in keys(config.dataset.name):
+    section, _, name = key.partition('.')
+    if section == 'dataset' and config.dataset.get(name) is not None:
+      missing += [
+          f'{of}={path!r}'
+          for of, path in _leaves(key, _map(config.dataset[name], key))
+          if not set(path) & set('*?[') and not os.path.exists(path)]
+  if missing:
+    raise ValueError(f'{", ".join(missing)} '
+                     f'{"does" if len(missing) == 1 else "do"} not exist.')
+
+
+def _map(value, key):
+  if isinstance(value, ml_collections.ConfigDict):
+    return {name: path and _map(path, f'{key}.{name}')
+            for name, path in value.items()}
+  if isinstance(value, (list, tuple)):
+    return type(value)(_map(path, key) for path in value)
+  return absolute(value, key)
+
+
+def _leaves(key, value) -> Iterator[tuple[str, str]]:
+  """Every path within a value, with its dotted key."""
+  if isinstance(value, dict):
+    for name, part in value.items():
+      yield from _leaves(f'{key}.{name}', part)
+  elif isinstance(value, (list, tuple)):
+    for part in value:
+      yield from _leaves(key, part)
+  elif value is not None:
+    yield key, value
+
+
+def move(config: ml_collections.ConfigDict, moved: Sequence[str]) -> None:
+  """Says where paths of a saved config lie now.
+
+  Args:
+    config: of an earlier run; changed in place.
+    moved: `KEY=PATH` each.
+
+  Raises:
+    ValueError: if one is written otherwise, or its key holds no path.
+  """
+  for text in moved:
+    key, equals, path = text.partition('=')
+    known = keys(config.dataset.name)
+    of_mapping = key.rpartition('.')[0]  # dataset.others.sound
+    if not equals or not {key, of_mapping} & set(known):
+      raise ValueError(f'moved={text!r} must be KEY=PATH, with a KEY out of: '
+                       f'{", ".join(known)}.')
+    *sections, name = key.split('.')
+    part = config
+    for section in sections:
+      part = part[section]
+    with config.unlocked():
+      part[name] = absolute(path, key)

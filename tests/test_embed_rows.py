@@ -1,0 +1,201 @@
+"""The program `embed`: what is bad is named first, what is done is kept."""
+
+import io
+import pathlib
+import sys
+from unittest import mock
+
+from absl import flags
+from absl.testing import flagsaver
+import numpy as np
+from PIL import Image
+import pytest
+
+from experiments import embed
+from mmal_jax.data import readable
+from tests import small_files
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+  return small_files.siglip(small_files.plain_tokenizer(tmp_path / 'm'))
+
+
+@pytest.fixture
+def photos(tmp_path):
+  """Twelve pictures of three formats."""
+  folder = tmp_path / 'photos'
+  folder.mkdir()
+  for i, suffix in enumerate(['jpg', 'png', 'webp'] * 4):
+    _picture(folder / f'{i:02}.{suffix}', i)
+  return folder
+
+
+def _picture(path, seed):
+  rng = np.random.default_rng(seed)
+  Image.fromarray(rng.integers(256, size=(24, 36, 3)).astype(np.uint8)).save(
+      path)
+
+
+def _run(*arguments):
+  # Another program's flag, which it requires where tests import both.
+  argv = ['embed', *map(str, arguments), '--workdir=unused',
+          '--undefok=workdir']
+  with flagsaver.flagsaver(), mock.patch.object(sys, 'argv', argv):
+    flags.FLAGS.unparse_flags()
+    embed.main(flags.FLAGS(argv))
+
+
+@pytest.fixture
+def go(checkpoint, photos, tmp_path, capsys):
+  """Runs the program on the photos; what it says, its rows by their name."""
+  def run(*arguments, out='e'):
+    _run(f'--init={checkpoint}', f'--images={photos}', '--batch_size=4',
+         f'--embeddings={tmp_path / out}', *arguments)
+    rows = np.load(tmp_path / out / 'image.npy')
+    names = (tmp_path / out / 'image.txt').read_text().splitlines()
+    return capsys.readouterr().out, {
+        pathlib.Path(name).name: row
+        for name, row in zip(names, rows, strict=True)}
+  return run
+
+
+def _assert_same(ours, wanted):
+  assert ours.keys() == wanted.keys()
+  for name, row in wanted.items():
+    np.testing.assert_allclose(ours[name], row, atol=1e-6, err_msg=name)
+
+
+def test_only_what_is_new_is_embedded(go, photos):
+  said, _ = go()
+  assert 'image: 12 rows of 4, of which 12 were embedded now and 0 kept' in said
+  (photos / '03.jpg').unlink()
+  (photos / '05.webp').rename(photos / 'aa.webp')
+  said, rows = go()
+  assert ('11 rows of 4, of which 0 were embedded now (1 earlier row is left '
+          'out) and 11 kept.') in said
+  _assert_same(rows, go(out='f')[1])
+  _picture(photos / '00.png', 100)
+  _picture(photos / '07.png', 101)
+  said, rows = go()
+  assert 'of which 2 were embedded now' in said and 'and 10 kept' in said
+  assert '00.png is new' in said and '07.png has changed' in said
+  _assert_same(rows, go(out='g')[1])
+  # As moved elsewhere and back: nothing goes by names.
+  for i, path in enumerate(sorted(photos.iterdir())):
+    path.rename(photos / f'{9 - i % 10}{i}{path.suffix}')
+  said, rows = go()
+  assert 'of which 0 were embedded now and 12 kept' in said
+  _assert_same(rows, go(out='h')[1])
+
+
+def test_why_all_are_embedded_anew(go, checkpoint, tmp_path):
+  _, rows = go()
+  said, _ = go('--image_size=8')
+  assert ('of which 12 were embedded now (the weights of the model are others; '
+          'images were prepared otherwise (squashed to 4 x 4') in said
+  assert 'now squashed to 8 x 8' in said
+  (tmp_path / 'e' / 'image.items').write_bytes(b'')
+  said, again = go()
+  assert '(image.json and what it tells of are damaged, or of' in said
+  _assert_same(again, rows)
+  small_files.images(checkpoint, resample=2)
+  assert 'by bicubic' in (said := go()[0]) and 'now squashed' in said
+
+
+def test_an_interrupted_run_goes_on(go, photos, monkeypatch):
+  wanted = go(out='whole')[1]
+  check = readable.check
+
+  def then_lost(paths, *arguments):
+    digests = check(paths, *arguments)
+    (photos / '09.jpg').write_bytes(b'gone')
+    return digests
+
+  good = (photos / '09.jpg').read_bytes()
+  with monkeypatch.context() as patch:
+    patch.setattr(readable, 'check', then_lost)
+    with pytest.raises(SystemExit, match='09.jpg.* cannot be read'):
+      go()
+  (photos / '09.jpg').write_bytes(good)
+  said, rows = go()
+  assert '(4 had not been reached before) and 8 kept' in said
+  _assert_same(rows, wanted)
+
+
+def test_all_bad_images_are_named_before_anything_is_embedded(
+    go, photos, tmp_path):
+  good = {name: (photos / name).read_bytes()
+          for name in ('00.jpg', '04.png', '05.webp', '09.jpg')}
+  (photos / '00.jpg').write_bytes(good['00.jpg'][:500])
+  (photos / '04.png').write_bytes(good['04.png'][:-30])
+  (photos / '05.webp').write_bytes(good['05.webp'][:200])
+  (photos / '09.jpg').write_bytes(b'')
+  with pytest.raises(SystemExit) as caught:
+    go()
+  message = str(caught.value)
+  assert 'has 4 problem(s)' in message
+  assert all(name in message for name in good)
+  assert not (tmp_path / 'e' / 'image.npy').exists()
+  for name in ('00.jpg', '04.png', '05.webp'):
+    (photos / name).write_bytes(good[name])
+  (photos / '09.jpg').unlink()
+  assert len(go()[1]) == 11
+  # And none of what is there is lost for one that is bad.
+  (photos / '10.png').write_bytes(b'GIF89a')
+  with pytest.raises(SystemExit, match='10.png'):
+    go()
+  (photos / '10.png').unlink()
+  assert 'of which 0 were embedded now' in go()[0]
+
+
+def test_texts_are_read_before_images_are_embedded(go, tmp_path):
+  texts = tmp_path / 'texts.txt'
+  texts.write_bytes(b'')
+  with pytest.raises(SystemExit, match='texts.txt'):
+    go(f'--texts={texts}')
+  assert not (tmp_path / 'e').exists()
+  texts.write_text('ab\nb\na\n')
+  said, _ = go(f'--texts={texts}')
+  assert 'text: 3 rows of 4, of which 3 were embedded now' in said
+  rows = np.load(tmp_path / 'e' / 'text.npy')
+  texts.write_text('a\nab\nabab\nb\n')
+  said, _ = go(f'--texts={texts}')
+  assert 'of which 1 was embedded now (line 3 is new) and 3 kept' in said
+  np.testing.assert_array_equal(
+      np.load(tmp_path / 'e' / 'text.npy')[[1, 3, 0]], rows)
+
+
+def test_what_others_made_is_not_overwritten(go, tmp_path):
+  (tmp_path / 'e').mkdir()
+  np.save(tmp_path / 'e' / 'image.npy', np.ones((3, 2)))
+  with pytest.raises(SystemExit, match='image.npy exists, but not image.json'):
+    go()
+  np.testing.assert_array_equal(
+      np.load(tmp_path / 'e' / 'image.npy'), np.ones((3, 2)))
+
+
+@pytest.mark.parametrize('options', [
+    {'format': 'JPEG', 'quality': 90},
+    {'format': 'JPEG', 'quality': 90, 'progressive': True},
+    {'format': 'PNG'}, {'format': 'WEBP'}])
+def test_an_image_that_was_cut_off_anywhere_is_found(options, tmp_path):
+  rng = np.random.default_rng(0)
+  file = io.BytesIO()
+  Image.fromarray(rng.integers(256, size=(70, 90, 3)).astype(np.uint8)).save(
+      file, **options)
+  whole = file.getvalue()
+  paths = [tmp_path / 'whole']
+  paths[0].write_bytes(whole)
+  for kept in range(1, 20):
+    paths.append(tmp_path / str(kept))
+    paths[-1].write_bytes(whole[:len(whole) * kept // 20])
+  problems, seen = [], []
+  digests = readable.check(paths, (), problems, seen.append)
+  assert [bool(digest) for digest in digests] == [True] + [False] * 19
+  assert len(problems) == 19 and seen == list(range(1, 21))
+  # What has been embedded before was read then.
+  problems.clear()
+  paths[1].write_bytes(whole)
+  readable.check(paths[:2], {digests[0]}, problems)
+  assert not problems

@@ -1,0 +1,159 @@
+"""Paths of flags and configs: home folders, variables, what is refused."""
+
+import os
+
+from absl import flags
+import numpy as np
+import pytest
+
+from experiments import config_file
+from experiments import datasets
+from experiments import paths
+from experiments import report
+from experiments import run
+from experiments.configs import features
+from experiments.configs import images_and_texts
+from experiments.configs import pretrained
+from tests import programs
+
+
+@pytest.fixture(name='home')
+def _home(tmp_path, monkeypatch):
+  """A home folder, and another one to work in."""
+  (tmp_path / 'home').mkdir()
+  (tmp_path / 'here').mkdir()
+  monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+  monkeypatch.setenv('SCRATCH', str(tmp_path / 'home'))
+  monkeypatch.chdir(tmp_path / 'here')
+  return tmp_path / 'home'
+
+
+@pytest.mark.parametrize('given,found', [
+    ('~/runs/a', '{home}/runs/a'), ('~', '{home}'),
+    ('$SCRATCH/runs', '{home}/runs'), ('${SCRATCH}', '{home}'),
+    ('~root/x', os.path.expanduser('~root') + '/x'),
+    ('runs/~a', 'runs/~a'), ('./~/a', './~/a'), ('a$SCRATCH', 'a$SCRATCH'),
+    ('gs://bucket/~a', 'gs://bucket/~a'), ('/x/$HOME', '/x/$HOME')])
+def test_what_stands_for_a_folder_is_replaced(home, given, found):
+  assert paths.expand(given) == found.format(home=home)
+  absolute = paths.absolute(given)
+  found = found.format(home=home)
+  assert absolute == (found if '://' in found else os.path.abspath(found))
+
+
+@pytest.mark.parametrize('given,said', [
+    ('', 'workdir=\'\' is empty'), ('  ', 'is empty'),
+    ('~nobody-of-that-name/a', 'there is no user \'nobody-of-that-name\''),
+    ('$NO_SUCH_VARIABLE/a', 'no variable NO_SUCH_VARIABLE')])
+def test_what_stands_for_nothing_is_refused(given, said):
+  with pytest.raises(ValueError, match='workdir') as e:
+    paths.expand(given, 'workdir')
+  assert said in str(e.value)
+
+
+def test_a_run_goes_to_the_home_folder(home, tmp_path):
+  programs.save_features(home / 'f')
+  programs.call(
+      run, *programs.features('~/f'), *programs.SMALL, '--rounds=1',
+      '--workdir=~/runs/a', '--cache_dir=$SCRATCH/c', '--states=~/states')
+  assert (home / 'runs/a/summary.json').exists()
+  assert list((home / 'states').glob('mmal-seed0'))
+  assert not os.listdir(tmp_path / 'here')
+  programs.call(report, '--workdirs=~/runs/a', '--out=~/report',
+                '--workdir=unused')
+  assert (home / 'report/report.md').exists()
+  with programs.ends(run.WAITING):
+    programs.call(
+        run, *programs.features('~/f'), *programs.SMALL, '--workdir=~/runs/b',
+        '--oracle=files', '--config.oracle.folder=~/people')
+  assert (home / 'people/seed0/round_001').exists()
+  assert not os.listdir(tmp_path / 'here')
+
+
+def test_every_path_of_a_config_is_made_absolute(home):
+  config = features.get_config('sound')
+  config.dataset.images, config.dataset.texts = '~/i.npy', '$SCRATCH/t.npy'
+  config.dataset.others.sound, config.oracle.folder = '~/s.npy', '~/people'
+  paths.make_absolute(config)
+  assert config.dataset.images == f'{home}/i.npy'
+  assert config.dataset.texts == f'{home}/t.npy'
+  assert config.dataset.others.sound == f'{home}/s.npy'
+  assert config.oracle.folder == f'{home}/people'
+  config = images_and_texts.get_config('webdataset')
+  config.dataset.shards, config.dataset.classes = '~/s-*.tar', '~/classes'
+  paths.make_absolute(config)
+  assert config.dataset.shards == f'{home}/s-*.tar'
+  assert config.dataset.classes == f'{home}/classes'
+  config = images_and_texts.get_config()
+  config.dataset.folder, config.dataset.pairs = '~/d', '~/d/pairs.csv'
+  paths.make_absolute(config)
+  assert config.dataset.pairs == f'{home}/d/pairs.csv'
+
+
+def test_a_checkpoint_is_a_path_or_a_name(home):
+  config = pretrained.get_config()
+  config.init, config.text.folder = 'google/siglip', '~/words'
+  config.dataset.folder = '~/d'
+  paths.make_absolute(config)
+  assert config.init == 'google/siglip'  # There is no such folder here.
+  assert config.text.folder == f'{home}/words'
+  (home / 'clip').mkdir()
+  config.init = '~/clip'
+  paths.make_absolute(config)
+  assert config.init == f'{home}/clip'
+
+
+def test_data_in_a_bucket_are_refused_in_words():
+  config = features.get_config()
+  config.dataset.images, config.dataset.texts = 'gs://b/i.npy', '/t.npy'
+  with pytest.raises(ValueError, match='dataset.images=.*must be a local path'):
+    paths.make_absolute(config)
+
+
+def test_all_paths_that_do_not_exist_are_named_at_once(home, tmp_path):
+  config = images_and_texts.get_config('unpaired_folder')
+  config.dataset.images, config.dataset.texts = '~', '/no/texts.txt'
+  config.dataset.test_pairs = '/no/pairs.jsonl'
+  with pytest.raises(ValueError) as e:
+    datasets.load_raw(config, str(tmp_path))
+  assert str(e.value) == (
+      'dataset.test_pairs=\'/no/pairs.jsonl\', dataset.texts=\'/no/texts.txt\''
+      ' do not exist.') or str(e.value) == (
+          'dataset.texts=\'/no/texts.txt\', dataset.test_pairs='
+          '\'/no/pairs.jsonl\' do not exist.')
+
+
+def test_a_flag_names_who_is_not_there():
+  with programs.ends() as e:
+    programs.call(
+        run, '--workdir=~nobody-of-that-name/a', parse=run.parse_flags)
+  assert '--workdir=~nobody-of-that-name/a' in e.value.code
+  assert 'there is no user \'nobody-of-that-name\'' in e.value.code
+
+
+def test_a_config_file_may_lie_in_the_home_folder(home):
+  (home / 'mine.py').write_text(
+      'from experiments.configs import features\n'
+      'def get_config():\n  return features.get_config()\n')
+  argv = config_file.expand(['run', '--config=~/mine.py', '--x=~/a'])
+  assert argv == ['run', f'--config={home}/mine.py', '--x=~/a']
+  assert config_file.load(config_file.path_of(argv)).dataset.name == 'features'
+
+
+def test_paths_of_a_saved_config_can_be_moved(home):
+  config = features.get_config('sound')
+  paths.move(config, ['dataset.images=~/i.npy', 'dataset.others.sound=/s.npy'])
+  assert config.dataset.images == f'{home}/i.npy'
+  assert config.dataset.others.sound == '/s.npy'
+  for wrong in ('dataset.images', 'train.loss=/x', 'images=/x'):
+    with pytest.raises(ValueError, match='must be KEY=PATH, with a KEY out of'):
+      paths.move(config, [wrong])
+
+
+def test_flags_of_lists_of_paths(home):
+  holder = flags.FlagValues()
+  flag = paths.define_list('some', None, 'Paths.', flag_values=holder)
+  holder(['x', '--some=~/a,b,$SCRATCH/c'])
+  assert flag.value == [f'{home}/a', 'b', f'{home}/c']
+  np.testing.assert_equal(holder['some'].serialize(),
+                          f'--some={home}/a,b,{home}/c')

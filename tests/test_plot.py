@@ -1,0 +1,149 @@
+"""Plots: what they draw, looked at as matplotlib holds it."""
+
+from unittest import mock
+
+import matplotlib.text
+import numpy as np
+import pytest
+
+from experiments import plot
+from experiments import plot_lines
+from experiments import summary as summary_lib
+from mmal_jax.evaluate import significance
+
+_X = np.array([0, 10, 20, 30])
+
+
+def _summary(names, seeds, baselines=None, **options):
+  rng = np.random.default_rng(0)
+  curves = {
+      name: {'r10': np.array([10, 30, 40, 50]) + np.array([0, 1, 1, 1]) * (
+          3 * i + rng.normal(size=(seeds, 1)))} for i, name in enumerate(names)}
+  return summary_lib.summarise(_X, curves, 'r10', baselines, **options)
+
+
+def _drawn(summary, tmp_path):
+  """The figure, and its axes."""
+  with mock.patch.object(plot.plt, 'close'):
+    plot.curves(summary, tmp_path / 'curves.png')
+  figure = plot.plt.gcf()
+  plot.plt.close(figure)
+  assert (tmp_path / 'curves.png').read_bytes().startswith(b'\x89PNG')
+  return figure, figure.axes
+
+
+def _texts(axis):
+  return [text.get_text() for text in axis.texts if text.get_text()]
+
+
+@pytest.mark.parametrize('count', [2, 3, 8])
+@pytest.mark.parametrize('seeds', [1, 10])
+def test_gains_stand_beside_scores(tmp_path, count, seeds):
+  names = ['random', *(f's{i}' for i in range(1, count))]
+  found = _summary(names, seeds)
+  figure, (scores, gains) = _drawn(found, tmp_path)
+  assert gains.get_ylabel().startswith('r10 - random')
+  for i, name in enumerate(names[1:], 1):
+    curves = [found['strategies'][n]['curves']['r10'] for n in (name, 'random')]
+    difference = curves[0] - curves[1]
+    line, = [x for x in gains.get_lines() if x.get_label() == name]
+    np.testing.assert_allclose(line.get_ydata(), difference.mean(0))
+    assert f'{name} {difference[:, -1].mean():+.1f}' in _texts(gains)
+  assert any(text.startswith('random ') for text in _texts(scores))
+  if seeds == 1:
+    assert 'no intervals' in figure.get_suptitle()
+    assert not gains.collections
+  else:
+    assert '95 %' in figure.get_suptitle() and gains.collections
+
+
+def test_an_interval_of_gains_is_paired(tmp_path):
+  found = _summary(['random', 'mmal'], 6)
+  _, (_, gains) = _drawn(found, tmp_path)
+  band, = gains.collections
+  curves = [found['strategies'][n]['curves']['r10'] for n in ('mmal', 'random')]
+  difference = curves[0] - curves[1]
+  top = band.get_paths()[0].vertices[:, 1].max()
+  assert top == pytest.approx(max(
+      difference.mean(0) + significance.half_width(difference)))
+
+
+@pytest.mark.parametrize('count', [3, 8, 12])
+def test_labels_at_the_ends_do_not_overlap(tmp_path, count):
+  names = ['random', *(f'strategy{i}' for i in range(1, count))]
+  found = _summary(names, 3)
+  for entry in found['strategies'].values():
+    entry['curves']['r10'][:, -1] = 50 + 1e-3 * np.arange(3)
+  figure, axes = _drawn(found, tmp_path)
+  figure.set_dpi(150)  # As it was saved.
+  figure.canvas.draw()
+  for axis in axes:
+    # Of the letters, without the lines that lead to them.
+    boxes = sorted((matplotlib.text.Text.get_window_extent(text)
+                    for text in axis.texts if text.get_position()[0] == 1.035),
+                   key=lambda box: box.y0)
+    assert len(boxes) >= count
+    assert all(low.y1 <= high.y0 + 1 for low, high in zip(boxes, boxes[1:]))
+    for box in boxes:
+      assert 0 <= box.x0 and box.x1 <= figure.bbox.x1 + 1
+
+
+def test_answers_saved_are_arrows(tmp_path):
+  found = _summary(['random', 'good', 'better'], 4)
+  _, (scores, _) = _drawn(found, tmp_path)
+  arrows = [text for text in scores.texts if getattr(
+      text, 'arrow_patch', None) is not None and not text.get_text()]
+  assert len(arrows) == 2
+  heads = {round(arrow.xy[0], 6) for arrow in arrows}
+  assert heads == {round(found['strategies'][n]['saving']['needed'], 6)
+                   for n in ('good', 'better')}
+  assert {arrow.get_position()[0] for arrow in arrows} == {30}
+  assert sum('saved' in text for text in _texts(scores)) == 2
+  # The room of arrows is no scale of scores.
+  assert min(scores.get_yticks()) >= 0
+
+
+def test_without_a_baseline_there_is_nothing_beside(tmp_path):
+  for names in (['mmal', 'coreset'], ['random']):
+    _, axes = _drawn(_summary(names, 2), tmp_path)
+    assert len(axes) == 1 and not any('saved' in t for t in _texts(axes[0]))
+
+
+def test_costs_are_named(tmp_path):
+  found = _summary(['random', 'mmal'], 2, answers={
+      name: np.tile(_X / 2, (2, 1)) for name in ('random', 'mmal')})
+  _, (scores, gains) = _drawn(found, tmp_path)
+  assert scores.get_xlabel() == gains.get_xlabel() == 'cost of the answers'
+  assert any('annotations' in text for text in _texts(scores))
+
+
+def test_one_colour_a_strategy_and_one_line_style_a_setting():
+  names = [f'{strategy}, rounds={r}' for r in (2, 3)
+           for strategy in ('random', 'mmal', 'coreset')]
+  looks = plot_lines.looks(names, 'random')
+  colours, styles = ({name: look[key] for name, look in looks.items()}
+                     for key in ('color', 'linestyle'))
+  for strategy in ('random', 'mmal', 'coreset'):
+    assert len({c for n, c in colours.items() if n.startswith(strategy)}) == 1
+  assert len(set(colours.values())) == 3
+  for setting in ('rounds=2', 'rounds=3'):
+    assert len({s for n, s in styles.items() if n.endswith(setting)}) == 1
+  assert len(set(styles.values())) == 2
+
+
+def test_places_are_spread_as_little_as_may_be():
+  rng = np.random.default_rng(1)
+  for n in (1, 2, 9):
+    wanted = rng.normal(size=n)
+    wanted[-1] = wanted[0]
+    places = plot_lines.spread(wanted, 0.3, -9, 9)
+    order = np.argsort(wanted, kind='stable')
+    assert (np.diff(places[order]) >= 0.3 - 1e-9).all()
+    # Nothing near is better.
+    best = np.sum((places - wanted)**2)
+    for _ in range(300):
+      other = places + 0.05 * rng.normal(size=n)
+      if (np.diff(other[order]) >= 0.3).all():
+        assert np.sum((other - wanted)**2) >= best - 1e-9
+  assert (np.diff(plot_lines.spread([5, 5, 5], 9, 0, 6)) > 0).all()
+  assert plot_lines.spread([], 1, 0, 1).shape == (0,)

@@ -1,0 +1,197 @@
+"""One file of text is read one way by all programs, or refused in plain words.
+"""
+
+import codecs
+import json
+import logging
+
+import pytest
+
+from experiments import embed
+from mmal_jax.data import json_lines
+from mmal_jax.data import json_object
+from mmal_jax.data import karpathy
+from mmal_jax.data import paired_folder
+from mmal_jax.data import text_file
+from mmal_jax.data import unpaired_folder
+from tests import bad_images
+
+
+@pytest.fixture
+def read(tmp_path):
+  """Texts of a file as `embed` and as `unpaired_folder` number them."""
+  (tmp_path / 'images').mkdir()
+  for name, seed in (('images/0.png', 0), ('t.png', 1)):
+    (tmp_path / name).write_bytes(bad_images.noise(seed))
+  (tmp_path / 'test.jsonl').write_text('{"image": "t.png", "text": "t"}')
+
+  def call(content, name='texts.txt'):
+    (tmp_path / name).write_bytes(content)
+    found = []
+    for load in (embed._lines, lambda path: list(unpaired_folder.load(
+        tmp_path / 'images', path, tmp_path / 'test.jsonl').pool.items['text'])
+                 ):
+      try:
+        found.append(load(tmp_path / name))
+      except ValueError as e:
+        assert name in str(e) and "codec can't" not in str(e)
+        found.append(str(e))
+    return found
+  return call
+
+
+_ENCODINGS = {
+    'UTF-8': (b'', 'utf-8'), 'UTF-8 with its mark': (b'', 'utf-8-sig'),
+    'UTF-16 LE': (codecs.BOM_UTF16_LE, 'utf-16-le'),
+    'UTF-16 BE': (codecs.BOM_UTF16_BE, 'utf-16-be'),
+    'UTF-32 LE': (codecs.BOM_UTF32_LE, 'utf-32-le'),
+    'UTF-32 BE': (codecs.BOM_UTF32_BE, 'utf-32-be')}
+
+
+def _encoded(text, how):
+  mark, encoding = _ENCODINGS[how]
+  return mark + text.encode(encoding)
+
+
+@pytest.mark.parametrize('how', _ENCODINGS)
+@pytest.mark.parametrize('end', ['\n', '\r\n', '\r', '\r\r\n'])
+def test_encodings_and_ends_of_lines(read, how, end):
+  texts = ['ein Hund', 'zwei Häuser \U0001f3e0', 'три кота', '犬',
+           'a\x0bb\x0cc\x1cd\x85e\u2028f\u2029g', ' around ']
+  for last in ('', end):
+    content = _encoded(end.join(texts) + last, how)
+    assert read(content) == [texts, texts]
+    assert read(content, 'TEXTS.TXT') == [texts, texts]
+
+
+@pytest.mark.parametrize('how', _ENCODINGS)
+def test_json_in_every_encoding(read, tmp_path, how):
+  texts = ['a\u2028b', 'c\rd\ne', 'Häuser']
+  lines = [json.dumps({'text': t}, ensure_ascii=False) for t in texts]
+  for end in ('\n', '\r\n', '\r', '\n\n'):
+    content = _encoded(end.join(lines), how)
+    assert read(content, 'texts.jsonl') == [texts, texts]
+  value = {'häuser': [1, 'é']}
+  assert json_object.loads(_encoded(json.dumps(
+      value, ensure_ascii=False), how)) == value
+
+
+@pytest.mark.parametrize('encoding', ['utf-16-le', 'utf-16-be', 'utf-32-le'])
+def test_json_needs_no_mark(encoding):
+  assert json_object.loads('{"a": "é"}'.encode(encoding)) == {'a': 'é'}
+
+
+@pytest.mark.parametrize('content,what', [
+    (b'one\ntwo\nd\xe9j\xe0 vu\n', [
+        'byte 0xe9 on line 3', 'save it as UTF-8', 'iconv -f latin1 -t utf-8']),
+    (b'one\r\n\x93two\x94\r\n', ['byte 0x93 on line 2', 'iconv -f cp1252']),
+    (b'one\rtwo\rd\xe9j\xe0', ['byte 0xe9 on line 3']),
+    ('one\nzwei Häuser\n'.encode('utf-16-le'), [
+        'utf-16le without a byte order mark', 'iconv -f utf-16le -t utf-8']),
+    ('one\nzwei Häuser\n'.encode('utf-16-be'), ['utf-16be without']),
+    (codecs.BOM_UTF16_LE + b'o\0n\0e\0\n', ['not UTF-16 text', 'on line 1']),
+    (codecs.BOM_UTF32_LE + b'o\0\0\0n\0', ['not UTF-32 text']),
+    (b'\x1f\x8b\x08' + bytes(30), ['packed by gzip: unpack it']),
+    (b'PK\3\4' + bytes(30), ['an office document']),
+    (b'{\\rtf1\\ansi a kite}', ['RTF: save it as plain text']),
+    (b'version https://git-lfs.github.com/spec/v1\noid x\n', ['git lfs pull']),
+    (b'a kite\na boat\rat a pier\na dog\n', [
+        'line 2: a lone carriage return', 'replace it']),
+    (b'a\rb\r\nc', ['line 1: a lone carriage return']),
+    (b'', ['']), (b'\n\n \n', ['']), (codecs.BOM_UTF16_LE, ['']),
+])
+def test_what_is_refused_is_refused_alike(read, content, what):
+  for said in read(content):
+    assert isinstance(said, str), said
+    for part in what:
+      assert part in said, said
+
+
+def test_blank_lines_at_the_end_are_no_texts(read, caplog):
+  with caplog.at_level(logging.WARNING):
+    assert read(b'one\ntwo\n') == [['one', 'two']] * 2
+    assert not caplog.text
+    assert read(b'one\ntwo\n\n \n\r\n') == [['one', 'two']] * 2
+  assert 'texts.txt: 3 blank line(s) at its end are left out, from line 3' in (
+      caplog.text)
+  rows, refused = read(b'one\n\ntwo\n')
+  assert rows == ['one', '', 'two'] and "line 2: 'text' is ''" in refused
+
+
+def test_marks_of_files_that_were_joined_are_no_letters(read):
+  joined = ''.join(f'\ufeff{x}\r\n' for x in ('one', 'two')).encode()
+  assert read(joined) == [['one', 'two']] * 2
+  lines = ''.join(f'\ufeff{{"text": "{x}"}}\n' for x in 'ab').encode()
+  assert read(lines, 'texts.jsonl') == [['a', 'b']] * 2
+
+
+def test_embed_reads_json_lines_and_names_bad_ones(read, tmp_path):
+  for said in read(b'{"text": "a"}\n{"text": 3}\n{"caption": "b"}\n["c"]',
+                   'texts.jsonl'):
+    for what in ("line 2: 'text' is 3", "line 3: it has the fields ['caption']",
+                 "line 4: '[\"c\"]' is no object"):
+      assert what in said
+  for said in read(b'one\na\0b\n'):
+    assert "line 2: 'text' holds a NUL" in said
+  for name in ('a.csv', 'a.TSV', 'a.json', 'a.parquet'):
+    for said in read(b'image,text\n0.png,a\n', name):
+      assert '.txt' in said and '.jsonl' in said
+  with pytest.raises(ValueError, match='gone.txt.* No such file') as e:
+    embed._lines(tmp_path / 'gone.txt')
+  assert 'Errno' not in str(e.value)
+
+
+@pytest.mark.parametrize('how', _ENCODINGS)
+def test_tables_in_every_encoding(tmp_path, how):
+  for i in range(3):
+    (tmp_path / f'{i}.png').write_bytes(bad_images.noise(i))
+  rows = [('0.png', 'ä\u2028b'), ('1.png', 'a\nb'), ('2.png', 'c, d')]
+  csv = 'image,text\r\n' + ''.join(f'{i},"{t}"\r\n' for i, t in rows)
+  (tmp_path / 'pairs.CSV').write_bytes(_encoded(csv, how))
+  (tmp_path / 'pairs.jsonl').write_bytes(_encoded('\n'.join(
+      json.dumps({'image': i, 'text': t}) for i, t in rows), how))
+  (tmp_path / 'a.json').write_bytes(_encoded(json.dumps({'images': [
+      {'filename': i, 'split': ('train', 'test', 'test')[k],
+       'sentences': [{'raw': t}]} for k, (i, t) in enumerate(rows)]}), how))
+  for data in (paired_folder.load(tmp_path, 'pairs.CSV'),
+               paired_folder.load(tmp_path, 'pairs.jsonl'),
+               karpathy.load(tmp_path / 'a.json', tmp_path, test_captions=1)):
+    assert {*data.pool.items['text'], *data.test.items['text']} == {
+        text for _, text in rows}
+
+
+@pytest.mark.parametrize('name,content', [
+    ('pairs.jsonl', b'{"image": "0.png",\n"text": "\xe9"}'),
+    ('pairs.csv', b'image,text\n0.png,d\xe9j\xe0 vu\n'),
+    ('a.json', b'{"images":\n["\xe9"]}')])
+def test_tables_of_other_text_are_named(tmp_path, name, content):
+  (tmp_path / name).write_bytes(content)
+  with pytest.raises(ValueError, match=(
+      r'not UTF-8 text \(byte 0xe9 on line 2\): save it as UTF-8')) as e:
+    if name == 'a.json':
+      karpathy.load(tmp_path / name, tmp_path)
+    else:
+      paired_folder.load(tmp_path, name)
+  assert name in str(e.value)
+
+
+def test_the_separator_of_a_csv_is_named(tmp_path):
+  for separator in ';\t|':
+    (tmp_path / 'pairs.csv').write_text(
+        f'image{separator}text\n0.png{separator}a\n')
+    with pytest.raises(ValueError) as e:
+      paired_folder.load(tmp_path, 'pairs.csv')
+    assert f'as if {separator!r} stood between them' in str(e.value)
+
+
+def test_lines_by_hand():
+  for content, expected in (
+      (b'', []), (b'\n', ['']), (b'a', ['a']), (b'a\n\n', ['a', '']),
+      (b'\r', ['']), (b'a\r', ['a']), (b'a\r\r', ['a', '']),
+      (b'\r\n\r\n', ['', '']), ('é\x85'.encode(), ['é\x85'])):
+    problems = []
+    assert text_file.lines(content, problems) == expected and not problems
+  problems = []
+  assert not list(json_lines.read(b'{"a":\r1}\n', 'x.jsonl', problems))
+  assert len(problems) == 1
+  assert problems[0].startswith('x.jsonl: line 1: a lone carriage return')
