@@ -131,6 +131,20 @@ def look(
                config.oracle.get('enough', 1.0), rules_of(config))
 
 
+def check_asked(config: ml_collections.ConfigDict, seed: int) -> None:
+  """Refuses a folder in which a run that waits has asked nothing.
+
+  Raises:
+    ValueError: if there are no questions.
+  """
+  folder = folder_of(config, seed)
+  if not (folder / inbox.POOLS).exists():
+    raise ValueError(
+        f'{str(folder)!r} holds none of the questions for whose answers the '
+        'experiment waits: give --config.oracle.folder as it was at the start, '
+        'or put the folder back.')
+
+
 def _warn_of_rows(items) -> None:
   """Says how people can see more of features than their rows."""
   bare = [modality for modality, rows in items.items() if isinstance(

@@ -260,15 +260,15 @@ def _hold_people(config, held) -> None:
 
 def _look_at_answers(config, folder, held) -> None:
   """Ends at once where a run goes on waiting, and there is no more to do."""
-  _hold_people(config, held)
   path = folder / workdir_lib.WAITING
-  if path.exists():
-    waiting = workdir_lib.read(path)
-    # New labels, for one, have to be shown first.
-    if workdir_lib.is_same(folder, config.to_dict()) and (
-        waiting.get('seed') in config.seeds):
-      annotators.look(config, waiting['seed'], waiting['queries'])
-    path.unlink()
+  waiting = workdir_lib.read(path) if path.exists() else {}
+  if waiting:
+    annotators.check_asked(config, waiting['seed'])
+  _hold_people(config, held)
+  # New labels, for one, have to be shown first.
+  if waiting and workdir_lib.is_same(folder, config.to_dict()):
+    annotators.look(config, waiting['seed'], waiting['queries'])
+  path.unlink(missing_ok=True)
 
 
 def _begin(experiment, config, folder, begun) -> None:

@@ -84,6 +84,10 @@ def test_people_see_labels_under_the_numbers_of_items(data, tmp_path):
     people.asks(oracle, [5, 2])
   queries = people.lines(asked / 'round_001' / 'queries.jsonl')
   items = {m: people.lines(asked / f'items_{m}.jsonl') for m in seen}
+  shown = shown_lib.load(config, '', 3)
+  row = shown.items['image'].rows[shown.rows['image'][4]]
+  assert shown.picture('image', 4)[0, 0].tolist() == [row, 0, 0]
+  assert shown.text('image', 4).endswith(f'photos/{row:03}.png')
   for number, query in zip((5, 2), queries):
     row = _row_of(values['image'], seen['image'].values[number])
     assert (asked / 'round_001' / query['file']).read_bytes() == (

@@ -108,6 +108,19 @@ def test_resume_checks_answers_before_any_data_are_read(tmp_path, capsys):
   assert '1 answered before, 2 open' in capsys.readouterr().out
 
 
+def test_another_folder_than_that_of_the_questions_is_refused(tmp_path):
+  features = _features(tmp_path)
+  with pytest.raises(SystemExit):
+    _main(tmp_path, *features)
+  (tmp_path / 'people').rename(tmp_path / 'elsewhere')
+  with pytest.raises(SystemExit, match='holds none of the questions'):
+    _main(tmp_path, *features, '--resume')
+  assert not (tmp_path / 'people').exists()
+  (tmp_path / 'elsewhere').rename(tmp_path / 'people')
+  with pytest.raises(SystemExit, match='3'):
+    _main(tmp_path, *features, '--resume')
+
+
 def test_new_labels_are_shown_although_a_run_goes_on_waiting(tmp_path):
   features = _features(tmp_path)
   with pytest.raises(SystemExit):
