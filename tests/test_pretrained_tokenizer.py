@@ -280,7 +280,7 @@ def test_importing_is_light():
 def test_merges_that_git_or_windows_rewrote(root, tmp_path, mark):
   folder = tokenizer_files.only(
       root / 'clip bare', tmp_path / 'x', 'vocab.json', 'merges.txt',
-      'tokenizer_config.json')
+      config={'model_type': 'clip'})
   before = pretrained_tokenizer.load(folder, LENGTH)(TEXTS)
   merges = (folder / 'merges.txt').read_bytes()
   (folder / 'merges.txt').write_bytes(mark + merges.replace(b'\n', b'\r\n'))
