@@ -11,6 +11,7 @@ all of them were run with count; what that leaves out is said.
 
 from collections.abc import Sequence
 import pathlib
+import sys
 
 from absl import app
 from absl import flags
@@ -122,6 +123,8 @@ def write(
     notes.append(read_off)
   shown, unseen = None, []
   if asked:
+    print('Reading the data, to show what was asked (--noasked leaves that out)'
+          ' ...', file=sys.stderr, flush=True)
     try:
       shown = _shown(run, cache_dir, moved)
     except (ValueError, OSError) as e:
