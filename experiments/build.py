@@ -95,9 +95,7 @@ def build(
       model and the warm start refuse.
   """
   if before is not None and _agree(config, before.config, _BUILT_OF):
-    config = with_batch(config, before.data)
-    check_pools(config, before.data)
-    return before._replace(config=config)
+    return before._replace(config=fitted(config, before.data))
   mesh = make_mesh(config)
   pretrained = None if config.get('init') is None else (
       processes.first_before_others(lambda: pretrained_lib.load(config)))
@@ -108,8 +106,7 @@ def build(
     # The first process renders what is in no cache yet.
     data = processes.first_before_others(
         lambda: datasets.load(config, cache_dir, pretrained))
-  config = with_batch(config, data)
-  check_pools(config, data)
+  config = fitted(config, data)
   learners_lib.check_towers(config, data)
   if config.train.get('learner') == learners.CLOSED_FORM and all(
       map(encode.is_features, data.pool.items.values())):
@@ -231,30 +228,14 @@ def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh | None:
   return mesh
 
 
-def with_batch(
+def fitted(
     config: ml_collections.ConfigDict, data: encode.EncodedDataset
 ) -> ml_collections.ConfigDict:
-  """The config with a batch that fits the pools, if it leaves that open.
+  """Refuses what the pools cannot give; the config with a batch that fits them.
 
-  Half of the smallest pool is asked about over all rounds, but no more than
-  `kinds.LARGEST_DEFAULT_BATCH` items a round.
-  """
-  if config.get('batch') is not None:
-    return config
-  pool = min(min(annotators.hide(config, data.pool, seed)[0].sizes.values())
-             for seed in config.seeds)
-  buffer = annotators.buffer_of(config) or pool
-  config = copy.deepcopy(config)
-  with config.unlocked():
-    config.batch = max(1, min(
-        pool // (2 * config.rounds), buffer, kinds.LARGEST_DEFAULT_BATCH))
-  return config
-
-
-def check_pools(
-    config: ml_collections.ConfigDict, data: encode.EncodedDataset
-) -> None:
-  """Refuses what the pools cannot give.
+  Where the config leaves the batch open, half of the smallest pool is asked
+  about over all rounds, but no more than `kinds.LARGEST_DEFAULT_BATCH` items a
+  round.
 
   Raises:
     ValueError: for a budget, or buffers of a stream, beyond the pools of a
@@ -262,15 +243,24 @@ def check_pools(
       for a strategy whose rule names no modality, or needs costs that are not
       there.
   """
+  every = []
   for seed in config.seeds:
     pools, hidden = annotators.hide(config, data.pool, seed)
     if hidden is None and config.oracle.name == 'exact':
       raise ValueError('oracle=\'exact\' needs pairs, and the pools of this '
                        'dataset are loose: ask people, --oracle=files.')
     # Of what is not missing, which differs from seed to seed.
-    sizes = pools.sizes
+    every.append(pools.sizes)
+  buffer = annotators.buffer_of(config)
+  if config.get('batch') is None:
+    pool = min(min(sizes.values()) for sizes in every)
+    config = copy.deepcopy(config)
+    with config.unlocked():
+      config.batch = max(1, min(
+          pool // (2 * config.rounds), buffer or pool,
+          kinds.LARGEST_DEFAULT_BATCH))
+  for sizes in every:
     state_lib.check_budget(config.rounds, config.batch, sizes)
-    buffer = annotators.buffer_of(config)
     if buffer is not None and config.rounds * buffer > min(sizes.values()):
       raise ValueError(
           f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
@@ -286,6 +276,7 @@ def check_pools(
     if rule == 'cheapest' and not annotators.has_costs(config):
       raise ValueError(f'strategy={strategy!r} needs costs: give '
                        '--config.costs.image, or another.')
+  return config
 
 
 def _agree(one, other, sections) -> bool:

@@ -31,6 +31,7 @@ from experiments import earlier
 from experiments import folders
 from experiments import identity
 from experiments import lines as lines_lib
+from experiments import paths
 from experiments import program
 from experiments import summary as summary_lib
 from experiments import tables
@@ -69,7 +70,8 @@ def diagnose(
                      'were all answered rightly, can be judged.')
   experiment = build_lib.build(config, cache_dir)
   identity.check(
-      folder, identity.digests(experiment.encoded, experiment.pretrained))
+      folder, identity.digests(experiment.encoded, experiment.pretrained),
+      paths.keys_of(moved))
   if tuple(experiment.data.pool.items) != _MODALITIES:
     raise ValueError(f'the pools hold {tuple(experiment.data.pool.items)}; '
                      f'only {_MODALITIES} can be judged.')

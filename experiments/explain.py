@@ -150,8 +150,8 @@ def meaning(config: ml_collections.ConfigDict, key: str) -> str:
     return _MEANS[key]
   if section == 'costs':
     return _MEANS['costs']
-  build = _BUILT_BY.get(section, {}).get(config[section].get('name')) if (
-      section in _BUILT_BY) else None
+  build = _BUILT_BY[section].get(config[section].get('name')) if (
+      section in _BUILT_BY and name) else None
   found = '' if build is None else _of_argument(build, name.split('.')[0])
   return found[:1].upper() + found[1:]
 
@@ -168,7 +168,8 @@ def allowed(config: ml_collections.ConfigDict, key: str) -> str:
   """What the value at a dotted key may be: `a number of at least 0`."""
   if key in _CHOICES:
     return f'one of {", ".join(_CHOICES[key])}'
-  if differences.within(key, paths.keys(config.dataset.name)):
+  dataset = config.get('dataset') or {}
+  if differences.within(key, paths.keys(dataset.get('name'))):
     return 'a path'
   return kinds.allowed(key)
 

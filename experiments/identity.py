@@ -61,15 +61,16 @@ def of_config(
 
 def check(
     folder: pathlib.Path, now: Mapping[str, str], moved: Sequence[str] = ()
-) -> None:
+) -> dict[str, str]:
   """Refuses to go on with other items, whose numbers would mean other things.
-
-  What an earlier version has not recorded is recorded now.
 
   Args:
     folder: of an experiment that was begun.
     now: `digests` of what is at hand.
     moved: dotted keys of the paths that are others than before.
+
+  Returns:
+    What was recorded, and what an earlier version did not record.
 
   Raises:
     ValueError: naming what differs.
@@ -89,5 +90,4 @@ def check(
         f'{str(folder)!r} was begun by an earlier version, which did not record'
         f' {", ".join(new)}. Whether {", ".join(moved)} hold the same cannot be'
         ' told: give the paths that its config.json names.')
-  if new:
-    workdir_lib.write(folder / workdir_lib.ITEMS, {**there, **now})
+  return {**there, **now}

@@ -76,7 +76,7 @@ def match(
   experiment = build_lib.build(config, cache_dir)
   identity.check(
       folder, identity.digests(experiment.encoded, experiment.pretrained),
-      [text.partition('=')[0] for text in moved])
+      paths.keys_of(moved))
   pools, hidden = annotators.hide(config, experiment.data.pool, seed)
   kept = checkpoints_lib.Checkpoints(workdir_lib.state_path(
       folder, strategy, seed, config.get('states')))

@@ -134,6 +134,11 @@ def make_absolute(config: ml_collections.ConfigDict) -> None:
       config.dataset[name] = expand(value, f'dataset.{name}')
 
 
+def keys_of(moved: Sequence[str]) -> list[str]:
+  """The keys of `move`'s second argument."""
+  return [text.partition('=')[0] for text in moved]
+
+
 def check_exist(config: ml_collections.ConfigDict) -> None:
   """Refuses paths to data where nothing is, all of them at once.
 

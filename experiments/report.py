@@ -19,11 +19,13 @@ from absl import flags
 from experiments import cache
 from experiments import calibrated
 from experiments import check as check_lib
+from experiments import datasets
 from experiments import earlier
 from experiments import identity
 from experiments import out as out_lib
 from experiments import paths as paths_lib
 from experiments import plot
+from experiments import pretrained as pretrained_lib
 from experiments import program
 from experiments import records as records_lib
 from experiments import saved_answers
@@ -126,7 +128,7 @@ def write(
     print('Reading the data, to show what was asked (--noasked leaves that out)'
           ' ...', file=sys.stderr, flush=True)
     try:
-      shown = _shown(run, cache_dir, moved)
+      shown = _shown(run, cache_dir, moved, notes)
     except (ValueError, OSError) as e:
       unseen.append(
           f'What was asked is not shown: {e} Say where the data lie now with '
@@ -158,9 +160,10 @@ def write(
 
 
 def _shown(
-    run: records_lib.Run, cache_dir: str, moved: Sequence[str]
+    run: records_lib.Run, cache_dir: str, moved: Sequence[str],
+    notes: list[str],
 ) -> shown_lib.Shown:
-  """What is seen of a run's items.
+  """What is seen of a run's items; `notes` takes what is to be said of it.
 
   Raises:
     ValueError, OSError: if its data are not there, or are others now.
@@ -168,9 +171,18 @@ def _shown(
   config = saved.of_fields(run.config)
   paths_lib.move(config, moved)
   check_lib.check(config)
-  now = identity.of_config(config, cache_dir) if run.items else {}
-  other = [name for name in run.items
-           if name.startswith('pool ') and now.get(name) != run.items[name]]
+  now = {}
+  try:
+    pretrained = None if config.get('init') is None else (
+        pretrained_lib.load(config))
+  except (ValueError, OSError):
+    notes.append('That the items of "what was asked" are those of the run was '
+                 f'not checked: its checkpoint, {config.init}, is not there.')
+  else:
+    if run.items:
+      now = identity.digests(datasets.load(config, cache_dir, pretrained))
+  other = [name for name, digest in run.items.items() if now
+           and name.startswith('pool ') and now.get(name) != digest]
   if other:
     raise ValueError(f'{", ".join(other)}: not what {run.label}, seed '
                      f'{run.seed}, was run with.')

@@ -275,13 +275,13 @@ def _begin(experiment, config, folder, begun) -> None:
   """Writes what does not change."""
   items = identity.digests(experiment.encoded, experiment.pretrained)
   if begun is not None:
-    identity.check(folder, items, begun.moved)
+    items = identity.check(folder, items, begun.moved)
   else:
     states = config.get('states')
     if states is not None:
       workdir_lib.claim_states(states, folder)
     workdir_lib.claim(folder)
-    workdir_lib.write(folder / workdir_lib.ITEMS, items)
+  workdir_lib.write(folder / workdir_lib.ITEMS, items)
   if experiment.data.tokenizer is not None:
     save = experiment.data.tokenizer.save
     save(folder / workdir_lib.PRETRAINED if experiment.pretrained

@@ -102,11 +102,13 @@ def check_budget(rounds: int, batch: int, sizes: Mapping[str, int]) -> None:
     if value < 1:
       raise ValueError(f'{name}={value!r} must be at least 1.')
   if rounds * batch > min(sizes.values()):
+    most = min(sizes.values()) // rounds
     raise ValueError(
         f'a budget of rounds * batch = {rounds} * {batch} = {rounds * batch} '
         'annotations is beyond the pools: '
-        f'{", ".join(f"{m} has {n}" for m, n in sizes.items())}. With rounds='
-        f'{rounds}, batch can be at most {min(sizes.values()) // rounds}.')
+        f'{", ".join(f"{m} has {n}" for m, n in sizes.items())}. '
+        + (f'With rounds={rounds}, batch can be at most {most}.' if most else
+           f'rounds can be at most {min(sizes.values())}.'))
 
 
 def initial_state(

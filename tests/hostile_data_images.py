@@ -134,7 +134,7 @@ CASES = [
             8, 8, bytes(72), bad_images.chunk(
                 b'zTXt', b'x\0\0' + bad_images.zlib.compress(bytes(10**8))))),
          None),
-        ('no bytes', _file(b''), 'it is none of these'),
+        ('no bytes', _file(b''), 'is empty'),
         ('JPEG, cut in half', _file(_JPEG[:len(_JPEG) * 2 // 3], 'x.jpg'),
          'cannot be read as PNG/JPEG/WEBP'),
         ('PNG, a bit of its pixels turned', _file(

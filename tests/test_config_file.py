@@ -135,13 +135,12 @@ def test_the_batch_fits_the_pool():
     config.rounds = rounds
     pairs = tiny.feature_pairs(n, 0)
     data = encode.encode(schema.Dataset('features', pairs, pairs))
-    found = build.with_batch(config, data)
+    found = build.fitted(config, data)
     assert found.batch == batch and config.batch is None
-    build.check_pools(found, data)
   config.stream.buffer, config.rounds = 20, 3
-  assert build.with_batch(config, data).batch == 20
+  assert build.fitted(config, data).batch == 20
   config.batch = 7
-  assert build.with_batch(config, data) is config
+  assert build.fitted(config, data) is config
 
 
 def test_the_batch_of_a_run_is_kept(tmp_path, capsys):

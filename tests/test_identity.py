@@ -190,8 +190,8 @@ def test_an_older_record_that_says_less(tmp_path):
       tmp_path / workdir.ITEMS, {'pool image': 'a', 'test image': 'b'})
   with pytest.raises(ValueError, match='did not record pretrain image'):
     identity.check(tmp_path, now, ['dataset.folder'])
-  identity.check(tmp_path, now)
-  assert workdir.read(tmp_path / workdir.ITEMS) == now
+  assert identity.check(tmp_path, now) == now
+  workdir.write(tmp_path / workdir.ITEMS, now)
   with pytest.raises(ValueError, match='pretrain image: not those'):
     identity.check(tmp_path, now | {'pretrain image': 'd'})
   with pytest.raises(ValueError, match='pretrain image: not those'):

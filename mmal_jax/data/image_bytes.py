@@ -161,7 +161,7 @@ def _webp(content: bytes, parts: Parts) -> Iterator[bytes]:
     kind, size = struct.unpack_from('<4sI', content, at)
     end = at + 8 + size
     chunk = content[at:min(end, whole)]
-    if kind == b'VP8X' and size >= 4:
+    if kind == b'VP8X' and len(chunk) > 8:
       flags = chunk[8]
       chunk = chunk[:8] + bytes([flags & ~_WEBP_SAID]) + chunk[9:]
     if kind in _WEBP_CHUNKS:

@@ -223,15 +223,14 @@ def content(source: Source) -> bytes | pathlib.Path:
   """What `images.decode` reads: encoded bytes, or a path where that will do.
 
   Raises:
-    ValueError: if it cannot be read, or is what a failed download left; not
-      naming `source`, as `images.decode` does not.
+    ValueError: if what is no path cannot be read, or is what a failed download
+      left; not naming `source`, as `images.decode` does not.
   """
   try:
     if isinstance(source, pathlib.Path):
-      found, wrong = source, downloads.wrong(source)
-    else:
-      found = source.read_bytes()
-      wrong = downloads.wrong(str(source), found)
+      return source
+    found = source.read_bytes()
+    wrong = downloads.wrong(str(source), found)
   except OSError as e:
     raise ValueError(f'cannot be read: {e}') from e
   if wrong is not None:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 from PIL import UnidentifiedImageError
 
+from mmal_jax import downloads
 from mmal_jax import durable
 from mmal_jax.data import image_bytes
 from mmal_jax.data import image_formats
@@ -75,7 +76,9 @@ def open_rgb(source: bytes | str | os.PathLike[str]) -> Image.Image:
       _check(*image.size)
       rgb = _keyed(image, parts.picture) or to_rgb(image)
   except Exception as e:  # Pillow raises a dozen kinds
-    raise ValueError(f'{_WHAT}: {_reason(e, content)}') from e
+    wrong = None if isinstance(source, bytes) else downloads.wrong(
+        source, content)
+    raise ValueError(wrong or f'{_WHAT}: {_reason(e, content)}') from e
   turn = _UPRIGHT.get(orientation.find(parts.exif, parts.xmp))
   return rgb if turn is None else rgb.transpose(turn)
 
