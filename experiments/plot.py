@@ -125,6 +125,9 @@ def _draw_scores(axis, summary, looks, is_compared):
     axis.axhline(y, color=colour, linestyle=':', linewidth=1)
     ends.append((f'{name} {y:.1f}', y, colour))
   axis.set_ylabel(f'{metric} (%)')
+  # No score lies beyond, however wide the interval of two seeds.
+  low, high = axis.get_ylim()
+  axis.set_ylim(max(low, -3), min(high, 103))
   return ends
 
 
