@@ -36,6 +36,16 @@ def config_of(
         f'workdir={str(folder)!r} holds no experiment: there is no '
         f'{workdir_lib.CONFIG}.')
   config = saved.get_config(path)
+  try:
+    return prepared(config, moved)
+  except ValueError as e:
+    raise ValueError(f'{path}: {e}') from e
+
+
+def prepared(
+    config: ml_collections.ConfigDict, moved: Sequence[str] = ()
+) -> ml_collections.ConfigDict:
+  """A saved config with its paths where they lie now, checked."""
   paths.move(config, moved)
   check_lib.check(config)
   return config

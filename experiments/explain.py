@@ -21,8 +21,8 @@ from mmal_jax.models import config as config_lib
 from mmal_jax.models import registry as models_lib
 
 _MEANS = {
-    'acquisition.coreset_ratio': 'The core set is so many times as large as a '
-    'batch of queries (B_c / B).',
+    'acquisition.coreset_ratio': 'Size of the core set over that of a batch of '
+    'queries (B_c / B).',
     'acquisition.metric': 'Distance of embeddings in the acquisition.',
     'batch': 'Queries a round; None: half of the pool over all rounds, at most '
     f'{kinds.LARGEST_DEFAULT_BATCH}.',
@@ -31,7 +31,7 @@ _MEANS = {
     'what remains.',
     'costs': 'Median cost of an answer about this modality; None: 1.',
     'costs.budget': 'What all answers may cost; None: rounds * batch answers, '
-    'whatever they cost.',
+    'at any cost.',
     'costs.spread': 'Standard deviation of the logarithm of the costs.',
     'dataset.classes': 'Folder with a folder of images for every class, to be '
     'classified zero-shot besides; None: none.',
@@ -107,7 +107,7 @@ _MEANS = {
     'train.replay': 'Replay: with n answers, a share r / (r + n) of a minibatch'
     ' is of the pretrain split; 0: none.',
     'train.restart': 'Whether every round trains from the start anew.',
-    'train.shift': 'Augmentation: images are shifted by up to so many pixels.',
+    'train.shift': 'Augmentation: largest shift of an image, in pixels.',
     'train.steps_per_round': 'Training steps of a round.',
     'train.twins': 'Weight of the loss of hard negatives, texts with the same '
     'words in another order; 0: none.',

@@ -12,6 +12,7 @@ row. The same command again goes on where it was stopped.
 from collections.abc import Sequence
 import pathlib
 from typing import Any
+import zipfile
 
 from absl import app
 from absl import flags
@@ -29,6 +30,9 @@ from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
 from experiments.configs import features
+from mmal_jax import downloads
+from mmal_jax.data import image_listing
+from mmal_jax.data import numpy_file
 from mmal_jax.evaluate import evaluate
 
 _SETS = paths.define('sets', None, 'Folder of .npz files.')
@@ -55,13 +59,26 @@ flags.adopt_module_key_flags(folders)
 
 def config_of(path: pathlib.Path) -> Any:
   """The config of one set; ValueError, naming it, for arrays that lack."""
-  with np.load(path, allow_pickle=False) as arrays:
-    missing = [m for m in ('image', 'text', 'split') if m not in arrays.files]
-    if missing:
-      raise ValueError(f'{path} has no array {missing[0]!r}; it holds '
-                       f'{", ".join(arrays.files)}.')
-    others = [m for m in arrays.files if m not in ('image', 'text', 'split')]
-    pool = int(np.sum(arrays['split'] == 'train'))
+  wrong = downloads.wrong(path) or downloads.archive(path)
+  if wrong is not None:
+    raise ValueError(f'{path} {wrong}.')
+  try:
+    with zipfile.ZipFile(path) as archive:
+      names = [name.removesuffix('.npy') for name in archive.namelist()]
+  except (zipfile.BadZipFile, OSError, EOFError) as e:
+    raise ValueError(
+        f'{path} is no .npz file, or a damaged one: np.savez writes them.'
+    ) from e
+  missing = [m for m in ('image', 'text', 'split') if m not in names]
+  if missing:
+    raise ValueError(f'{path} has no array {missing[0]!r}; it holds '
+                     f'{", ".join(names) or "none"}.')
+  others = [m for m in names if m not in ('image', 'text', 'split')]
+  try:
+    pool = int(np.sum(numpy_file.read(path, 'split') == 'train'))
+  except Exception as e:  # `zipfile` and NumPy raise a dozen kinds
+    raise ValueError(f'{path}: its array split cannot be read: '
+                     f'{e or type(e).__name__}.') from e
   config = features.get_config(','.join(others))
   for key in ('images', 'texts', 'split'):
     config.dataset[key] = str(path)
@@ -119,7 +136,9 @@ _HEADER = ['set', 'strategy', 'zero-shot', 'answers', 'mean_r10',
 def _work() -> str:
   if _SETS.value is None:
     raise ValueError('give --sets, a folder of .npz files.')
-  paths = sorted(pathlib.Path(_SETS.value).glob('*.npz'))
+  paths = sorted(
+      path for path in pathlib.Path(_SETS.value).glob('*.npz')
+      if not image_listing.is_of_a_system(path.name))
   if _NAMES.value:
     paths = [path for path in paths if path.stem in _NAMES.value]
   if not paths:

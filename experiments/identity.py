@@ -88,6 +88,6 @@ def check(
   if new and moved:
     raise ValueError(
         f'{str(folder)!r} was begun by an earlier version, which did not record'
-        f' {", ".join(new)}. Whether {", ".join(moved)} hold the same cannot be'
-        ' told: give the paths that its config.json names.')
+        f' {", ".join(new)}: it cannot be compared with what {", ".join(moved)}'
+        ' hold now. Give the paths that its config.json names.')
   return {**there, **now}

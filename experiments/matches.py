@@ -155,10 +155,12 @@ def _base(
       isinstance(path, pathlib.Path) for path in images.paths):
     return None
   for name in ('folder', 'images'):
-    base = config.dataset.get(name)
-    if base is not None and all(
-        path.is_relative_to(base) for path in images.paths):
-      return pathlib.Path(base)
+    given = config.dataset.get(name)
+    # Loaders follow a link to the folder.
+    for base in () if given is None else (
+        pathlib.Path(given), pathlib.Path(given).resolve()):
+      if all(path.is_relative_to(base) for path in images.paths):
+        return base
   return None
 
 

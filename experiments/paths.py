@@ -1,7 +1,7 @@
 """The paths that a user gives, by flags and in configs alike.
 
 A shell leaves the tilde of `--workdir=~/runs` as it is, and a config file knows
-no shell at all: here `~` and a leading `$VARIABLE` become what they stand for.
+no shell at all: here `~` and `$VARIABLE` become what they stand for.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,15 @@ from mmal_jax.data import registry as datasets_lib
 # Values of a config that hold a path, beside those of its dataset.
 INIT, STATES, PEOPLE = 'init', 'states', 'oracle.folder'
 _OTHERS = (INIT, STATES, PEOPLE, 'text.folder')
-_VARIABLE = re.compile(r'\$(\w+|\{\w+\})(?=/|$)')
+_VARIABLE = re.compile(r'\$([A-Za-z_]\w*|\{[A-Za-z_]\w*\})')
 
 
 def expand(path: str | os.PathLike[str], name: str = 'path') -> str:
-  """A path with its leading `~`, `~user` or `$VARIABLE` replaced.
+  """A path with its leading `~` or `~user`, and each `$VARIABLE`, replaced.
 
   Args:
-    path: as the user wrote it. What has a scheme, as gs://, stays as it is.
+    path: as the user wrote it. What has a scheme, as gs://, stays as it is, and
+      so does what exists under a name with a `$`.
     name: of the flag or the value of the config, for the error.
 
   Raises:
@@ -37,12 +38,13 @@ def expand(path: str | os.PathLike[str], name: str = 'path') -> str:
     raise ValueError(f'{name}={path!r} is empty: give a path.')
   if '://' in path:
     return path
-  if found := _VARIABLE.match(path):
-    variable = found[1].strip('{}')
-    if not os.environ.get(variable):
-      raise ValueError(f'{name}={path!r}: the environment has no variable '
-                       f'{variable}; write the path out.')
-    path = os.environ[variable] + path[found.end():]
+  if not os.path.exists(path):
+    for found in _VARIABLE.finditer(path):
+      if not os.environ.get(found[1].strip('{}')):
+        raise ValueError(f'{name}={path!r}: the environment has no variable '
+                         f'{found[0]}; write the path out.')
+    path = _VARIABLE.sub(
+        lambda found: os.environ[found[1].strip('{}')], path)
   expanded = os.path.expanduser(path)
   if path.startswith('~') and expanded == path:
     raise ValueError(f'{name}={path!r}: there is no user '
@@ -201,6 +203,8 @@ def move(config: ml_collections.ConfigDict, moved: Sequence[str]) -> None:
     *sections, name = key.split('.')
     part = config
     for section in sections:
-      part = part[section]
+      part = part.get(section)
+      if not isinstance(part, ml_collections.ConfigDict):
+        raise ValueError(f'moved={text!r}: the experiment has no {key}.')
     with config.unlocked():
       part[name] = absolute(path, key)

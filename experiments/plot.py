@@ -109,7 +109,7 @@ def _draw_scores(axis, summary, looks, is_compared):
     scores = entry['curves'][metric]  # [seeds, t]
     mean = scores.mean(0)
     _draw_line(axis, points, mean, name, looks)
-    # Of many, only the intervals of differences are to be told apart.
+    # Of many, only the intervals of differences can be distinguished.
     if len(scores) > 1 and not (is_compared and len(entries) > _MOST_BANDS):
       _draw_spread(axis, points, mean, significance.half_width(scores),
                    looks[name], len(entries), list(entries).index(name))

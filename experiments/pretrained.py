@@ -1,21 +1,19 @@
 """From `--init` to a model, its tokenizer and its image preprocessing."""
 
 import dataclasses
-import hashlib
 import pathlib
 from typing import NamedTuple
 
 from absl import logging
 from flax import nnx
-import jax
 import ml_collections
-import numpy as np
 
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import pretrained_tokenizer
 from mmal_jax.data import tokenizer_folder
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import families
+from mmal_jax.models import fingerprint
 from mmal_jax.models import presets
 from mmal_jax.models import pretrained
 
@@ -82,15 +80,7 @@ def load(config: ml_collections.ConfigDict) -> Pretrained:
       model.image, mean=preprocess.mean, std=preprocess.std)
   return Pretrained(
       dataclasses.replace(model, image=image), params, tokenizer, preprocess,
-      _digest(params))
-
-
-def _digest(params: nnx.State) -> str:
-  found = hashlib.sha256()
-  for path, value in jax.tree.leaves_with_path(params):
-    found.update(f'{path} {value.shape} {value.dtype}'.encode())
-    found.update(np.ascontiguousarray(value).data)
-  return found.hexdigest()
+      fingerprint.of_params(params))
 
 
 def _check(tokenizer, model, words, init) -> None:
@@ -128,6 +118,9 @@ def _preprocess(
   size = model.image.size[0]
   for folder in folders:
     try:
+      # A tokenizer may come from a model that prepares images otherwise.
+      if folder != folders[0] and preprocess_lib.kind(folder) != family:
+        continue
       published = preprocess_lib.load(folder)
     except FileNotFoundError:
       continue

@@ -18,7 +18,6 @@ from absl import flags
 
 from experiments import cache
 from experiments import calibrated
-from experiments import check as check_lib
 from experiments import datasets
 from experiments import earlier
 from experiments import identity
@@ -34,6 +33,7 @@ from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
 from experiments.configs import saved
+from mmal_jax.data import image_listing
 from mmal_jax.evaluate import evaluate
 
 _WORKDIRS = paths_lib.define_list(
@@ -168,9 +168,7 @@ def _shown(
   Raises:
     ValueError, OSError: if its data are not there, or are others now.
   """
-  config = saved.of_fields(run.config)
-  paths_lib.move(config, moved)
-  check_lib.check(config)
+  config = earlier.prepared(saved.of_fields(run.config), moved)
   now = {}
   try:
     pretrained = None if config.get('init') is None else (
@@ -261,7 +259,9 @@ def _run_to_show(records, baselines, show, seed) -> records_lib.Run:
 
 def _prepare(out: pathlib.Path) -> None:
   out.mkdir(parents=True, exist_ok=True)
-  foreign = sorted({p.name for p in out.iterdir()} - set(_OURS))
+  foreign = sorted(
+      name for name in {p.name for p in out.iterdir()} - set(_OURS)
+      if not image_listing.is_of_a_system(name))
   if foreign:
     raise ValueError(f'out={str(out)!r} holds {foreign[:3]}, which no report '
                      'wrote; choose another.')

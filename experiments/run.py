@@ -12,6 +12,7 @@ import contextlib
 import os
 import pathlib
 import re
+import shlex
 import sys
 import time
 from typing import Any
@@ -262,11 +263,15 @@ def _look_at_answers(config, folder, held) -> None:
   """Ends at once where a run goes on waiting, and there is no more to do."""
   path = folder / workdir_lib.WAITING
   waiting = workdir_lib.read(path) if path.exists() else {}
-  if waiting:
-    annotators.check_asked(config, waiting['seed'])
+  for seed in config.seeds:
+    # Before a folder is made where there should be one with questions.
+    if waiting.get('seed') == seed or workdir_lib.has_begun(folder, seed):
+      annotators.check_asked(config, seed)
   _hold_people(config, held)
   # New labels, for one, have to be shown first.
-  if waiting and workdir_lib.is_same(folder, config.to_dict()):
+  if waiting.get('seed') in config.seeds and isinstance(
+      waiting.get('queries'), list) and workdir_lib.is_same(
+          folder, config.to_dict()):
     annotators.look(config, waiting['seed'], waiting['queries'])
   path.unlink(missing_ok=True)
 
@@ -319,12 +324,13 @@ def _or_end(work: Callable[[preemption.Notice], str]) -> str:
     print('Told to end: all is saved. --resume goes on.', file=sys.stderr)
     sys.exit(preemption.PREEMPTED)
   except KeyboardInterrupt:
-    print('\nInterrupted: all is saved. --resume goes on.', file=sys.stderr)
+    print('\nInterrupted: every finished round and every answer is saved. '
+          '--resume goes on, or begins.', file=sys.stderr)
     sys.exit(program.INTERRUPTED)
   except oracle_lib.Waiting as e:
     print(f'{e}\nGive --resume then. To check answers in a second, without '
           'taking them: python -m experiments.check_answers '
-          f'--workdir={folders.WORKDIR.value}')
+          f'--workdir={shlex.quote(folders.WORKDIR.value)}')
     sys.exit(WAITING)
 
 
@@ -348,6 +354,8 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
   `--help` lists the values of the config, too; `--show_config` does that alone.
   """
   try:
+    # Before ml_collections does it, for which a config may come too late.
+    argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
     argv = config_file.expand(argv)
     spec = config_file.path_of(argv[1:])
     if spec is None:

@@ -18,8 +18,8 @@ def values(
 ) -> list[dict[str, Any]]:
   """By dotted key, the values of each experiment that tell it from others.
 
-  Data and checkpoints are told apart by their content: where they lay does not
-  matter, and what was changed in place is something else.
+  Data and checkpoints are compared by content: where they lay does not matter,
+  and what was changed in place is something else.
 
   Args:
     configs: of the experiments.

@@ -38,6 +38,7 @@ from experiments import records
 from experiments import report
 from experiments import run as run_lib
 from experiments import workdir as workdir_lib
+from mmal_jax.data import image_listing
 
 _SET = flags.DEFINE_multi_string(
     'set', [], 'A key of the config and its values, KEY=VALUE,VALUE; or several'
@@ -225,7 +226,8 @@ def _claim(folder: pathlib.Path, config, settings) -> list[str]:
   path = folder / records.PLAN
   if not path.exists():
     if folder.exists() and any(
-        entry.suffix != _DRAFT for entry in folder.iterdir()):
+        entry.suffix != _DRAFT and not image_listing.is_of_a_system(entry.name)
+        for entry in folder.iterdir()):
       raise ValueError(f'workdir={str(folder)!r} holds no sweep, but is not '
                        'empty; choose another.')
     folder.mkdir(parents=True, exist_ok=True)
@@ -281,8 +283,8 @@ def _work() -> str:
           file=sys.stderr)
     sys.exit(preemption.PREEMPTED)
   except KeyboardInterrupt:
-    print('\nInterrupted: all is saved. The same command goes on.',
-          file=sys.stderr)
+    print('\nInterrupted: every finished round is saved. The same command goes '
+          'on.', file=sys.stderr)
     sys.exit(program.INTERRUPTED)
 
 

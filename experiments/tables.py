@@ -43,7 +43,7 @@ def table(summary: dict[str, Any]) -> str:
 
 
 def legend(seeds: int) -> str:
-  """What ± means in a table of means over so many seeds."""
+  """What ± means in a table of means over seeds."""
   if seeds == 1:
     return ('One seed: there are no intervals, and differences between '
             'strategies may be chance.')

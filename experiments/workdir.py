@@ -15,6 +15,8 @@ from experiments import lines as lines_lib
 from experiments import owner
 from experiments import paths
 from mmal_jax import durable
+from mmal_jax.align.people import inbox
+from mmal_jax.data import image_listing
 from mmal_jax.data import json_object
 
 # All that an experiment writes, and so all that `--overwrite` may remove.
@@ -71,12 +73,14 @@ def check(
   if not os.access(path, os.W_OK):
     raise ValueError(f'workdir={str(path)!r} cannot be written to.')
   present = sorted(p.name for p in path.iterdir())
-  foreign = [name for name in present if name not in (*_OURS, *_DRAFTS)]
+  foreign = [name for name in present if name not in (*_OURS, *_DRAFTS)
+             and not image_listing.is_of_a_system(name)]
   if foreign:
     raise ValueError(
         f'workdir={str(path)!r} is not empty: it holds {foreign[:3]}, which no '
         'experiment wrote; choose another.')
-  if set(present) - {owner.NAME} and not (overwrite or resume):
+  if not (overwrite or resume) and set(present) - {owner.NAME} and not all(
+      map(image_listing.is_of_a_system, set(present) - {owner.NAME})):
     raise ValueError(
         f'workdir={str(path)!r} is not empty: give --resume to take up the '
         'experiment there, --overwrite to replace it, or choose another.')
@@ -150,7 +154,9 @@ def _check_moved(key: str, there: str | None, now: str | None) -> None:
   Raises:
     ValueError: then, saying how to go on.
   """
-  if there is None or now is None or epath.Path(there).exists():
+  if there is not None and now is not None and _is_same_folder(there, now):
+    return
+  if there is None or now is None or _holds(key, there):
     given = (f'give --config.{key}={there}' if there is not None else
              f'leave --config.{key} out')
     raise ValueError(
@@ -158,11 +164,25 @@ def _check_moved(key: str, there: str | None, now: str | None) -> None:
         f'{now!r}: {given} to go on with it.' + (
             '' if there is None or now is None else
             f' To use another folder, move {there!r} there as a whole.'))
-  if not epath.Path(now).exists():
+  if not _holds(key, now):
     raise ValueError(
         f'{key}: the run that was begun uses {there!r}, which is gone, and '
-        f'{now!r} does not exist: put the folder back, or say where it lies '
-        f'now: --config.{key}=PATH.')
+        f'{now!r} holds nothing of it: put the folder back, or say where it '
+        f'lies now: --config.{key}=PATH.')
+
+
+def _is_same_folder(one: str, other: str) -> bool:
+  """Whether two paths, one of them by a link perhaps, lead to one folder."""
+  return os.path.exists(one) and os.path.exists(other) and (
+      os.path.samefile(one, other))
+
+
+def _holds(key: str, path: str) -> bool:
+  """Whether a folder of people, or of states, holds those of any run."""
+  folder = epath.Path(path)
+  return folder.is_dir() and any(
+      (run / inbox.POOLS).exists() if key == paths.PEOPLE else
+      _RUN.fullmatch(run.name) for run in folder.iterdir())
 
 
 def claim(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -188,6 +208,13 @@ def journal_path(
   return folder / JOURNALS / f'{strategy}-seed{seed}.journal'
 
 
+def has_begun(folder: pathlib.Path, seed: int) -> bool:
+  """Whether a run of a seed has been evaluated before its first questions."""
+  path = folder / METRICS
+  return path.exists() and any(
+      record.get('seed') == seed for record in read_lines(path))
+
+
 def claim_states(path: str, folder: pathlib.Path) -> None:
   """Makes sure of a folder elsewhere for states, with nothing in it to lose.
 
@@ -201,6 +228,7 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
   """
   states = epath.Path(path)
   present = sorted(states.iterdir()) if states.exists() else []
+  present = [p for p in present if not image_listing.is_of_a_system(p.name)]
   foreign = [p.name for p in present
              if not (_RUN.fullmatch(p.name) and p.is_dir())]
   if foreign or present and not (

@@ -180,5 +180,7 @@ def test_ctrl_c_is_one_line(tmp_path):
     said = process.stderr.read()
   assert process.returncode == program.INTERRUPTED, said
   last = said.replace('\r', '\n').strip().splitlines()[-1]
-  assert last == 'Interrupted: all is saved. --resume goes on.'
+  assert last == (
+      'Interrupted: every finished round and every answer is saved. --resume '
+      'goes on, or begins.')
   assert 'Traceback' not in said

@@ -52,6 +52,29 @@ def test_what_is_no_set_is_refused(tmp_path):
   assert not (tmp_path / 'w').exists()
 
 
+@pytest.mark.parametrize('content,said', [
+    (b'', 'b.npz is empty'), (b'PK\3\4cut', 'b.npz is no .npz file'),
+    (b'<!DOCTYPE html><html>', 'b.npz is a web page'),
+    (b'\x93NUMPY\1\0', 'b.npz is no .npz file'),
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n',
+     'b.npz is a Git LFS pointer')])
+def test_what_is_no_npz_is_named(tmp_path, content, said):
+  sets = _sets(tmp_path / 'sets', ['a'])
+  (sets / 'b.npz').write_bytes(content)
+  with pytest.raises(SystemExit, match=said):
+    _main(tmp_path, sets)
+
+
+def test_pickled_names_of_splits_are_not_read(tmp_path):
+  sets = _sets(tmp_path / 'sets', ['a'])
+  (sets / '._a.npz').write_bytes(b'\0\5\x16\7')  # macOS leaves such.
+  np.savez(sets / 'b.npz', image=np.ones((3, 2), np.float32),
+           text=np.ones((3, 2), np.float32),
+           split=np.array(['train', 'train', 'test'], object))
+  with pytest.raises(SystemExit, match='b.npz: its array split cannot be read'):
+    _main(tmp_path, sets)
+
+
 def test_another_setting_of_the_closed_form_makes_another_learner(tmp_path):
   path = next(_sets(tmp_path / 'sets', ['a']).glob('*.npz'))
   configs = [features.get_config() for _ in range(2)]

@@ -73,10 +73,50 @@ def test_the_folder_of_people_may_move_as_a_whole(tmp_path):
   shutil.move(tmp_path / 'p', tmp_path / 'moved')
   with programs.ends() as e:
     _run(tmp_path, data, *_WAITING, folder(tmp_path / 'q'), '--resume')
-  assert 'does not exist: put the folder back' in e.value.code
+  assert 'holds nothing of it: put the folder back' in e.value.code
   with programs.ends(run.WAITING):
     _run(tmp_path, data, *_WAITING, folder(tmp_path / 'moved'), '--resume')
   assert len(list((tmp_path / 'moved/seed0').glob('round_*'))) == 1
+
+
+def test_questions_never_go_out_twice_from_an_empty_folder(tmp_path):
+  """After a crash, too, when nothing says that the run waits."""
+  data, folder = tmp_path / 'a', tmp_path / 'p'
+  programs.save_features(data)
+  people = (*_WAITING, f'--config.oracle.folder={folder}')
+  with programs.ends(run.WAITING):
+    _run(tmp_path, data, *people)
+  (tmp_path / 'w' / workdir.WAITING).unlink()
+  shutil.move(folder, tmp_path / 'moved')
+  with programs.ends() as e:
+    _run(tmp_path, data, *people, '--resume')
+  assert 'holds none of the questions' in e.value.code
+  assert not folder.exists()
+  # An empty folder at the old place, or a link there, changes nothing.
+  folder.mkdir()
+  elsewhere = (*_WAITING, f'--config.oracle.folder={tmp_path / "moved"}')
+  with programs.ends(run.WAITING):
+    _run(tmp_path, data, *elsewhere, '--resume')
+  folder.rmdir()
+  folder.symlink_to(tmp_path / 'moved')
+  with programs.ends(run.WAITING):
+    _run(tmp_path, data, *people, '--resume')
+  assert len(list((folder / 'seed0').glob('round_*'))) == 1
+
+
+def test_files_of_a_system_are_no_experiment(tmp_path):
+  data = tmp_path / 'a'
+  programs.save_features(data)
+  for name in ('w', 's', 'r'):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / '.DS_Store').write_bytes(b'x')
+  folder = _run(tmp_path, data, '--rounds=1', f'--states={tmp_path / "s"}')
+  (tmp_path / 's/mmal-seed0/desktop.ini').write_bytes(b'x')
+  (folder / 'Thumbs.db').write_bytes(b'x')
+  _run(tmp_path, data, '--rounds=1', f'--states={tmp_path / "s"}', '--resume')
+  programs.call(report, f'--workdirs={folder}', f'--out={tmp_path / "r"}',
+                '--workdir=unused')
+  assert (tmp_path / 'r/report.md').exists()
 
 
 def test_a_relative_folder_of_people_means_the_same_from_anywhere(

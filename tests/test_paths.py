@@ -32,8 +32,9 @@ def _home(tmp_path, monkeypatch):
     ('~/runs/a', '{home}/runs/a'), ('~', '{home}'),
     ('$SCRATCH/runs', '{home}/runs'), ('${SCRATCH}', '{home}'),
     ('~root/x', os.path.expanduser('~root') + '/x'),
-    ('runs/~a', 'runs/~a'), ('./~/a', './~/a'), ('a$SCRATCH', 'a$SCRATCH'),
-    ('gs://bucket/~a', 'gs://bucket/~a'), ('/x/$HOME', '/x/$HOME')])
+    ('runs/~a', 'runs/~a'), ('./~/a', './~/a'), ('/x$SCRATCH', '/x{home}'),
+    ('gs://bucket/~a', 'gs://bucket/~a'), ('a/${SCRATCH}/b', 'a/{home}/b'),
+    ('costs$5', 'costs$5')])
 def test_what_stands_for_a_folder_is_replaced(home, given, found):
   assert paths.expand(given) == found.format(home=home)
   absolute = paths.absolute(given)
@@ -44,11 +45,17 @@ def test_what_stands_for_a_folder_is_replaced(home, given, found):
 @pytest.mark.parametrize('given,said', [
     ('', 'workdir=\'\' is empty'), ('  ', 'is empty'),
     ('~nobody-of-that-name/a', 'there is no user \'nobody-of-that-name\''),
-    ('$NO_SUCH_VARIABLE/a', 'no variable NO_SUCH_VARIABLE')])
+    ('$NO_SUCH_VARIABLE/a', 'no variable $NO_SUCH_VARIABLE'),
+    ('/a/${NO_SUCH}/b', 'no variable ${NO_SUCH}')])
 def test_what_stands_for_nothing_is_refused(given, said):
   with pytest.raises(ValueError, match='workdir') as e:
     paths.expand(given, 'workdir')
   assert said in str(e.value)
+
+
+def test_a_folder_may_have_a_dollar_in_its_name(home):
+  (home / '$RECYCLE').mkdir()
+  assert paths.expand(f'{home}/$RECYCLE') == f'{home}/$RECYCLE'
 
 
 def test_a_run_goes_to_the_home_folder(home, tmp_path):
@@ -148,6 +155,8 @@ def test_paths_of_a_saved_config_can_be_moved(home):
   for wrong in ('dataset.images', 'train.loss=/x', 'images=/x'):
     with pytest.raises(ValueError, match='must be KEY=PATH, with a KEY out of'):
       paths.move(config, [wrong])
+  with pytest.raises(ValueError, match='the experiment has no text.folder'):
+    paths.move(config, ['text.folder=/x'])
 
 
 def test_flags_of_lists_of_paths(home):

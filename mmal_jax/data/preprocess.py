@@ -187,6 +187,16 @@ def load(folder: str | os.PathLike[str]) -> Preprocess:
     raise ValueError(f'{path}: {e}') from e
 
 
+def kind(folder: str | os.PathLike[str]) -> str:
+  """`clip` or `siglip`: which processor a folder's file is for.
+
+  Raises:
+    FileNotFoundError, ValueError: as `load`.
+  """
+  path, fields = _read(pathlib.Path(folder))
+  return 'clip' if path.name == open_clip.FILE else _kind(path.parent, fields)
+
+
 def default(kind: str, size: int) -> Preprocess:
   """What a family's processor does by itself, at the size of a model.
 

@@ -7,6 +7,9 @@ import re
 import flax
 from flax import nnx
 import jax
+import numpy as np
+
+from mmal_jax.models import names
 
 
 def of(graphdef: nnx.GraphDef) -> str:
@@ -25,4 +28,20 @@ def of(graphdef: nnx.GraphDef) -> str:
       jax.default_backend())).encode())
   for path in sorted(pathlib.Path(__file__).parent.glob('*.py')):
     digest.update(path.read_bytes())
+  return digest.hexdigest()
+
+
+def of_params(params: nnx.State, prefixes: tuple[str, ...] = ('',)) -> str:
+  """Hexadecimal SHA-256 of parameters and their names.
+
+  Args:
+    params: of a model.
+    prefixes: of the names that count.
+  """
+  digest = hashlib.sha256()
+  for name, leaf in zip(
+      names.all_names(params), jax.tree.leaves(params), strict=True):
+    if name.startswith(prefixes):
+      digest.update(f'{name} {leaf.shape} {leaf.dtype}'.encode())
+      digest.update(np.ascontiguousarray(leaf).data)
   return digest.hexdigest()
