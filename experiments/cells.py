@@ -19,10 +19,10 @@ from experiments import build as build_lib
 from experiments import check as check_lib
 from experiments import config_file
 from experiments import explain
-from experiments import labels
 from experiments import paths
 from experiments import preemption
 from experiments import run as run_lib
+from experiments import run_labels
 from experiments import workdir as workdir_lib
 from experiments.configs import saved
 
@@ -82,7 +82,7 @@ def product(
         del changed.sweep
       if 'whole_pool' in changed:  # Every cell would train it again.
         changed.whole_pool = False
-    texts = [f'{key}={labels.as_text(_put(changed, key, value))}'
+    texts = [f'{key}={run_labels.as_text(_put(changed, key, value))}'
              for keys, together in zip(settings, values)
              for key, value in _apart(keys, together)]
     for seed, strategy in itertools.product(config.seeds, config.strategies):

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import labels as labels_lib
 from experiments import lines as lines_lib
+from experiments import run_labels
 from experiments import settings as settings_lib
 from experiments import summary as summary_lib
 from experiments import workdir as workdir_lib
@@ -111,8 +111,8 @@ def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
       path := folder / workdir_lib.ITEMS).exists() else {}
            for folder in folders}
   flats = settings_lib.values(list(configs.values()), list(items.values()))
-  suffixes, keys = labels_lib.suffixes(flats), labels_lib.varying(flats)
-  settings = {suffix: {key: labels_lib.as_text(flat.get(key)) for key in keys}
+  suffixes, keys = run_labels.suffixes(flats), run_labels.varying(flats)
+  settings = {suffix: {key: run_labels.as_text(flat.get(key)) for key in keys}
               for suffix, flat in zip(suffixes, flats)} if keys else {}
   for (folder, config), suffix in zip(configs.items(), suffixes):
     for run in _runs(folder, config, items[folder], suffix):

@@ -8,11 +8,11 @@ import pytest
 
 from experiments import diagnose
 from experiments import identity
-from experiments import labels
 from experiments import match
 from experiments import records
 from experiments import report
 from experiments import run
+from experiments import run_labels
 from experiments import settings
 from experiments import sweep
 from experiments import workdir
@@ -221,7 +221,7 @@ def test_data_that_were_changed_in_place_are_other_settings():
           ', text.max_tokens=8', ', text.max_tokens=9'])):
     values = settings.values(configs, [
         {'pool image': x} if x.strip() else {} for x in items])
-    assert labels.suffixes(values) == expected
+    assert run_labels.suffixes(values) == expected
 
 
 def test_an_older_record_that_says_less(tmp_path):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments import labels
 from experiments import records
+from experiments import run_labels
 from experiments import saved_answers
 from experiments import summary as summary_lib
 from experiments import tables
@@ -133,7 +133,7 @@ def _set(name, **more):
     ([{'a': 1}, {'a': 1}], ['', '']),
 ])
 def test_labels_hold_what_differs(flats, expected):
-  assert labels.suffixes(flats) == expected
+  assert run_labels.suffixes(flats) == expected
 
 
 def test_labels_are_short_and_different():
@@ -141,6 +141,6 @@ def test_labels_are_short_and_different():
   many = [_set(f'set{i}') | {f'key{j}': f'value{i + j}' for j in range(30)}
           for i in range(7)]
   for flats in (long, many):
-    found = labels.suffixes(flats)
+    found = run_labels.suffixes(flats)
     assert len(set(found)) == len(flats)
     assert max(map(len, found)) <= 60
