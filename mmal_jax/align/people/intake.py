@@ -98,7 +98,8 @@ def _check(
                  'e-mail or a name there (in an export as \'completed_by\', '
                  'which a deleted account has lost)')
   elif person is None:
-    wrong.append(f'\'annotator\' is {_told(given.person)}, not a name')
+    wrong.append(f'\'annotator\' is {_told(given.person)}, not a name, an '
+                 'e-mail or a number of one person')
   if given.reason is not None and not _is_text(given.reason):
     wrong.append(f'\'reason\' is {_told(given.reason)}, not a text')
   own = answers_lib.modality_of(given.query, sizes)
