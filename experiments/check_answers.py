@@ -28,7 +28,7 @@ from mmal_jax.align.people import rounds
 from mmal_jax.align.people import status as status_lib
 
 flags.adopt_module_key_flags(earlier)
-flags.adopt_module_key_flags(folders)  # --help tells of them.
+flags.adopt_module_key_flags(folders)  # for --help
 
 
 def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:

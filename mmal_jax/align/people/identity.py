@@ -29,8 +29,8 @@ class Person(NamedTuple):
   Attributes:
     keys: all that identifies them, an e-mail before a number before a name.
     written: as it was written, for messages.
-    beside: names that stand beside an e-mail or a number. They identify nobody:
-      two people may have one.
+    beside: names that stand beside an e-mail or a number. They are no keys:
+      two people may have the same.
   """
 
   keys: tuple[Key, ...]
@@ -141,12 +141,12 @@ class People:
       seen: Sequence[tuple[str, Person, Sequence[str]]],
       stated: Sequence[Sequence[Person]] = (),
   ):
-    """Joins what belongs together.
+    """Joins the names of each person.
 
     Args:
       seen: of each answer its place, its person, and marks: two answers with a
         mark in common are one, in two forms, and so are their persons.
-      stated: all names of a person, for each of whom somebody has said so.
+      stated: all names of a person, as annotators.jsonl gives them.
     """
     self._parent: dict[Key, Key] = {}
     self._written: dict[Key, str] = {}
@@ -172,7 +172,7 @@ class People:
         self._join(next(iter(found)), number)
       else:
         self._of_two[number] = list(found)
-        self._tell(number, found)
+        self._refuse_two(number, found)
     made: dict[str, Key] = {}
     for _, person, marks in seen:
       for mark in marks:
@@ -199,7 +199,7 @@ class People:
 
     A number alone may stand for any e-mail, and a name for all that is spelt
     like it (`spelling.alike`): a name, the beginning of an e-mail, what stands
-    beside one; unless somebody has stated who either is.
+    beside one; unless annotators.jsonl names one of the two.
 
     Args:
       one: a name, from `of`.
@@ -233,8 +233,8 @@ class People:
     return [self._written[key] for key in sorted(
         group, key=lambda key: (_MAIL, _ID, _NAME).index(key[0]))]
 
-  def _tell(self, number, found) -> None:
-    """Says that a number has two e-mails, unless it is known who these are."""
+  def _refuse_two(self, number, found) -> None:
+    """A number of two e-mails is a problem, unless annotators.jsonl has them."""
     if not self._stated.issuperset(found):
       at = ' and '.join(f'{mail[1]} ({place})' for mail, place in found.items())
       self.problems.append(

@@ -51,7 +51,7 @@ def read(
     asked: ids of all queries so far.
     pools: as for `label_studio.task`.
     skip_is_refusal: as for `label_studio_export.read`.
-    stated: for each person of whom somebody has said so, all their names.
+    stated: of each person in annotators.jsonl, all their names.
     known: names of one person each, from answers that were accepted before.
 
   Returns:
@@ -150,8 +150,8 @@ def _last(
         f'{several[-1][1].place}: annotation {several[-1][0].annotation} was '
         f'made at another time than in {vote.place}, and answers {given.query} '
         f'otherwise: are these exports of two servers, on both of which '
-        f'{vote.annotator} is somebody else? Export with e-mails, or write the '
-        'answers into a .jsonl under names.')
+        f'{vote.annotator} is another person? Export with e-mails, or write '
+        'the answers into a .jsonl under names.')
   elif other is not None:
     first = left[0][1]
     problems.append(
