@@ -234,7 +234,7 @@ class People:
         group, key=lambda key: (_MAIL, _ID, _NAME).index(key[0]))]
 
   def _refuse_two(self, number, found) -> None:
-    """A number of two e-mails is a problem, unless annotators.jsonl has them."""
+    """Refuses a number of two e-mails, unless annotators.jsonl has them."""
     if not self._stated.issuperset(found):
       at = ' and '.join(f'{mail[1]} ({place})' for mail, place in found.items())
       self.problems.append(
