@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import pathlib
 
 from absl import logging
@@ -33,12 +34,12 @@ def hide(
 ) -> tuple[pools_lib.Pools, pools_lib.Hidden | None]:
   """The learner's pools of one seed, and what only the oracle may see.
 
-  Loose pools stay in their order, and nothing is hidden: nobody knows it.
+  Loose pools stay in their order, and nothing is hidden: no pairing is known.
   """
   if isinstance(pool, encode.EncodedLoose):
     if config.get('missing'):
-      raise ValueError('missing: nobody knows which items of loose pools '
-                       'belong together, and so none can be taken away.')
+      raise ValueError('missing: which items of loose pools are counterparts '
+                       'is unknown, and so none can be taken away.')
     pools, hidden = pools_lib.Pools(pool.items), None
   else:
     pools, hidden = pools_lib.hide_pairing(
@@ -80,7 +81,7 @@ def make_oracle(
 
   def shown():
     items = load_seen().pool.items
-    _warn_of_rows(items)
+    _warn_once(_on_rows(items), settings.get('folder'))
     if hidden is None:
       return items
     return {m: datasets.in_order(items[m], hidden.rows[m]) for m in pools.items}
@@ -145,16 +146,24 @@ def check_asked(config: ml_collections.ConfigDict, seed: int) -> None:
         'or put the folder back.')
 
 
-def _warn_of_rows(items) -> None:
-  """Says how people can see more of features than their rows."""
+def _on_rows(items) -> str:
+  """How people can see more of features than their rows; '' if they do."""
   bare = [modality for modality, rows in items.items() if isinstance(
       rows, feature_rows.FeatureRows) and not rows.labelled]
-  if bare:
-    logging.warning(
-        'People see only rows of your files of %s. With %s they see texts or '
-        'images: FILE has a line for each row, a text or the path of an image, '
-        'or is a folder of images.', ' and '.join(bare), ' '.join(
-            f'--config.dataset.labels.{modality}=FILE' for modality in bare))
+  if not bare:
+    return ''
+  given = ' '.join(f'--config.dataset.labels.{m}=FILE' for m in bare)
+  return (f'People see only rows of your files of {" and ".join(bare)}. With '
+          f'{given} they see texts or images: FILE has a line for each row, a '
+          'text or the path of an image, or is a folder of images.')
+
+
+@functools.lru_cache(maxsize=None)
+def _warn_once(words: str, folder: str) -> None:
+  """Logs a warning once for all strategies and seeds that ask in a folder."""
+  del folder
+  if words:
+    logging.warning('%s', words)
 
 
 def folder_of(config: ml_collections.ConfigDict, seed: int) -> pathlib.Path:

@@ -7,7 +7,8 @@ Example:
 for a run with --oracle=files that waits. Every problem of the files in the
 folder of answers is named, with file and line; and what `--resume` would take
 for good, what people disagree about, and what is still open. The status is 1
-if there are problems, else 0.
+if there are problems, else 0. If the folder of questions was moved:
+`--moved=oracle.folder=PATH`.
 """
 
 from collections.abc import Sequence
@@ -17,39 +18,61 @@ from absl import app
 from absl import flags
 
 from experiments import annotators
+from experiments import earlier
 from experiments import folders
+from experiments import paths
 from experiments import program
 from experiments import workdir as workdir_lib
-from experiments.configs import saved
 from mmal_jax.align.people import inbox
 from mmal_jax.align.people import rounds
 from mmal_jax.align.people import status as status_lib
 
-flags.adopt_module_key_flags(folders)  # --help tells of them.
+flags.adopt_module_key_flags(earlier)
+flags.adopt_module_key_flags(folders)  # for --help
 
 
-def check(workdir: pathlib.Path) -> str:
+def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:
   """How the answers to an experiment's questions stand.
 
   Args:
     workdir: of the experiment.
+    moved: as for `earlier.config_of`.
 
   Raises:
-    ValueError: if it asks no people, or listing every problem of the answers.
+    ValueError: if it asks no people, its questions are gone, or listing every
+      problem of the answers, of all seeds.
   """
-  try:
-    config = saved.get_config(workdir / workdir_lib.CONFIG)
-  except FileNotFoundError:
-    raise ValueError(f'workdir={str(workdir)!r} holds no experiment.') from None
+  config = earlier.config_of(workdir, moved)
   if config.oracle.name != 'files':
     raise ValueError(f'the experiment in workdir={str(workdir)!r} asks no '
                      f'people (oracle={config.oracle.name!r}).')
-  parts = []
+  parts, problems = [], []
   for seed in config.seeds:
     folder = annotators.folder_of(config, seed)
-    if (folder / inbox.POOLS).exists():
-      parts.append(f'Seed {seed}: {_check(config, folder)}')
+    try:
+      if (folder / inbox.POOLS).exists():
+        parts.append(f'Seed {seed}: {_check(config, folder)}')
+      elif _has_asked(workdir, config, seed):
+        problems.append(
+            f'{folder / inbox.POOLS} is not there, though seed {seed} has '
+            'asked questions: put the folder back, or say where it lies now: '
+            f'--moved={paths.PEOPLE}=PATH, of the folder that holds '
+            f'{folder.name}.')
+    except ValueError as e:
+      problems.append(str(e))
+  if problems:
+    raise ValueError('\n'.join(problems))
   return '\n\n'.join(parts) or 'No questions have gone out yet.'
+
+
+def _has_asked(workdir, config, seed) -> bool:
+  """Whether the runs of a seed wait for answers, or have used some."""
+  waiting = workdir / workdir_lib.WAITING
+  if waiting.exists() and workdir_lib.read(waiting).get('seed') == seed:
+    return True
+  journals = [workdir_lib.journal_path(workdir, strategy, seed)
+              for strategy in config.strategies]
+  return any(path.exists() and path.stat().st_size for path in journals)
 
 
 def _check(config, folder) -> str:
@@ -69,7 +92,8 @@ def _check(config, folder) -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-  program.call(lambda: check(pathlib.Path(folders.WORKDIR.value)), argv)
+  program.call(lambda: check(
+      pathlib.Path(folders.WORKDIR.value), earlier.MOVED.value), argv)
 
 
 if __name__ == '__main__':

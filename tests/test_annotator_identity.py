@@ -65,7 +65,18 @@ def test_two_forms_of_one_export_are_one_person(asked, one, other):
     ('Ann  Lee', 'ann lee', 'ANN\u00a0LEE'),
     ('ann@example.org', 'Ann Lee <ann@example.org>', 'mailto:Ann@example.org'),
     ('stra\u00dfe', 'STRASSE'),
-    ('o\ufb03ce', 'office')])
+    ('o\ufb03ce', 'office'),
+    ("'Ann'", 'Ann', '\u2018Ann\u2019', 'Ann (you)', '="Ann"'),
+    ('\u0130pek', 'ipek'), ('O\u2019Brien', "O'Brien", 'O&#39;Brien'),
+    ('ann@x.org', 'ann@x.org (Ann Lee)', "'ann@x.org'", 'ann@x.org;',
+     'ann@x.org.', '"Lee, Ann" <ann@x.org>', '=\u201cann@x.org\u201d',
+     'ann\uff20x.org,', '[ann@x.org](mailto:ann@x.org)', '\ufeffann@x.org',
+     'ann@x.org <ann@x.org>', '&lt;ann@x.org&gt;', 'ann@x.org (you)'),
+    ('1', "'1", '1,0', '1,00', '1 (you)', '="1"', '#1', 'ID: 1', '\u0661', '1;',
+     '1e0', '1.0E+00', 'ann@x.org 1', 'Ann Lee ann@x.org 1', '1;ann@x.org',
+     'ann@x.org'),
+    ('1234567', '1.234567E+06', '1,234567E+06', '1,234,567', "1'234'567",
+     '1.234.567', '1\u202f234\u202f567')])
 def test_a_name_written_otherwise_is_the_same(asked, names):
   folder, ask = asked
   for number, name in enumerate(names):
@@ -122,6 +133,38 @@ def test_a_number_and_an_e_mail_that_nothing_joins(asked):
   stated.write_text('{"names": [1]}\n')
   assert 'accepted for good' in ask()
   assert list(_accepted(folder)[0]['annotators']) == ['ann@x.org', '1']
+
+
+@pytest.mark.parametrize('one,other', [
+    ('1234567', '1.23E+06'), ('1', 'user 1'), ('1', 'user1'), ('1', '+1'),
+    ('Ann Lee', 'Lee, Ann'), ('Ann Lee', 'Ann'), ('Ann Lee', 'ann.lee@x.org'),
+    ('Ann Lee', 'a17@x.org (Ann Lee)'), ('Jos\u00e9', 'Jose'),
+    ('annlee', 'Ann_Lee'), ('ann@x.org', 'ann at x.org'),
+    ('Ann Lee', '{"id": 1, "first_name": "Ann", "last_name": "Lee"}')])
+def test_two_spellings_that_may_be_one_person_wait(asked, one, other):
+  folder, ask = asked
+  _give(folder, 'a.jsonl', _line('image-0', 4, one), _line('image-0', 4, other))
+  assert 'image-0: is ' in ask() and not _accepted(folder)
+  (folder / 'annotators.jsonl').write_text(json.dumps({'names': [one]}) + '\n')
+  assert 'accepted for good' in ask()
+
+
+@pytest.mark.parametrize('one,other', [
+    ('1234567', '1.24E+06'), ('1', 'user 12'), ('Ann Lee', 'Ann Low'),
+    ('annotator 1', 'annotator 2'), ('ann@x.org', 'ann@y.org'), ('1', '11'),
+    ('\u2603', '\u2602')])
+def test_two_people_are_two(asked, one, other):
+  folder, ask = asked
+  _give(folder, 'a.jsonl', _line('image-0', 4, one), _line('image-0', 4, other))
+  assert 'accepted for good' in ask()
+
+
+@pytest.mark.parametrize('who', ['ann@x.org; bob@x.org', '[1]', "['ann']"])
+def test_two_people_in_one_cell_are_refused(asked, who):
+  folder, ask = asked
+  _give(folder, 'a.jsonl', _line('image-0', 4, who))
+  with pytest.raises(ValueError, match='a.jsonl, line 1: .*of one person'):
+    ask()
 
 
 def test_a_name_that_may_be_an_e_mails(asked):

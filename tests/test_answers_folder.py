@@ -2,11 +2,13 @@
 
 import copy
 import json
+import time
 
 import pytest
 
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import files
+from mmal_jax.align.people import records
 from tests import exports
 from tests import people
 
@@ -190,6 +192,42 @@ def test_tables_that_spreadsheets_write(asked, separator, encoding, end):
   assert ask() == [4, -1, 6]
 
 
+@pytest.mark.parametrize('content', [
+    'query,answer,annotator,\nimage-0,4,ann,\nimage-1,null,ann,\n'
+    'image-2,6,ann,\n',
+    'query;answer;annotator;;\nimage-0;4;ann;;\nimage-1;null;ann\n'
+    'image-2;6;ann;;;\n;;;;;\n',
+    ',query,answer,,annotator\n,image-0,4,,ann\n,image-1,null,,ann\n'
+    ',image-2,6, ,ann\n',
+    'query,answer,annotator\nimage-0,4,ann,,\nimage-1,null,ann,\n'
+    'image-2,6,ann\n',
+    'sep=;\r\nquery;answer;annotator\r\nimage-0;4;ann\r\n'
+    'image-1;null;ann\r\nimage-2;6;ann\r\n',
+    'query|answer|annotator\nimage-0|4|ann\nimage-1|null|ann\n'
+    'image-2|6|ann\n'])
+def test_tables_with_empty_columns_and_other_separators(asked, content):
+  folder, ask = asked
+  _put(folder, 'a.csv', content)
+  assert ask() == [4, -1, 6]
+
+
+@pytest.mark.parametrize('text,is_list', [
+    ('[{"query": 1}]', True), ('\n\n[\r\n{}]', True), ('[ {', True),
+    ('[', True), ('["ann"]\n', False), ('[]', False), ('[[{}]]', False),
+    ('{"a": [{}]}', False), ('', False), ('x[{', False)])
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+def test_a_list_in_a_file_of_lines(text, is_list, encoding):
+  assert records._is_list(text.encode(encoding)) == is_list
+
+
+def test_the_first_line_does_not_cost_a_file():
+  content = (json.dumps(_line('image-0', 4)) + '\n').encode() * 200_000
+  start = time.perf_counter()
+  for _ in range(100):
+    records._is_list(content)
+  assert time.perf_counter() - start < 0.5
+
+
 def test_cells_that_are_empty_are_open(asked):
   folder, ask = asked
   _put(folder, 'a.csv', 'query,answer,annotator\nimage-0,4,ann\nimage-1,,ann\n')
@@ -200,10 +238,17 @@ def test_cells_that_are_empty_are_open(asked):
 @pytest.mark.parametrize('content,says', [
     ('query,answer,who\nimage-0,4,ann\nimage-1,4,ann\n',
      "line 2: unknown field 'who'; known are query, answer, annotator, reason"),
+    (',query,answer,annotator\n,image-1,4,ann\n0,image-0,4,ann\n',
+     "line 3: column 1 has no name, but holds '0': name it in the header"),
     ('query,answer,annotator\nimage-0,four,ann\n', "the answer is 'four'; the"),
     ('query,answer,annotator\nimage-0,4,ann,5\n', 'line 2: 4 cells, but 3'),
     ('query,query,annotator\nimage-0,4,ann\n', 'a column stands twice'),
-    ('query,answer,annotator\nimage-0,4,"ann\n', 'bad CSV'),
+    ('query,answer,annotator\nimage-0,4,"ann\n',
+     'bad CSV: a quote that is opened is never closed'),
+    ('query,answer,annotator\nimage-0,4,"an"n"\n',
+     'bad CSV: a quote within a cell must be doubled'),
+    ('query,answer,annotator\nimage-0,4,' + 'x' * 200_000,
+     'bad CSV: a cell holds more than 131072 letters'),
     ('query,answer,annotator\nimage-0,4.5,ann\n', '4.5, not an integer')])
 def test_tables_that_cannot_be_read(asked, content, says):
   folder, ask = asked

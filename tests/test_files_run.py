@@ -11,10 +11,16 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from experiments import annotators
 from experiments import check_answers
 from experiments import owner
 from experiments import run
 from experiments import workdir
+from experiments.configs import features as features_config
+from mmal_jax.align import oracle as oracle_lib
+from mmal_jax.align.people import files
+from mmal_jax.data import feature_rows
+from tests import people
 from tests import tiny
 
 _CONFIGS = os.path.join(os.path.dirname(run.__file__), 'configs')
@@ -32,8 +38,8 @@ def _main(tmp_path, *arguments, config='features.py'):
     run.main(flags.FLAGS(argv))
 
 
-def _check(tmp_path):
-  argv = ['check_answers', f'--workdir={tmp_path / "w"}']
+def _check(tmp_path, *arguments):
+  argv = ['check_answers', f'--workdir={tmp_path / "w"}', *arguments]
   with flagsaver.flagsaver(), mock.patch.object(sys, 'argv', argv):
     flags.FLAGS.unparse_flags()
     check_answers.main(flags.FLAGS(argv))
@@ -143,6 +149,77 @@ def test_there_is_nothing_to_check(tmp_path, how, says):
     _main(tmp_path, *features, '--oracle=exact', '--config.whole_pool=False')
   with pytest.raises(SystemExit, match=says):
     _check(tmp_path)
+
+
+def _begun(tmp_path, seeds=(0,), **changes):
+  """A run that waits for answers to two questions of each seed."""
+  config = features_config.get_config()
+  with config.unlocked():
+    config.seeds, config.oracle.name = seeds, 'files'
+    config.oracle.folder = str(tmp_path / 'people')
+    config.dataset.images = config.dataset.texts = str(tmp_path / 'x.npy')
+    config.update(changes)
+  (tmp_path / 'w').mkdir()
+  workdir.write(tmp_path / 'w' / workdir.CONFIG, config.to_dict())
+  for seed in seeds:
+    folder = tmp_path / 'people' / f'seed{seed}'
+    with pytest.raises(oracle_lib.Waiting) as e:
+      people.asks(files.files(folder, people.shown()), [0, 1])
+    workdir.write(tmp_path / 'w' / workdir.WAITING,
+                  {'seed': seed, 'queries': e.value.queries})
+    people.give(folder, 'a.jsonl', people.line('image-0', 4))
+
+
+@pytest.mark.parametrize('how', ['renamed', 'emptied', 'one seed'])
+def test_a_check_names_questions_that_are_gone(tmp_path, capsys, how):
+  seeds = (0, 1) if how == 'one seed' else (0,)
+  _begun(tmp_path, seeds)
+  (tmp_path / 'people').rename(tmp_path / 'new')
+  at = tmp_path / 'people' / f'seed{seeds[-1]}'
+  if how == 'emptied':
+    at.mkdir(parents=True)
+  elif how == 'one seed':
+    (tmp_path / 'people').mkdir()
+    (tmp_path / 'new' / 'seed0').rename(tmp_path / 'people' / 'seed0')
+  with pytest.raises(SystemExit) as e:
+    _check(tmp_path)
+  assert f'{at}/pools.json is not there' in str(e.value)
+  assert '--moved=oracle.folder=PATH' in str(e.value)
+  _check(tmp_path, f'--moved=oracle.folder={tmp_path / "new"}')
+  assert '1 answer(s) would be accepted for good' in capsys.readouterr().out
+
+
+def test_a_check_names_the_problems_of_all_seeds(tmp_path):
+  _begun(tmp_path, (0, 1))
+  for seed in (0, 1):
+    people.give(
+        tmp_path / 'people' / f'seed{seed}', f'b{seed}.jsonl', '{"query"')
+  with pytest.raises(SystemExit, match=(
+      r'(?s)b0.jsonl, line 1: bad JSON.*b1.jsonl, line 1: bad JSON')):
+    _check(tmp_path)
+
+
+@pytest.mark.parametrize('key,value', [
+    ('oracle', None), ('seeds', None), ('oracle', {}), ('seeds', 'x'),
+    ('oracle', 3), ('oracle', {'name': None}), ('oracle', {'name': 'files'}),
+    ('strategies', None)])
+def test_a_check_of_a_config_without_what_it_needs(tmp_path, key, value):
+  _begun(tmp_path)
+  path = tmp_path / 'w' / workdir.CONFIG
+  path.write_text(json.dumps(workdir.read(path) | {key: value}))
+  with pytest.raises(SystemExit, match=key) as e:
+    _check(tmp_path)
+  assert 'error: ' in str(e.value) and 'NoneType' not in str(e.value)
+  assert 'object' not in str(e.value)
+
+
+def test_what_people_see_of_features_is_said_once(caplog):
+  rows = feature_rows.FeatureRows(
+      np.zeros((1, 3), np.float32), ['row 0'], np.arange(1), False)
+  with caplog.at_level('WARNING'):
+    for _ in range(4):
+      annotators._warn_once(annotators._on_rows({'sound': rows}), 'once')
+  assert caplog.text.count('--config.dataset.labels.sound=FILE') == 1
 
 
 def test_people_see_images_as_they_are(tmp_path):

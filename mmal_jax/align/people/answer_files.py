@@ -95,7 +95,7 @@ def _remedy(file: pathlib.Path, suffix: str) -> str | None:
 
 
 def _known_fields(record, place, problems) -> bool:
-  """Whether an answer that somebody wrote down has the right fields."""
+  """Whether a handwritten answer has the right fields."""
   fields = [str(key).strip().lower() for key in record]
   unknown = [key for key in fields if key not in _FIELDS]
   if unknown:
@@ -110,7 +110,7 @@ def _by_hand(
     record: dict[str, Any], place: str, table: bool, notes: list[str],
     problems: list[str],
 ) -> Iterator[answers_lib.Given]:
-  """An answer that somebody wrote down, or that a spreadsheet holds."""
+  """A handwritten answer, of a file of lines or a table."""
   fields = {key.strip().lower(): value for key, value in record.items()}
   if table:
     fields = {key: cell for key, cell in fields.items() if cell.strip()}

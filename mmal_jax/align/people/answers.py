@@ -9,7 +9,7 @@ from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.data import json_object
 
 CONFLICTS = ('ask', 'majority')
-SKIPPED = 'skipped'  # The reason of whoever skipped a query.
+SKIPPED = 'skipped'  # The reason given by skipping a query.
 _told = json_object.told_json
 
 

@@ -44,7 +44,7 @@ def files(
   is ever written twice, and no accepted answer is lost or changed.
 
   Answers come whenever people give them. A run that is computed anew must not
-  be told in its first rounds what came in its later ones, or it would train on
+  get in its first rounds what came in its later ones, or it would train on
   other pairs, and ask for other items: an `align.journal.Journal` around this
   oracle sees to that. Answers that come after the last round is over are never
   collected.
@@ -107,7 +107,7 @@ def files(
     rounds.write(folder, shown, modality, numbers, others, pools, link)
 
   def entries_after(modality, numbers, ids, suggest):
-    """Asks what nobody was asked yet, and waits; the ledger after that."""
+    """Asks what has not been asked yet, and waits; the ledger after that."""
     asked = rounds.asked(folder)
     if suggest is not None:
       new = dict.fromkeys(
@@ -121,7 +121,7 @@ def files(
     waiting = inbox.waiting(ids, needed, asked)
     if waiting is not None:
       raise waiting
-    inbox.tell()
+    inbox.log()
     return entries
 
   def answer(modality, numbers, suggest=None):
@@ -131,8 +131,8 @@ def files(
     _check_numbers('numbers', numbers, (None,), 0, sizes[modality])
     ids = [answers_lib.query_id(modality, n) for n in numbers.tolist()]
     entries = entries_after(modality, numbers, ids, suggest)
-    nobody = (oracle_lib.NONE,) * len(sizes)
-    rows = [entries.get(query, nobody) for query in ids]
+    refused = (oracle_lib.NONE,) * len(sizes)
+    rows = [entries.get(query, refused) for query in ids]
     return np.array(rows, np.int32).reshape(len(ids), len(sizes))
 
   return answer
@@ -170,8 +170,8 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
           f'this run shows ({", ".join(pools)}): item numbers would mean other '
           'things. Choose a new folder.')
   elif any(folder.glob('round_*')) or (folder / status_lib.LEDGER).exists():
-    raise ValueError(f'{path} is gone: nobody knows of which items the rounds '
-                     'beside it are. Choose a new folder.')
+    raise ValueError(f'{path} is gone: without it, the items of the rounds '
+                     'beside it are unknown. Choose a new folder.')
   for modality, items in shown.items():
     listed = folder / f'items_{modality}.jsonl'
     lines = json_lines.dump(shown_lib.catalogue(items)).encode()

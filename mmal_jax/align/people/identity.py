@@ -7,19 +7,17 @@ the API); people who write a file by hand give a name.
 
 import ast
 from collections.abc import Mapping, Sequence
-import re
 from typing import Any, NamedTuple
-import unicodedata
 
+from mmal_jax.align.people import spelling
 from mmal_jax.data import json_object
 
 _LONGEST = 200  # letters of a name
-_NUMBER = re.compile(r'([0-9]{1,18})(?:\.0*)?')
-# An address, be it in brackets, behind a name or before a number.
-_ADDRESS = re.compile(
-    r'(?:.*[\s<"(])?(?:mailto:)?([^\s<>,;:"()@]+@[^\s<>,;:"()@]+)'
-    r'[>)"]*(?:, ?([0-9]{1,18}))?')
 _ID, _MAIL, _NAME = 'id', 'mail', 'name'
+
+# Of an object, the surest first.
+_FIELDS = ('email', 'e-mail', 'mail', 'id', 'user_id', 'pk', 'user', 'username',
+           'display_name', 'full_name', 'name')
 
 # A kind, and what identifies a person among all of that kind.
 Key = tuple[str, str]
@@ -31,16 +29,20 @@ class Person(NamedTuple):
   Attributes:
     keys: all that identifies them, an e-mail before a number before a name.
     written: as it was written, for messages.
+    beside: names that stand beside an e-mail or a number. They are no keys:
+      two people may have the same.
   """
 
   keys: tuple[Key, ...]
   written: str
+  beside: tuple[str, ...] = ()
 
 
 def parse(value: Any) -> Person | None:
   """The person that a value names; None if it names none.
 
-  Letter case, blanks, invisible letters and the Unicode form do not count.
+  Letter case, blanks, invisible letters, the Unicode form and what tables and
+  mail programs add (`spelling`) do not count.
 
   >>> parse(' Ann@X.org').keys
   (('mail', 'ann@x.org'),)
@@ -48,6 +50,8 @@ def parse(value: Any) -> Person | None:
   True
   >>> parse({'id': 1, 'email': 'ann@x.org', 'first_name': ''}).keys
   (('mail', 'ann@x.org'), ('id', '1'))
+  >>> parse('Ann Lee <ann@x.org>') == parse('ann@x.org (Ann Lee)')
+  True
 
   Args:
     value: a name, an e-mail or a number, as a text or not, or an object with
@@ -63,55 +67,66 @@ def parse(value: Any) -> Person | None:
   if any('\ud800' <= letter <= '\udfff' for letter in value):
     return None
   found = _object_in(value.strip())
-  return _of_text(value) if found is None else _of_object(found)
+  return _of_text(value) if found is None else parse(found)
 
 
-def _object_in(text: str) -> dict[str, Any] | None:
+def _object_in(text: str) -> Any:
   """The object that a cell of a table holds, as JSON or as Python writes it."""
-  if text.startswith('{'):
+  if text.startswith(('{', '[')):
     for read in (json_object.loads, ast.literal_eval):
       try:
         found = read(text)
       except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
         continue
-      if isinstance(found, dict):
+      if isinstance(found, (dict, list)):
         return found
   return None
 
 
-def _of_object(value: Mapping[str, Any]) -> Person | None:
+def _of_object(value: Mapping[Any, Any]) -> Person | None:
   """The person of an object, by e-mail and number, or else by name."""
+  fields = {str(key).strip().lower(): part for key, part in value.items()}
   found: dict[str, tuple[Key, str]] = {}
-  for field in ('email', 'id', 'user_id', 'username'):
-    given = value.get(field)
-    person = None if isinstance(given, Mapping) else parse(given)
+  beside: dict[str, None] = {}
+  people = [parse(fields.get(field)) for field in _FIELDS]
+  given, last = (_text(fields.get(f'{part}_name')) for part in (
+      'first', 'last'))
+  for person in (*people, parse(f'{given} {last}')):
     for key in person.keys if person else ():
       found.setdefault(key[0], (key, person.written))
-  order = [found[kind] for kind in (_MAIL, _ID) if kind in found] or [
-      found[kind] for kind in (_NAME,) if kind in found]
-  return Person(tuple(key for key, _ in order), order[0][1]) if order else None
+      if key[0] == _NAME:
+        beside.setdefault(key[1])
+    beside |= dict.fromkeys(person.beside if person else ())
+  order = [found[kind] for kind in (_MAIL, _ID) if kind in found]
+  if order:
+    return Person(tuple(key for key, _ in order), order[0][1], tuple(beside))
+  if _NAME in found:
+    key, written = found[_NAME]
+    return Person((key,), written)
+  return None
+
+
+def _text(value: Any) -> str:
+  return value if isinstance(value, str) else ''
 
 
 def _of_text(text: str) -> Person | None:
-  visible = ''.join(
-      letter for letter in unicodedata.normalize('NFC', text)
-      if unicodedata.category(letter) != 'Cf')
-  written = ' '.join(visible.split())
-  plain = unicodedata.normalize(
-      'NFKC', unicodedata.normalize('NFKC', written).casefold())
-  if not plain:
-    return None
-  number = _NUMBER.fullmatch(plain)
-  if number:
-    digits = str(int(number[1]))
+  written = spelling.normal(text)
+  plain = spelling.folded(written)
+  digits = spelling.number(plain)
+  if digits:
     return Person(((_ID, digits),), digits)
-  address = _ADDRESS.fullmatch(plain)
-  if address:
-    keys = ((_MAIL, address[1]),)
-    if address[2]:
-      keys += ((_ID, str(int(address[2]))),)
-    return Person(keys, address[1])
-  return Person(((_NAME, plain),), written)
+  mails, parts = spelling.addresses(plain)
+  if len(mails) > 1:
+    return None  # several people's
+  if mails:
+    numbers = dict.fromkeys(filter(None, map(spelling.number, parts)))
+    keys = [(_MAIL, mails[0])]
+    if len(numbers) == 1:
+      keys += [(_ID, digits) for digits in numbers]
+    return Person(tuple(keys), mails[0], tuple(
+        part for part in parts if spelling.number(part) is None))
+  return Person(((_NAME, plain),), written) if plain else None
 
 
 class People:
@@ -126,16 +141,17 @@ class People:
       seen: Sequence[tuple[str, Person, Sequence[str]]],
       stated: Sequence[Sequence[Person]] = (),
   ):
-    """Joins what belongs together.
+    """Joins the names of each person.
 
     Args:
       seen: of each answer its place, its person, and marks: two answers with a
         mark in common are one, in two forms, and so are their persons.
-      stated: all names of a person, for each of whom somebody has said so.
+      stated: all names of a person, as annotators.jsonl gives them.
     """
     self._parent: dict[Key, Key] = {}
     self._written: dict[Key, str] = {}
     self._stated: set[Key] = set()
+    self._beside: dict[Key, set[str]] = {}
     # Numbers that stand for two people, and these.
     self._of_two: dict[Key, list[Key]] = {}
     self.problems: list[str] = []
@@ -156,7 +172,7 @@ class People:
         self._join(next(iter(found)), number)
       else:
         self._of_two[number] = list(found)
-        self._tell(number, found)
+        self._refuse_two(number, found)
     made: dict[str, Key] = {}
     for _, person, marks in seen:
       for mark in marks:
@@ -181,8 +197,9 @@ class People:
   def may_be_one(self, one: str, other: str) -> bool:
     """Whether two names may be one person's, though nothing says so.
 
-    A number alone may stand for any e-mail, and a name for an e-mail that
-    begins with it, unless somebody has stated who either is.
+    A number alone may stand for any e-mail, and a name for all that is spelt
+    like it (`spelling.alike`): a name, the beginning of an e-mail, what stands
+    beside one; unless annotators.jsonl names one of the two.
 
     Args:
       one: a name, from `of`.
@@ -195,19 +212,29 @@ class People:
         return True
     if any(key in self._stated for group in groups for key in group):
       return False
-    for x, y in (map(dict, groups), map(dict, groups[::-1])):
-      if _MAIL not in x and _MAIL in y and (
-          _ID in x and _ID not in y
-          or x.get(_NAME) == y[_MAIL].partition('@')[0]):
+    for group, others in (groups, groups[::-1]):
+      x, y = ({kind for kind, _ in keys} for keys in (group, others))
+      if _MAIL in x:
+        continue
+      if _MAIL in y and _ID in x and _ID not in y:
+        return True
+      if any(kind == _NAME and spelling.alike(name, other)
+             for kind, name in group for other in self._spellings(others)):
         return True
     return False
+
+  def _spellings(self, group: Sequence[Key]) -> set[str]:
+    """All by which a name may be known as this person's."""
+    return {text.partition('@')[0] if kind == _MAIL else text
+            for kind, text in group}.union(
+                *(self._beside.get(key, ()) for key in group))
 
   def _names(self, group) -> list[str]:
     return [self._written[key] for key in sorted(
         group, key=lambda key: (_MAIL, _ID, _NAME).index(key[0]))]
 
-  def _tell(self, number, found) -> None:
-    """Says that a number has two e-mails, unless it is known who these are."""
+  def _refuse_two(self, number, found) -> None:
+    """Refuses a number of two e-mails, unless annotators.jsonl has them."""
     if not self._stated.issuperset(found):
       at = ' and '.join(f'{mail[1]} ({place})' for mail, place in found.items())
       self.problems.append(
@@ -230,6 +257,7 @@ class People:
       self._parent.setdefault(key, key)
       self._written.setdefault(
           key, person.written if key[0] == _NAME else key[1])
+      self._beside.setdefault(key, set()).update(person.beside)
 
   def _root(self, key: Key) -> Key:
     while self._parent[key] != key:

@@ -21,7 +21,7 @@ _FOR_GOOD = ('{} answer(s) accepted for good: they are in ledger.jsonl, and '
 
 
 def mark(pools: bytes) -> str:
-  """By which tasks tell of which pools they are."""
+  """What tasks carry as the mark of their pools."""
   return hashlib.sha256(pools).hexdigest()[:16]
 
 
@@ -40,7 +40,7 @@ def pools_of(folder: pathlib.Path) -> tuple[dict[str, int], str]:
     raise ValueError(f'{path} is not there: no questions have gone out in '
                      'this folder.') from None
   except (KeyError, TypeError, ValueError) as e:
-    raise ValueError(f'{path} is damaged: it does not tell the number of items '
+    raise ValueError(f'{path} is damaged: it must hold the number of items '
                      'of each modality.') from e
   return sizes, mark(content)
 
@@ -124,7 +124,7 @@ class Inbox:
 
     Args:
       ids: of the queries, all about one modality.
-      least: so many have to be.
+      least: how many have to be.
       asked: by query, the name of its round.
     """
     accepted = self._status.entries.keys() | self._status.decision.accepted
@@ -141,8 +141,8 @@ class Inbox:
         f'{self._folder / status_lib.ANSWERS} and start again.',
         self._words(left, _FOR_GOOD), tuple(ids))
 
-  def tell(self) -> None:
-    """Says what nobody would see otherwise, once."""
+  def log(self) -> None:
+    """Logs what has come in, once, where the program does not end with it."""
     said = self._words((), None)
     if said and said != self._said:
       logging.warning('%s', said)

@@ -51,7 +51,7 @@ def read(
     asked: ids of all queries so far.
     pools: as for `label_studio.task`.
     skip_is_refusal: as for `label_studio_export.read`.
-    stated: for each person of whom somebody has said so, all their names.
+    stated: of each person in annotators.jsonl, all their names.
     known: names of one person each, from answers that were accepted before.
 
   Returns:
@@ -98,7 +98,8 @@ def _check(
                  'e-mail or a name there (in an export as \'completed_by\', '
                  'which a deleted account has lost)')
   elif person is None:
-    wrong.append(f'\'annotator\' is {_told(given.person)}, not a name')
+    wrong.append(f'\'annotator\' is {_told(given.person)}, not a name, an '
+                 'e-mail or a number of one person')
   if given.reason is not None and not _is_text(given.reason):
     wrong.append(f'\'reason\' is {_told(given.reason)}, not a text')
   own = answers_lib.modality_of(given.query, sizes)
@@ -149,8 +150,8 @@ def _last(
         f'{several[-1][1].place}: annotation {several[-1][0].annotation} was '
         f'made at another time than in {vote.place}, and answers {given.query} '
         f'otherwise: are these exports of two servers, on both of which '
-        f'{vote.annotator} is somebody else? Export with e-mails, or write the '
-        'answers into a .jsonl under names.')
+        f'{vote.annotator} is another person? Export with e-mails, or write '
+        'the answers into a .jsonl under names.')
   elif other is not None:
     first = left[0][1]
     problems.append(

@@ -43,7 +43,7 @@ def read(
     place: in which the record stands, if the task has no number.
     pools: as for `label_studio.task`.
     sizes: by modality, the number of items.
-    skip_is_refusal: whether a task that somebody skipped counts as refused;
+    skip_is_refusal: whether a task that was skipped counts as refused;
       else as not answered. (The short forms do not hold skipped tasks.)
     notes: takes a sentence on what holds no answer, and why.
     problems: takes one on each answer that cannot be read.

@@ -151,8 +151,8 @@ _README = '''\
 What to do
 ==========
 Every query here shows one {modality}. Say which {others} belongs to it. The
-candidates are the likeliest by the model's lights, best first; the right one
-need not be among them. To look for others:
+candidates are the likeliest under the model, best first; the right one need not
+be among them. To look for others:
 
 {items}
 
@@ -202,9 +202,9 @@ With Label Studio
 Who is who
 ----------
 An annotator is one person under every name: the number that Label Studio gives
-(1), an e-mail, or a name in a file that was written by hand. Letter case and
-blanks do not count. Exports that have number and e-mail (snapshots, the API)
-say that both are one person's. Where nothing does, say so in
+(1), an e-mail, or a name in a file that was written by hand. Letter case,
+blanks and quotes do not count. Exports that have number and e-mail (snapshots,
+the API) say that both are one person's. Where nothing does, say so in
 
   {folder}/annotators.jsonl
 
@@ -216,7 +216,7 @@ If each of you runs a Label Studio, all of you may be number 1 there: write the
 answers into tables or .jsonl files under your names instead.
 
 If you answer a query twice, the answer that was changed last holds, where the
-export tells when that was; and an answer holds against a skipped task. Else two
+export has its time; and an answer holds against a skipped task. Else two
 answers that differ are refused: remove one of them.
 
 If people disagree
@@ -225,5 +225,5 @@ If people disagree
 "state" is "open" stay open: talk about them, and let one of you change the
 line, or the annotation, and export again. "perhaps one person" stay open until
 annotators.jsonl says who is who. Those whose state is "accepted before" are
-answered; what somebody else said later is not used.
+answered; later answers of others are not used.
 '''

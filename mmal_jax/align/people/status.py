@@ -39,8 +39,8 @@ class Status(NamedTuple):
     entries: by query, what was accepted before.
     votes: by query, what people say, those that were accepted as well.
     decision: on all others.
-    late: queries that were accepted before and of which somebody else says
-      something else now.
+    late: queries that were accepted before and that another person answers
+      otherwise now.
     notes: of the files of answers.
   """
 
@@ -99,7 +99,7 @@ def in_words(
     folder: pathlib.Path, status: Status, modalities: Sequence[str],
     rules: Rules, open_queries: Sequence[str], accepted: str | None,
 ) -> str:
-  """What has come, in lines for whoever started the program.
+  """What has come in, in lines for the user of the program.
 
   Args:
     folder: of all rounds.
