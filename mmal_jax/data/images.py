@@ -70,8 +70,8 @@ def open_rgb(source: bytes | str | os.PathLike[str]) -> Image.Image:
       raise ValueError(f'cannot be read: {e.strerror or e}') from e
     except ValueError as e:
       raise ValueError(f'cannot be read: {e}') from e
-  parts = image_bytes.split(content)
   try:
+    parts = image_bytes.split(content)
     with Image.open(io.BytesIO(parts.picture), formats=FORMATS) as image:
       _check(*image.size)
       rgb = _keyed(image, parts.picture) or to_rgb(image)
