@@ -42,8 +42,9 @@ def load(
     preprocess: in place of `image_size`: images stay in their files, and this
       is done to them whenever they are needed.
     drop_duplicates: whether items that are in a pool twice, and images that are
-      in the test set, too, are left out of the pool, the first of a pool's own
-      being kept; how many is logged. If not, they are refused.
+      in the test set, too, are left out of the pool, and test pairs that stand
+      twice out of the test set, the first being kept; how many is logged. If
+      not, they are refused.
 
   Returns:
     The dataset: `pool` is `Loose`, images in order of their paths, texts in
@@ -61,7 +62,8 @@ def load(
   loose = _texts(file, drop_duplicates, of_texts)
 
   of_table: list[str] = []
-  rows = paired_folder.read_table(table.parent, table.name, of_table)
+  rows = paired_folder.read_table(
+      table.parent, table.name, of_table, drop_duplicates)
   of_table += [
       f"{row.place}: 'split' is {row.split!r}, but all are test pairs."
       for row in rows if row.split not in (None, 'test')]
