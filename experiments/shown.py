@@ -64,8 +64,8 @@ class Shown(NamedTuple):
       try:
         return items.preprocess.apply(images_lib.open_rgb(items.paths[row]))
       except ValueError as e:
-        logging.warning('image %r %s: its name is shown.', str(items.paths[row]),
-                        e)
+        logging.warning('image %r %s: its name is shown.',
+                        str(items.paths[row]), e)
         return None
     is_image = isinstance(items, np.ndarray) and items.ndim == 4
     return items[row] if is_image else None
