@@ -201,13 +201,9 @@ def _say(text: str) -> None:
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-  try:
-    content = path.read_bytes()
-  except OSError as e:
-    raise ValueError(f'texts={str(path)!r} cannot be read: {e.strerror}') from e
   problems: list[str] = []
   texts = []
-  for place, text in text_list.read(content, path, problems):
+  for place, text in text_list.read(path, problems):
     if not isinstance(text, str) or text.strip():  # Blank ones are texts, too.
       problems += [f'{place}: {what}.'
                    for what in problems_lib.of_text('text', text)]
