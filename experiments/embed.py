@@ -24,7 +24,6 @@ from absl import app
 from absl import flags
 import ml_collections
 import numpy as np
-import tqdm
 
 from experiments import check
 from experiments import checkpoints
@@ -34,6 +33,7 @@ from experiments import pretrained as pretrained_lib
 from experiments import program
 from mmal_jax import durable
 from mmal_jax import embed_disk
+from mmal_jax import progress
 from mmal_jax import sharding
 from mmal_jax.data import encode
 from mmal_jax.data import image_files
@@ -111,7 +111,7 @@ def run() -> str:
       model.params, sharding.make_mesh(-1, _FSDP.value))
   out = pathlib.Path(_EMBEDDINGS.value)
   out.mkdir(parents=True, exist_ok=True)
-  with owner.sole(out):
+  with owner.sole(out), progress.shown_by(program.show):
     tasks = []
     if images is not None:
       tasks.append(_images(images, model, params, out))
@@ -125,11 +125,7 @@ def _images(images, model, params, out) -> _Task:
   prepared = model.preprocess.told()
   before = _find(out, model, params, 'image', prepared)
   problems: list[str] = []
-  with tqdm.tqdm(
-      total=len(images), unit='image', desc='Checking images',
-      dynamic_ncols=True) as bar:
-    digests = readable.check(
-        images, before.rows, problems, lambda done: bar.update(done - bar.n))
+  digests = readable.check(images, before.rows, problems)
   problems_lib.report(f'images={_IMAGES.value!r}', problems)
   files = image_files.ImageFiles(images, model.preprocess, digests)
   items = encode.Items(files, image_files.item_ids(files))
@@ -140,10 +136,7 @@ def _images(images, model, params, out) -> _Task:
 
 
 def _texts(texts, model, params, out) -> _Task:
-  with tqdm.tqdm(total=len(texts), unit='text', desc='Tokenizing texts',
-                 dynamic_ncols=True) as bar:
-    tokens = model.tokenizer(texts, lambda done: bar.update(done - bar.n))
-  items = encode.Items(tokens, schema.item_ids(texts))
+  items = encode.Items(model.tokenizer(texts), schema.item_ids(texts))
   before = _find(out, model, params, 'text', model.tokenizer.told())
   return _Task('text', items, [f'line {i}' for i in range(1, len(texts) + 1)],
                before, [])
@@ -163,19 +156,9 @@ def _embed(task, model, params, out) -> str:
     if list_path.exists() and list_path.read_bytes() != listed:
       list_path.unlink()
   started = time.perf_counter()
-  missing = sum(digest not in before.rows for digest in encode.digests(
-      items, np.arange(len(items))))
-  with tqdm.tqdm(total=missing, unit=modality, dynamic_ncols=True,
-                 desc=f'Embedding {modality}s (compiling first)',
-                 disable=not missing) as bar:
-    def progress(done, of):
-      del of
-      bar.set_description(f'Embedding {modality}s', refresh=False)
-      bar.update(done - bar.n)
-
-    rows, is_kept = embed_disk.embed_to_disk(
-        out, dual_encoder.graphdef_of(model.config), params, items, modality,
-        _BATCH_SIZE.value, before, progress)
+  rows, is_kept = embed_disk.embed_to_disk(
+      out, dual_encoder.graphdef_of(model.config), params, items, modality,
+      _BATCH_SIZE.value, before)
   if modality == 'image':
     durable.write(list_path, listed)
   seconds = time.perf_counter() - started
@@ -218,13 +201,9 @@ def _say(text: str) -> None:
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-  try:
-    content = path.read_bytes()
-  except OSError as e:
-    raise ValueError(f'texts={str(path)!r} cannot be read: {e.strerror}') from e
   problems: list[str] = []
   texts = []
-  for place, text in text_list.read(content, path, problems):
+  for place, text in text_list.read(path, problems):
     if not isinstance(text, str) or text.strip():  # Blank ones are texts, too.
       problems += [f'{place}: {what}.'
                    for what in problems_lib.of_text('text', text)]

@@ -5,6 +5,7 @@ import pathlib
 import textwrap
 from typing import Any, NamedTuple
 
+from absl import logging
 import matplotlib
 import ml_collections
 import numpy as np
@@ -15,6 +16,7 @@ from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
 from mmal_jax.data import feature_rows
 from mmal_jax.data import image_files
+from mmal_jax.data import images as images_lib
 from mmal_jax.data import schema
 
 matplotlib.use('Agg')
@@ -50,10 +52,21 @@ class Shown(NamedTuple):
     return not isinstance(items, np.ndarray) or items.ndim == 4
 
   def picture(self, modality: str, number: int) -> np.ndarray | None:
-    """`[h, w, 3]` uint8 of an image; None of all else."""
+    """`[h, w, 3]` uint8 of an image; None of all else.
+
+    Likewise of an image that stands for features and cannot be decoded, as a
+    GIF: what people see in a browser need not be read here.
+    """
     row, items = self.rows[modality][number], _looked_at(self.items[modality])
     if isinstance(items, image_files.ImageFiles):
-      return items.take(np.array([row]))[0]
+      if items is self.items[modality]:
+        return items.take(np.array([row]))[0]
+      try:
+        return items.preprocess.apply(images_lib.open_rgb(items.paths[row]))
+      except ValueError as e:
+        logging.warning('image %r %s: its name is shown.',
+                        str(items.paths[row]), e)
+        return None
     is_image = isinstance(items, np.ndarray) and items.ndim == 4
     return items[row] if is_image else None
 

@@ -17,6 +17,19 @@ from mmal_jax import downloads
 _MOST_BYTES, MOST_OF_OURS = 1 << 28, 1 << 32
 
 
+def reason(error: Exception) -> str:
+  """Why a file cannot be read or written, in words alone.
+
+  >>> reason(FileNotFoundError(2, 'No such file or directory', 'x.txt'))
+  'No such file or directory'
+
+  Args:
+    error: an OSError, of which Python's own text has a number and the path,
+      too; of others the text is taken.
+  """
+  return getattr(error, 'strerror', None) or str(error)
+
+
 def read(path: str | os.PathLike[str], most: int = _MOST_BYTES) -> bytes:
   """What a file holds that somebody else may have put there.
 

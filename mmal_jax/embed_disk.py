@@ -1,6 +1,6 @@
 """Embeds a pool into memory-mapped files, and only what is not there yet."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import hashlib
 import json
 import os
@@ -36,15 +36,28 @@ class Before(NamedTuple):
 
   Attributes:
     note: what rows are made of, but for the items.
-    rows: where the row of each item is, by the item's digest.
-    unfinished: rows of the file that were not reached.
+    rows: where the row of each item is, by the item's digest; of copies the
+      first.
+    items: of each row of the file the digest of its item; empty where the row
+      was not reached.
     why: why rows of the file are not kept; None if they are, or there are none.
   """
 
   note: dict[str, str]
   rows: Mapping[bytes, int]
-  unfinished: int
+  items: Sequence[bytes]
   why: str | None
+
+  @property
+  def unfinished(self) -> int:
+    """Rows of the file that were not reached."""
+    return sum(not item for item in self.items)
+
+  def row_of(self, item: bytes, row: int) -> int:
+    """Where an item's row is: best where it belongs; -1 if there is none."""
+    if row < len(self.items) and self.items[row] == item:
+      return row
+    return self.rows.get(item, -1)
 
 
 class Embedded(NamedTuple):
@@ -83,33 +96,36 @@ def find(
   note = {'code': fingerprint.of(graphdef),
           'weights': _weights(params, modality), 'prepared': prepared}
   if not paths.rows.exists():
-    return Before(note, {}, 0, None)
+    return Before(note, {}, (), None)
   if not paths.note.exists():
     raise ValueError(f'{paths.rows} exists, but not {paths.note.name} beside '
                      'it: it was made by something else. Move it away, or '
                      'choose another folder.')
   try:
     was = json.loads(paths.note.read_text('utf-8'))
-    rows = np.load(paths.rows, mmap_mode='r')
+    rows = disk.open_rows(paths.rows, _CHUNK)
     entries = np.fromfile(paths.entries, _ENTRY)
     # The first version kept one digest of all items.
     if not isinstance(was, dict) or was.keys() != note.keys() or (
-        rows.ndim, len(rows)) != (2, len(entries)):
+        (len(rows), rows.dtype) != (len(entries), np.float32)):
       raise ValueError
-  except (OSError, ValueError):
-    return Before(note, {}, 0, f'{paths.note.name} and what it tells of are '
+  except (OSError, RecursionError, ValueError):
+    return Before(note, {}, (), f'{paths.note.name} and what it tells of are '
                   'damaged, or of another version of this program')
   changed = [key for key in note if was[key] != note[key]]
   if changed:
     # A model of another size is one of other code, too.
     told = [key for key in changed if key != 'code'] or changed
-    return Before(note, {}, 0, '; '.join(
+    return Before(note, {}, (), '; '.join(
         _WHY.get(key) or f'{modality}s were prepared otherwise '
         f'({was[key]}; now {note[key]})' for key in told))
-  done = _are_done(entries, rows, note)
-  found = {entries['item'][row].tobytes(): int(row)
-           for row in np.flatnonzero(done)[::-1]}  # of copies the first
-  return Before(note, found, int((~done).sum()), None)
+  items = [entry['item'].tobytes() if is_done else b'' for entry, is_done
+           in zip(entries, _are_done(entries, rows, note))]
+  found: dict[bytes, int] = {}
+  for row, item in enumerate(items):
+    if item:
+      found.setdefault(item, row)
+  return Before(note, found, items, None)
 
 
 def embed_to_disk(
@@ -120,7 +136,6 @@ def embed_to_disk(
     modality: str,
     batch_size: int = 512,
     before: Before | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Embedded:
   """Embeds n items of one modality into `MODALITY.npy`.
 
@@ -138,8 +153,6 @@ def embed_to_disk(
     modality: `image` or `text`.
     batch_size: rows at a time.
     before: what `find` returned, where it was called.
-    progress: is told, after each batch, how many rows were embedded and how
-      many are to be.
 
   Raises:
     OSError: if the disk has no room for the rows.
@@ -159,11 +172,12 @@ def embed_to_disk(
                 else items.values.preprocess.told())
     before = find(folder, graphdef, params, modality, prepared)
   digests = encode.digests(items, np.arange(len(items)))
-  at = np.array([before.rows.get(digest, -1) for digest in digests])
+  at = np.array([before.row_of(digest, row)
+                 for row, digest in enumerate(digests)])
   missing = np.flatnonzero(at < 0)
   rows = entries = None
   if before.rows:
-    rows, entries = _kept(paths, at, digests)
+    rows, entries = _kept(paths, at)
   if missing.size:
     wanted = items if missing.size == len(items) else items.take(missing)
     seed = _seed(before.note)
@@ -182,8 +196,6 @@ def embed_to_disk(
       if i % _FLUSH_EVERY == 0 or done == missing.size:
         rows.flush()
         entries.flush()
-      if progress is not None:
-        progress(done, missing.size)
   return Embedded(disk.open_rows(paths.rows), at >= 0)
 
 
@@ -217,11 +229,10 @@ def _seed(note: Mapping[str, str]) -> int:
 def _are_done(entries, rows, note) -> np.ndarray:
   """`[n]` bool: whose entry is of the row beside it."""
   seed, done = _seed(note), np.zeros(len(entries), bool)
-  step = max(1, _CHUNK // max(1, rows.shape[1] * rows.itemsize))
-  for first in range(0, len(rows), step):
-    for i, row in enumerate(np.asarray(rows[first:first + step]), first):
-      done[i] = entries['item'][i].any() and (
-          entries['check'][i] == zlib.crc32(row.tobytes(), seed))
+  values = (row for chunk in rows.chunks() for row in chunk)
+  for i, (entry, row) in enumerate(zip(entries, values)):
+    done[i] = entry['item'].any() and (
+        entry['check'] == zlib.crc32(row.tobytes(), seed))
   return done
 
 
@@ -233,7 +244,7 @@ def _begun(paths: _Paths, n: int, width: int, note: Mapping[str, Any]):
   return _published(paths, rows, entries)
 
 
-def _kept(paths: _Paths, at: np.ndarray, digests: Sequence[bytes]):
+def _kept(paths: _Paths, at: np.ndarray):
   """The files with the rows that are kept where they belong now."""
   old = np.load(paths.rows, mmap_mode='r+')
   was = np.memmap(paths.entries, _ENTRY, 'r+')

@@ -134,6 +134,10 @@ CASES = [
             8, 8, bytes(72), bad_images.chunk(
                 b'zTXt', b'x\0\0' + bad_images.zlib.compress(bytes(10**8))))),
          None),
+        ('two thousand blocks of EXIF in 2 MB that inflate to 2 GB',
+         _made(lambda: bad_images.png(8, 8, bytes(72), bad_images.chunk(
+             b'zTXt', b'exif\0\0' + bad_images.zlib.compress(
+                 bytes(2**20), 9)) * 2000)), None),
         ('no bytes', _file(b''), 'is empty'),
         ('JPEG, cut in half', _file(_JPEG[:len(_JPEG) * 2 // 3], 'x.jpg'),
          'cannot be read as PNG/JPEG/WEBP'),

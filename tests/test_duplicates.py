@@ -67,6 +67,23 @@ def test_against_numpy_on_random_items(tmp_path):
     assert found == values[np.sort(first)].tolist()
 
 
+def test_test_pairs_that_stand_twice(tmp_path, caplog):
+  arguments = _loose(tmp_path, [10], ['a'], [(250, 's'), (240, 't')])
+  table = arguments['test_pairs']
+  rows = table.read_text().splitlines()
+  table.write_text('\n'.join([*rows, rows[1], rows[0], rows[1]]))
+  with pytest.raises(ValueError, match='3 problem') as e:
+    unpaired_folder.load(**arguments)
+  for line, first in ((3, 2), (4, 1), (5, 2)):
+    assert (f'line {line}: the same image and text as line {first}: delete one,'
+            ' or give drop_duplicates=True.') in str(e.value)
+  with caplog.at_level(logging.WARNING):
+    data = unpaired_folder.load(**arguments, drop_duplicates=True)
+  assert data.test.items['image'][:, 0, 0, 0].tolist() == [250, 240]
+  assert data.test.items['text'] == ('s', 't')
+  assert '3 rows are left out as duplicates: line 3: the same' in caplog.text
+
+
 def test_nothing_is_left_when_all_are_of_the_test_set(tmp_path):
   arguments = _loose(tmp_path, [250, 250], ['a'])
   with pytest.raises(ValueError, match='all its images are in the test set'):

@@ -1,11 +1,14 @@
 """Embeddings on disk: the same as in memory, resumed, redone when changed."""
 
+import io
+
 import jax
 import numpy as np
 import pytest
 
 from mmal_jax import embed
 from mmal_jax import embed_disk
+from mmal_jax import progress
 from mmal_jax import sharding
 from mmal_jax.data import encode
 from mmal_jax.models import partition
@@ -16,19 +19,32 @@ def items(tiny_run):
   return tiny_run.data.pool.items['image']  # 40 rows
 
 
+class Killed(BaseException):
+  pass
+
+
 class Embedder:
-  """Embeds to a folder and keeps count of the rows that it took."""
+  """Embeds to a folder and keeps count of the batches that it took."""
 
   def __init__(self, run, folder):
     self.run, self.folder, self.taken, self.is_kept = run, folder, [], None
 
-  def __call__(self, items, params=None, modality='image', progress=None):
+  def __call__(self, items, params=None, modality='image', stop=None):
     self.taken = []
-    rows, self.is_kept = embed_disk.embed_to_disk(
-        self.folder, self.run.learner.graphdef,
-        self.run.params if params is None else params, items, modality,
-        batch_size=8,
-        progress=progress or (lambda *rows: self.taken.append(rows)))
+
+    def show(of, total, what):
+      assert what == f'embedding {modality}s'
+      for step in of:
+        if len(self.taken) == stop:
+          raise Killed
+        self.taken.append((step, total))
+        yield step
+
+    with progress.shown_by(show):
+      rows, self.is_kept = embed_disk.embed_to_disk(
+          self.folder, self.run.learner.graphdef,
+          self.run.params if params is None else params, items, modality,
+          batch_size=8)
     return rows
 
   def find(self, params=None, modality='image', prepared=''):
@@ -55,27 +71,18 @@ def _rows(rows):
 def test_same_as_in_memory_and_done_once(to_disk, tiny_run, items):
   np.testing.assert_allclose(
       _rows(to_disk(items)), _expected(tiny_run, items), atol=1e-6)
-  assert to_disk.taken == [(i, 40) for i in range(8, 48, 8)]
+  assert to_disk.taken == [(i, 5) for i in range(0, 40, 8)]
   np.testing.assert_allclose(
       _rows(to_disk(items)), _expected(tiny_run, items), atol=1e-6)
   assert not to_disk.taken
 
 
-class Killed(BaseException):
-  pass
-
-
 def test_goes_on_where_it_was_stopped(to_disk, tiny_run, items):
-  def stop(done, of):
-    assert of == 40
-    if done == 24:
-      raise Killed
-
   with pytest.raises(Killed):
-    to_disk(items, progress=stop)
+    to_disk(items, stop=4)  # The fourth is not back from the device.
   assert len(to_disk.find().rows) == 24 and to_disk.find().unfinished == 16
   rows = to_disk(items)
-  assert to_disk.taken == [(8, 16), (16, 16)]
+  assert to_disk.taken == [(0, 2), (8, 2)]
   np.testing.assert_array_equal(to_disk.is_kept, np.arange(40) < 24)
   np.testing.assert_allclose(
       _rows(rows), _expected(tiny_run, items), atol=1e-6)
@@ -110,12 +117,49 @@ def test_only_a_tower_that_changed_is_run_again(to_disk, tiny_run, items):
 def test_torn_files_begin_anew(to_disk, tiny_run, items):
   to_disk(items)
   for name, content in (('image.json', b'{"dig'), ('image.npy', b'\x93NUM'),
-                        ('image.json', b'[]'), ('image.items', b'xx')):
+                        ('image.json', b'[]'), ('image.items', b'xx'),
+                        ('image.npy', b''), ('image.npy', _npy(np.float32(3))),
+                        ('image.npy', _npy(np.zeros((40, 0), np.float32))),
+                        ('image.npy', _npy(np.zeros((40, 8), object))),
+                        ('image.json', b'[' * 10**5)):
     (to_disk.folder / name).write_bytes(content)
     assert 'damaged, or of another version' in to_disk.find().why
     np.testing.assert_allclose(
         _rows(to_disk(items)), _expected(tiny_run, items), atol=1e-6)
     assert len(to_disk.taken) == 5
+
+
+def _npy(array):
+  file = io.BytesIO()
+  np.save(file, array)
+  return file.getvalue()
+
+
+@pytest.mark.parametrize('order', [
+    [*range(12), 3], [5, *range(12), 5, 5, 0], [2] * 20])
+def test_copies_among_the_items_leave_the_files_where_they_are(
+    to_disk, tiny_run, items, order):
+  def files():
+    return [(path.stat().st_ino, path.stat().st_mtime_ns)
+            for path in sorted(to_disk.folder.iterdir())]
+
+  copies = _take(items, order)
+  to_disk(copies)
+  before = files()
+  for _ in range(2):
+    rows = to_disk(copies)
+    assert to_disk.is_kept.all() and not to_disk.taken and files() == before
+  np.testing.assert_allclose(
+      _rows(rows), _expected(tiny_run, copies), atol=1e-6)
+  # One of the copies is damaged: the other takes its place.
+  path = to_disk.folder / 'image.npy'
+  rows = np.load(path, mmap_mode='r+')
+  rows[order.index(order[-1])] += 1
+  rows.flush()
+  rows = to_disk(copies)
+  assert to_disk.is_kept.all() and not to_disk.taken
+  np.testing.assert_allclose(
+      _rows(rows), _expected(tiny_run, copies), atol=1e-6)
 
 
 def _take(items, rows):
@@ -132,14 +176,14 @@ def test_rows_are_kept_by_their_content(to_disk, tiny_run, items):
   changed = _take(items, order)
   changed.values[10] = other[0]
   rows = to_disk(changed)
-  assert to_disk.taken[-1] == (11, 11)  # 30 to 39 and the one replaced
+  assert (~to_disk.is_kept).sum() == 11  # 30 to 39 and the one replaced
   assert not to_disk.is_kept[10] and to_disk.is_kept[[0, 1, 36, 37]].all()
   np.testing.assert_allclose(
       _rows(rows), _expected(tiny_run, changed), atol=1e-6)
   np.testing.assert_allclose(
       _rows(to_disk(items)), expected, atol=1e-6)
   # What is not there any more is forgotten; the rest is not.
-  assert to_disk.is_kept.sum() == 40 - 5 and to_disk.taken[-1] == (5, 5)
+  assert to_disk.is_kept.sum() == 40 - 5 and to_disk.taken == [(0, 1)]
 
 
 def test_a_row_counts_only_where_its_values_are_its_own(
@@ -157,7 +201,7 @@ def test_a_row_counts_only_where_its_values_are_its_own(
 
 
 def test_why_nothing_is_kept(to_disk, tiny_run, items):
-  assert to_disk.find() == (to_disk.find().note, {}, 0, None)
+  assert to_disk.find() == (to_disk.find().note, {}, (), None)
   to_disk(items)
   assert to_disk.find().why is None and len(to_disk.find().rows) == 40
   changed = _changed(tiny_run.params, 'image_tower')

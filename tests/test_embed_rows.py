@@ -1,6 +1,7 @@
 """The program `embed`: what is bad is named first, what is done is kept."""
 
 import io
+import os
 import pathlib
 import sys
 from unittest import mock
@@ -12,6 +13,11 @@ from PIL import Image
 import pytest
 
 from experiments import embed
+from mmal_jax import progress
+from mmal_jax.data import checked_images
+from mmal_jax.data import image_files
+from mmal_jax.data import images
+from mmal_jax.data import preprocess
 from mmal_jax.data import readable
 from tests import small_files
 
@@ -191,11 +197,59 @@ def test_an_image_that_was_cut_off_anywhere_is_found(options, tmp_path):
     paths.append(tmp_path / str(kept))
     paths[-1].write_bytes(whole[:len(whole) * kept // 20])
   problems, seen = [], []
-  digests = readable.check(paths, (), problems, seen.append)
+
+  def show(of, total, what):
+    seen.append((total, what))
+    return of
+
+  with progress.shown_by(show):
+    digests = readable.check(paths, (), problems)
   assert [bool(digest) for digest in digests] == [True] + [False] * 19
-  assert len(problems) == 19 and seen == list(range(1, 21))
+  assert len(problems) == 19 and seen == [(20, 'checking images')]
   # What has been embedded before was read then.
   problems.clear()
   paths[1].write_bytes(whole)
   readable.check(paths[:2], {digests[0]}, problems)
   assert not problems
+
+
+def test_no_image_is_read_that_is_too_large_or_never_ends(tmp_path):
+  _picture(tmp_path / 'a.jpg', 0)
+  with (tmp_path / 'b.jpg').open('wb') as file:
+    file.truncate(images.MAX_BYTES + 1)
+  os.mkfifo(tmp_path / 'c.jpg')
+  (tmp_path / 'd.jpg').mkdir()
+  paths = sorted(tmp_path.iterdir())
+  problems = []
+  with mock.patch.object(
+      pathlib.Path, 'read_bytes', side_effect=AssertionError):
+    assert [bool(d) for d in readable.check(paths, (), problems)] == [
+        True, False, False, False]
+    for path, problem, says in zip(paths[1:], problems, (
+        'has 536870913 bytes; at most 536870912 are read', 'is no regular file',
+        'is no regular file'), strict=True):
+      assert path.name in problem and says in problem
+      with pytest.raises(ValueError, match=f'image .*{path.name}.*{says}'):
+        image_files.digest(path)
+  with pytest.raises(ValueError, match='gone.jpg. cannot be read: No su') as e:
+    image_files.digest(tmp_path / 'gone.jpg')
+  assert 'Errno' not in str(e.value)
+  with pytest.raises(ValueError, match='^cannot be read: No such file') as e:
+    image_files.content(image_files.Part(tmp_path / 'x.tar', 'x.png', 0, 1))
+
+
+def test_long_work_on_images_shows_how_far_it_is(tmp_path):
+  for i in range(3):
+    _picture(tmp_path / f'{i}.png', i)
+  paths, seen = sorted(tmp_path.iterdir()), []
+
+  def show(of, total, what):
+    seen.append((what, total, len(list(of := list(of)))))
+    return of
+
+  with progress.shown_by(show):
+    found = checked_images.decode(dict.fromkeys(paths, 'line'), 4, [])
+    checked_images.digests(found)
+    files = image_files.ImageFiles(paths, preprocess.Preprocess(4, 4))
+    assert files.digests == list(checked_images.digests(paths).values())
+  assert seen == [('reading images', 3, 3)] + [('hashing images', 3, 3)] * 3

@@ -158,6 +158,62 @@ def test_a_folder_without_images_gives_names(data, tmp_path):
   assert list(found) == [f'{row:02}.wav' for row in range(_N)]
 
 
+@pytest.mark.parametrize('hidden', [
+    '.ipynb_checkpoints/00-checkpoint.wav', '__MACOSX/._00.wav', '.cache/a/b',
+    'deep/.git/config', '@eaDir/00.wav/SYNO', 'Thumbs.db'])
+def test_hidden_files_are_no_labels(tmp_path, hidden):
+  for row in range(_N):
+    (tmp_path / f'{row:02}.wav').write_bytes(b'RIFF')
+  (tmp_path / hidden).parent.mkdir(parents=True, exist_ok=True)
+  (tmp_path / hidden).write_bytes(b'x')
+  found = feature_rows.read(tmp_path, _N, 'sound')
+  assert list(found) == [f'{row:02}.wav' for row in range(_N)]
+  (tmp_path / '07.wav').unlink()
+  with pytest.raises(ValueError, match='has 29 files, but .* 30 rows'):
+    feature_rows.read(tmp_path, _N, 'sound')
+
+
+@pytest.mark.parametrize('name', ['a.gif', 'b.svg', 'c.bmp', 'd.TIFF', 'e.jpg'])
+def test_a_report_names_images_that_are_not_read(data, tmp_path, name, caplog):
+  folder, config, _ = data
+  if name == 'b.svg':
+    (folder / name).write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+  elif name == 'e.jpg':
+    (folder / name).write_bytes(b'\xff\xd8\xff\xe0 cut')
+  else:
+    Image.new('L', (8, 6)).save(folder / name)
+  names = [f'photos/{row:03}.png' for row in range(_N)]
+  names[7] = name
+  (folder / 'list.txt').write_text('\n'.join(names))
+  config.dataset.labels.image = str(folder / 'list.txt')
+  shown = shown_lib.load(config, '', 3)
+  place = shown.rows['image'][4]
+  shown.items['image'].labels.paths = tuple(
+      folder / (name if i == place else 'photos/000.png')
+      for i in range(len(shown.items['image'])))
+  assert shown.picture('image', 4) is None
+  assert shown.text('image', 4).endswith(name)
+  assert shown.picture('image', 5)[0, 0].tolist() == [0, 0, 0]
+  assert 'tried again' not in caplog.text
+  asked = [[['image', 4], ['image', 5]], [['text', 1]]]
+  (tmp_path / 'report').mkdir()
+  assert shown_lib.write(shown, [
+      {'round': i, 'asked': one, 'answers': [[4, 1, 2]] * len(one)}
+      for i, one in enumerate(asked)], 'title', tmp_path / 'report')
+  assert (tmp_path / 'report' / 'asked.png').stat().st_size > 1000
+  assert name in (tmp_path / 'report' / 'asked.md').read_text()
+
+
+def test_features_without_labels_make_none(data, monkeypatch):
+  folder, config, _ = data
+  monkeypatch.setattr(feature_rows, 'label', None)
+  config.dataset.labels.text = str(folder / 'captions.txt')
+  assert len(datasets.load(config, '').pool) > 0
+  (folder / 'captions.txt').write_text('one\n')
+  with pytest.raises(ValueError, match='captions.txt. has 1 lines'):
+    datasets.load(config, '')
+
+
 def test_a_blank_label_is_the_row(data):
   folder, _, values = data
   lines = ['a', '', ' '] + ['b'] * (_N - 3)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from unittest import mock
 import warnings
 import zlib
 
@@ -230,6 +231,48 @@ def test_what_stands_behind_a_picture_may_be_cut():
     for left_out in (1, 2, 9, least):
       np.testing.assert_array_equal(
           images.decode(whole[:-left_out]), _upright(name))
+
+
+def _many(text):
+  """The same block of metadata two thousand times, in every format."""
+  exif = b'Exif\0\0' + b'II*\0' + text
+  xmp = b'XML:com.adobe.xmp\0'
+  packed = zlib.compress(b' ' * 2**20, 9)
+  yield _png(*[(b'zTXt', b'Raw profile type exif\0\0' + packed)] * 2000)
+  yield _png(*[(b'iTXt', xmp + b'\1\0\0\0' + packed)] * 2000)
+  yield _png(*[(b'zTXt', b'exif\0\0' + packed[:-9] + b'no end')] * 2000)
+  yield _png(*[(b'eXIf', text)] * 2000)
+  yield _jpeg(*[(0xffe1, exif), (0xffe1, b'http://ns.adobe.com/xap/1.0/\0'
+                                 + text)] * 1000)
+  yield _webp(*[(b'EXIF', exif), (b'XMP ', text)] * 1000)
+
+
+def test_only_the_first_blocks_of_metadata_are_unpacked():
+  unpacked = []
+  inflate = zlib.decompressobj
+
+  def counted():
+    unpacked.append(1)
+    return inflate()
+
+  with mock.patch.object(zlib, 'decompressobj', counted):
+    for content in _many(b'a text'):
+      unpacked.clear()
+      parts = image_bytes.split(content)
+      assert len(parts.exif) + len(parts.xmp) <= 9 and len(unpacked) <= 8
+      assert sum(map(len, parts.exif + parts.xmp)) <= 2**23 + 2**20
+      name = {b'\x89': 'PNG', b'\xff': 'JPEG', b'R': 'WebP'}[content[:1]]
+      np.testing.assert_array_equal(images.decode(content), _upright(name))
+
+
+def test_an_image_that_breaks_its_reader_is_named_a_damaged_one(tmp_path):
+  (tmp_path / 'x.png').write_bytes(_png())
+  for error in (IndexError('list index'), struct.error('unpack requires'),
+                OverflowError('too large'), MemoryError()):
+    with mock.patch.object(image_bytes, 'split', side_effect=error):
+      for source in (_png(), tmp_path / 'x.png'):
+        with pytest.raises(ValueError, match='it is a damaged PNG$'):
+          images.decode(source)
 
 
 def _spans(content):

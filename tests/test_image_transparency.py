@@ -88,6 +88,60 @@ def test_a_transparent_colour_of_a_palette(alphas, expected):
     assert pixels.tolist() == [expected]
 
 
+_ROW = [10, 20, 30, 50, 60, 70]
+_PALETTE = bytes([10, 20, 30, 50, 60, 70])
+
+
+@pytest.mark.parametrize('depth,colour,row,before,chunk,expected', [
+    (8, 0, [4, 9], (), b'\0', [[4] * 3, [9] * 3]),
+    (8, 0, [4, 9], (), b'', [[4] * 3, [9] * 3]),
+    (8, 0, [4, 9], (), b'\0\4\0', [[4] * 3, [9] * 3]),
+    (1, 0, [0b10000000], (), b'\1', [[255] * 3] + [[0] * 3] * 7),
+    (16, 0, _of([1000, 2570]), (), _of([1000] * 3), [[4] * 3, [10] * 3]),
+    (8, 2, _ROW, (), b'', [_ROW[:3], _ROW[3:]]),
+    (8, 2, _ROW, (), _of([10]), [_ROW[:3], _ROW[3:]]),
+    (8, 2, _ROW, (), _of([10, 20]) + b'\0', [_ROW[:3], _ROW[3:]]),
+    (8, 4, [7, 255, 8, 255], (), _of([7]), [[7] * 3, [8] * 3]),
+    (8, 3, [0, 1], ((b'PLTE', _PALETTE),), b'', [_ROW[:3], _ROW[3:]]),
+    (8, 3, [0, 1], ((b'PLTE', _PALETTE),), b'\0\xff\xff\0',
+     [[255] * 3, _ROW[3:]]),
+    (8, 3, [0, 1], ((b'PLTE', _PALETTE),), b'\0' + b'\xff' * 299,
+     [[255] * 3, _ROW[3:]])])
+def test_what_cannot_say_a_transparent_colour_says_none(
+    depth, colour, row, before, chunk, expected):
+  pixels = images.decode(_png(depth, colour, [row], *before, (b'tRNS', chunk),
+                              width=len(expected)))
+  assert pixels.tolist() == [expected]
+
+
+def test_a_transparent_colour_that_is_damaged_late_or_told_again():
+  good = _png(8, 2, [_ROW], (b'tRNS', _of([10, 20, 30])))
+  at = good.index(b'tRNS')
+  for i in range(4, 14):  # its value and its checksum
+    bad = bytearray(good)
+    bad[at + i] ^= 1
+    assert images.decode(bytes(bad)).tolist() == [[_ROW[:3], _ROW[3:]]]
+  chunk = bad_images.chunk(b'tRNS', _of([50, 60, 70]))
+  for content in (good.replace(b'tRNS', b'xRNS'), _png(8, 2, [_ROW])):
+    late = content[:-12] + chunk + content[-12:]
+    assert images.decode(late).tolist() == [[_ROW[:3], _ROW[3:]]]
+  twice = good[:at + 14] + chunk + good[at + 14:]
+  assert images.decode(twice).tolist() == [[[255] * 3, _ROW[3:]]]
+
+
+@pytest.mark.parametrize('palette', [b'', b'12345', bytes(768), bytes(3000)])
+def test_a_palette_beside_colours_is_not_needed(palette):
+  for depth, colour, row, expected in (
+      (8, 2, _ROW, [_ROW[:3], _ROW[3:]]), (8, 0, [4, 9], [[4] * 3, [9] * 3]),
+      (8, 6, [1, 2, 3, 255, 4, 5, 6, 0], [[1, 2, 3], [255] * 3]),
+      (8, 4, [7, 255, 8, 0], [[7] * 3, [255] * 3])):
+    png = _png(depth, colour, [row], (b'PLTE', palette), (b'hIST', b'\0'),
+               width=2)
+    at = png.index(b'PLTE') + 4 + len(palette)
+    for content in (png, png[:at] + b'\0\0\0\0' + png[at + 4:]):
+      assert images.decode(content).tolist() == [expected]
+
+
 def test_half_transparent():
   pixels = images.decode(_png(
       8, 3, [[0, 1]], (b'PLTE', bytes(6)), (b'tRNS', b'\x80\x40')))

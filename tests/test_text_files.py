@@ -4,6 +4,7 @@
 import codecs
 import json
 import logging
+import os
 
 import pytest
 
@@ -25,12 +26,11 @@ def read(tmp_path):
     (tmp_path / name).write_bytes(bad_images.noise(seed))
   (tmp_path / 'test.jsonl').write_text('{"image": "t.png", "text": "t"}')
 
-  def call(content, name='texts.txt'):
+  def call(content, name='texts.txt', table='test.jsonl'):
     (tmp_path / name).write_bytes(content)
     found = []
     for load in (embed._lines, lambda path: list(unpaired_folder.load(
-        tmp_path / 'images', path, tmp_path / 'test.jsonl').pool.items['text'])
-                 ):
+        tmp_path / 'images', path, tmp_path / table).pool.items['text'])):
       try:
         found.append(load(tmp_path / name))
       except ValueError as e:
@@ -74,6 +74,66 @@ def test_json_in_every_encoding(read, tmp_path, how):
   value = {'häuser': [1, 'é']}
   assert json_object.loads(_encoded(json.dumps(
       value, ensure_ascii=False), how)) == value
+
+
+@pytest.mark.parametrize('name', [
+    'a.jsonl', 'a.ndjson', 'a.jsonlines', 'A.NDJSON', 'a.b.JsonLines'])
+def test_json_lines_by_every_name(read, tmp_path, name):
+  for end in ('\n', '\r\n', '\n\n'):
+    content = end.join(['{"text": "a kite"}', '{"text": "b\\nc"}']).encode()
+    assert read(content, name) == [['a kite', 'b\nc']] * 2
+  for said in read(b'{"text": "a"}\n{"caption": "b"}\n', name):
+    assert "line 2: it has the fields ['caption']; 'text' alone" in said
+  table = f't{name}'
+  (tmp_path / table).write_bytes((tmp_path / 'test.jsonl').read_bytes())
+  assert read(b'{"text": "a"}', name, table) == [['a']] * 2
+
+
+@pytest.mark.parametrize('name', [
+    'a.txt', 'a', 'a.jl', 'a.ldjson', 'a.jsonl.txt', 'a.md'])
+def test_json_lines_by_another_name_are_refused(read, name):
+  for said in read(b'{"text": "a kite"}\n{"text": "b"}\n', name):
+    assert 'line 1 is an object of JSON, no text: name the file .jsonl' in said
+  for texts in (
+      ['a {"kite"}', '{"text": "b"}'], ['[1, 2]', '3'], ['{a}', '"b"']):
+    assert read('\n'.join(texts).encode(), name) == [texts] * 2
+
+
+@pytest.mark.parametrize('name', [
+    'texts', 'a.text', 'a.md', 'train.en', 'a.caption', 'a.lst', 'A.TXT'])
+def test_texts_by_every_name(read, name):
+  assert read(b'a kite\na boat\n', name) == [['a kite', 'a boat']] * 2
+
+
+@pytest.mark.parametrize('name', [
+    'a.csv', 'a.json', 'a.xml', 'a.yaml', 'a.YML', 'a.html', 'a.ods'])
+def test_what_is_no_list_by_its_name_is_refused(read, name):
+  for said in read(b'["a kite"]\n', name):
+    assert f'by its ending, .{name[2:]}: a .txt of one a line, or' in said
+
+
+def test_what_is_no_file_of_texts_is_neither_waited_for_nor_read(
+    tmp_path):
+  (tmp_path / 'images').mkdir()
+  (tmp_path / 'images' / '0.png').write_bytes(bad_images.noise(0))
+  (tmp_path / 't.png').write_bytes(bad_images.noise(1))
+  (tmp_path / 'test.jsonl').write_text('{"image": "t.png", "text": "t"}')
+  os.mkfifo(tmp_path / 'pipe.txt')
+  (tmp_path / 'folder.txt').mkdir()
+  with (tmp_path / 'huge.txt').open('wb') as file:
+    file.truncate(2**40)
+  (tmp_path / 'lfs.txt').write_bytes(
+      b'version https://git-lfs.github.com/spec/v1\noid sha256:' + b'0' * 64
+      + b'\nsize 99\n')
+  for name, says in (('pipe', 'is no regular file'),
+                     ('folder', 'is no regular file'),
+                     ('huge', 'has 1099511627776 bytes; at most 2147483648 are'),
+                     ('lfs', 'run `git lfs pull` in')):
+    path = tmp_path / f'{name}.txt'
+    for load in (embed._lines, lambda path: unpaired_folder.load(
+        tmp_path / 'images', path, tmp_path / 'test.jsonl')):
+      with pytest.raises(ValueError, match=f'{name}.txt. cannot be .*{says}'):
+        load(path)
 
 
 @pytest.mark.parametrize('encoding', ['utf-16-le', 'utf-16-be', 'utf-32-le'])

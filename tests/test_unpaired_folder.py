@@ -89,7 +89,7 @@ _BAD_LINES = """{"text": 3}
         "line 5: it has the fields ['text', 'id']", 'line 6: bad JSON',
         '5 problem(s)']),
     ('x.jsonl', '\n\n', ['it holds no text']),
-    ('x.csv', 'a', ['must end in .txt or .jsonl']),
+    ('x.csv', 'a', ['a .txt of one a line, or a .jsonl']),
     ('x.txt', None, ['cannot be read']),
     ('x.txt', b'a\n\xff', ['x.txt: not UTF-8', 'byte 0xff on line 2']),
     ('x.jsonl', b'\xff\xff', ['x.jsonl: not UTF-8', '1 problem(s)']),

@@ -7,6 +7,7 @@ import hashlib
 from absl import logging
 import numpy as np
 
+from mmal_jax import progress
 from mmal_jax.data import image_files
 from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
@@ -59,7 +60,8 @@ def decode(
 
   found = {}
   with concurrent.futures.ThreadPoolExecutor() as pool:
-    for source, pixels in zip(at, pool.map(one, at)):
+    for source, pixels in zip(at, progress.steps(
+        pool.map(one, at), len(at), 'reading images')):
       if isinstance(pixels, np.ndarray):
         found[source] = pixels
       else:
@@ -72,8 +74,7 @@ def digests(
 ) -> dict[image_files.Source, bytes]:
   """SHA-256 of each image's encoded bytes: copies share theirs."""
   # Not of the pixels: once resized, different icons may coincide.
-  with concurrent.futures.ThreadPoolExecutor() as pool:
-    return dict(zip(sources, pool.map(image_files.digest, sources)))
+  return dict(zip(sources, image_files.digests(sources), strict=True))
 
 
 def gather(

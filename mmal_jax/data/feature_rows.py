@@ -76,13 +76,11 @@ def label(
   n = len(values)
   name = pathlib.Path(source).name
   of = name if name.endswith('.npy') else f'{key} in {name}'
-  labels = [f'row {row} of {of}' for row in range(n)]
-  if path is not None:
-    found = read(path, n, key, preprocess)
-    if isinstance(found, image_files.ImageFiles):
-      labels = found
-    else:  # Where there is none, the row is better than nothing.
-      labels = [one if one.strip() else row for one, row in zip(found, labels)]
+  labels = [''] * n if path is None else read(path, n, key, preprocess)
+  if not isinstance(labels, image_files.ImageFiles):
+    # Where there is none, the row is better than nothing.
+    labels = [one if one.strip() else f'row {row} of {of}'
+              for row, one in enumerate(labels)]
   return FeatureRows(values, labels, np.arange(n), path is not None)
 
 
@@ -120,14 +118,15 @@ def read(
       image_listing.warn(path, left_out)
     found = images or sorted(
         str(file.relative_to(path)) for file in path.rglob('*')
-        if file.is_file() and not image_listing.is_hidden(file.name))
+        if file.is_file() and not any(map(
+            image_listing.is_hidden, file.relative_to(path).parts)))
     kind = 'images' if images else 'files'
   else:
     problems = []
     try:
       found = text_file.lines(durable.read(path, _MAX_BYTES), problems)
     except (OSError, ValueError) as e:
-      raise ValueError(f'{what} cannot be read: {e}') from e
+      raise ValueError(f'{what} cannot be read: {durable.reason(e)}') from e
     problems_lib.report(what, problems)
     while len(found) > n and not found[-1].strip():
       found.pop()

@@ -59,7 +59,8 @@ def load(
   """
   items, is_pool, is_test = _read(
       images, texts, split, pool_split, test_split, test_fraction, seed, others)
-  _labelled(items, images, texts, others, labels, None)  # To refuse them early.
+  for name, path in _known(labels, items).items():  # To refuse them early.
+    feature_rows.read(path, len(items[name]), name)
   pool, test = (
       schema.Pairs({name: rows[mask] for name, rows in items.items()},
                    schema.no_groups(np.count_nonzero(mask)))
@@ -106,15 +107,21 @@ def load_seen(
 
 def _labelled(items, images, texts, others, labels, preprocess):
   """What people see of all rows, by modality."""
-  labels = labels or {}
-  unknown = [name for name in labels if name not in items]
-  if unknown:
-    raise ValueError(f'labels names {unknown[0]!r}; there are '
-                     f'{", ".join(items)}.')
+  labels = _known(labels, items)
   files = {'image': images, 'text': texts, **(others or {})}
   return {name: feature_rows.label(
       rows, files[name], name, labels.get(name), preprocess)
           for name, rows in items.items()}
+
+
+def _known(labels, items) -> dict[str, str | os.PathLike[str]]:
+  """The labels that are given, of modalities that there are."""
+  unknown = [name for name in labels or {} if name not in items]
+  if unknown:
+    raise ValueError(f'labels names {unknown[0]!r}; there are '
+                     f'{", ".join(items)}.')
+  return {name: path for name, path in (labels or {}).items()
+          if path is not None}
 
 
 def _read(

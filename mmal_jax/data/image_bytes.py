@@ -17,7 +17,8 @@ from typing import NamedTuple
 import zlib
 
 _PNG = b'\x89PNG\r\n\x1a\n'
-_PNG_CHUNKS = (b'IHDR', b'PLTE', b'tRNS', b'IDAT')
+_PNG_COLOURS = {0: 2, 2: 6}  # bytes of the transparent one, by colour type
+_PNG_PALETTE = 3  # the colour type that has one
 _PNG_END = b'\0\0\0\0IEND' + struct.pack('>I', zlib.crc32(b'IEND'))
 _WEBP_CHUNKS = (b'VP8X', b'VP8 ', b'VP8L', b'ALPH', b'ANIM', b'ANMF')
 _WEBP_EXIF, _WEBP_XMP, _WEBP_SAID = 0x08, 0x04, 0x2c  # flags; all and profiles
@@ -26,7 +27,8 @@ _PNG_XMP = b'XML:com.adobe.xmp'
 # ImageMagick's way to put EXIF data into a text, in hexadecimal digits.
 _RAW = re.compile(rb'\s*\w+\s+\d+\s+([0-9A-Fa-f\s]+)')
 _RAW_KEYS = (b'Raw profile type exif', b'Raw profile type APP1')
-_MAX_TEXT = 2**20  # bytes of metadata that are looked at
+_MAX_TEXT = 2**20  # bytes of one block of metadata
+_MAX_BLOCKS = 8  # as many as `orientation` looks at
 
 
 class Parts(NamedTuple):
@@ -35,12 +37,16 @@ class Parts(NamedTuple):
   Attributes:
     picture: in the same format, without metadata.
     exif: blocks of EXIF data, whatever they hold.
-    xmp: the same of XMP.
+    xmp: the same of XMP. Both together are the first eight of a file, so that
+      what is packed into a small one takes little memory.
   """
 
   picture: bytes
   exif: list[bytes]
   xmp: list[bytes]
+
+  def is_full(self) -> bool:
+    return len(self.exif) + len(self.xmp) >= _MAX_BLOCKS
 
 
 def split(content: bytes) -> Parts:
@@ -68,14 +74,27 @@ def split(content: bytes) -> Parts:
 
 def _png(content: bytes, parts: Parts) -> Iterator[bytes]:
   yield _PNG
-  at = len(_PNG)
+  at, colour, alphas, seen = len(_PNG), -1, 256, set()
   while at + 8 <= len(content):
     size, kind = struct.unpack_from('>I4s', content, at)
     end = at + 12 + size
-    if kind in _PNG_CHUNKS:
+    if kind == b'IHDR' and size >= 10 and end <= len(content):
+      colour = content[at + 17]
+    if kind in (b'IHDR', b'IDAT') or (
+        kind == b'PLTE' and colour == _PNG_PALETTE):
+      seen.add(kind)
+      if kind == b'PLTE':
+        alphas = size // 3
       yield content[at:end]
       if end > len(content):
         return  # Cut within its picture: the decoder says so.
+    elif kind == b'tRNS':
+      # Optional: as in libpng, one that is no good, or too late, is none.
+      clear = _png_transparent(content[at:end], colour, alphas)
+      if clear and not seen & {b'IDAT', b'tRNS'}:
+        seen.add(kind)
+        yield (struct.pack('>I', len(clear)) + kind + clear
+               + struct.pack('>I', zlib.crc32(kind + clear)))
     elif kind == b'IEND':
       break
     else:
@@ -86,7 +105,19 @@ def _png(content: bytes, parts: Parts) -> Iterator[bytes]:
   yield _PNG_END  # Also where what was cut is metadata.
 
 
+def _png_transparent(chunk: bytes, colour: int, alphas: int) -> bytes:
+  """What a chunk says to be transparent; empty if it is damaged."""
+  body = chunk[8:-4]
+  if chunk[-4:] != struct.pack('>I', zlib.crc32(chunk[4:-4])):
+    return b''
+  if colour == _PNG_PALETTE:
+    return body[:alphas]
+  return body if len(body) == _PNG_COLOURS.get(colour) else b''
+
+
 def _png_metadata(kind: bytes, body: bytes, parts: Parts) -> None:
+  if parts.is_full():
+    return
   if kind == b'eXIf':
     parts.exif.append(body)
   if kind not in (b'tEXt', b'zTXt', b'iTXt'):
@@ -104,15 +135,13 @@ def _png_metadata(kind: bytes, body: bytes, parts: Parts) -> None:
     try:
       text = zlib.decompressobj().decompress(text, _MAX_TEXT)
     except zlib.error:
-      return
+      text = b''  # It counts, for the time that it took.
   text = text[:_MAX_TEXT]
-  if key == _PNG_XMP:
-    parts.xmp.append(text)
-  elif key == b'exif':
-    parts.exif.append(text)
-  elif raw := _RAW.match(text):
-    digits = b''.join(raw[1].split())
-    parts.exif.append(bytes.fromhex(digits[:len(digits) // 2 * 2].decode()))
+  if key in _RAW_KEYS:
+    raw = _RAW.match(text)
+    digits = raw[1].translate(None, b' \t\n\r\f\v') if raw else b''
+    text = bytes.fromhex(digits[:len(digits) // 2 * 2].decode())
+  (parts.xmp if key == _PNG_XMP else parts.exif).append(text)
 
 
 def _jpeg(content: bytes, parts: Parts) -> Iterator[bytes]:
@@ -134,6 +163,8 @@ def _jpeg(content: bytes, parts: Parts) -> Iterator[bytes]:
     body = content[at + 4:end]
     if not _is_jpeg_metadata(marker, body):
       yield content[at:end]
+    elif len(blocks) + len(parts.xmp) >= _MAX_BLOCKS:
+      pass
     elif marker == 0xe1 and body.startswith(b'Exif\0'):
       blocks.append(body[6:])
     elif marker == 0xe1 and body.startswith(_JPEG_XMP):
@@ -168,6 +199,8 @@ def _webp(content: bytes, parts: Parts) -> Iterator[bytes]:
       yield chunk
       if size % 2 and end <= whole:
         yield b'\0'
+    elif parts.is_full():
+      pass
     elif kind == b'EXIF' and flags & _WEBP_EXIF:
       parts.exif.append(chunk[8:8 + size])
     elif kind == b'XMP ' and flags & _WEBP_XMP:

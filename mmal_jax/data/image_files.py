@@ -1,7 +1,7 @@
 """Images that stay in their files until they are needed."""
 
 import collections
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 import concurrent.futures
 import contextlib
 import functools
@@ -15,6 +15,8 @@ from absl import logging
 import numpy as np
 
 from mmal_jax import downloads
+from mmal_jax import durable
+from mmal_jax import progress
 from mmal_jax.data import images as images_lib
 from mmal_jax.data import preprocess as preprocess_lib
 
@@ -123,8 +125,7 @@ class ImageFiles:
     Raises:
       ValueError: if a file cannot be read, with its path.
     """
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-      return list(pool.map(digest, self.paths))
+    return digests(self.paths)
 
   def select(self, rows: np.ndarray) -> 'ImageFiles':
     """The files at `rows`, in that order, still unread.
@@ -226,16 +227,28 @@ def content(source: Source) -> bytes | pathlib.Path:
     ValueError: if what is no path cannot be read, or is what a failed download
       left; not naming `source`, as `images.decode` does not.
   """
-  try:
-    if isinstance(source, pathlib.Path):
-      return source
-    found = source.read_bytes()
-    wrong = downloads.wrong(str(source), found)
-  except OSError as e:
-    raise ValueError(f'cannot be read: {e}') from e
+  if isinstance(source, pathlib.Path):
+    return source
+  found = read(source)
+  wrong = downloads.wrong(str(source), found)
   if wrong is not None:
     raise ValueError(wrong)
   return found
+
+
+def read(source: Source) -> bytes:
+  """The encoded bytes, of no more than an image may have.
+
+  Raises:
+    ValueError: if they cannot be read, or there are more of them, found out
+      before they are in memory; not naming `source`.
+  """
+  try:
+    if isinstance(source, pathlib.Path):
+      return durable.read(source, images_lib.MAX_BYTES)
+    return source.read_bytes()
+  except (OSError, ValueError) as e:
+    raise ValueError(f'cannot be read: {durable.reason(e)}') from e
 
 
 def item_ids(files: ImageFiles) -> np.ndarray:
@@ -266,9 +279,16 @@ def digest(source: Source) -> bytes:
     ValueError: if it cannot be read, with its path.
   """
   try:
-    return hashlib.sha256(source.read_bytes()).digest()
-  except OSError as e:
-    raise ValueError(f'image {str(source)!r} cannot be read: {e}') from e
+    return hashlib.sha256(read(source)).digest()
+  except ValueError as e:
+    raise ValueError(f'image {str(source)!r} {e}') from e
+
+
+def digests(sources: Collection[Source]) -> list[bytes]:
+  """`digest` of n images, by several threads."""
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    return list(progress.steps(
+        pool.map(digest, sources), len(sources), 'hashing images'))
 
 
 def _finish(

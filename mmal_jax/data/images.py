@@ -66,12 +66,10 @@ def open_rgb(source: bytes | str | os.PathLike[str]) -> Image.Image:
   else:
     try:
       content = durable.read(source, MAX_BYTES)
-    except OSError as e:
-      raise ValueError(f'cannot be read: {e.strerror or e}') from e
-    except ValueError as e:
-      raise ValueError(f'cannot be read: {e}') from e
-  parts = image_bytes.split(content)
+    except (OSError, ValueError) as e:
+      raise ValueError(f'cannot be read: {durable.reason(e)}') from e
   try:
+    parts = image_bytes.split(content)
     with Image.open(io.BytesIO(parts.picture), formats=FORMATS) as image:
       _check(*image.size)
       rgb = _keyed(image, parts.picture) or to_rgb(image)

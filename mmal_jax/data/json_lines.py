@@ -7,6 +7,8 @@ from typing import Any
 from mmal_jax.data import json_object
 from mmal_jax.data import text_file
 
+ENDINGS = ('.jsonl', '.jsonlines', '.ndjson')  # three names of one format
+
 
 def read(
     content: bytes, name: str | None, problems: list[str]

@@ -50,6 +50,8 @@ def _of_exif(block: bytes) -> float | None:
   for _ in range(2):  # Some programs write the mark twice.
     block = block.removeprefix(b'Exif\0\0')
   order = {b'II': '<', b'MM': '>'}.get(block[:2])
+  if order is None:
+    return None
   try:
     start, = struct.unpack_from(f'{order}4xI', block)
     entries, = struct.unpack_from(f'{order}H', block, start)

@@ -26,7 +26,7 @@ from mmal_jax.data import splits as splits_lib
 from mmal_jax.data import text_file
 
 SPLITS = ('pretrain', 'pool', 'test')
-ENDINGS = ('.jsonl', '.csv')
+_ENDINGS = (*json_lines.ENDINGS, '.csv')
 _COLUMNS = ('image', 'text', 'group', 'split')
 _MAX_BYTES = 2**31  # of a table, which is read as a whole
 
@@ -55,7 +55,8 @@ def load(
   Args:
     folder: where the images and the table lie. An image's path in the table is
       relative to it and may not lead out of it.
-    pairs: file name of the table, ending in `.jsonl` or `.csv`.
+    pairs: file name of the table, ending in `.jsonl` (`.jsonlines` and
+      `.ndjson` are the same) or `.csv`.
     image_size: every image is resized to this height and width in pixels and
       kept in memory; 64 if None.
     test_fraction: share of rows held out for evaluation, where rows name no
@@ -112,13 +113,23 @@ def read_table(
     The sound rows.
 
   Raises:
-    ValueError: if the file cannot be read or ends in neither `.jsonl` nor
-      `.csv`.
+    ValueError: if the file cannot be read or ends in neither of these.
   """
   rows, copies = _check(_read(folder / name, problems), folder, problems)
   rows = _settle(rows, copies, drop_duplicates, problems)
   problems += _wrong_groups(rows)
   return rows
+
+
+def wrong_ending(path: str | os.PathLike[str]) -> str | None:
+  """Why a file of this name is no table; None if it may be one.
+
+  >>> wrong_ending('pairs.txt')
+  'must end in .jsonl, .jsonlines, .ndjson or .csv'
+  """
+  if pathlib.Path(path).suffix.lower() in _ENDINGS:
+    return None
+  return f'must end in {", ".join(_ENDINGS[:-1])} or {_ENDINGS[-1]}'
 
 
 def first_lines(rows: list[Row]) -> dict[pathlib.Path, str]:
@@ -148,15 +159,16 @@ def _read(
     path: pathlib.Path, problems: list[str]
 ) -> Iterator[tuple[str, dict[str, object]]]:
   """`(place, fields)` of each line that can be parsed."""
-  if path.suffix.lower() not in ENDINGS:
-    raise ValueError(f'pairs={path.name!r} must end in {" or ".join(ENDINGS)}.')
+  wrong = wrong_ending(path)
+  if wrong is not None:
+    raise ValueError(f'pairs={path.name!r} {wrong}.')
   try:
     if not path.resolve().is_relative_to(path.parent.resolve()):
       raise ValueError('it is a link that leads out of its folder.')
     content = durable.read(path, _MAX_BYTES)
   except (OSError, RuntimeError, ValueError) as e:
     raise ValueError(f'pairs={str(path)!r} cannot be read: '
-                     f'{getattr(e, "strerror", None) or e}') from e
+                     f'{durable.reason(e)}') from e
   if path.suffix.lower() == '.csv':
     return _read_csv(content, problems)
   return json_lines.read(content, None, problems)

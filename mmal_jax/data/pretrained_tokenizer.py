@@ -11,6 +11,7 @@ from absl import logging
 import numpy as np
 
 from mmal_jax import durable
+from mmal_jax import progress
 from mmal_jax.data import fast_tokenizer
 from mmal_jax.data import json_object
 from mmal_jax.data import sentencepiece
@@ -42,16 +43,11 @@ class PretrainedTokenizer:
   _encode: _Encode
   _files: Mapping[str, bytes]
 
-  def __call__(
-      self,
-      texts: Sequence[str],
-      progress: Callable[[int], None] | None = None,
-  ) -> np.ndarray:
+  def __call__(self, texts: Sequence[str]) -> np.ndarray:
     """Tokens of n texts; warns of the texts it must cut.
 
     Args:
       texts: n strings.
-      progress: is told how many have been done, from time to time.
 
     Returns:
       `[n, length]` int32.
@@ -73,14 +69,13 @@ class PretrainedTokenizer:
                          f'{e.start}.') from e
     tokens = np.full((len(texts), self.length), self.pad_id, np.int32)
     cut = 0
-    for first in range(0, len(texts), _BLOCK):
+    firsts = range(0, len(texts), _BLOCK)
+    for first in progress.steps(firsts, len(firsts), 'tokenizing texts'):
       for row, (ids, was_cut) in zip(
           tokens[first:], self._encode(list(texts[first:first + _BLOCK]))):
         cut += was_cut
         start = self.length - len(ids) if self._pads_left else 0
         row[start:start + len(ids)] = ids
-      if progress is not None:
-        progress(min(first + _BLOCK, len(texts)))
     if cut:
       logging.warning('%d of %d texts are longer than %d tokens and were cut.',
                       cut, len(texts), _limit(self.length, self.most_tokens))

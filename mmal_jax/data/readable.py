@@ -1,6 +1,6 @@
 """Whether images can be read, found out before any work is done on them."""
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 import concurrent.futures
 import hashlib
 import io
@@ -8,6 +8,7 @@ import os
 
 from PIL import Image
 
+from mmal_jax import progress
 from mmal_jax.data import image_files
 from mmal_jax.data import images as images_lib
 
@@ -18,7 +19,6 @@ def check(
     sources: Sequence[image_files.Source],
     known: Container[bytes],
     problems: list[str],
-    progress: Callable[[int], None] | None = None,
 ) -> list[bytes]:
   """Reads every image once: its digest, and whether it can be decoded.
 
@@ -30,32 +30,29 @@ def check(
     sources: n images.
     known: digests of images that have been decoded before: they are not again.
     problems: takes a sentence for each image that cannot be read.
-    progress: is told how many images have been read, from time to time.
 
   Returns:
     n SHA-256 of the encoded bytes; empty for those with a problem.
   """
   def one(source) -> tuple[bytes, str | None]:
     try:
-      content = source.read_bytes()
+      content = image_files.read(source)
       digest = hashlib.sha256(content).digest()
       if digest not in known and not _is_sound_jpeg(content):
         images_lib.open_rgb(image_files.content(source))
       return digest, None
-    except OSError as e:
-      return b'', f'image {str(source)!r} cannot be read: {e.strerror or e}.'
     except ValueError as e:
       return b'', f'image {str(source)!r} {e}.'
 
   digests = []
   with concurrent.futures.ThreadPoolExecutor((os.cpu_count() or 1) + 4) as pool:
-    for first in range(0, len(sources), _BLOCK):
-      for digest, problem in pool.map(one, sources[first:first + _BLOCK]):
-        digests.append(digest)
-        if problem is not None:
-          problems.append(problem)
-        if progress is not None:
-          progress(len(digests))
+    found = (result for first in range(0, len(sources), _BLOCK)
+             for result in pool.map(one, sources[first:first + _BLOCK]))
+    for digest, problem in progress.steps(
+        found, len(sources), 'checking images'):
+      digests.append(digest)
+      if problem is not None:
+        problems.append(problem)
   return digests
 
 

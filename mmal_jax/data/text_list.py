@@ -2,46 +2,73 @@
 """
 
 from collections.abc import Iterator
+import os
 import pathlib
 
 from absl import logging
 
+from mmal_jax import durable
 from mmal_jax.data import json_lines
 from mmal_jax.data import json_object
 from mmal_jax.data import text_file
 
-ENDINGS = ('.txt', '.jsonl')
-_TABLES = ('.csv', '.json', '.parquet', '.tsv', '.xls', '.xlsx')
+_MAX_BYTES = 2**31  # of the file, which is read as a whole
+_TABLES = ('.csv', '.htm', '.html', '.json', '.ods', '.parquet', '.tsv', '.xls',
+           '.xlsx', '.xml', '.yaml', '.yml')
+
+
+def wrong_ending(path: str | os.PathLike[str]) -> str | None:
+  """Why a file of this name is no list of texts; None if it may be one.
+
+  >>> wrong_ending('texts.txt') is wrong_ending('texts.ndjson') is None
+  True
+  """
+  ending = pathlib.Path(path).suffix
+  if ending.lower() not in _TABLES:
+    return None
+  return (f'is no list of texts by its ending, {ending}: a .txt of one a line, '
+          'or a .jsonl of {"text": ...}, is needed')
 
 
 def read(
-    content: bytes, path: pathlib.Path, problems: list[str]
+    path: pathlib.Path, problems: list[str]
 ) -> Iterator[tuple[str, object]]:
   """Texts with their places, in order.
 
-  A `.jsonl` holds a `{"text": ...}` a line, blank lines being none; any other
-  file but a table holds a text a line. Blank lines at the end of such a file
-  are no texts; that they are left out is logged. Blank lines before are texts.
+  A `.jsonl`, `.jsonlines` or `.ndjson` holds a `{"text": ...}` a line, blank
+  lines being none; any other file but a table holds a text a line. Blank lines
+  at the end of such a file are no texts; that they are left out is logged.
+  Blank lines before are texts.
 
   Args:
-    content: of the file.
-    path: of the file, for its ending and for what is logged.
+    path: of the file.
     problems: takes a sentence for each line that is none, and not the file's
       name.
 
   Yields:
-    `(place, text)`, `('line 3', 'a boat')` for one; of a `.jsonl`, what is in
+    `(place, text)`, `('line 3', 'a boat')` for one; of JSON lines, what is in
     place of a text, whatever it is.
+
+  Raises:
+    ValueError: if the file cannot be read.
   """
-  if path.suffix.lower() == '.jsonl':
+  wrong = wrong_ending(path)
+  if wrong is not None:
+    problems.append(f'it {wrong}.')
+    return
+  try:
+    content = durable.read(path, _MAX_BYTES)
+  except (OSError, ValueError) as e:
+    raise ValueError(f'texts={str(path)!r} cannot be read: '
+                     f'{durable.reason(e)}') from e
+  if path.suffix.lower() in json_lines.ENDINGS:
     yield from _of_json(content, problems)
     return
-  if path.suffix.lower() in _TABLES:
-    problems.append(
-        f'it is no list of texts by its ending, {path.suffix}: a .txt of one a '
-        'line, or a .jsonl of {"text": ...}, is needed.')
-    return
   lines = text_file.lines(content, problems)
+  if _is_json(lines):
+    problems.append('line 1 is an object of JSON, no text: name the file .jsonl'
+                    ', and each line is read as {"text": ...}.')
+    return
   n = len(lines)
   while lines and not lines[-1].strip():
     lines.pop()
@@ -50,6 +77,13 @@ def read(
                     ' on.', path, n - len(lines), len(lines) + 1)
   for number, line in enumerate(lines, 1):
     yield f'line {number}', line
+
+
+def _is_json(lines: list[str]) -> bool:
+  try:
+    return isinstance(json_object.loads(lines[0]), dict)
+  except (IndexError, ValueError):
+    return False
 
 
 def _of_json(

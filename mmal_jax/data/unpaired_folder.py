@@ -7,7 +7,6 @@ model is. Whatever else is to be known is asked of a person.
 import os
 import pathlib
 
-from mmal_jax import durable
 from mmal_jax.data import checked_images
 from mmal_jax.data import duplicates
 from mmal_jax.data import image_listing
@@ -16,8 +15,6 @@ from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import text_list
-
-_MAX_BYTES = 2**31  # of the texts, which are read as a whole
 
 
 def load(
@@ -33,7 +30,7 @@ def load(
   Args:
     images: folder of JPEG, PNG and WebP files, and of folders of these; which
       files are images is said in `image_listing`. No link may lead out of it.
-    texts: a `.txt` of one text a line, none of them blank, or a `.jsonl` of
+    texts: a file of one text a line, none of them blank, or a `.jsonl` of
       `{"text": ...}`; how it is read is said in `text_list`.
     test_pairs: a table as `paired_folder` reads it, of test pairs alone. Paths
       in it are relative to its own folder.
@@ -42,8 +39,9 @@ def load(
     preprocess: in place of `image_size`: images stay in their files, and this
       is done to them whenever they are needed.
     drop_duplicates: whether items that are in a pool twice, and images that are
-      in the test set, too, are left out of the pool, the first of a pool's own
-      being kept; how many is logged. If not, they are refused.
+      in the test set, too, are left out of the pool, and test pairs that stand
+      twice out of the test set, the first being kept; how many is logged. If
+      not, they are refused.
 
   Returns:
     The dataset: `pool` is `Loose`, images in order of their paths, texts in
@@ -61,7 +59,8 @@ def load(
   loose = _texts(file, drop_duplicates, of_texts)
 
   of_table: list[str] = []
-  rows = paired_folder.read_table(table.parent, table.name, of_table)
+  rows = paired_folder.read_table(
+      table.parent, table.name, of_table, drop_duplicates)
   of_table += [
       f"{row.place}: 'split' is {row.split!r}, but all are test pairs."
       for row in rows if row.split not in (None, 'test')]
@@ -101,17 +100,16 @@ def _check_paths(images, texts, test_pairs) -> None:
   missing = []
   if images is None or not pathlib.Path(images).is_dir():
     missing.append(f'images={_given(images)} is no folder: give one of images.')
-  for name, path, endings, what in (
-      ('texts', texts, text_list.ENDINGS, 'texts, one a line'),
-      ('test_pairs', test_pairs, paired_folder.ENDINGS,
+  for name, path, wrong_ending, what in (
+      ('texts', texts, text_list.wrong_ending, 'texts, one a line'),
+      ('test_pairs', test_pairs, paired_folder.wrong_ending,
        'image and text of a few pairs that are known')):
     wanted = f'give a file of {what}.'
     if path is None or not pathlib.Path(path).exists():
       missing.append(f'{name}={_given(path)} cannot be read, there is no such '
                      f'file: {wanted}')
-    elif pathlib.Path(path).suffix.lower() not in endings:
-      missing.append(f'{name}={_given(path)} must end in '
-                     f'{" or ".join(endings)}: {wanted}')
+    elif wrong := wrong_ending(path):
+      missing.append(f'{name}={_given(path)} {wrong}: {wanted}')
   problems_lib.report('unpaired_folder', missing)
 
 
@@ -141,14 +139,9 @@ def _texts(
     path: pathlib.Path, drop_duplicates: bool | None, problems: list[str]
 ) -> tuple[str, ...]:
   """Reads and checks the texts, one a line."""
-  try:
-    content = durable.read(path, _MAX_BYTES)
-  except (OSError, ValueError) as e:
-    raise ValueError(f'texts={str(path)!r} cannot be read: '
-                     f'{getattr(e, "strerror", None) or e}') from e
   found: dict[str, str] = {}
   copies = []
-  for place, text in text_list.read(content, path, problems):
+  for place, text in text_list.read(path, problems):
     wrong = problems_lib.of_text('text', text)
     problems += [f'{place}: {what}.' for what in wrong]
     if not wrong and found.setdefault(text, place) != place:
