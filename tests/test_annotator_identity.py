@@ -213,6 +213,21 @@ def test_the_later_answer_of_a_person_holds(asked):
       ['b.json, task 30, annotation 1'], ['a.json, task 31, annotation 2']]
 
 
+@pytest.mark.parametrize('late,early', [
+    ('2026-03-04T12:00:00+02:00', '2026-03-04T11:30:00+05:00'),
+    ('2026-03-04 10:00:00', '2026-03-04T11:59:59+02:00'),
+    (1772618400000, 1772618399), (1772618400, '2026-03-04T09:59:59Z')])
+def test_the_later_answer_in_any_form_of_time(asked, late, early):
+  folder, ask = asked
+  made = [exports.tasks(folder, [n, None, None], 1, n) for n in (4, 7)]
+  for tasks, time in zip(made, (late, early)):
+    tasks[0]['annotations'][0] |= {'updated_at': time, 'lead_time': None}
+  _put(folder, 'a.json', made[0])
+  _put(folder, 'b.json', made[1])
+  assert 'accepted for good' in ask(people=1)
+  assert _accepted(folder)[0]['answer'] == {'text': 4}
+
+
 @pytest.mark.parametrize('timed', [True, False])
 @pytest.mark.parametrize('order', [1, -1])
 def test_a_skip_and_an_answer_of_one_person(asked, timed, order):

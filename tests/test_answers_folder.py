@@ -1,6 +1,7 @@
 """What people put into the folder of answers: taken, open, or named."""
 
 import copy
+import csv
 import json
 import time
 
@@ -249,6 +250,7 @@ def test_cells_that_are_empty_are_open(asked):
      'bad CSV: a quote within a cell must be doubled'),
     ('query,answer,annotator\nimage-0,4,' + 'x' * 200_000,
      'bad CSV: a cell holds more than 131072 letters'),
+    ('query,answer,annotator\nimage-0,"1,234",ann\n', "the answer is '1,234'"),
     ('query,answer,annotator\nimage-0,4.5,ann\n', '4.5, not an integer')])
 def test_tables_that_cannot_be_read(asked, content, says):
   folder, ask = asked
@@ -294,6 +296,56 @@ def test_strays_are_passed_over_with_a_word(asked):
                'Thumbs.db, a.csv~, a.jsonl.bak, desktop.ini and 2 more'):
     assert part in said
   assert 'DS_Store' not in said and 'lock' not in said
+
+
+def test_copies_of_an_export_and_what_is_not_complete(asked):
+  folder, ask = asked
+  made = exports.tasks(folder, [4, 5, 6], 1)
+  for name in ('page.json', 'page (1).json', 'page - Copy.json',
+               "page (Ann's conflicted copy 2026-03-04).json",
+               'page.sync-conflict-20260304-101010-ABCDEFG.json'):
+    _put(folder, name, made)
+  for name in ('._page.json', '.b.json.icloud', 'c.json.tmp',
+               'd.csv.crdownload', 'e.json (conflicted copy)'):
+    _put(folder, name, 'x')
+  said = ask(people=2)
+  assert 'fewer than 2 people have answered (3)' in said
+  for part in ('.b.json.icloud: not read: its file is only in iCloud',
+               'c.json.tmp: not read: by its name not complete',
+               'd.csv.crdownload: not read: by its name not complete',
+               'e.json (conflicted copy): not read: if it holds answers, '
+               'rename it to end in .json'):
+    assert part in said
+  assert '._page' not in said
+  assert ask(people=1) == [4, 5, 6]
+
+
+@pytest.mark.parametrize('cells,taken', [
+    ("'4,null,'6", [4, -1, 6]), ('"4,0",NULL,"6,00"', [4, -1, 6]),
+    ('"=""4""",Null,6.0', [4, -1, 6]), ('\uff14,\u0665, 6', [4, 5, 6])])
+def test_numbers_as_spreadsheets_write_them(asked, cells, taken):
+  folder, ask = asked
+  row, = csv.reader([cells])
+  with open(folder / 'answers' / 'a.csv', 'w', newline='') as file:
+    csv.writer(file).writerows([
+        ('query', 'answer', 'annotator'),
+        *((f'image-{i}', cell, 'ann') for i, cell in enumerate(row))])
+  assert ask() == taken
+
+
+@pytest.mark.parametrize('name', ['a.json', 'a.jsonl', 'a.csv'])
+@pytest.mark.parametrize('content,says', [
+    ('<!DOCTYPE html><html>Log in</html>', 'is a web page (HTML), not'),
+    ('version https://git-lfs.github.com/spec/v1\noid sha256:' + '0' * 64
+     + '\nsize 9\n', 'Git LFS pointer'),
+    ('{"message": {"a": 1}}', 'is the answer of a web server')])
+def test_files_that_are_something_else(asked, name, content, says):
+  folder, ask = asked
+  _put(folder, name, content)
+  with pytest.raises(ValueError, match=f'{name}.* ') as e:
+    ask()
+  assert says in str(e.value) and 'has 1 problem(s)' in str(e.value)
+  assert '..' not in str(e.value)
 
 
 def test_disputes_and_doubts_are_said(asked):

@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 import pathlib
+import re
 from typing import Any
 
+from mmal_jax import downloads
 from mmal_jax import durable
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import label_studio_export
 from mmal_jax.align.people import records as records_lib
+from mmal_jax.align.people import spelling
 from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
 
 _FIELDS = ('query', 'answer', 'annotator', 'reason')
 _ARCHIVES = ('.zip', '.gz', '.tgz', '.tar', '.7z', '.rar', '.bz2', '.xz')
+_UNFINISHED = ('.tmp', '.part', '.partial', '.crdownload', '.download')
 _SHEETS = ('.xlsx', '.xls', '.ods', '.numbers')
 _told = json_object.told_json
 
@@ -41,6 +45,9 @@ def read(
   for file in sorted(folder.iterdir()):
     suffix = file.suffix.lower()
     if file.name.startswith('.'):
+      if suffix == '.icloud':  # in place of a file that is not here yet
+        notes.append(f'{file.name}: not read: its file is only in iCloud: '
+                     'download it.')
       continue
     if file.name.startswith('~') or suffix not in records_lib.SUFFIXES:
       remedy = _remedy(file, suffix)
@@ -55,7 +62,12 @@ def read(
         continue
       content = durable.read(file)
     except (OSError, RuntimeError, ValueError) as e:
-      problems.append(f'{file.name}: cannot be read: {e}.')
+      why = getattr(e, 'strerror', None) or str(e).rstrip('.')
+      problems.append(f'{file.name}: cannot be read: {why}.')
+      continue
+    elsewhere = downloads.wrong(file, content) if content.strip() else None
+    if elsewhere is not None:
+      problems.append(f'{file.name} {elsewhere}.')
       continue
     for place, record in records_lib.read(
         content, file.name, suffix, notes, problems):
@@ -89,8 +101,14 @@ def _remedy(file: pathlib.Path, suffix: str) -> str | None:
   if suffix in _SHEETS:
     return 'a spreadsheet: save it as CSV'
   inner = pathlib.PurePath(file.stem).suffix.lower()
-  if suffix == '.txt' and inner in records_lib.SUFFIXES:
-    return f'if it holds answers, rename it to {file.stem}'
+  if inner in records_lib.SUFFIXES:
+    if suffix == '.txt':
+      return f'if it holds answers, rename it to {file.stem}'
+    if suffix in _UNFINISHED:
+      return f'by its name not complete: rename it to {file.stem} once it is'
+  ending = suffix.partition(' ')[0]
+  if ending in records_lib.SUFFIXES:  # ".json (copy)"
+    return f'if it holds answers, rename it to end in {ending}'
   return None
 
 
@@ -124,12 +142,26 @@ def _by_hand(
   answer = fields['answer']
   if table:
     try:
-      answer = json_object.loads(answer)
+      answer = _of_cell(answer)
     except ValueError:
       problems.append(f'{place}: the answer is {_told(answer)}; the number of '
                       'an item is needed, or null.')
       return
-    if isinstance(answer, float) and answer.is_integer():
-      answer = int(answer)  # A spreadsheet may write 7.0.
   yield answers_lib.Given(place, fields.get('query'), answer,
                           fields.get('annotator'), fields.get('reason'))
+
+
+def _of_cell(cell: str) -> Any:
+  """What a cell of a table stands for: spreadsheets write `7.0`, `'7`, `7,0`.
+
+  Raises:
+    ValueError: if it is no JSON then.
+  """
+  try:
+    value = json_object.loads(cell)
+  except ValueError:
+    plain = spelling.normal(cell)
+    value = json_object.loads('null' if plain.lower() == 'null' else re.sub(
+        r'^([0-9]+),0{1,2}$', r'\1', plain))
+  return int(value) if isinstance(value, float) and value.is_integer() else (
+      value)

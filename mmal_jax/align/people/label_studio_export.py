@@ -181,7 +181,9 @@ def _number(value: Any) -> str:
 def _seconds(value: Any) -> float | None:
   """Seconds since 1970 of a time in an export; None if it is not known."""
   if isinstance(value, (int, float)) and not isinstance(value, bool):
-    return float(value) if abs(value) < 1e15 else None
+    if not 0 <= value < 1e15:
+      return None
+    return value / 1000 if value > 1e11 else float(value)  # of milliseconds
   try:
     found = datetime.datetime.fromisoformat(value.strip())
     if found.tzinfo is None:
@@ -208,7 +210,7 @@ def _results(annotation, wrong):
     kind, _, other = str(name).partition('_')
     if kind not in _KINDS or not other:
       # A relation has no name; comments and ratings have others.
-      beside.append(str(name or part.get('type')))
+      beside.append(str(name or part.get('type') or 'one without a name'))
       continue
     found = _inner(part.get('value'), _KINDS[kind])
     into = chosen if kind == 'choice' else typed

@@ -76,6 +76,8 @@ def _json(content, name, notes, problems) -> Iterator[Record]:
   if not any(isinstance(entry, dict) for entry in entries):
     if found != []:
       problems.append(f'{name}: no list of tasks or answers.')
+    else:
+      notes.append(f'{name}: an empty list.')
     return
   for number, entry in enumerate(entries, 1):
     place = f'{name}, entry {number}'
