@@ -57,6 +57,7 @@ def diagnose(
     moved: as for `earlier.config_of`.
   """
   config = earlier.config_of(folder, moved)
+  earlier.check_data(config)
   records = lines_lib.queries(folder / workdir_lib.QUERIES)
   expected = config.rounds * len(config.strategies) * len(config.seeds)
   if config.rounds < 2 or len(records) < expected:

@@ -42,6 +42,22 @@ def config_of(
     raise ValueError(f'{path}: {e}') from e
 
 
+def check_data(config: ml_collections.ConfigDict) -> None:
+  """Refuses data that are where they were no more, before they are read.
+
+  Raises:
+    ValueError: naming them, and the flag that says where they are.
+  """
+  try:
+    paths.check_exist(config)
+  except ValueError as e:
+    raise ValueError(f'{e} Say where they lie now: --moved=KEY=PATH.') from e
+  init = config.get('init')
+  if init is not None and os.path.isabs(init) and not os.path.exists(init):
+    raise ValueError(f'init={init!r} does not exist. Say where it lies now: '
+                     '--moved=init=PATH.')
+
+
 def prepared(
     config: ml_collections.ConfigDict, moved: Sequence[str] = ()
 ) -> ml_collections.ConfigDict:

@@ -10,6 +10,7 @@ and image preprocessing.
 """
 
 from collections.abc import Sequence
+import os
 import pathlib
 
 from absl import app
@@ -18,6 +19,7 @@ from absl import flags
 from experiments import checkpoints
 from experiments import earlier
 from experiments import folders
+from experiments import identity
 from experiments import paths
 from experiments import pretrained as pretrained_lib
 from experiments import program
@@ -78,11 +80,17 @@ def export(
     raise ValueError(f'export={str(out)!r} exists.')
   if init is not None:
     config.init = init
+  if os.path.isabs(config.init) and not os.path.exists(config.init):
+    raise ValueError(f'init={config.init!r} does not exist. Say where the '
+                     'checkpoint lies now: --init.')
   model = pretrained_lib.load(config)
-  began = workdir_lib.read(folder / workdir_lib.ITEMS).get('checkpoint')
-  if began not in (None, model.digest):
-    raise ValueError(f'init={config.init!r} is another checkpoint than the one '
-                     f'that the runs in {str(folder)!r} started from.')
+  began = workdir_lib.read(folder / workdir_lib.ITEMS)
+  other = [name for name, digest in identity.of_checkpoint(model).items()
+           if began.get(name) not in (None, digest)]
+  if other:
+    raise ValueError(
+        f'init={config.init!r}: {", ".join(other)}: not what the runs in '
+        f'{str(folder)!r} started from. Give the checkpoint as it was: --init.')
   params = checkpoint.load(path, partition.place(model.params, None))
   preprocess_lib.save(
       model.preprocess, out,

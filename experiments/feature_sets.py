@@ -20,6 +20,7 @@ import numpy as np
 
 from experiments import calibrated
 from experiments import check as check_lib
+from experiments import datasets
 from experiments import folders
 from experiments import lines as lines_lib
 from experiments import paths
@@ -137,13 +138,25 @@ def _work() -> str:
   if _SETS.value is None:
     raise ValueError('give --sets, a folder of .npz files.')
   paths = sorted(
-      path for path in pathlib.Path(_SETS.value).glob('*.npz')
-      if not image_listing.is_of_a_system(path.name))
+      path for path in pathlib.Path(_SETS.value).glob('*')
+      if path.suffix.lower() == '.npz'
+      and not image_listing.is_of_a_system(path.name))
+  unknown = set(_NAMES.value or ()) - {path.stem for path in paths}
+  if unknown:
+    raise ValueError(
+        f'names={",".join(_NAMES.value)!r}: {_SETS.value!r} holds no '
+        f'{min(unknown)}.npz; it holds '
+        f'{", ".join(path.stem for path in paths) or "none"}.')
   if _NAMES.value:
     paths = [path for path in paths if path.stem in _NAMES.value]
   if not paths:
     raise ValueError(f'sets={_SETS.value!r} holds no .npz file to take.')
   configs = {path: config_of(path) for path in paths}
+  for path, config in configs.items():  # Before the first one is run.
+    try:
+      datasets.load_raw(config, folders.CACHE_DIR.value)
+    except (ValueError, TypeError) as e:
+      raise ValueError(f'{path}: {e}') from e
   rows, legend = [_HEADER], tables.legend(_NUM_SEEDS.value)
   for path, config in configs.items():
     folder = pathlib.Path(folders.WORKDIR.value) / path.stem

@@ -21,7 +21,7 @@ def digests(
     data: encode.EncodedDataset,
     pretrained: pretrained_lib.Pretrained | None = None,
 ) -> dict[str, str]:
-  """Hexadecimal digests of items and checkpoint, by what they are.
+  """Digests of items, checkpoint and what prepares items, by what they are.
 
   Args:
     data: as the model takes it.
@@ -37,9 +37,14 @@ def digests(
     digest = hashlib.sha256(encode.digest(labelled.images).encode())
     digest.update(np.ascontiguousarray(labelled.labels).data)
     found['labelled image'] = digest.hexdigest()
-  if pretrained is not None:
-    found['checkpoint'] = pretrained.digest
-  return found
+  return found | ({} if pretrained is None else of_checkpoint(pretrained))
+
+
+def of_checkpoint(pretrained: pretrained_lib.Pretrained) -> dict[str, str]:
+  """The digests of a checkpoint: its weights, tokenizer and preprocessing."""
+  return {'checkpoint': pretrained.digest,
+          'tokenizer': pretrained.tokenizer.told(),
+          'preprocessing': pretrained.preprocess.told()}
 
 
 def of_config(

@@ -68,6 +68,7 @@ def match(
       hold no answers out, there are too few of them, or `out` exists.
   """
   config = earlier.config_of(folder, moved)
+  earlier.check_data(config)
   if out.exists():
     raise ValueError(f'matched={str(out)!r} exists.')
   if annotators.buffer_of(config) is not None:

@@ -5,6 +5,7 @@ import pathlib
 import time
 from typing import Any
 
+from absl import logging
 import jax
 import numpy as np
 import tqdm
@@ -72,6 +73,11 @@ def run_one(
     _, state = found
   bar.update(int(state.round))
   last = -1 if found is None else int(state.round)
+  if found is None and processes.from_first(
+      lambda: workdir_lib.has_rounds(folder, run)):
+    logging.warning(
+        '%s, seed %d: there is no state of the rounds that are recorded: they '
+        'are computed again, with the answers in the journal.', strategy, seed)
   processes.from_first(lambda: workdir_lib.keep_until(folder, run, last))
 
   def open_journal():

@@ -100,7 +100,9 @@ def keys(dataset: str | None) -> list[str]:
   Args:
     dataset: its name; None of a config without one.
   """
-  read = datasets_lib.DATASETS.get(dataset)
+  # A saved config may hold anything.
+  read = datasets_lib.DATASETS.get(dataset) if isinstance(
+      dataset, str) else None
   taken = {} if read is None else inspect.signature(read).parameters
   # By their types: that of a table within a folder is a plain string.
   return [*_OTHERS, 'dataset.classes', *(

@@ -99,9 +99,16 @@ def sweep(
   """
   cells = cells_lib.product(config, settings)
   moved = _claim(folder, config, settings)
-  if moved:
-    _check_moved(cells, folder, cache_dir, moved)
   mine = cells[shard[0]::shard[1]]
+  todo = [cell for cell in mine
+          if not cells_lib.is_finished(_home(folder, cell))]
+  for cell in todo:
+    try:
+      paths.check_exist(cell.config)
+    except ValueError as e:
+      raise ValueError(f'{cell.name}: {e}') from e
+  if todo:
+    _check_same(cells, folder, cache_dir, moved)
   failed, done = [], 0
   for cell, seconds, error in _run_all(
       mine, folder, cache_dir, processes, notice):
@@ -197,8 +204,11 @@ def _timed(
   return cell, time.perf_counter() - started, None
 
 
-def _check_moved(cells, folder, cache_dir, moved) -> None:
-  """Refuses data that are others than those of the cells that were begun."""
+def _check_same(cells, folder, cache_dir, moved) -> None:
+  """Refuses data that are others than those of the cells that were begun.
+
+  They may have moved, or have been changed where they are.
+  """
   seen = {}
   for cell in cells:
     home = _home(folder, cell)

@@ -70,7 +70,9 @@ def _work(arguments: Sequence[str]) -> str:
   except ImportError as e:
     raise ValueError(f'name={name!r} is no config: {e}.') from e
   check_lib.check(config)
-  path = os.path.join(out_lib.OUT.value or shipped.FOLDER, name)
+  out = out_lib.OUT.value or shipped.FOLDER
+  os.makedirs(out, exist_ok=True)  # Not after the training.
+  path = os.path.join(out, name)
   make(config, path, cache.CACHE_DIR.value,
        shlex.join(['python', '-m', 'experiments.warm_start', *arguments]))
   return f'Written to {path}.npz and {path}.json.'

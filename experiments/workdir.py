@@ -131,6 +131,13 @@ def take_up(
     raise ValueError('\n'.join([
         f'workdir={str(path.parent)!r} holds another experiment; choose another'
         ' folder, give --overwrite to replace it, or undo:', *different]))
+  states = differences.value(now, paths.STATES)
+  if states is not None and (path.parent / METRICS).exists() and (
+      not epath.Path(states).exists()):
+    raise ValueError(
+        f'states={states!r} does not exist, but the run has saved states there:'
+        ' say where they lie now (--states), or make that folder, empty, to '
+        'compute all rounds again with the answers in the journals.')
   moved = [key for key in differences.keys(there, now)
            if differences.within(key, of_paths)
            and not differences.within(key, (_LABELS,))]
@@ -210,9 +217,23 @@ def journal_path(
 
 def has_begun(folder: pathlib.Path, seed: int) -> bool:
   """Whether a run of a seed has been evaluated before its first questions."""
+  return has_rounds(folder, {'seed': seed}, least=0)
+
+
+def has_rounds(
+    folder: pathlib.Path, run: dict[str, Any], least: int = 1
+) -> bool:
+  """Whether a round from `least` on is recorded of a run.
+
+  Args:
+    folder: of the experiment.
+    run: the fields that its records have in common.
+    least: number of a round.
+  """
   path = folder / METRICS
   return path.exists() and any(
-      record.get('seed') == seed for record in read_lines(path))
+      run.items() <= record.items() and isinstance(record.get('round'), int)
+      and record['round'] >= least for record in read_lines(path))
 
 
 def claim_states(path: str, folder: pathlib.Path) -> None:

@@ -65,6 +65,19 @@ def test_what_is_no_npz_is_named(tmp_path, content, said):
     _main(tmp_path, sets)
 
 
+def test_sets_are_checked_before_the_first_is_run(tmp_path):
+  sets = _sets(tmp_path / 'sets', ['a'])
+  items = tiny.feature_pairs(80, 1).items
+  np.savez(sets / 'b.NPZ', image=items['image'], text=items['text'][:70],
+           split=np.array(['train'] * 60 + ['test'] * 20))
+  (sets / 'b.NPZ.npz').rename(sets / 'b.NPZ')
+  with pytest.raises(SystemExit, match='b.NPZ: '):
+    _main(tmp_path, sets)
+  with pytest.raises(SystemExit, match='holds no nope.npz; it holds a, b'):
+    _main(tmp_path, sets, '--names=a,nope')
+  assert not (tmp_path / 'w').exists()
+
+
 def test_pickled_names_of_splits_are_not_read(tmp_path):
   sets = _sets(tmp_path / 'sets', ['a'])
   (sets / '._a.npz').write_bytes(b'\0\5\x16\7')  # macOS leaves such.

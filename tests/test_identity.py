@@ -174,6 +174,44 @@ def test_a_sweep_goes_on_with_the_same_data_elsewhere(tmp_path):
   assert not cells[0].exists()
 
 
+def test_a_sweep_never_mixes_data(tmp_path):
+  """Also where they were changed at their place, and nothing was moved."""
+  def go(*arguments):
+    programs.call(
+        sweep, *programs.features(tmp_path / 'a'), *programs.SMALL,
+        f'--workdir={tmp_path / "s"}', f'--cache_dir={tmp_path / "c"}',
+        *(arguments or ['--set=train.shift=0,1']))
+
+  programs.save_features(tmp_path / 'a')
+  go()
+  one, _ = sorted((tmp_path / 's/cells').iterdir())
+  shutil.rmtree(one)
+  _change(tmp_path / 'a')
+  with programs.ends() as e:
+    go()
+  assert 'pool image, test image: not those with which' in e.value.code
+  assert not one.exists()
+  shutil.rmtree(tmp_path / 's')
+  with programs.ends() as e:  # Before any cell has run.
+    go(f'--set=dataset.images={tmp_path}/a/image.npy,{tmp_path}/none.npy')
+  assert 'none.npy\' does not exist' in e.value.code
+  assert not (tmp_path / 's/cells').exists()
+
+
+def test_states_that_are_gone_are_not_gone_silently(tmp_path, caplog):
+  data, states = tmp_path / 'a', tmp_path / 'states'
+  programs.save_features(data)
+  folder = _run(tmp_path, data, f'--states={states}')
+  (folder / 'summary.json').unlink()
+  shutil.move(states, tmp_path / 'moved')
+  with programs.ends() as e:
+    _run(tmp_path, data, f'--states={states}', '--resume')
+  assert f'states=\'{states}\' does not exist, but the run has' in e.value.code
+  states.mkdir()
+  _run(tmp_path, data, f'--states={states}', '--resume')
+  assert 'there is no state of the rounds that are recorded' in caplog.text
+
+
 def test_reports_average_what_is_the_same(tmp_path, capsys):
   for name in 'ab':
     programs.save_features(tmp_path / name)
@@ -248,7 +286,8 @@ def test_other_programs_find_moved_data(tmp_path, program):
     arguments += ['--strategy=random', '--seed=0', f'--matched={tmp_path}/m']
   with programs.ends() as e:
     programs.call(program, *arguments)
-  assert 'do not exist' in e.value.code and 'dataset.images=' in e.value.code
+  assert 'dataset.images=' in e.value.code
+  assert 'do not exist. Say where they lie now: --moved=' in e.value.code
   moved = [f'--moved=dataset.{name}s={tmp_path / "b" / name}.npy'
            for name in ('image', 'text')]
   found = []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from unittest import mock
 
@@ -273,6 +274,33 @@ def test_siglip_2_is_never_fed_upper_case(published, tmp_path):
   (folder / 'config.json').write_text('{"model_type": "gemma"}')
   with pytest.raises(ValueError, match='keeps upper case'):
     pretrained.load(config)
+
+
+def test_only_what_the_run_started_from_is_exported(
+    finished, published, tmp_path):
+  """Another checkpoint at another place, or one that was changed in place."""
+  def export_from(init):
+    export.export(
+        finished / 'w', 'mmal_entropy', 3, tmp_path / 'out', str(init))
+
+  moved = tmp_path / 'moved'
+  shutil.copytree(published, moved)
+  file = moved / 'preprocessor_config.json'
+  fields = json.loads(file.read_text())
+  file.write_text(json.dumps(fields | {'resample': 2}))
+  with pytest.raises(ValueError, match='moved.*: preprocessing: not what the'):
+    export_from(moved)
+  file.write_text(json.dumps(fields))
+  tokens = moved / 'tokenizer_config.json'
+  before = tokens.read_text()
+  tokens.write_text(json.dumps(json.loads(before) | {'name_or_path': 'x'}))
+  with pytest.raises(ValueError, match='moved.*: tokenizer: not what the runs'):
+    export_from(moved)
+  tokens.write_text(before)
+  with pytest.raises(ValueError, match='nowhere.* does not exist. Say where'):
+    export_from(tmp_path / 'nowhere')
+  export_from(moved)
+  assert (tmp_path / 'out' / 'model.safetensors').exists()
 
 
 def _configured(*arguments):

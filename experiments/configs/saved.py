@@ -9,12 +9,17 @@ from typing import Any
 
 import ml_collections
 
+from experiments import paths
 from mmal_jax import durable
 from mmal_jax.data import json_object
 
 
 def get_config(path: str | os.PathLike[str]) -> ml_collections.ConfigDict:
   """The config; ValueError, naming the file, if it holds none."""
+  path = paths.expand(path, 'config')
+  if not os.path.isfile(path):
+    raise ValueError(f'there is no file {path!r}, which an experiment leaves '
+                     'in its workdir as config.json.')
   fields = json_object.parse(durable.read(path), path)
   try:
     return of_fields(fields)
