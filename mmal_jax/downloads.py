@@ -24,11 +24,20 @@ _REFUSALS = re.compile(
     rb'invalid (?:username or password|credentials)|unauthori[sz]ed|forbidden|'
     rb'access denied|(?:too many requests|rate limit)|'
     rb'\{\s*"(?:error|errors|message)"\s*:\s*["\[{]', re.IGNORECASE)
-_ARCHIVES = ((b'\x1f\x8b', '.gz'), (b'7z\xbc\xaf', '.7z'), (b'BZh', '.bz2'),
-             (b'\xfd7zXZ', '.xz'), (b'\x28\xb5\x2f\xfd', '.zst'))
+# How files begin that a program has packed, by its name.
+_PACKED = {
+    'gzip': re.compile(rb'\x1f\x8b\x08'),
+    'compress': re.compile(rb'\x1f\x9d[\x89-\x90]'),
+    'bzip2': re.compile(rb'BZh[1-9](?:1AY&SY|\x17rE8P\x90)'),
+    'xz': re.compile(rb'\xfd7zXZ\0'), 'zstd': re.compile(rb'\x28\xb5\x2f\xfd'),
+    'lz4': re.compile(rb'\x04\x22\x4d\x18'),
+    '7-Zip': re.compile(rb'7z\xbc\xaf\x27\x1c'),
+    'RAR': re.compile(rb'Rar!\x1a\x07'), 'zip': re.compile(rb'PK\x03\x04')}
 
 
-def pointer(content: bytes, path: str | os.PathLike[str]) -> str | None:
+def pointer(
+    content: bytes, path: str | os.PathLike[str] | None = None
+) -> str | None:
   """Whether content only points at a file that is kept elsewhere.
 
   >>> pointer(b'{}', 'config.json') is None
@@ -36,26 +45,29 @@ def pointer(content: bytes, path: str | os.PathLike[str]) -> str | None:
 
   Args:
     content: of a file, or its first kilobyte.
-    path: of the file.
+    path: of the file, if it is known.
 
   Returns:
     None, or what it is and what to do, as the rest of a sentence: `is a Git LFS
-    pointer ...: run ...`.
+    pointer ...: run ...`. It begins with `is`.
   """
-  folder = os.path.dirname(os.fspath(path)) or '.'
+  name, where = '.', ''
+  if path is not None:
+    name = os.path.basename(path)
+    where = f' in {os.path.dirname(os.fspath(path)) or "."}'
   if _LFS.match(content):
     size = _LFS_SIZE.search(content)
     of = f' of {int(size[1]):,} bytes' if size else ''
     return (f'is a Git LFS pointer in place of the file{of}: run `git lfs '
-            f'pull` in {folder}, or download the file itself')
+            f'pull`{where}, or download the file itself')
   if _ANNEX.match(content):
     return ('is a pointer of git-annex in place of the file: run `git annex '
-            f'get {os.path.basename(path)}` in {folder}')
+            f'get {name}`{where}')
   if _LINK.fullmatch(content):
     target = content.decode(errors='replace').strip()
-    return (f'holds the path of a file ({target}), not the file: it was a link,'
-            ' and copied as text. Copy the folder with links followed (cp -rL),'
-            ' or download it again')
+    return (f'is the path of a file ({target}) in place of the file: it was a '
+            'link, and copied as text. Copy the folder with links followed (cp '
+            '-rL), or download it again')
   return None
 
 
@@ -101,14 +113,36 @@ def wrong(
   return None
 
 
-def archive(path: str | os.PathLike[str]) -> str | None:
-  """Likewise, for a file that is to be unpacked first."""
-  with open(path, 'rb') as file:
-    head = file.read(8)
-  for mark, ending in _ARCHIVES:
-    if head.startswith(mark):
-      return f'is packed ({ending}): unpack it'
+def packed(content: bytes) -> str | None:
+  r"""Which program has packed a file, and what to do, as the end of a sentence.
+
+  >>> packed(b'\x1f\x8b\x08\0'), packed(b'a text')
+  ('packed by gzip: unpack it', None)
+
+  Args:
+    content: of the file, or its first bytes.
+  """
+  for program, start in _PACKED.items():
+    if start.match(content):
+      return f'packed by {program}: unpack it'
   return None
+
+
+def archive(
+    path: str | os.PathLike[str], is_zip: bool = False
+) -> str | None:
+  """As `wrong`, for a file that is to be unpacked first.
+
+  Args:
+    path: of the file.
+    is_zip: whether it may be a ZIP archive, as `.npz` files are.
+  """
+  with open(path, 'rb') as file:
+    head = file.read(_HEAD)
+  found = packed(head)
+  if found is None or is_zip and _PACKED['zip'].match(head):
+    return None
+  return f'is {found}'
 
 
 def is_there(path: pathlib.Path) -> bool:

@@ -18,7 +18,7 @@ _MOST_BYTES, MOST_OF_OURS = 1 << 28, 1 << 32
 
 
 def reason(error: Exception) -> str:
-  """Why a file cannot be read or written, in words alone.
+  """Why a file cannot be read or written, in words alone, without a full stop.
 
   >>> reason(FileNotFoundError(2, 'No such file or directory', 'x.txt'))
   'No such file or directory'
@@ -27,7 +27,7 @@ def reason(error: Exception) -> str:
     error: an OSError, of which Python's own text has a number and the path,
       too; of others the text is taken.
   """
-  return getattr(error, 'strerror', None) or str(error)
+  return (getattr(error, 'strerror', None) or str(error)).removesuffix('.')
 
 
 def read(path: str | os.PathLike[str], most: int = _MOST_BYTES) -> bytes:

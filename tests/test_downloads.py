@@ -1,7 +1,9 @@
 """What a failed download leaves in place of a file is named, with a remedy."""
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import pathlib
 import re
@@ -15,9 +17,13 @@ from pyarrow import parquet
 import pytest
 
 from mmal_jax.data import features
+from mmal_jax.data import image_formats
+from mmal_jax.data import images
+from mmal_jax.data import numpy_file
 from mmal_jax.data import paired_folder
 from mmal_jax.data import preprocess
 from mmal_jax.data import pretrained_tokenizer
+from mmal_jax.data import text_file
 from mmal_jax.data import webdataset
 from mmal_jax.models import big_vision
 from mmal_jax.models import pretrained
@@ -144,11 +150,57 @@ def test_of_shards_of_images(kind, tmp_path):
     webdataset.load(path)
 
 
+@pytest.mark.parametrize('program,content', [
+    ('gzip', gzip.compress(bytes(600), mtime=0)),
+    ('bzip2', bz2.compress(bytes(600))), ('bzip2', bz2.compress(b'')),
+    ('xz', lzma.compress(bytes(600))), ('zip', b'PK\3\4' + bytes(600)),
+    ('compress', b'\x1f\x9d\x90' + bytes(600)),
+    ('zstd', b'\x28\xb5\x2f\xfd' + bytes(600)),
+    ('lz4', b'\x04\x22\x4d\x18' + bytes(600)),
+    ('7-Zip', b'7z\xbc\xaf\x27\x1c' + bytes(600)),
+    ('RAR', b'Rar!\x1a\7\1\0' + bytes(600))])
+def test_what_is_packed_is_called_so_by_all(tmp_path, program, content):
+  how = f'packed by {program}: unpack it'
+  (tmp_path / 'a.tar').write_bytes(content)
+  with pytest.raises(ValueError, match=f'a.tar: it cannot be read.*is {how}'):
+    webdataset.load(tmp_path / 'a.tar')
+  with pytest.raises(ValueError, match=f'it is none of these, but {how}'):
+    images.decode(content)
+  if program != 'zip':  # Texts and arrays may be one.
+    with pytest.raises(ValueError, match=f'not UTF-8 text, but {how}'):
+      text_file.decode(content)
+    (tmp_path / 'a.npy').write_bytes(content)
+    with pytest.raises(ValueError, match=f'it is {how}'):
+      numpy_file.read(tmp_path / 'a.npy', 'image')
+
+
+@pytest.mark.parametrize('text', [
+    'BZh, a temple', 'BZh9 is a place', '7z and more', 'Rar! they cry',
+    'PK\3', 'version https://git-lfs is at', '/annex/objects is a path'])
+def test_texts_that_begin_as_what_is_packed_are_texts(text):
+  assert text_file.decode(text.encode()) == text
+  assert image_formats.of(text.encode()) == (
+      '', 'another kind of file', False, False)
+
+
+@pytest.mark.parametrize('content,says', [
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n',
+     'a Git LFS pointer in place of the file.*: run `git lfs pull`, or'),
+    (b'version https://hawser.github.com/spec/v1\noid 1\nsize 9\n',
+     'a Git LFS pointer in place of the file.*: run `git lfs pull`, or'),
+    (b'/annex/objects/SHA256E-s9--ab.png\n',
+     'a pointer of git-annex .*annex get')])
+def test_pointers_are_called_so_by_all(content, says):
+  for read in (images.decode, text_file.decode):
+    with pytest.raises(ValueError, match=f'but {says}'):
+      read(content)
+
+
 def test_of_what_is_packed(tmp_path):
   folder = small_files.siglip(tmp_path)
   path = folder / 'model.safetensors'
   path.write_bytes(gzip.compress(path.read_bytes()))
-  with pytest.raises(ValueError, match=r'model.safetensors .*\(.gz\): unpack'):
+  with pytest.raises(ValueError, match='safetensors .*packed by gzip: unpack'):
     pretrained.load(folder)
   np.savez(path.with_suffix('.npz'), np.ones(3))  # as torch.save does
   path.with_suffix('.npz').rename(path)

@@ -74,7 +74,8 @@ def test_images_by_their_endings_or_else_by_their_first_bytes(tmp_path):
     '__MACOSX/a.jpg', '__MACOSX/._a.jpg', '@eaDir/a.jpg/THUMB.jpg',
     'Thumbs.db', 'desktop.ini', 'Desktop.ini', '.thumbnails/a.png', '.a.jpg',
     '.hidden/a.jpg', '.git/a.jpg', '$RECYCLE.BIN/a.jpg', '#recycle/a.jpg',
-    'System Volume Information/a.jpg', '.Trash-1000/files/a.jpg'])
+    'System Volume Information/a.jpg', '.Trash-1000/files/a.jpg', '~$a.jpg',
+    '@__thumb/a.jpg', '.@__thumb/a.jpg'])
 def test_hidden_files_are_hidden_from_all(tmp_path, name):
   folder = tmp_path / 'photos'
   for i in range(3):

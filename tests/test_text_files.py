@@ -9,9 +9,16 @@ import os
 import pytest
 
 from experiments import embed
+from mmal_jax import durable
+from mmal_jax.data import colorswap
+from mmal_jax.data import feature_rows
+from mmal_jax.data import features
+from mmal_jax.data import image_files
+from mmal_jax.data import images
 from mmal_jax.data import json_lines
 from mmal_jax.data import json_object
 from mmal_jax.data import karpathy
+from mmal_jax.data import numpy_file
 from mmal_jax.data import paired_folder
 from mmal_jax.data import text_file
 from mmal_jax.data import unpaired_folder
@@ -127,7 +134,7 @@ def test_what_is_no_file_of_texts_is_neither_waited_for_nor_read(
       + b'\nsize 99\n')
   for name, says in (('pipe', 'is no regular file'),
                      ('folder', 'is no regular file'),
-                     ('huge', 'has 1099511627776 bytes; at most 2147483648 are'),
+                     ('huge', 'has 1099511627776 bytes; at most 214748'),
                      ('lfs', 'run `git lfs pull` in')):
     path = tmp_path / f'{name}.txt'
     for load in (embed._lines, lambda path: unpaired_folder.load(
@@ -152,6 +159,7 @@ def test_json_needs_no_mark(encoding):
     (codecs.BOM_UTF16_LE + b'o\0n\0e\0\n', ['not UTF-16 text', 'on line 1']),
     (codecs.BOM_UTF32_LE + b'o\0\0\0n\0', ['not UTF-32 text']),
     (b'\x1f\x8b\x08' + bytes(30), ['packed by gzip: unpack it']),
+    (b'\x04\x22\x4d\x18' + bytes(30), ['packed by lz4: unpack it']),
     (b'PK\3\4' + bytes(30), ['an office document']),
     (b'{\\rtf1\\ansi a kite}', ['RTF: save it as plain text']),
     (b'version https://git-lfs.github.com/spec/v1\noid x\n', ['git lfs pull']),
@@ -242,6 +250,48 @@ def test_the_separator_of_a_csv_is_named(tmp_path):
     with pytest.raises(ValueError) as e:
       paired_folder.load(tmp_path, 'pairs.csv')
     assert f'as if {separator!r} stood between them' in str(e.value)
+
+
+def _raises(error):
+  def call(*_):
+    raise error
+  return call
+
+
+@pytest.mark.parametrize('error,words', [
+    (PermissionError(13, 'Permission denied', 'x'), 'Permission denied'),
+    (OSError(5, 'Input/output error', 'x'), 'Input/output error'),
+    (OSError(116, 'Stale file handle', 'x'), 'Stale file handle'),
+    (ValueError('x has 9 bytes; at most 8 are read.'), 'at most 8 are read')])
+def test_what_a_disk_says_is_said_in_words(tmp_path, monkeypatch, error, words):
+  for name in ('a.json', 'a.txt', 'pairs.jsonl', 'test.json', 'train.json',
+               'a.npy'):
+    (tmp_path / name).write_bytes(b'x')
+  part = image_files.Part(tmp_path / 'a.tar', 'a.png', 0, 1)
+  for load in (
+      lambda: embed._lines(tmp_path / 'a.txt'),
+      lambda: feature_rows.read(tmp_path / 'a.txt', 1, 'text'),
+      lambda: karpathy.load(tmp_path / 'a.json', tmp_path),
+      lambda: paired_folder.load(tmp_path),
+      lambda: colorswap.load(tmp_path),
+      lambda: image_files.digest(tmp_path / 'a.txt'),
+      lambda: images.decode(tmp_path / 'a.txt'),
+      lambda: image_files.content(part),
+      lambda: features.load(tmp_path / 'a.npy', tmp_path / 'a.npy')):
+    with monkeypatch.context() as patch:
+      for module, name in ((durable, 'read'), (image_files.Part, 'read_bytes'),
+                           (numpy_file, 'read')):
+        patch.setattr(module, name, _raises(error))
+      with pytest.raises(ValueError, match=f'cannot be read: .*{words}') as e:
+        load()
+    assert 'Errno' not in str(e.value) and '..' not in str(e.value)
+
+
+@pytest.mark.parametrize('name', ['gone.npy', 'gone.npz', 'gone.parquet'])
+def test_features_that_are_not_there(tmp_path, name):
+  with pytest.raises(ValueError, match=(
+      f'{name}. cannot be read: No such file or directory.$')):
+    features.load(tmp_path / name, tmp_path / name)
 
 
 def test_lines_by_hand():

@@ -121,7 +121,29 @@ def test_keys_and_other_members(tmp_path, caplog):
       ('README.md', b'x'), ('.hidden', b'x')])
   data = webdataset.load(tmp_path / 'a.tar', test_fraction=0.5)
   assert {*data.pool.items['text'], *data.test.items['text']} == {'one', 'two'}
-  assert '4 members of a.tar are no image' in caplog.text
+  assert '4 members of 1 shard(s) are no image' in caplog.text
+
+
+def test_members_of_no_use_are_told_of_once(tmp_path, caplog):
+  for shard in range(5):
+    _shard(tmp_path / f'{shard}.tar',
+           _pair(shard, 0) + [(f'{shard}.cls', b'3'), ('README', b'x')])
+  webdataset.load(str(tmp_path / '[0-3].tar'), tmp_path / '4.tar')
+  said = [r.getMessage() for r in caplog.records if 'members' in r.message]
+  assert said == [
+      '10 members of 5 shard(s) are no image, text or JSON of a pair: 0.tar '
+      "member '0.cls', 0.tar member 'README', 1.tar member '1.cls', ...."]
+
+
+def test_a_shard_that_may_not_be_read_says_so_in_words(tmp_path, monkeypatch):
+  def refuses(*_):
+    raise PermissionError(13, 'Permission denied', str(tmp_path / 'a.tar'))
+
+  _shard(tmp_path / 'a.tar', _pair(0, 0))
+  monkeypatch.setattr(webdataset.downloads, 'wrong', refuses)
+  with pytest.raises(ValueError, match='tar: Permission denied') as e:
+    webdataset.load(tmp_path / 'a.tar')
+  assert 'Errno' not in str(e.value)
 
 
 def _link(name, kind, target='00000.tar'):

@@ -139,7 +139,7 @@ def _open(data_dir: pathlib.Path) -> dict[str, Sequence[dict[str, Any]]]:
         decoders={'image': tfds.decode.SkipDecoding()})
   except Exception as e:  # TFDS and array_record raise a dozen kinds
     raise ValueError(f'{str(folder)!r} cannot be read: '
-                     f'{problems_lib.shortened(str(e))}.') from e
+                     f'{problems_lib.shortened(durable.reason(e))}.') from e
 
 
 def _check_classes(value: object) -> None:
@@ -177,7 +177,7 @@ def _read(
       record = Record(records, row, fields['image/filename'].decode())
     except Exception as e:  # array_record and TFDS raise a dozen kinds
       problems.append(f'{where}: it cannot be read: '
-                      f'{problems_lib.shortened(str(e))}.')
+                      f'{problems_lib.shortened(durable.reason(e))}.')
       continue
     wrong = [what for text in texts
              for what in problems_lib.of_text('text', text)]

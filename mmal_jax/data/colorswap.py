@@ -140,7 +140,7 @@ def _json(path: pathlib.Path, problems: list[str]) -> Iterator[Example]:
   try:
     examples = json_object.loads(durable.read(path))
   except (OSError, ValueError) as e:
-    problems.append(f'{path.name} cannot be read: {e}.')
+    problems.append(f'{path.name} cannot be read: {durable.reason(e)}.')
     return
   if not isinstance(examples, list):
     problems.append(f'{path.name} is no list of examples.')
@@ -193,7 +193,7 @@ def _parquet(
           row += 1
         yield examples
   except (OSError, ValueError, pyarrow.ArrowException) as e:
-    problems.append(f'{path.name} cannot be read: {e}.')
+    problems.append(f'{path.name} cannot be read: {durable.reason(e)}.')
 
 
 def _encoded(name: str, value: object) -> image_files.Encoded | str:

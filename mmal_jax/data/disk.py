@@ -8,6 +8,7 @@ import pathlib
 import jax.numpy as jnp
 import numpy as np
 
+from mmal_jax import durable
 from mmal_jax.data import numpy_file
 from mmal_jax.data import problems
 
@@ -123,8 +124,9 @@ def open_rows(
     except FileNotFoundError:
       raise
     except Exception as error:  # NumPy raises a dozen kinds
-      raise ValueError(f'{path} is not a .npy file of numbers: '
-                       f'{problems.shortened(str(error))}') from error
+      reason = problems.shortened(durable.reason(error))
+      raise ValueError(
+          f'{path} is not a .npy file of numbers: {reason}') from error
     if dtype == 'bfloat16' and shard.dtype.kind in 'Vu' and (
         shard.dtype.itemsize == 2):
       shard = shard.view(jnp.bfloat16)

@@ -136,4 +136,5 @@ def _file(folder, name) -> bytes:
   try:
     return durable.read(folder / name)
   except OSError as e:
-    raise ValueError(f'the emoji cannot be read: {e}. {_HINT}') from e
+    raise ValueError(f'the emoji cannot be read: {name}: {durable.reason(e)}. '
+                     f'{_HINT}') from e

@@ -7,6 +7,7 @@ import pathlib
 from absl import logging
 import numpy as np
 
+from mmal_jax import durable
 from mmal_jax.data import feature_rows
 from mmal_jax.data import numpy_file
 from mmal_jax.data import parquet_column
@@ -203,4 +204,4 @@ def _array(path, argument: str, key: str, rows: int = 0) -> np.ndarray:
     return numpy_file.read(path, key)
   except Exception as e:  # zipfile, NumPy and pyarrow raise a dozen kinds
     raise ValueError(f'{argument}={str(path)!r} cannot be read: '
-                     f'{problems_lib.shortened(str(e))}.') from e
+                     f'{problems_lib.shortened(durable.reason(e))}.') from e

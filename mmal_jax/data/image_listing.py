@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from absl import logging
 
+from mmal_jax import durable
 from mmal_jax.data import image_formats
 from mmal_jax.data import problems as problems_lib
 
@@ -23,9 +24,10 @@ _MAX_NAMED = 3  # of what is left out for one reason
 _OF_SYSTEMS = frozenset((
     '.ds_store', '.ipynb_checkpoints', '.git', '.gitattributes', '.gitignore',
     '.gitkeep', '.localized', '.nomedia', '.picasa.ini', '.thumbnails',
-    '__macosx', '@eadir', '#recycle', '@recycle', '$recycle.bin', 'desktop.ini',
-    'ehthumbs.db', 'icon\r', 'lost+found', 'system volume information',
-    'thumbs.db'))
+    '__macosx', '@__thumb', '@eadir', '#recycle', '@recycle', '$recycle.bin',
+    'desktop.ini', 'ehthumbs.db', 'icon\r', 'lost+found',
+    'system volume information', 'thumbs.db'))
+_OF_SYSTEMS_STARTS = ('._', '.trash', '~$')  # The last are marks of Office.
 # Copies of other files, and files that are not finished.
 _COPIES = ('~', '_original', '.bak', '.crdownload', '.download', '.orig',
            '.part', '.partial', '.temp', '.tmp')
@@ -64,7 +66,7 @@ def is_of_a_system(name: str) -> bool:
   (True, False)
   """
   name = name.lower()
-  return name in _OF_SYSTEMS or name.startswith(('._', '.trash'))
+  return name in _OF_SYSTEMS or name.startswith(_OF_SYSTEMS_STARTS)
 
 
 def listed(
@@ -89,7 +91,7 @@ def listed(
       entries = list(folders.pop().iterdir())
     except OSError as e:
       problems.append(
-          f'folder {e.filename!r} cannot be read: {e.strerror or e}.')
+          f'folder {e.filename!r} cannot be read: {durable.reason(e)}.')
       continue
     for path in entries:
       name = str(path.relative_to(root))
@@ -104,7 +106,7 @@ def listed(
         else:
           by_content.append(path)
       except OSError as e:
-        problems.append(f'{name!r} cannot be read: {e.strerror or e}.')
+        problems.append(f'{name!r} cannot be read: {durable.reason(e)}.')
   linked = {_real(path) for path in found if path.is_symlink()}
   for path in by_content:
     if _real(path) in linked:
@@ -146,7 +148,7 @@ def find(folder: pathlib.Path, name: str) -> pathlib.Path:
                        + ('is no file' if path.exists() else 'does not exist'))
   except (OSError, RuntimeError) as e:  # too long a name, a loop of links
     raise ValueError(f'image {name[:40]!r} cannot be found: '
-                     f'{getattr(e, "strerror", None) or e}') from e
+                     f'{durable.reason(e)}') from e
   return path
 
 
@@ -209,7 +211,7 @@ def _why_left_out(path: pathlib.Path) -> tuple[str, str] | None:
     with path.open('rb') as file:
       found = image_formats.of(file.read(image_formats.HEAD))
   except OSError as e:
-    why = f'cannot be read: {e.strerror or e}'
+    why = f'cannot be read: {durable.reason(e)}'
     return why, why
   if found.is_read:
     return None

@@ -104,7 +104,7 @@ def _read(path: pathlib.Path, problems: list[str]) -> list[object]:
   try:
     content = json_object.loads(durable.read(path, _MAX_BYTES))
   except (OSError, ValueError) as e:
-    problems.append(f'it cannot be read: {e}.')
+    problems.append(f'it cannot be read: {durable.reason(e)}.')
     return []
   images = content.get('images') if isinstance(content, dict) else None
   if not isinstance(images, list) or not images:

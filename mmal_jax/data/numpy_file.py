@@ -61,7 +61,7 @@ def _size(path: str | os.PathLike[str]) -> int:
   found = os.stat(path)
   if not stat.S_ISREG(found.st_mode):  # A pipe would be waited for.
     raise ValueError('it is no regular file')
-  wrong = downloads.wrong(path) or downloads.archive(path)
+  wrong = downloads.wrong(path) or downloads.archive(path, is_zip=True)
   if wrong is not None:
     raise ValueError(f'it {wrong}')
   return found.st_size

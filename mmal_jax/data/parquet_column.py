@@ -1,7 +1,7 @@
 """One column of a Parquet file as an array."""
 
 import os
-import pathlib
+import stat
 
 import numpy as np
 
@@ -93,9 +93,9 @@ def read_names(
 
 
 def _regular(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-  if os.path.exists(path) and not pathlib.Path(path).is_file():
+  if not stat.S_ISREG(os.stat(path).st_mode):
     raise OSError('it is no regular file')
-  wrong = downloads.wrong(path) if os.path.exists(path) else None
+  wrong = downloads.wrong(path)
   if wrong is not None:
     raise ValueError(f'it {wrong}')
   return path

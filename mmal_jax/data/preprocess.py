@@ -283,7 +283,8 @@ def _kind(folder: pathlib.Path, fields: Mapping[str, Any]) -> str:
       kind = None
     except (OSError, ValueError) as e:
       raise ValueError('no image_processor_type is named, and of config.json '
-                       f'no model_type can be read: {e}') from e
+                       f'no model_type can be read: {durable.reason(e)}'
+                       ) from e
     if kind is None:
       raise ValueError('no image_processor_type is named, and config.json '
                        'names no model_type either.')

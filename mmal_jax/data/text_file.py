@@ -8,22 +8,18 @@ and the like are letters.
 import codecs
 import re
 
+from mmal_jax import downloads
+
 _MARKS = (  # The longer ones first: one begins as another does.
     (codecs.BOM_UTF32_LE, 'utf-32-le'), (codecs.BOM_UTF32_BE, 'utf-32-be'),
     (codecs.BOM_UTF8, 'utf-8'), (codecs.BOM_UTF16_LE, 'utf-16-le'),
     (codecs.BOM_UTF16_BE, 'utf-16-be'))
 _MARK = '\ufeff'
 _OTHERS = (
-    (b'\x1f\x8b', 'packed by gzip: unpack it'),
-    (b'BZh91AY&SY', 'packed by bzip2: unpack it'),
-    (b'\xfd7zXZ\0', 'packed by xz: unpack it'),
-    (b'\x28\xb5\x2f\xfd', 'packed by zstd: unpack it'),
     (b'PK\3\4', 'a ZIP archive or an office document: save its text'),
     (b'\xd0\xcf\x11\xe0', 'an office document: save its text'),
     (b'%PDF-1.', 'a PDF: save its text'),
-    (b'{\\rtf1', 'RTF: save it as plain text'),
-    (b'version https://git-lfs', 'a Git LFS pointer: fetch the file, git lfs '
-     'pull'))
+    (b'{\\rtf1', 'RTF: save it as plain text'))
 _LOOK = 4096  # bytes by which a guess is made
 _HOW = 'save it as UTF-8'
 
@@ -44,9 +40,10 @@ def decode(content: bytes, unmarked: str = 'utf-8') -> str:
   Raises:
     ValueError: if it is none: why, and what to do, not naming the file.
   """
-  for start, what in _OTHERS:
-    if content.startswith(start):
-      raise ValueError(f'not UTF-8 text, but {what}')
+  other = next((what for start, what in _OTHERS if content.startswith(start)),
+               downloads.packed(content) or downloads.pointer(content))
+  if other is not None:
+    raise ValueError(f'not UTF-8 text, but {other.removeprefix("is ")}')
   encoding, marked = next(
       ((e, len(mark)) for mark, e in _MARKS if content.startswith(mark)),
       (unmarked, 0))

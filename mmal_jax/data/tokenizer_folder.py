@@ -252,7 +252,8 @@ def reading(path: pathlib.Path) -> Iterator[None]:
     # and where its Rust panics not even that.
     if not isinstance(e, Exception) and type(e).__name__ != 'PanicException':
       raise
-    raise ValueError(f'{path} cannot be read: {str(e)[:_MOST_SAID]}') from e
+    raise ValueError(f'{path} cannot be read: '
+                     f'{durable.reason(e)[:_MOST_SAID]}') from e
 
 
 def read(

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from absl import logging
 
 from mmal_jax import downloads
+from mmal_jax import durable
 from mmal_jax.data import checked_images
 from mmal_jax.data import image_files
 from mmal_jax.data import image_listing
@@ -35,8 +36,6 @@ from mmal_jax.data import text_file
 from mmal_jax.data import webdataset_names
 
 _MAX_NAMED = 3  # members in a warning
-_PACKED = {b'\x1f\x8b': 'gzip', b'BZh': 'bzip2', b'\xfd7zXZ': 'xz',
-           b'\x28\xb5\x2f\xfd': 'zstd', b'PK': 'zip'}
 _MAX_TEXT = 2**20  # bytes; what is longer is no caption
 _MAX_HEADER = 2**13  # bytes of a member's name and times; paths have 2**12
 _MAX_REST = 2**20  # bytes of zeros after the end; tar writes ten thousand
@@ -92,8 +91,15 @@ def load(
     raise ValueError(f'{sorted(map(str, shared))} are among both shards and '
                      'test_shards.')
   problems: list[str] = []
-  pairs = [
-      pair for path in paths + test_paths for pair in _read(path, problems)]
+  unread: list[str] = []
+  pairs = [pair for path in paths + test_paths
+           for pair in _read(path, problems, unread)]
+  if unread:
+    more = ', ...' if len(unread) > _MAX_NAMED else ''
+    logging.warning(
+        '%d members of %d shard(s) are no image, text or JSON of a pair: %s%s.',
+        len(unread), len(paths + test_paths), ', '.join(
+            map(problems_lib.shortened, unread[:_MAX_NAMED])), more)
   pixels = checked_images.decode(
       {pair.image: pair.where for pair in pairs}, size, problems)
   if not pairs and not problems:
@@ -149,8 +155,10 @@ class _Headers(io.BufferedReader):
     return super().read(size)
 
 
-def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
-  """Yields a shard's sound pairs."""
+def _read(
+    path: pathlib.Path, problems: list[str], unread: list[str]
+) -> Iterator[Pair]:
+  """Yields a shard's sound pairs; `unread` takes members of no use."""
   parts: list[image_files.Part] = []
   try:
     for member in _members(path, problems):
@@ -163,33 +171,21 @@ def _read(path: pathlib.Path, problems: list[str]) -> Iterator[Pair]:
             path, member.name, member.offset_data, member.size))
   except Exception as e:  # tarfile raises a dozen kinds
     problems.append(f'{path.name}: it cannot be read as an uncompressed tar: '
-                    f'{_reason(path, e)}.')
+                    f'{_reason(e)}.')
   names = webdataset_names.pair([part.name for part in parts])
   problems += [f'{path.name}: {problem}' for problem in names.problems]
-  if names.unread:
-    n = len(names.unread)
-    more = ', ...' if n > _MAX_NAMED else ''
-    shown = ', '.join(problems_lib.shortened(parts[i].name)
-                      for i in names.unread[:_MAX_NAMED])
-    logging.warning('%d members of %s are no image, text or JSON of a pair: '
-                    '%s%s.', n, path.name, shown, more)
+  unread += [f'{path.name} member {parts[i].name!r}' for i in names.unread]
   for image, text in names.pairs:
     where = f'{path.name} member {parts[text].name!r}'
     text = _text(parts[text], where, problems)
     yield Pair(f'{path.name} member {parts[image].name!r}', parts[image], text)
 
 
-def _reason(path: pathlib.Path, error: Exception) -> str:
+def _reason(error: Exception) -> str:
   """Why a shard cannot be read."""
   if isinstance(error, RecursionError):
     return 'its headers are nested too deep'
-  if path.is_file():
-    with path.open('rb') as file:
-      start = file.read(6)
-    for packed, how in _PACKED.items():
-      if start.startswith(packed):
-        return f'it is packed by {how}: unpack it'
-  return problems_lib.shortened(str(error))
+  return problems_lib.shortened(durable.reason(error))
 
 
 def _members(

@@ -71,7 +71,7 @@ def load(
   path = pathlib.Path(path)
   if not downloads.is_there(path):
     raise FileNotFoundError(f'{path} does not exist.')
-  wrong = downloads.wrong(path) or downloads.archive(path)
+  wrong = downloads.wrong(path) or downloads.archive(path, is_zip=True)
   if wrong is not None:
     raise ValueError(f'{path} {wrong}.')
   if not zipfile.is_zipfile(path):

@@ -82,7 +82,7 @@ def _shards(path: pathlib.Path) -> dict[str, str]:
 
 def _check(path: pathlib.Path) -> None:
   """Refuses what is no such file, or was cut off."""
-  wrong = downloads.wrong(path) or downloads.archive(path)
+  wrong = downloads.wrong(path) or downloads.archive(path, is_zip=True)
   if wrong is not None:
     raise ValueError(f'{path} is damaged: it {wrong}.')
   size = path.stat().st_size
