@@ -1,7 +1,6 @@
 """Embeds a pool into memory-mapped files, and only what is not there yet."""
 
 from collections.abc import Mapping, Sequence
-import hashlib
 import json
 import os
 import pathlib
@@ -17,7 +16,6 @@ from mmal_jax import embed as embed_lib
 from mmal_jax.data import disk
 from mmal_jax.data import encode
 from mmal_jax.models import fingerprint
-from mmal_jax.models import names
 
 # One entry a row: SHA-256 of the item, and CRC-32 of all that made the row and
 # of its values. So no row counts that was not written whole, or lies elsewhere
@@ -94,7 +92,9 @@ def find(
   """
   paths = _paths(folder, modality)
   note = {'code': fingerprint.of(graphdef),
-          'weights': _weights(params, modality), 'prepared': prepared}
+          'weights': fingerprint.of_params(
+              params, (f'{modality}_tower.', f'{modality}_projection.')),
+          'prepared': prepared}
   if not paths.rows.exists():
     return Before(note, {}, (), None)
   if not paths.note.exists():
@@ -208,18 +208,6 @@ class _Paths(NamedTuple):
 def _paths(folder, modality) -> _Paths:
   return _Paths(*(pathlib.Path(folder) / f'{modality}.{kind}'
                   for kind in ('npy', 'items', 'json')))
-
-
-def _weights(params, modality) -> str:
-  """Of the tower and its projection."""
-  digest = hashlib.sha256()
-  mine = (f'{modality}_tower.', f'{modality}_projection.')
-  for name, leaf in zip(
-      names.all_names(params), jax.tree.leaves(params), strict=True):
-    if name.startswith(mine):
-      digest.update(name.encode())
-      digest.update(np.ascontiguousarray(leaf).data)
-  return digest.hexdigest()
 
 
 def _seed(note: Mapping[str, str]) -> int:
