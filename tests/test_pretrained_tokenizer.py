@@ -246,6 +246,39 @@ def test_what_the_files_must_not_say(root, tmp_path, name, fields, message):
     pretrained_tokenizer.load(folder, 8)
 
 
+_UNSAID = object()
+
+
+@pytest.mark.parametrize('name', ['siglip', 'clip words'])
+@pytest.mark.parametrize('fields', [
+    {'do_lower_case': None}, {'model_max_length': None}, {'legacy': None},
+    {'do_lower_case': None, 'model_max_length': 30},
+    {'model_max_length': None, 'max_len': 20},
+    {'model_max_length': _UNSAID, 'max_len': 20},
+    {'model_max_length': _UNSAID, 'max_len': None},
+    {'model_max_length': 30, 'max_len': 20}])
+def test_null_and_the_limit_of_texts(root, tmp_path, name, fields):
+  config = json.loads((root / name / 'tokenizer_config.json').read_text())
+  config = {k: v for k, v in (config | fields).items() if v is not _UNSAID}
+  folder = tokenizer_files.only(
+      root / name, tmp_path / 'x', *(
+          file for file in os.listdir(root / name)
+          if file not in ('tokenizer_config.json', 'special_tokens_map.json')),
+      tokenizer_config=config)
+  reference = transformers.AutoTokenizer.from_pretrained(folder)
+  limit = min(90, reference.model_max_length)
+  mine = pretrained_tokenizer.load(folder, 90)
+  assert min(90, mine.most_tokens or 90) == limit
+  texts = ['The DOG Runs', 'cat ' * 100, *TEXTS[:50]]
+  wanted = np.array(reference(
+      texts, padding='max_length', truncation=True,
+      max_length=limit)['input_ids'])
+  np.testing.assert_array_equal(mine(texts)[:, :limit], wanted)
+  mine.save(tmp_path / 'saved')  # Null stays null.
+  again = pretrained_tokenizer.load(tmp_path / 'saved', 90, 'clip')
+  np.testing.assert_array_equal(again(texts), mine(texts))
+
+
 def test_no_pad_token(root, tmp_path):
   config = {'tokenizer_class': 'PreTrainedTokenizerFast'}
   folder = tokenizer_files.only(

@@ -172,7 +172,9 @@ def _siglip(
 ) -> PretrainedTokenizer:
   """What SentencePiece is to run."""
   config, where = source.config, source.path / folders.CONFIG
-  if config.get('sp_model_kwargs') or not source.switch('legacy', True):
+  # Of `legacy`, transformers 5 takes null for nothing said.
+  if config.get('sp_model_kwargs') or not (
+      config.get('legacy') is None or source.switch('legacy', True)):
     raise ValueError(f'{where}: sp_model_kwargs and legacy=False are not '
                      'supported.')
   limit = _limit(length, source.most_tokens)
