@@ -206,6 +206,9 @@ def test_files_that_are_missing(root, tmp_path, name, files, fields, message):
     ('clip words', 'vocab.json', b'{"a": 1, "b": 1}'),
     ('clip words', 'merges.txt', b'#version: 0.2\na b c\n'),
     ('clip words', 'merges.txt', b'\xff'),
+    ('clip words', 'merges.txt', b'#version: 0.2\nzz qq\n'),
+    ('clip words', 'merges.txt', b'c a\rt d\nd o\n'),
+    ('clip words', 'merges.txt', 'c a\nd o\n'.encode('utf-16-le')),
     ('clip words', 'tokenizer_config.json', b'{'),
     ('siglip', 'spiece.model', b''), ('siglip', 'spiece.model', b'\0junk'),
     ('siglip json', 'tokenizer.json', b'{}'),
@@ -309,13 +312,15 @@ def test_importing_is_light():
   subprocess.run([sys.executable, '-c', code], check=True)
 
 
-@pytest.mark.parametrize('mark', [b'', b'\xef\xbb\xbf'])
-def test_merges_that_git_or_windows_rewrote(root, tmp_path, mark):
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+@pytest.mark.parametrize('end', ['\r\n', '\r'])
+def test_merges_that_git_or_windows_rewrote(root, tmp_path, encoding, end):
   folder = tokenizer_files.only(
       root / 'clip bare', tmp_path / 'x', 'vocab.json', 'merges.txt',
       config={'model_type': 'clip'})
   before = pretrained_tokenizer.load(folder, LENGTH)(TEXTS)
-  merges = (folder / 'merges.txt').read_bytes()
-  (folder / 'merges.txt').write_bytes(mark + merges.replace(b'\n', b'\r\n'))
+  merges = (folder / 'merges.txt').read_text('utf-8')
+  (folder / 'merges.txt').write_bytes(
+      merges.replace('\n', end).encode(encoding))
   after = pretrained_tokenizer.load(folder, LENGTH)(TEXTS)
   np.testing.assert_array_equal(after, before)
