@@ -135,6 +135,9 @@ def _listed(
     what: str, path: pathlib.Path, n: int
 ) -> tuple[list[str], list[pathlib.Path]]:
   """Labels of a file, and the images that they name, if they name n of them."""
+  wrong = text_list.wrong_ending(path)
+  if wrong is not None:
+    raise ValueError(f'{what} {wrong}.')
   try:
     content = durable.read(path, text_list.MAX_BYTES)
   except (OSError, ValueError) as e:

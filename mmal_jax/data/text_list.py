@@ -70,7 +70,7 @@ def parse(
   """As `read`, of a file that has been read.
 
   Args:
-    path: of the file.
+    path: of the file, whose ending is not wrong.
     content: of the file.
     problems: as for `read`.
     least: so many lines at the beginning are texts even where they are blank
@@ -79,10 +79,6 @@ def parse(
   Yields:
     As `read`.
   """
-  wrong = wrong_ending(path)
-  if wrong is not None:
-    problems.append(f'it {wrong}.')
-    return
   if path.suffix.lower() in json_lines.ENDINGS:
     yield from _of_json(content, problems)
     return
