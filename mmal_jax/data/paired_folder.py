@@ -178,31 +178,49 @@ def _read_csv(
     content: bytes, problems: list[str]
 ) -> Iterator[tuple[str, dict[str, object]]]:
   try:
-    table = io.StringIO(text_file.decode(content), newline='')
+    text = text_file.decode(content)
   except ValueError as e:
     problems.append(f'{e}.')
     return
-  reader = csv.DictReader(table, strict=True)
-  try:
-    names = reader.fieldnames or []
+  rows, wrong = _csv_rows(text)
+  # Spreadsheets write their blank rows, too, as cells with nothing in them.
+  start = next((i for i, (_, row) in enumerate(rows)
+                if ''.join(row).strip()), len(rows))
+  line, names = rows[start] if rows[start:] else (1, [])
+  if names or wrong is None:
     if (set(names) - set(_COLUMNS) or len(set(names)) < len(names)
         or not {'image', 'text'} <= set(names)):
       problems.append(
-          f'line 1: the columns are {names}, but image and text are needed, '
-          f'only {_COLUMNS} are known, and none may stand twice'
+          f'line {line}: the columns are {names}, but image and text are '
+          f'needed, only {_COLUMNS} are known, and none may stand twice'
           f'{_separator(names)}.')
       return
-    for fields in reader:
-      if None in fields:
-        problems.append(f'line {reader.line_num}: too many columns.')
-      else:
-        # An empty cell is how a CSV says that there is no group or split.
-        yield f'line {reader.line_num}', {
-            k: v for k, v in fields.items()
-            if v or k in ('image', 'text') and v is not None}
+  for line, row in rows[start + 1:]:
+    if len(row) > len(names):
+      problems.append(f'line {line}: too many columns.')
+    elif len(row) > 1 or ''.join(row).strip():
+      # An empty cell is how a CSV says that there is no group or split.
+      yield f'line {line}', {k: v for k, v in zip(names, row)
+                             if v or k in ('image', 'text')}
+  if wrong is not None:
+    problems.append(wrong)
+
+
+def _csv_rows(text: str) -> tuple[list[tuple[int, list[str]]], str | None]:
+  """Rows with their (last) lines, and what is wrong where they end."""
+  # A cell may be as long as the file, as in JSON lines; Python has one limit
+  # for all readers.
+  limit = csv.field_size_limit(len(text) + 1)
+  rows = []
+  reader = csv.reader(io.StringIO(text, newline=''), strict=True)
+  try:
+    for row in reader:
+      rows.append((reader.line_num, row))
   except csv.Error as e:
-    # Not the line of `reader` itself, which is that of its last sound row.
-    problems.append(f'line {reader.reader.line_num}: bad CSV: {e}')
+    return rows, f'line {reader.line_num}: bad CSV: {e}'
+  finally:
+    csv.field_size_limit(limit)
+  return rows, None
 
 
 def _separator(names: Sequence[str]) -> str:
