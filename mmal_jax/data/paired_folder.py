@@ -182,45 +182,50 @@ def _read_csv(
   except ValueError as e:
     problems.append(f'{e}.')
     return
-  rows, wrong = _csv_rows(text)
+  wrong: list[str] = []
+  rows = _csv_rows(text, wrong)
   # Spreadsheets write their blank rows, too, as cells with nothing in them.
-  start = next((i for i, (_, row) in enumerate(rows)
-                if ''.join(row).strip()), len(rows))
-  line, names = rows[start] if rows[start:] else (1, [])
-  if names or wrong is None:
-    if (set(names) - set(_COLUMNS) or len(set(names)) < len(names)
-        or not {'image', 'text'} <= set(names)):
-      problems.append(
-          f'line {line}: the columns are {names}, but image and text are '
-          f'needed, only {_COLUMNS} are known, and none may stand twice'
-          f'{_separator(names)}.')
-      return
-  for line, row in rows[start + 1:]:
+  line, names = next(
+      (row for row in rows if ''.join(row[1]).strip()), (1, []))
+  if not wrong and (
+      set(names) - set(_COLUMNS) or len(set(names)) < len(names)
+      or not {'image', 'text'} <= set(names)):
+    wrong.append(
+        f'line {line}: the columns are {names}, but image and text are '
+        f'needed, only {_COLUMNS} are known, and none may stand twice'
+        f'{_separator(names)}.')
+  if wrong:
+    problems += wrong
+    return
+  for line, row in rows:
     if len(row) > len(names):
       problems.append(f'line {line}: too many columns.')
     elif len(row) > 1 or ''.join(row).strip():
       # An empty cell is how a CSV says that there is no group or split.
       yield f'line {line}', {k: v for k, v in zip(names, row)
                              if v or k in ('image', 'text')}
-  if wrong is not None:
-    problems.append(wrong)
+  problems += wrong
 
 
-def _csv_rows(text: str) -> tuple[list[tuple[int, list[str]]], str | None]:
-  """Rows with their (last) lines, and what is wrong where they end."""
-  # A cell may be as long as the file, as in JSON lines; Python has one limit
-  # for all readers.
-  limit = csv.field_size_limit(len(text) + 1)
-  rows = []
+def _csv_rows(
+    text: str, problems: list[str]
+) -> Iterator[tuple[int, list[str]]]:
+  """Rows with their (last) lines, until one is wrong."""
   reader = csv.reader(io.StringIO(text, newline=''), strict=True)
-  try:
-    for row in reader:
-      rows.append((reader.line_num, row))
-  except csv.Error as e:
-    return rows, f'line {reader.line_num}: bad CSV: {e}'
-  finally:
-    csv.field_size_limit(limit)
-  return rows, None
+  while True:
+    # A cell may be as long as the file, as in JSON lines. All readers share one
+    # limit, so that others must not come to see it.
+    limit = csv.field_size_limit(len(text) + 1)
+    try:
+      row = next(reader, None)
+    except csv.Error as e:
+      problems.append(f'line {reader.line_num}: bad CSV: {e}')
+      return
+    finally:
+      csv.field_size_limit(limit)
+    if row is None:
+      return
+    yield reader.line_num, row
 
 
 def _separator(names: Sequence[str]) -> str:
