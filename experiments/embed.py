@@ -217,10 +217,15 @@ def _lines(path: pathlib.Path) -> list[str]:
 def _paths(folder: pathlib.Path) -> list[pathlib.Path]:
   if not folder.is_dir():
     raise ValueError(f'images={str(folder)!r} is no folder.')
+  folder = folder.absolute()  # image.txt is read from elsewhere, too.
   problems: list[str] = []
   left_out: list[image_listing.LeftOut] = []
   found = image_listing.listed(folder, folder, problems, left_out)
   image_listing.warn(folder, left_out)
+  problems += [
+      f'image {str(path)!r}: its path holds a new line, but image.txt has a '
+      'path a line: rename it.' for path in found
+      if not text_list.is_path_line(path)]
   if not found and not problems:
     problems.append('it holds no JPEG, PNG or WebP file.')
   problems_lib.report(f'images={str(folder)!r}', problems)

@@ -195,8 +195,7 @@ CASES = [
         ('CSV: a column twice', _table(
             b'image,text,text\n0.png,a,b\n', 'pairs.csv'), 'none may stand'),
         ('CSV: a megabyte in a cell', _table(
-            b'image,text\n0.png,b\n1.png,' + b'a' * 10**6, 'pairs.csv'),
-         'line 3: bad CSV: field larger than field limit'),
+            b'image,text\n0.png,b\n1.png,' + b'a' * 10**6, 'pairs.csv'), None),
         ('CSV: a hundred thousand columns', _table(
             b'image,text,' + b'x,' * 10**5, 'pairs.csv'),
          'line 1: the columns'),

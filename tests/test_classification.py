@@ -199,3 +199,53 @@ def test_class_folder_says_all_that_is_wrong(tmp_path):
     class_folder.load_labelled(tmp_path / 'one')
   with pytest.raises(ValueError, match='leave it out'):
     class_folder.load_labelled(folder, 4, preprocess.Preprocess(4, 4))
+
+
+def _put_class(folder, name, seed=0):
+  (folder / name).mkdir()
+  Image.new('RGB', (8, 8), (seed, 9, 9)).save(folder / name / '0.png')
+
+
+@pytest.mark.parametrize('names', [
+    ('caf\u00e9', 'cafe\u0301'), ('\u00c5_x', 'A\u030a x'),
+    ('\u212b', '\u00c5'), ('\uac00', '\u1100\u1161')])
+def test_one_name_composed_in_two_ways_is_one_class(tmp_path, names):
+  for name in names:
+    _put_class(tmp_path, name)
+  with pytest.raises(ValueError, match='1 problem.*\n.*is there twice'):
+    class_folder.load_labelled(tmp_path)
+
+
+def test_names_are_composed(tmp_path):
+  for name in ('pin\u0303ata', 'Stra\u00dfe'):
+    _put_class(tmp_path, name)
+  assert class_folder.load_labelled(tmp_path).classes == (
+      'Stra\u00dfe', 'pi\u00f1ata')
+
+
+@pytest.mark.parametrize('name', ['caf\udce9', '\udcff', 'a_\udc80b'])
+def test_names_that_are_no_text(tmp_path, name):
+  for one in (name, 'cat', 'dog'):
+    _put_class(tmp_path, one)
+  with pytest.raises(ValueError, match='1 problem') as e:
+    class_folder.load_labelled(tmp_path)
+  assert f'folder {name!r}: its name is no UTF-8' in str(e.value)
+  str(e.value).encode()
+
+
+@pytest.mark.parametrize('target', ['dog', '.', 'dog/deep', '.hidden'])
+def test_linked_folders_are_no_classes(tmp_path, caplog, target):
+  folder = tmp_path / 'c'
+  folder.mkdir()
+  for i, name in enumerate(('cat', 'dog', '.hidden', 'dog/deep')):
+    _put_class(folder, name, i)
+  (folder / 'wolf').symlink_to(folder / target)
+  data = class_folder.load_labelled(folder)
+  assert data.classes == ('cat', 'dog') and data.labels.tolist() == [0, 1, 1]
+  assert '1 is a linked folder, which is not followed (wolf)' in caplog.text
+  (tmp_path / 'l').symlink_to(folder)  # The whole of it may be a link.
+  assert class_folder.load_labelled(tmp_path / 'l').classes == ('cat', 'dog')
+  _put_class(tmp_path, 'outside')
+  (folder / 'fox').symlink_to(tmp_path / 'outside')
+  with pytest.raises(ValueError, match="folder 'fox' lies outside the folder"):
+    class_folder.load_labelled(folder)

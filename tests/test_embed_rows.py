@@ -95,6 +95,22 @@ def test_only_what_is_new_is_embedded(go, photos):
   _assert_same(rows, go(out='h')[1])
 
 
+def test_paths_are_absolute_and_rows_go_with_a_moved_folder(
+    go, photos, tmp_path, monkeypatch):
+  _, rows = go()
+  monkeypatch.chdir(tmp_path)
+  # Of a flag given twice, the last one counts.
+  for folder in ('photos', './photos', 'moved/elsewhere'):
+    if folder.startswith('moved'):
+      (tmp_path / 'moved').mkdir()
+      photos.rename(tmp_path / folder)
+    said, again = go(f'--images={folder}')
+    assert '12 rows of 4, of which 0 were embedded now and 12 kept' in said
+    _assert_same(again, rows)
+    assert (tmp_path / 'e' / 'image.txt').read_text() == ''.join(
+        f'{path}\n' for path in sorted((tmp_path / folder).iterdir()))
+
+
 def test_why_all_are_embedded_anew(go, checkpoint, tmp_path):
   _, rows = go()
   said, _ = go('--image_size=8')

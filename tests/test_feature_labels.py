@@ -1,6 +1,8 @@
 """What people see of features: rows of the user's files, or labels of them."""
 
 import json
+import os
+import pathlib
 
 import ml_collections
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from experiments import annotators
 from experiments import datasets
+from experiments import embed
 from experiments import shown as shown_lib
 from experiments.configs import features as config_lib
 from mmal_jax.align import oracle as oracle_lib
@@ -202,6 +205,88 @@ def test_a_report_names_images_that_are_not_read(data, tmp_path, name, caplog):
       for i, one in enumerate(asked)], 'title', tmp_path / 'report')
   assert (tmp_path / 'report' / 'asked.png').stat().st_size > 1000
   assert name in (tmp_path / 'report' / 'asked.md').read_text()
+
+
+@pytest.mark.parametrize('name', ['l.jsonl', 'l.ndjson', 'L.JSONLINES'])
+def test_labels_of_json_lines_are_those_that_embed_reads(tmp_path, name):
+  texts = ['a kite', 'two\nlines', ' ', 'x\u2028y']
+  path = tmp_path / name
+  path.write_text('\n\n'.join(json.dumps({'text': text}) for text in texts))
+  assert feature_rows.read(path, 4, 'text') == texts == embed._lines(path)
+  path.write_text('{"text": "a"}\n{"text": 3}\n{"caption": "b"}\n')
+  with pytest.raises(
+      ValueError, match=r"labels.text=.*2 problem(.|\n)*line 2: 'text' is 3, "
+      r"not a text(.|\n)*line 3: .*'caption'"):
+    feature_rows.read(path, 3, 'text')
+
+
+@pytest.mark.parametrize('name,content,says', [
+    ('a.csv', b'text\na kite\n', 'is no list of texts by its ending, .csv'),
+    ('a.txt', b'{"text": "a"}\n{"text": "b"}\n', 'name the file .jsonl'),
+    ('b.txt', b'a\0b\nc\n', "line 1: 'text' holds a NUL")])
+def test_labels_that_embed_does_not_read_either(tmp_path, name, content, says):
+  (tmp_path / name).write_bytes(content)
+  for read in (embed._lines, lambda path: feature_rows.read(path, 2, 'text')):
+    with pytest.raises(ValueError, match=says):
+      read(tmp_path / name)
+
+
+def _image_txt(folder, out):
+  """The list of images that `embed` writes."""
+  found = embed._paths(folder)
+  out.write_bytes(os.fsencode(''.join(f'{path}\n' for path in found)))
+  return found
+
+
+@pytest.mark.parametrize('name', [
+    'e\r.png', 'f.png\r', 'caf\udce9.png', '\udcff\udcfe', 'b .png', ' c.png ',
+    'no_ending', 'h\u2028i.png', 'x' * 250 + '.png'])
+def test_the_list_of_embed_gives_labels(tmp_path, monkeypatch, name):
+  (tmp_path / 'photos').mkdir()
+  (tmp_path / 'else').mkdir()
+  for other in ('0.png', 'z.png', name):
+    Image.new('RGB', (8, 6)).save(tmp_path / 'photos' / other, 'PNG')
+  monkeypatch.chdir(tmp_path)
+  found = _image_txt(pathlib.Path('photos'), tmp_path / 'image.txt')
+  monkeypatch.chdir(tmp_path / 'else')
+  assert len(found) == 3
+  labels = feature_rows.read(tmp_path / 'image.txt', 3, 'image')
+  assert list(labels.paths) == found
+  assert {path.parent for path in found} == {tmp_path / 'photos'}
+  # What is gone since then is told as such.
+  (tmp_path / 'photos/z.png').unlink()
+  if name.endswith('.png'):
+    with pytest.raises(ValueError, match='1 of its 3 images do not exist.*z.p'):
+      feature_rows.read(tmp_path / 'image.txt', 3, 'image')
+
+
+def test_embed_takes_no_name_that_its_list_cannot_hold(tmp_path):
+  for name in ('a\nb.png', 'c.png'):
+    Image.new('RGB', (8, 6)).save(tmp_path / name)
+  with pytest.raises(ValueError, match='1 problem.*\n.*b.png.*a new line.*ren'):
+    embed._paths(tmp_path)
+
+
+@pytest.mark.parametrize('end', ['.png', ''])
+def test_texts_longer_than_any_name_are_no_images(tmp_path, end):
+  texts = ['a' * 5000 + end, 'b' * 300 + end]
+  (tmp_path / 'l.txt').write_text('\n'.join(texts))
+  assert feature_rows.read(tmp_path / 'l.txt', 2, 'text') == texts
+
+
+def test_people_are_shown_images_whose_names_are_no_utf8(data, tmp_path):
+  folder, config, _ = data
+  for row in range(_N):
+    (folder / 'photos' / f'{row:03}.png').rename(
+        folder / 'photos' / f'\udce9{row:03}.png')
+  config.dataset.labels.image = str(folder / 'list.txt')
+  _image_txt(folder / 'photos', folder / 'list.txt')
+  oracle = files.files(
+      tmp_path / 'asked', datasets.load_seen(config, '').pool.items)
+  with pytest.raises(oracle_lib.Waiting):
+    people.asks(oracle, [5, 2])
+  query = people.lines(tmp_path / 'asked/round_001/queries.jsonl')[0]
+  assert (tmp_path / 'asked/round_001' / query['file']).exists()
 
 
 def test_features_without_labels_make_none(data, monkeypatch):

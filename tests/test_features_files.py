@@ -74,6 +74,35 @@ def test_columns_of_another_kind_do_not_count(tmp_path):
         tmp_path / 'n.parquet', split=list(range(_N))))
 
 
+@pytest.mark.parametrize('dtype', ['S5', 'S40', 'S'])
+@pytest.mark.parametrize('ending', ['npy', 'npz'])
+def test_split_of_bytes(tmp_path, dtype, ending):
+  images, texts = _rows(4, 0), _rows(3, 1)
+  np.savez(tmp_path / 'all.npz', image=images, text=texts)
+  path = tmp_path / f's.{ending}'
+  save = np.save if ending == 'npy' else np.savez
+  words = ['train', 'test', 'other'] * (_N // 3)
+  save(path, np.array([word.encode() for word in words], dtype))
+  files = [tmp_path / 'all.npz'] * 2 + [path]
+  data = features.load(*files)
+  np.testing.assert_array_equal(data.pool.items['image'], images[0::3])
+  np.testing.assert_array_equal(data.test.items['text'], texts[1::3])
+  with pytest.raises(ValueError, match=rf"split='.*s.{ending}' never says "
+                     r"'valid'; it says \['other', 'test', 'train'\]"):
+    features.load(*files, test_split='valid')
+  save(path, np.array([word.replace('train', 'pr\u00fcf').encode()
+                       for word in words]))
+  data = features.load(*files, pool_split='pr\u00fcf')
+  np.testing.assert_array_equal(data.pool.items['image'], images[0::3])
+  save(path, np.array([b'train', b'test', b'pr\xfcf'] * (_N // 3)))
+  with pytest.raises(ValueError, match=rf"s.{ending}' holds bytes that are no "
+                     r"UTF-8 text, b'pr\\xfcf' in row 2: save it as strings"):
+    features.load(*files)
+  save(path, np.array(words[:4]))
+  with pytest.raises(ValueError, match=rf"split='.*s.{ending}' has shape \(4,"):
+    features.load(*files)
+
+
 def test_any_number_of_modalities(tmp_path):
   rows = {'image': _rows(4, 0), 'text': _rows(3, 1), 'audio': _rows(2, 2),
           'depth': _rows(5, 3)}

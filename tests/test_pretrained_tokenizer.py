@@ -206,6 +206,9 @@ def test_files_that_are_missing(root, tmp_path, name, files, fields, message):
     ('clip words', 'vocab.json', b'{"a": 1, "b": 1}'),
     ('clip words', 'merges.txt', b'#version: 0.2\na b c\n'),
     ('clip words', 'merges.txt', b'\xff'),
+    ('clip words', 'merges.txt', b'#version: 0.2\nzz qq\n'),
+    ('clip words', 'merges.txt', b'c a\rt d\nd o\n'),
+    ('clip words', 'merges.txt', 'c a\nd o\n'.encode('utf-16-le')),
     ('clip words', 'tokenizer_config.json', b'{'),
     ('siglip', 'spiece.model', b''), ('siglip', 'spiece.model', b'\0junk'),
     ('siglip json', 'tokenizer.json', b'{}'),
@@ -246,6 +249,39 @@ def test_what_the_files_must_not_say(root, tmp_path, name, fields, message):
     pretrained_tokenizer.load(folder, 8)
 
 
+_UNSAID = object()
+
+
+@pytest.mark.parametrize('name', ['siglip', 'clip words'])
+@pytest.mark.parametrize('fields', [
+    {'do_lower_case': None}, {'model_max_length': None}, {'legacy': None},
+    {'do_lower_case': None, 'model_max_length': 30},
+    {'model_max_length': None, 'max_len': 20},
+    {'model_max_length': _UNSAID, 'max_len': 20},
+    {'model_max_length': _UNSAID, 'max_len': None},
+    {'model_max_length': 30, 'max_len': 20}])
+def test_null_and_the_limit_of_texts(root, tmp_path, name, fields):
+  config = json.loads((root / name / 'tokenizer_config.json').read_text())
+  config = {k: v for k, v in (config | fields).items() if v is not _UNSAID}
+  folder = tokenizer_files.only(
+      root / name, tmp_path / 'x', *(
+          file for file in os.listdir(root / name)
+          if file not in ('tokenizer_config.json', 'special_tokens_map.json')),
+      tokenizer_config=config)
+  reference = transformers.AutoTokenizer.from_pretrained(folder)
+  limit = min(90, reference.model_max_length)
+  mine = pretrained_tokenizer.load(folder, 90)
+  assert min(90, mine.most_tokens or 90) == limit
+  texts = ['The DOG Runs', 'cat ' * 100, *TEXTS[:50]]
+  wanted = np.array(reference(
+      texts, padding='max_length', truncation=True,
+      max_length=limit)['input_ids'])
+  np.testing.assert_array_equal(mine(texts)[:, :limit], wanted)
+  mine.save(tmp_path / 'saved')  # Null stays null.
+  again = pretrained_tokenizer.load(tmp_path / 'saved', 90, 'clip')
+  np.testing.assert_array_equal(again(texts), mine(texts))
+
+
 def test_no_pad_token(root, tmp_path):
   config = {'tokenizer_class': 'PreTrainedTokenizerFast'}
   folder = tokenizer_files.only(
@@ -276,13 +312,15 @@ def test_importing_is_light():
   subprocess.run([sys.executable, '-c', code], check=True)
 
 
-@pytest.mark.parametrize('mark', [b'', b'\xef\xbb\xbf'])
-def test_merges_that_git_or_windows_rewrote(root, tmp_path, mark):
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+@pytest.mark.parametrize('end', ['\r\n', '\r'])
+def test_merges_that_git_or_windows_rewrote(root, tmp_path, encoding, end):
   folder = tokenizer_files.only(
       root / 'clip bare', tmp_path / 'x', 'vocab.json', 'merges.txt',
       config={'model_type': 'clip'})
   before = pretrained_tokenizer.load(folder, LENGTH)(TEXTS)
-  merges = (folder / 'merges.txt').read_bytes()
-  (folder / 'merges.txt').write_bytes(mark + merges.replace(b'\n', b'\r\n'))
+  merges = (folder / 'merges.txt').read_text('utf-8')
+  (folder / 'merges.txt').write_bytes(
+      merges.replace('\n', end).encode(encoding))
   after = pretrained_tokenizer.load(folder, LENGTH)(TEXTS)
   np.testing.assert_array_equal(after, before)

@@ -2,6 +2,7 @@
 """
 
 import codecs
+import csv
 import json
 import logging
 import os
@@ -214,8 +215,8 @@ def test_tables_in_every_encoding(tmp_path, how):
   for i in range(3):
     (tmp_path / f'{i}.png').write_bytes(bad_images.noise(i))
   rows = [('0.png', 'ä\u2028b'), ('1.png', 'a\nb'), ('2.png', 'c, d')]
-  csv = 'image,text\r\n' + ''.join(f'{i},"{t}"\r\n' for i, t in rows)
-  (tmp_path / 'pairs.CSV').write_bytes(_encoded(csv, how))
+  table = 'image,text\r\n' + ''.join(f'{i},"{t}"\r\n' for i, t in rows)
+  (tmp_path / 'pairs.CSV').write_bytes(_encoded(table, how))
   (tmp_path / 'pairs.jsonl').write_bytes(_encoded('\n'.join(
       json.dumps({'image': i, 'text': t}) for i, t in rows), how))
   (tmp_path / 'a.json').write_bytes(_encoded(json.dumps({'images': [
@@ -292,6 +293,51 @@ def test_features_that_are_not_there(tmp_path, name):
   with pytest.raises(ValueError, match=(
       f'{name}. cannot be read: No such file or directory.$')):
     features.load(tmp_path / name, tmp_path / name)
+
+
+@pytest.mark.parametrize('cell', [
+    'x' * 131_073, 'a b\n' * 50_000, '\U0001f3e0, ' * 200_000])
+def test_a_text_of_a_table_may_be_long(tmp_path, cell):
+  rows = [('0.png', cell), ('1.png', 'b'), ('2.png', 'c')]
+  limit = csv.field_size_limit()
+  for i in range(3):
+    (tmp_path / f'{i}.png').write_bytes(bad_images.noise(i))
+  with (tmp_path / 'pairs.csv').open('w', newline='') as file:
+    csv.writer(file).writerows([('image', 'text'), *rows])
+  (tmp_path / 'pairs.jsonl').write_text('\n'.join(
+      json.dumps({'image': i, 'text': t}) for i, t in rows))
+  one, other = (paired_folder.load(tmp_path, f'pairs.{ending}', image_size=8)
+                for ending in ('csv', 'jsonl'))
+  for a, b in ((one.pool, other.pool), (one.test, other.test)):
+    assert a.items['text'] == b.items['text']
+  assert cell in one.pool.items['text'] + one.test.items['text']
+  assert csv.field_size_limit() == limit  # Other readers keep theirs.
+
+
+@pytest.mark.parametrize('before', [
+    '\n', '\r\n\r\n', '\ufeff\n', ',\n,,,\n', '  \n\t\n', '"",""\n'])
+def test_blank_lines_before_the_columns_of_a_table(tmp_path, before):
+  for i in range(3):
+    (tmp_path / f'{i}.png').write_bytes(bad_images.noise(i))
+  path = tmp_path / 'pairs.csv'
+  table = before + 'image,text\n0.png,a\n\n1.png,b\n  \n2.png,c\n'
+  path.write_bytes(table.encode())
+  data = paired_folder.load(tmp_path, 'pairs.csv', image_size=8)
+  assert {*data.pool.items['text'], *data.test.items['text']} == {*'abc'}
+  first = before.count('\n') + 1
+  path.write_bytes(table.replace('text', 'words').encode())
+  with pytest.raises(ValueError, match=f'line {first}: the columns are .*word'):
+    paired_folder.load(tmp_path, 'pairs.csv')
+  path.write_bytes(table.replace(',b', ',').encode())
+  with pytest.raises(ValueError, match=f"line {first + 3}: 'text' is ''"):
+    paired_folder.load(tmp_path, 'pairs.csv')
+
+
+@pytest.mark.parametrize('content', ['', '\n\n', ',,\n', ' '])
+def test_a_table_of_nothing_has_no_columns(tmp_path, content):
+  (tmp_path / 'pairs.csv').write_text(content)
+  with pytest.raises(ValueError, match=r'line 1: the columns are \[\]'):
+    paired_folder.load(tmp_path, 'pairs.csv')
 
 
 def test_lines_by_hand():

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import unicodedata
 
 import numpy as np
 
@@ -20,9 +21,10 @@ def load_labelled(
   """Reads `FOLDER/CLASS NAME/*.jpg`, and PNG and WebP likewise.
 
   Args:
-    folder: of one folder a class. Classes are named as these are, `_` read as
-      a space, in alphabetical order. Which files are images is said in
-      `image_listing`; no link may lead out of it.
+    folder: of one folder a class. Classes are named as these are, in Unicode's
+      composed form (NFC), `_` read as a space, in alphabetical order. Which
+      files are images is said in `image_listing`; no link may lead out of it,
+      and links to other folders in it are no classes.
     image_size: every image is resized to this height and width in pixels and
       kept in memory; 64 if None.
     preprocess: in place of `image_size`: images stay in their files, and this
@@ -33,8 +35,8 @@ def load_labelled(
 
   Raises:
     ValueError: if there are fewer than two classes; listing every class
-      without images or of a name that another has, and every image that cannot
-      be read.
+      without images, of a name that another has or that is no UTF-8, and every
+      image that cannot be read.
   """
   folder = pathlib.Path(folder)
   size = checked_images.size_of(image_size, preprocess)
@@ -42,15 +44,25 @@ def load_labelled(
     raise ValueError(f'folder={str(folder)!r} is no folder.')
   entries = sorted(path for path in folder.iterdir()
                    if not image_listing.is_hidden(path.name))
-  folders = [path for path in entries if path.is_dir()]
-  problems: list[str] = []
-  left_out = [
-      image_listing.LeftOut(path.name, *(f'{be} in no folder of a class'
-                                         for be in ('is', 'are')))
-      for path in entries if not path.is_dir()]
-  classes = [' '.join(path.name.replace('_', ' ').split()) for path in folders]
+  folders, problems = [], []
+  left_out: list[image_listing.LeftOut] = []
+  for path in entries:
+    if not path.is_dir():
+      left_out.append(image_listing.LeftOut(
+          path.name, 'is in no folder of a class',
+          'are in no folder of a class'))
+    elif path.is_symlink() and _is_within(path, folder):
+      left_out.append(image_listing.LeftOut(  # As `image_listing` does below.
+          path.name, 'is a linked folder, which is not followed',
+          'are linked folders, which are not followed'))
+    else:
+      folders.append(path)
+  classes = [_class_name(path.name) for path in folders]
   for i, name in enumerate(classes):
-    if not name or name in classes[:i]:
+    if name is None:
+      problems.append(f'folder {folders[i].name!r}: its name is no UTF-8, so '
+                      'it names no class: rename it.')
+    elif not name or name in classes[:i]:
       problems.append(
           f'folder {folders[i].name!r}: class {name!r} is '
           f'{"there twice" if name else "no name"}.')
@@ -58,7 +70,7 @@ def load_labelled(
     problems.append(f'it holds {len(classes)} class folder(s), not two.')
   paths, labels = [], []
   for label, path in enumerate(folders):
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if not _is_within(path, folder):
       problems.append(f'folder {path.name!r} lies outside the folder.')
       continue
     found = image_listing.listed(path, folder, problems, left_out)
@@ -73,3 +85,19 @@ def load_labelled(
   return schema.Labelled(
       checked_images.gather(paths, pixels, preprocess),
       np.array(labels, np.int32), tuple(classes))
+
+
+def _is_within(path: pathlib.Path, folder: pathlib.Path) -> bool:
+  return path.resolve().is_relative_to(folder.resolve())
+
+
+def _class_name(name: str) -> str | None:
+  """Of a folder of this name; None if that is no text.
+
+  Systems differ in how they compose letters: one name may be there twice.
+  """
+  try:
+    name.encode()
+  except UnicodeEncodeError:
+    return None
+  return unicodedata.normalize('NFC', ' '.join(name.replace('_', ' ').split()))

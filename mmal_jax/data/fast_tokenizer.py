@@ -36,18 +36,22 @@ def clip(source: tokenizer_folder.TokenizerFolder) -> Made:
     source.need('tokenizer.json', name)
   if 'tokenizer.json' in source.files:
     vocab, merges, _ = _read_json(source)
+    said_by = 'tokenizer.json'
   else:
+    said_by = 'merges.txt'
     with tokenizer_folder.reading(source.path / 'vocab.json'):
       vocab = _numbers(source.json('vocab.json'))
     with tokenizer_folder.reading(source.path / 'merges.txt'):
-      merges = _pairs(
-          line for line in text_file.decode(
-              source.files['merges.txt']).replace('\r\n', '\n').split('\n')
-          if line and not line.startswith('#version'))
+      problems: list[str] = []
+      lines = text_file.lines(source.files['merges.txt'], problems)
+      if problems:
+        raise ValueError(problems[0])
+      merges = _pairs(line for line in lines
+                      if line and not line.startswith('#version'))
   special = source.special_tokens(vocab)
   bos, eos, unk = (special.text(role, source.path) for role in (
       'bos_token', 'eos_token', 'unk_token'))
-  with tokenizer_folder.reading(source.path):
+  with tokenizer_folder.reading(source.path / said_by):
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(
         vocab, merges, unk_token=unk, continuing_subword_prefix='',
         end_of_word_suffix='</w>'))

@@ -13,9 +13,8 @@ from mmal_jax.data import image_formats
 from mmal_jax.data import image_listing
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
-from mmal_jax.data import text_file
+from mmal_jax.data import text_list
 
-_MAX_BYTES = 2**31  # of a file of labels, which is read as a whole
 # Of what a browser may show, be it read by this package or not.
 _ENDINGS = (*image_formats.ENDINGS, '.bmp', '.gif', '.svg', '.tif', '.tiff')
 
@@ -91,10 +90,11 @@ def read(
   """Reads the labels of n rows.
 
   Args:
-    path: a text file whose line i labels row i, from 0 on: with a text, or with
-      the path of an image, absolute or relative to that file's folder or to
-      the current one. Or a folder, whose images in the order of their paths
-      (or, if it holds none, names of files) label the rows.
+    path: a list of texts, as `text_list` reads it, whose text i labels row i,
+      from 0 on: as it stands, or as the path of an image, absolute or relative
+      to that file's folder or to the current one. Names of files that are no
+      UTF-8 stand there byte for byte. Or a folder, whose images in the order of
+      their paths (or, if it holds none, names of files) label the rows.
     n: how many there have to be.
     modality: for messages.
     preprocess: of images.
@@ -122,16 +122,8 @@ def read(
             image_listing.is_hidden, file.relative_to(path).parts)))
     kind = 'images' if images else 'files'
   else:
-    problems = []
-    try:
-      found = text_file.lines(durable.read(path, _MAX_BYTES), problems)
-    except (OSError, ValueError) as e:
-      raise ValueError(f'{what} cannot be read: {durable.reason(e)}') from e
-    problems_lib.report(what, problems)
-    while len(found) > n and not found[-1].strip():
-      found.pop()
+    found, images = _listed(what, path, n)
     kind = 'lines'
-    images = [] if len(found) != n else _images(what, path.parent, found)
   if len(found) != n:
     raise ValueError(
         f'{what} has {len(found)} {kind}, but the features of {modality} have '
@@ -139,19 +131,57 @@ def read(
   return image_files.ImageFiles(images, preprocess) if images else found
 
 
+def _listed(
+    what: str, path: pathlib.Path, n: int
+) -> tuple[list[str], list[pathlib.Path]]:
+  """Labels of a file, and the images that they name, if they name n of them."""
+  wrong = text_list.wrong_ending(path)
+  if wrong is not None:
+    raise ValueError(f'{what} {wrong}.')
+  try:
+    content = durable.read(path, text_list.MAX_BYTES)
+  except (OSError, ValueError) as e:
+    raise ValueError(f'{what} cannot be read: {durable.reason(e)}') from e
+  names = text_list.path_lines(content)
+  if len(names) == n:  # Until the first that is none: texts end it at once.
+    exact = []
+    for name in names:
+      image = _find(path.parent, name)
+      if image is None or not _is_image(image):
+        break
+      exact.append(image)
+    else:
+      return names, exact
+  problems: list[str] = []
+  found = []
+  for place, text in text_list.parse(path, content, problems, n):
+    if not isinstance(text, str) or text.strip():  # Blank ones are labels, too.
+      problems += [f'{place}: {one}.'
+                   for one in problems_lib.of_text('text', text)]
+    found.append((place, text))
+  if problems and any(name.lower().endswith(_ENDINGS) and _find(
+      path.parent, name) for name in names):
+    # Of what is no text: names as the file system has them.
+    problems = []
+    found = [(f'line {i}', name) for i, name in enumerate(names, 1)]
+  problems_lib.report(what, problems)
+  labels = [text for _, text in found]
+  return labels, _images(what, path.parent, found) if len(found) == n else []
+
+
 def _images(
-    what: str, folder: pathlib.Path, lines: Sequence[str]
+    what: str, folder: pathlib.Path, lines: Sequence[tuple[str, str]]
 ) -> list[pathlib.Path]:
   """The images that lines name; none if they are texts."""
-  names = [line.strip() for line in lines]
+  names = [line.strip() for _, line in lines]
   if not all(name.lower().endswith(_ENDINGS) for name in names):
     return []
-  found = [next((path for path in (folder / name, pathlib.Path(name))
-                 if path.is_file()), None) for name in names]
-  missing = [(number, name) for number, (name, path)
-             in enumerate(zip(names, found), 1) if path is None]
+  found = [_find(folder, line) or _find(folder, line.strip())
+           for _, line in lines]
+  missing = [(place, name) for (place, _), name, path
+             in zip(lines, names, found) if path is None]
   if not missing:
-    return [path.absolute() for path in found]
+    return found
   if len(missing) == len(names):
     logging.warning(
         '%s: none of its lines names an image that exists, %r for one, neither '
@@ -160,4 +190,27 @@ def _images(
     return []
   raise ValueError(
       f'{what}: {len(missing)} of its {len(names)} images do not exist, the '
-      f'first in line {missing[0][0]}: {missing[0][1]!r}.')
+      f'first in {missing[0][0]}: {missing[0][1]!r}.')
+
+
+def _find(folder: pathlib.Path, name: str) -> pathlib.Path | None:
+  """The file that a line names, from `folder` on or from here, if there is one.
+  """
+  for path in (folder / name, pathlib.Path(name)):
+    try:
+      if path.is_file():
+        return path.absolute()
+    except OSError:  # Texts may be longer than any system's names.
+      continue
+  return None
+
+
+def _is_image(path: pathlib.Path) -> bool:
+  """By its name, or else by its first bytes, as `image_listing` has it."""
+  if path.name.lower().endswith(_ENDINGS):
+    return True
+  try:
+    with path.open('rb') as file:
+      return image_formats.of(file.read(image_formats.HEAD)).is_read
+  except OSError:
+    return False

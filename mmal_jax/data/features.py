@@ -35,7 +35,8 @@ def load(
       An `.npz` holds one array, or has one named `image`; a Parquet file has a
       column of lists named `image` or `embedding`, or no other one of lists.
     texts: the same with `[n, d_text]`; named `text`.
-    split: likewise, `[n]` strings that name each row's split; named `split`.
+    split: likewise, `[n]` strings (or bytes of UTF-8) that name each row's
+      split; named `split`.
     pool_split: the string that stands for the pool.
     test_split: the string that stands for the test set. Rows with any other
       are left out, and their number is logged.
@@ -148,15 +149,12 @@ def _read(
         [(i,) for i in ids.tolist()], test_fraction, seed)
     is_pool = ~is_test
   else:
-    names = _array(split, 'split', 'split', n)
-    if names.shape != (n,):
-      raise ValueError(
-          f'split has shape {names.shape}; the features need ({n},).')
+    names = _names(split, n)
     is_pool, is_test = names == pool_split, names == test_split
     for label, mask in ((pool_split, is_pool), (test_split, is_test)):
       if not np.any(mask):
         raise ValueError(
-            f'split never says {label!r}; it says '
+            f'split={str(split)!r} never says {label!r}; it says '
             f'{np.unique(names).tolist()[:10]}.')
     unused = n - np.count_nonzero(is_pool | is_test)
     if unused:
@@ -170,6 +168,22 @@ def _read(
           '%d of %d test rows have image features that a pool row has, too.',
           np.count_nonzero(twice), len(twice))
   return items, is_pool, is_test
+
+
+def _names(path, n: int) -> np.ndarray:
+  """Reads and checks `[n]` names of splits; bytes are decoded."""
+  names = _array(path, 'split', 'split', n)
+  if names.shape != (n,):
+    raise ValueError(f'split={str(path)!r} has shape {names.shape}; the '
+                     f'features need ({n},).')
+  if names.dtype.kind != 'S':
+    return names
+  try:
+    return np.char.decode(names, 'utf-8')
+  except UnicodeDecodeError as e:
+    row = next(i for i, name in enumerate(names) if name == e.object)
+    raise ValueError(f'split={str(path)!r} holds bytes that are no UTF-8 text, '
+                     f'{e.object!r} in row {row}: save it as strings.') from e
 
 
 def _features(path, argument: str, key: str) -> np.ndarray:

@@ -47,6 +47,23 @@ def read(
 
 
 def dump(records: Iterable[dict[str, Any]]) -> str:
-  """A line for each record."""
-  return ''.join(
-      json.dumps(record, ensure_ascii=False) + '\n' for record in records)
+  r"""A line for each record, all of it Unicode.
+
+  >>> dump([{'file': 'caf\xe9'}, {'file': 'caf\udce9'}])
+  '{"file": "caf\xe9"}\n{"file": "caf\\udce9"}\n'
+  """
+  return ''.join(map(_line, records))
+
+
+def _line(record: dict[str, Any]) -> str:
+  line = json.dumps(record, ensure_ascii=False)
+  # Names of files need not be text; escaped, they can be written as UTF-8.
+  return f'{line if _is_unicode(line) else json.dumps(record)}\n'
+
+
+def _is_unicode(text: str) -> bool:
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    return False
+  return True

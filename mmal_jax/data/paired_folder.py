@@ -178,31 +178,54 @@ def _read_csv(
     content: bytes, problems: list[str]
 ) -> Iterator[tuple[str, dict[str, object]]]:
   try:
-    table = io.StringIO(text_file.decode(content), newline='')
+    text = text_file.decode(content)
   except ValueError as e:
     problems.append(f'{e}.')
     return
-  reader = csv.DictReader(table, strict=True)
-  try:
-    names = reader.fieldnames or []
-    if (set(names) - set(_COLUMNS) or len(set(names)) < len(names)
-        or not {'image', 'text'} <= set(names)):
-      problems.append(
-          f'line 1: the columns are {names}, but image and text are needed, '
-          f'only {_COLUMNS} are known, and none may stand twice'
-          f'{_separator(names)}.')
+  wrong: list[str] = []
+  rows = _csv_rows(text, wrong)
+  # Spreadsheets write their blank rows, too, as cells with nothing in them.
+  line, names = next(
+      (row for row in rows if ''.join(row[1]).strip()), (1, []))
+  if not wrong and (
+      set(names) - set(_COLUMNS) or len(set(names)) < len(names)
+      or not {'image', 'text'} <= set(names)):
+    wrong.append(
+        f'line {line}: the columns are {names}, but image and text are '
+        f'needed, only {_COLUMNS} are known, and none may stand twice'
+        f'{_separator(names)}.')
+  if wrong:
+    problems += wrong
+    return
+  for line, row in rows:
+    if len(row) > len(names):
+      problems.append(f'line {line}: too many columns.')
+    elif len(row) > 1 or ''.join(row).strip():
+      # An empty cell is how a CSV says that there is no group or split.
+      yield f'line {line}', {k: v for k, v in zip(names, row)
+                             if v or k in ('image', 'text')}
+  problems += wrong
+
+
+def _csv_rows(
+    text: str, problems: list[str]
+) -> Iterator[tuple[int, list[str]]]:
+  """Rows with their (last) lines, until one is wrong."""
+  reader = csv.reader(io.StringIO(text, newline=''), strict=True)
+  while True:
+    # A cell may be as long as the file, as in JSON lines. All readers share one
+    # limit, so that others must not come to see it.
+    limit = csv.field_size_limit(len(text) + 1)
+    try:
+      row = next(reader, None)
+    except csv.Error as e:
+      problems.append(f'line {reader.line_num}: bad CSV: {e}')
       return
-    for fields in reader:
-      if None in fields:
-        problems.append(f'line {reader.line_num}: too many columns.')
-      else:
-        # An empty cell is how a CSV says that there is no group or split.
-        yield f'line {reader.line_num}', {
-            k: v for k, v in fields.items()
-            if v or k in ('image', 'text') and v is not None}
-  except csv.Error as e:
-    # Not the line of `reader` itself, which is that of its last sound row.
-    problems.append(f'line {reader.reader.line_num}: bad CSV: {e}')
+    finally:
+      csv.field_size_limit(limit)
+    if row is None:
+      return
+    yield reader.line_num, row
 
 
 def _separator(names: Sequence[str]) -> str:

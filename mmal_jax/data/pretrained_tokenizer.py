@@ -124,7 +124,8 @@ def load(
   `tokenizer_config.json`, or else by `model_type` in `config.json`:
 
   - `CLIPTokenizer` (model `clip`; OpenCLIP's too): `tokenizer.json`, or
-    `vocab.json` and `merges.txt`. Texts are put in lower case.
+    `vocab.json` and `merges.txt` (of which transformers loses all merges where
+    lines end at carriage returns). Texts are put in lower case.
   - `SiglipTokenizer` (model `siglip`): `spiece.model`, by sentencepiece, or
     `tokenizer.json` where that is all there is. Lower case, no punctuation.
   - `Siglip2Tokenizer`: `tokenizer.json`, or else `tokenizer.model`. Lower case.
@@ -172,7 +173,9 @@ def _siglip(
 ) -> PretrainedTokenizer:
   """What SentencePiece is to run."""
   config, where = source.config, source.path / folders.CONFIG
-  if config.get('sp_model_kwargs') or not source.switch('legacy', True):
+  # Of `legacy`, transformers 5 takes null for nothing said.
+  if config.get('sp_model_kwargs') or not (
+      config.get('legacy') is None or source.switch('legacy', True)):
     raise ValueError(f'{where}: sp_model_kwargs and legacy=False are not '
                      'supported.')
   limit = _limit(length, source.most_tokens)

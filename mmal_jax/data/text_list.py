@@ -12,7 +12,7 @@ from mmal_jax.data import json_lines
 from mmal_jax.data import json_object
 from mmal_jax.data import text_file
 
-_MAX_BYTES = 2**31  # of the file, which is read as a whole
+MAX_BYTES = 2**31  # of a file, which is read as a whole
 _TABLES = ('.csv', '.htm', '.html', '.json', '.ods', '.parquet', '.tsv', '.xls',
            '.xlsx', '.xml', '.yaml', '.yml')
 
@@ -57,10 +57,28 @@ def read(
     problems.append(f'it {wrong}.')
     return
   try:
-    content = durable.read(path, _MAX_BYTES)
+    content = durable.read(path, MAX_BYTES)
   except (OSError, ValueError) as e:
     raise ValueError(f'texts={str(path)!r} cannot be read: '
                      f'{durable.reason(e)}') from e
+  yield from parse(path, content, problems)
+
+
+def parse(
+    path: pathlib.Path, content: bytes, problems: list[str], least: int = 0
+) -> Iterator[tuple[str, object]]:
+  """As `read`, of a file that has been read.
+
+  Args:
+    path: of the file, whose ending is not wrong.
+    content: of the file.
+    problems: as for `read`.
+    least: so many lines at the beginning are texts even where they are blank
+      and none that is not follows.
+
+  Yields:
+    As `read`.
+  """
   if path.suffix.lower() in json_lines.ENDINGS:
     yield from _of_json(content, problems)
     return
@@ -70,13 +88,27 @@ def read(
                     ', and each line is read as {"text": ...}.')
     return
   n = len(lines)
-  while lines and not lines[-1].strip():
+  while len(lines) > least and not lines[-1].strip():
     lines.pop()
   if lines and len(lines) < n:
     logging.warning('%s: %d blank line(s) at its end are left out, from line %d'
                     ' on.', path, n - len(lines), len(lines) + 1)
   for number, line in enumerate(lines, 1):
     yield f'line {number}', line
+
+
+def path_lines(content: bytes) -> list[str]:
+  r"""Paths of a file that lists them byte for byte, one a line.
+
+  >>> path_lines(b'/a/x.png\n/a/caf\xe9\r.png\n')
+  ['/a/x.png', '/a/caf\udce9\r.png']
+  """
+  return os.fsdecode(content).removesuffix('\n').split('\n')
+
+
+def is_path_line(path: str | os.PathLike[str]) -> bool:
+  """Whether `path_lines` gives a path back: it holds no new line."""
+  return '\n' not in os.fspath(path)
 
 
 def _is_json(lines: list[str]) -> bool:

@@ -154,23 +154,25 @@ class TokenizerFolder:
   @property
   def most_tokens(self) -> int | None:
     """What texts are cut to; None where the files set no limit."""
-    # `max_len` is its name of old.
-    for name in ('model_max_length', 'max_len'):
-      value = self.config.get(name)
-      if value is None:
-        continue
-      if type(value) not in (int, float) or not value >= 1:
-        raise ValueError(f'{self.path / CONFIG}: {name}={_told(value)} must be '
-                         'a number of tokens, at least 1.')
-      # For none transformers writes 10**30.
-      return int(value) if value < _UNLIMITED else None
-    return _MOST_TOKENS.get(self.class_name)
+    name = 'model_max_length'
+    if name not in self.config:
+      if self.class_name in _MOST_TOKENS:
+        return _MOST_TOKENS[self.class_name]
+      name = 'max_len'  # Its name of old, which the other classes still take.
+    value = self.config.get(name)
+    if value is None:  # Null lifts the limit of a class, too.
+      return None
+    if type(value) not in (int, float) or not value >= 1:
+      raise ValueError(f'{self.path / CONFIG}: {name}={_told(value)} must be '
+                       'a number of tokens, at least 1.')
+    # For none transformers writes 10**30.
+    return int(value) if value < _UNLIMITED else None
 
   def switch(self, name: str, default: bool) -> bool:
-    """What `tokenizer_config.json` says is so, or not."""
-    value = self.config.get(name)
+    """What `tokenizer_config.json` says is so, or not; null is not."""
+    value = self.config.get(name, default)
     if value is None:
-      return default
+      return False
     if not isinstance(value, bool):
       raise ValueError(f'{self.path / CONFIG}: {name}={_told(value)} must be '
                        'true or false.')
