@@ -262,9 +262,11 @@ def fitted(
   for sizes in every:
     state_lib.check_budget(config.rounds, config.batch, sizes)
     if buffer is not None and config.rounds * buffer > min(sizes.values()):
+      smallest = min(sizes.values())
       raise ValueError(
           f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
-          f'the pool of {min(sizes.values())}.')
+          f'the pool of {smallest}: with these rounds, stream.buffer can be at '
+          f'most {smallest // config.rounds}.')
     if buffer is not None and config.batch > buffer:
       raise ValueError(f'batch={config.batch} queries are beyond '
                        f'stream.buffer={buffer} items.')

@@ -154,5 +154,11 @@ def in_words(error: Exception, config: ml_collections.ConfigDict) -> str:
   key, value = found.groups()
   may_be = explain.allowed(config, key)
   now = dict(differences.flat(config.to_dict())).get(key)
+  part = config
+  for name in key.split('.'):
+    part = part.get(name)
+  if isinstance(part, ml_collections.ConfigDict):
+    return (f'{key}={value!r}: {key} is a section, with the values '
+            f'{", ".join(f"{key}.{name}" for name in part)}.')
   return (f'{key}={value!r} must be {may_be or "of another kind"}; the config '
           f'says {now!r}.')

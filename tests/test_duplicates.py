@@ -35,7 +35,7 @@ def test_loose_items(tmp_path, caplog):
       tmp_path, [10, 20, 10, 250, 30, 20, 10], ['a', 'b', 'a', 'c', 'b'])
   with pytest.raises(ValueError, match='6 problem') as e:
     unpaired_folder.load(**arguments)
-  way = ': delete one, or give drop_duplicates=True.'
+  way = ': delete one, or give --config.dataset.drop_duplicates=True.'
   for what in ("image '2.png' is the same as '0.png'",
                "image '5.png' is the same as '1.png'",
                "image '3.png' is the same as 't0.png' of the test pairs",
@@ -76,7 +76,7 @@ def test_test_pairs_that_stand_twice(tmp_path, caplog):
     unpaired_folder.load(**arguments)
   for line, first in ((3, 2), (4, 1), (5, 2)):
     assert (f'line {line}: the same image and text as line {first}: delete one,'
-            ' or give drop_duplicates=True.') in str(e.value)
+            ' or give --config.dataset.drop_duplicates=True.') in str(e.value)
   with caplog.at_level(logging.WARNING):
     data = unpaired_folder.load(**arguments, drop_duplicates=True)
   assert data.test.items['image'][:, 0, 0, 0].tolist() == [250, 240]
@@ -104,7 +104,7 @@ def test_rows_of_a_table(tmp_path, caplog):
   with pytest.raises(ValueError, match='2 problem') as e:
     paired_folder.load(folder)
   assert ('line 3: the same image and text as line 1: delete one, or give '
-          'drop_duplicates=True.') in str(e.value)
+          '--config.dataset.drop_duplicates=True.') in str(e.value)
   with caplog.at_level(logging.WARNING):
     data = paired_folder.load(folder, drop_duplicates=True)
   assert sorted(data.pool.items['text'] + data.test.items['text']) == [
@@ -132,7 +132,8 @@ def test_rows_whose_image_is_in_the_test_set(tmp_path, caplog):
   with pytest.raises(ValueError, match='2 problem') as e:
     paired_folder.load(folder)
   assert ("line 2: image '2.png' of pool is the same as '102.png' of test in "
-          'line 3: delete one, or give drop_duplicates=True.') in str(e.value)
+          'line 3: delete one, or give --config.dataset.drop_duplicates=True.'
+          ) in str(e.value)
   with caplog.at_level(logging.WARNING):
     data = paired_folder.load(folder, drop_duplicates=True)
   assert data.pool.items['text'] == ('a',) and data.pretrain is None
@@ -167,3 +168,30 @@ def test_all_that_is_missing_is_said_at_once(tmp_path):
       unpaired_folder.load(images, texts, pairs)
     for name in ('images=', 'texts=', 'test_pairs='):
       assert f'\n  {name}' in str(e.value)
+
+
+def test_a_copy_under_another_name_is_a_duplicate(tmp_path, caplog):
+  folder = _pairs(tmp_path, [
+      dict(image=f'{i}.png', text=t) for i, t in (
+          (1, 'a'), (2, 'b'), (101, 'a'), (3, 'c'), (102, 'not b'))])
+  with pytest.raises(ValueError, match='1 problem') as e:
+    paired_folder.load(folder)
+  assert ("line 3: the same text as line 1, and '101.png' is a copy of "
+          "'1.png'") in str(e.value)
+  with caplog.at_level(logging.WARNING):
+    data = paired_folder.load(folder, drop_duplicates=True)
+  assert sorted(data.pool.items['text'] + data.test.items['text']) == [
+      'a', 'b', 'c', 'not b']
+
+
+def test_texts_of_test_pairs_have_no_image_in_the_pool(tmp_path, caplog):
+  arguments = _loose(
+      tmp_path, [10, 20], ['a', 's', 'b', 't'], [(250, 's'), (240, 't')])
+  with pytest.raises(ValueError, match='2 problem') as e:
+    unpaired_folder.load(**arguments)
+  assert ('line 2: the same text as line 1 of the test pairs: delete one') in (
+      str(e.value))
+  with caplog.at_level(logging.WARNING):
+    data = unpaired_folder.load(**arguments, drop_duplicates=True)
+  assert data.pool.items['text'] == ('a', 'b')
+  assert '2 texts are left out as duplicates: line 2' in caplog.text

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import os
 import pathlib
+import re
 
 from absl import logging
 import numpy as np
@@ -121,6 +122,13 @@ def read(
         if file.is_file() and not any(map(
             image_listing.is_hidden, file.relative_to(path).parts)))
     kind = 'images' if images else 'files'
+    names = [str(file) for file in found]
+    if names != sorted(names, key=_by_number):
+      raise ValueError(
+          f'{what}: its names, sorted, do not follow their numbers '
+          f'({", ".join(pathlib.Path(name).name for name in names[:2])}, ...).'
+          ' Which row does each one label? Give a text file with a path a '
+          'line, as the image.txt of experiments.embed is one.')
   else:
     found, images = _listed(what, path, n)
     kind = 'lines'
@@ -129,6 +137,12 @@ def read(
         f'{what} has {len(found)} {kind}, but the features of {modality} have '
         f'{n} rows: label i is that of row i.')
   return image_files.ImageFiles(images, preprocess) if images else found
+
+
+def _by_number(name: str) -> list[str | int]:
+  """What sorts names by the numbers in them: 2 before 10."""
+  return [int(part) if i % 2 else part
+          for i, part in enumerate(re.split(r'(\d+)', name))]
 
 
 def _listed(

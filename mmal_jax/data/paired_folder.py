@@ -84,6 +84,7 @@ def load(
   rows = read_table(folder, pairs, problems, drop_duplicates)
   pixels = checked_images.decode(first_lines(rows), size, problems)
   digests = checked_images.digests(pixels)
+  rows = _settle(rows, _copies(rows, digests), drop_duplicates, problems)
   rows = _settle(rows, _overlaps(rows, digests), drop_duplicates, problems)
   problems += _split_problems(rows)
   if not rows and not problems:
@@ -316,6 +317,20 @@ def _wrong_fields(fields: dict[str, object]) -> list[str]:
   if fields.get('split') not in (None,) + SPLITS:
     wrong.append(f'\'split\' is {told(fields["split"])}, not one of {SPLITS}')
   return wrong
+
+
+def _copies(
+    rows: list[Row], digests: Mapping[pathlib.Path, bytes]
+) -> dict[Row, str]:
+  """Rows of an earlier row's text and of a copy of its image, and of which."""
+  first, found = {}, {}
+  for row in rows:
+    if row.image in digests:
+      earlier = first.setdefault((digests[row.image], row.text), row)
+      if earlier.image != row.image:
+        found[row] = (f'{row.place}: the same text as {earlier.place}, and '
+                      f'{row.image.name!r} is a copy of {earlier.image.name!r}')
+  return found
 
 
 def _overlaps(

@@ -38,7 +38,7 @@ def load(
       kept in memory; 64 if None.
     preprocess: in place of `image_size`: images stay in their files, and this
       is done to them whenever they are needed.
-    drop_duplicates: whether items that are in a pool twice, and images that are
+    drop_duplicates: whether items that are in a pool twice, and those that are
       in the test set, too, are left out of the pool, and test pairs that stand
       twice out of the test set, the first being kept; how many is logged. If
       not, they are refused.
@@ -55,9 +55,6 @@ def load(
   size = checked_images.size_of(image_size, preprocess)
   _check_paths(images, texts, test_pairs)
   folder, file, table = map(pathlib.Path, (images, texts, test_pairs))
-  of_texts: list[str] = []
-  loose = _texts(file, drop_duplicates, of_texts)
-
   of_table: list[str] = []
   rows = paired_folder.read_table(
       table.parent, table.name, of_table, drop_duplicates)
@@ -68,6 +65,9 @@ def load(
       paired_folder.first_lines(rows), size, of_table)
   if not rows and not of_table:
     of_table.append('it holds no rows.')
+
+  of_texts: list[str] = []
+  loose = _texts(file, rows, drop_duplicates, of_texts)
 
   of_images: list[str] = []
   left_out: list[image_listing.LeftOut] = []
@@ -136,17 +136,22 @@ def _copies(
 
 
 def _texts(
-    path: pathlib.Path, drop_duplicates: bool | None, problems: list[str]
+    path: pathlib.Path, tests: list[paired_folder.Row],
+    drop_duplicates: bool | None, problems: list[str],
 ) -> tuple[str, ...]:
-  """Reads and checks the texts, one a line."""
+  """Reads and checks the texts; those of test pairs have no image here."""
+  of_tests = {row.text: row.place for row in tests}
   found: dict[str, str] = {}
   copies = []
   for place, text in text_list.read(path, problems):
     wrong = problems_lib.of_text('text', text)
     problems += [f'{place}: {what}.' for what in wrong]
-    if not wrong and found.setdefault(text, place) != place:
+    if not wrong and text in of_tests:
+      copies.append(f'{place}: the same text as {of_tests[text]} of the test '
+                    'pairs')
+    elif not wrong and found.setdefault(text, place) != place:
       copies.append(f'{place}: the same text as {found[text]}')
-  if not found and not problems:
+  if not found and not copies and not problems:
     problems.append('it holds no text.')
   duplicates.settle('texts', copies, drop_duplicates, problems)
   return tuple(found)
