@@ -30,8 +30,8 @@ _MEANS = {
     'closed_form.world': 'Whether all that remains has its counterpart among '
     'what remains.',
     'costs': 'Median cost of an answer about this modality; None: 1.',
-    'costs.budget': 'What all answers may cost; None: rounds * batch answers, '
-    'at any cost.',
+    'costs.budget': 'What all answers may cost, an equal share in each round; '
+    'None: rounds * batch answers, at any cost.',
     'costs.spread': 'Standard deviation of the logarithm of the costs.',
     'dataset.classes': 'Folder with a folder of images for every class, to be '
     'classified zero-shot besides; None: none.',
@@ -161,7 +161,9 @@ def _of_argument(function, name: str) -> str:
   text = inspect.getdoc(function) or ''
   found = re.search(
       rf'^  {name}: (.*(?:\n    .*)*)', text.partition('Args:')[2], re.M)
-  return '' if found is None else ' '.join(found[1].split())
+  # Names of functions are of use to readers of the code alone.
+  return '' if found is None else re.sub(
+      r' \(`[\w.]+`\)', '', ' '.join(found[1].split()))
 
 
 def allowed(config: ml_collections.ConfigDict, key: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 import re
+import signal
 import sys
 
 from absl import flags
@@ -49,6 +50,8 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
     work: to be done, with the flags parsed; it may return nothing to say.
     argv: what was left of the command line: the program's name alone.
   """
+  if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file.
   try:

@@ -184,3 +184,17 @@ def test_ctrl_c_is_one_line(tmp_path):
       'Interrupted: every finished round and every answer is saved. --resume '
       'goes on, or begins.')
   assert 'Traceback' not in said
+
+
+def test_ctrl_c_while_a_program_is_being_imported_leaves_no_traceback():
+  with subprocess.Popen(
+      [sys.executable, '-m', 'experiments.run', '--workdir=unused'],
+      stderr=subprocess.PIPE, text=True,
+      cwd=pathlib.Path(__file__).parent.parent) as process:
+    path = pathlib.Path(f'/proc/{process.pid}/maps')
+    while 'jaxlib' not in path.read_text():  # So that it is in the midst of it.
+      assert process.poll() is None
+      time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said = process.stderr.read()
+  assert process.returncode == -signal.SIGINT and 'Traceback' not in said
