@@ -9,8 +9,9 @@ writes `image.npy` and `text.npy`, rows of norm 1, and `image.txt`, the path of
 every row. All images are checked first, and those that cannot be read are named
 together. Rows go by the content of their items: what was begun is gone on with,
 and of what was done only items that are new or have changed are embedded again.
-The files are pools for `mmal_jax.acquire.ask`, and features for
-`experiments/configs/features.py`.
+The files are pools for `mmal_jax.ask`. They are features for
+`experiments/configs/features.py` if text i belongs to the image in line i of
+`image.txt`: images go by their paths, texts by their lines.
 """
 
 from collections.abc import Sequence

@@ -75,7 +75,8 @@ def export(
   path = workdir_lib.model_path(folder, strategy, seed)
   if not path.is_dir():
     raise ValueError(f'there is no model of strategy={strategy!r} and seed='
-                     f'{seed}: {path} does not exist.')
+                     f'{seed}: {path} does not exist; there are: '
+                     f'{workdir_lib.runs_in(folder)}.')
   if out.exists():
     raise ValueError(f'export={str(out)!r} exists.')
   if init is not None:
@@ -106,7 +107,8 @@ def run() -> str:
   export(pathlib.Path(folders.WORKDIR.value), which_run.STRATEGY.value,
          which_run.SEED.value, pathlib.Path(_EXPORT.value),
          checkpoints.INIT.value, earlier.MOVED.value)
-  return f'Written to {_EXPORT.value}.'
+  return (f'The model of {which_run.STRATEGY.value}, seed '
+          f'{which_run.SEED.value}, is written to {_EXPORT.value}.')
 
 
 def main(argv: Sequence[str]) -> None:

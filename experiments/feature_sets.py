@@ -58,6 +58,14 @@ _MATCH = flags.DEFINE_bool(
 flags.adopt_module_key_flags(folders)
 
 
+# Flags of `experiments.run`, and what stands for them here.
+_MINE = {
+    'strategies': 'of', 'seeds': 'num_seeds', 'rounds': 'num_rounds',
+    'batch': 'share', 'budget': 'share', 'config': None, 'init': None,
+    'model': None, 'oracle': None, 'resume': None, 'overwrite': None,
+    'states': None, 'show_config': None}
+
+
 def config_of(path: pathlib.Path) -> Any:
   """The config of one set; ValueError, naming it, for arrays that lack."""
   wrong = downloads.wrong(path) or downloads.archive(path)
@@ -134,7 +142,16 @@ _HEADER = ['set', 'strategy', 'zero-shot', 'answers', 'mean_r10',
            'saved', 'median over seeds that get there']
 
 
+def _refuse_others() -> None:
+  """Refuses flags of `experiments.run`, which is imported, but not asked."""
+  for name, mine in _MINE.items():
+    if flags.FLAGS[name].present:
+      raise ValueError(f'--{name} is not for feature sets'
+                       + (f': use --{mine}.' if mine else '.'))
+
+
 def _work() -> str:
+  _refuse_others()
   if _SETS.value is None:
     raise ValueError('give --sets, a folder of .npz files.')
   paths = sorted(
@@ -160,8 +177,7 @@ def _work() -> str:
   rows, legend = [_HEADER], tables.legend(_NUM_SEEDS.value)
   for path, config in configs.items():
     folder = pathlib.Path(folders.WORKDIR.value) / path.stem
-    run_lib.run(config, folder, folders.CACHE_DIR.value, resume=True,
-                quiet=True)
+    run_lib.run(config, folder, folders.CACHE_DIR.value, resume=True)
     mine, curves = rows_of(path.stem, folder)
     rows += mine
     parts = [tables.markdown([_HEADER, *mine]), legend, curves, legend]

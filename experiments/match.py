@@ -84,7 +84,8 @@ def match(
   newest = kept.newest(build_lib.initial_state(experiment, pools.sizes, seed))
   if newest is None:
     raise ValueError(f'there is no state of strategy={strategy!r} and seed='
-                     f'{seed} in {str(folder)!r}.')
+                     f'{seed} in {str(folder)!r}; there are: '
+                     f'{workdir_lib.runs_in(folder)}.')
   _, state = newest
   found = matches_lib.find(experiment, state, pools, strategy, k)
   out.mkdir(parents=True)
@@ -100,7 +101,8 @@ def run() -> str:
         which_run.STRATEGY.value, which_run.SEED.value, _K.value,
         _LEAST_PROBABILITY.value,
         pathlib.Path(_MATCHED.value), earlier.MOVED.value)
-  return f'Written to {_MATCHED.value}.'
+  return (f'Matches of {which_run.STRATEGY.value}, seed {which_run.SEED.value}'
+          f', are written to {_MATCHED.value}.')
 
 
 def main(argv: Sequence[str]) -> None:

@@ -26,6 +26,11 @@ from mmal_jax.align import shared
 from mmal_jax.evaluate import evaluate
 
 
+# Of the answers that name counterparts, and of how well they are predicted
+# (1 is chance), from which on no warning is due.
+_LEAST_ALIGNED, _LEAST_SKILL = 20, 1.5
+
+
 def run_one(
     experiment: build_lib.Experiment,
     strategy: str,
@@ -156,6 +161,8 @@ def run_one(
     raise
   with preemption.held():
     kept.wait()
+  if processes.is_first():
+    _warn_of_chance(state, strategy, seed)
   matches_lib.write(
       experiment, state, pools, hidden, strategy, seed, folder)
   model = workdir_lib.model_path(folder, strategy, seed)
@@ -165,6 +172,19 @@ def run_one(
     with preemption.held():
       checkpoint.save(model, experiment.learner.encoder(
           state.params, state.learner_state))
+
+
+def _warn_of_chance(
+    state: state_lib.RunState, strategy: str, seed: int
+) -> None:
+  """Says where answers that were held out are not predicted by the others."""
+  skill = float(state.skills[-1]) if len(state.skills) else np.nan
+  if state.num_aligned >= _LEAST_ALIGNED and skill < _LEAST_SKILL:
+    logging.warning(
+        '%s, seed %d: after %d answers, those held out are predicted hardly '
+        'better than by chance. Is row i of each modality of one item? (Rows '
+        'of experiments.embed go by image.txt.)', strategy, seed,
+        state.num_aligned)
 
 
 def _may_share(experiment) -> bool:

@@ -38,6 +38,7 @@ from experiments import records
 from experiments import report
 from experiments import run as run_lib
 from experiments import workdir as workdir_lib
+from mmal_jax import progress
 from mmal_jax.data import image_listing
 
 _SET = flags.DEFINE_multi_string(
@@ -59,6 +60,7 @@ _FAILED = 'failed.jsonl'
 _LOCKS = 'locks'  # A file a cell, locked by who runs it.
 _NOT_OURS = ('overwrite', 'resume', 'workdirs', 'out', 'states',
              *hosts.FLAGS)
+_INSTEAD = {'resume': 'the same command goes on by itself'}
 # What a warm start is made of.
 _PREPARED = ('dataset', 'text', 'model', 'warm_start', 'mesh', 'init')
 _DATA = ('dataset', 'text', 'model', 'init')  # What items are made of.
@@ -106,7 +108,9 @@ def sweep(
     try:
       paths.check_exist(cell.config)
     except ValueError as e:
-      raise ValueError(f'{cell.name}: {e}') from e
+      raise ValueError(
+          f'{cell.name}: {e} Where data have moved, give the new paths in the '
+          'same command, --config.dataset...=PATH.') from e
   if todo:
     _check_same(cells, folder, cache_dir, moved)
   failed, done = [], 0
@@ -198,6 +202,7 @@ def _timed(
       if cells_lib.is_finished(home):  # By another program, just now.
         return cell, None, None
       home.parent.mkdir(exist_ok=True)
+      print(f'{cell.name} ...', file=sys.stderr, flush=True)
       run(cell, home)
   except Exception as e:  # pylint: disable=broad-exception-caught
     return cell, time.perf_counter() - started, e
@@ -273,7 +278,11 @@ def _shard(text: str) -> tuple[int, int]:
 def _work() -> str:
   for name in _NOT_OURS:
     if flags.FLAGS[name].present:
-      raise ValueError(f'--{name} is not for sweeps.')
+      raise ValueError(f'--{name} is not for sweeps: {_INSTEAD[name]}.' if (
+          name in _INSTEAD) else f'--{name} is not for sweeps.')
+  if flags.FLAGS['moved'].present and not _REPORT.value:
+    raise ValueError('--moved is for --report: give the paths as they are now '
+                     'in the same command, --config.dataset...=PATH.')
   folder = pathlib.Path(folders.WORKDIR.value)
   if _REPORT.value:
     return _report(folder)
@@ -284,7 +293,7 @@ def _work() -> str:
   settings = cells_lib.parse(_SET.value or config.get('sweep', ()))
   try:
     # No cell goes on alone.
-    with preemption.heard() as notice:
+    with preemption.heard() as notice, progress.shown_by(program.show):
       return sweep(
           config, settings, folder, cache.CACHE_DIR.value, _PROCESSES.value,
           _shard(_SHARD.value), notice)

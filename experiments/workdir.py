@@ -285,6 +285,16 @@ def model_path(
   return folder / MODELS / f'{strategy}-seed{seed}'
 
 
+def runs_in(folder: pathlib.Path) -> str:
+  """In words, the runs of an experiment of which anything is recorded."""
+  path = folder / METRICS
+  found = sorted({(str(record.get('strategy')), record.get('seed'))
+                  for record in (read_lines(path) if path.exists() else ())},
+                 key=str)
+  return ', '.join(f'--strategy={strategy} --seed={seed}'
+                   for strategy, seed in found) or 'none'
+
+
 def matches_path(
     folder: pathlib.Path, strategy: str, seed: int
 ) -> pathlib.Path:

@@ -101,3 +101,14 @@ def test_another_setting_of_the_closed_form_makes_another_learner(tmp_path):
   assert isinstance(first.learner, closed_form.ClosedForm)
   assert first.learner.world and first.learner.rank == 256
   assert not second.learner.world and second.learner.rank == 3
+
+
+@pytest.mark.parametrize('flag,said', [
+    ('--strategies=coreset', 'use --of'), ('--seeds=0', 'use --num_seeds'),
+    ('--rounds=2', 'use --num_rounds'), ('--batch=7', 'use --share'),
+    ('--resume', 'is not for feature sets')])
+def test_flags_of_single_runs_are_refused(tmp_path, flag, said):
+  sets = _sets(tmp_path / 'sets', ['a'])
+  with pytest.raises(SystemExit, match=said):
+    _main(tmp_path, sets, flag)
+  feature_sets.flags.FLAGS.unparse_flags()

@@ -206,3 +206,14 @@ def test_damaged_calibration_is_told(tmp_path, change):
   workdir.append(path, record | change)
   with pytest.raises(ValueError, match='line 2'):
     lines.calibration(path)
+
+
+def test_rows_that_do_not_belong_together_are_noticed(tmp_path, caplog):
+  rng = np.random.default_rng(0)
+  np.save(tmp_path / 'image.npy', rng.normal(size=(120, 8)).astype(np.float32))
+  np.save(tmp_path / 'text.npy', rng.normal(size=(120, 6)).astype(np.float32))
+  _main(tmp_path, 'features', *(
+      f'--config.dataset.{name}s={tmp_path / name}.npy'
+      for name in ('image', 'text')), '--batch=24', '--rounds=1', '--seeds=0',
+        '--strategies=random')
+  assert 'are predicted hardly better than by chance' in caplog.text
