@@ -127,6 +127,7 @@ def test_a_number_that_may_be_a_row_waits(asked):
       f'image-{query}, a.jsonl, line 1: is item {row} of text meant') in said
   listed, = people.lines(folder / status_lib.CONFLICTS)
   assert listed['state'] == 'in doubt'
+  assert listed['why'].endswith(f'with the number {candidate}?')
   for sure, number in ((people.line(f'image-{query}', {'item': row}), row),
                        (people.line(f'image-{query}', {'row': row}), candidate),
                        (people.line(f'image-{query}', row, confirmed=True),

@@ -173,6 +173,8 @@ know the row, write it so in place of the number:
 
   {"row": 144}    or    "row 144"    or, as it is shown,    "row 144 of FILE"
 
+In Label Studio type it into the field for the row.
+
 A number alone always is an item's. One that is no candidate's, but the row of a
 candidate, is in doubt (see below); {"item": 144} is not.
 '''
@@ -251,9 +253,9 @@ answers that differ are refused: remove one of them.
 
 If an answer is in doubt
 ------------------------
-An answer stays open, too, if it looks like a slip: where another query about a
-{modality} has the same counterpart, which is not the first candidate here and
-which only one person names here; or where a number may be meant as a row.
+An answer stays open, too, if it looks like a slip: where another query of the
+same modality has the same counterpart, which is not the first candidate here
+and which only one person names here; or where a number may be meant as a row.
 Change it, or say that it is right: the same answer, with "confirmed", in any
 file of answers, under the same name (of Label Studio the number, or e-mail):
 

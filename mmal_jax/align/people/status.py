@@ -198,6 +198,7 @@ def _list_conflicts(path, status, modalities) -> None:
        'answers': {v.annotator: answers_lib.named(v, modalities)
                    for v in status.votes[query]},
        'sources': [v.place for v in status.votes[query]]}
+      | ({'why': decision.doubtful[query]} if state == 'in doubt' else {})
       for state, queries in (
           ('open', decision.conflicts), ('perhaps one person', decision.held),
           ('in doubt', decision.doubtful), ('accepted before', status.late))
