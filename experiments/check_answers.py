@@ -87,7 +87,7 @@ def _check(config, folder) -> str:
            f'{len(left)} open.']
   words = status_lib.in_words(
       folder, found, tuple(sizes), rules, left,
-      '{} answer(s) would be accepted for good by --resume.')
+      '{} answer(s) would be accepted for good by --resume.', entered=False)
   return '\n'.join(filter(None, (*lines, words)))
 
 

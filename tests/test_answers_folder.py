@@ -238,7 +238,7 @@ def test_cells_that_are_empty_are_open(asked):
 
 @pytest.mark.parametrize('content,says', [
     ('query,answer,who\nimage-0,4,ann\nimage-1,4,ann\n',
-     "line 2: unknown field 'who'; known are query, answer, annotator, reason"),
+     "line 2: unknown field 'who'; known are query, answer, annotator,"),
     (',query,answer,annotator\n,image-1,4,ann\n0,image-0,4,ann\n',
      "line 3: column 1 has no name, but holds '0': name it in the header"),
     ('query,answer,annotator\nimage-0,four,ann\n', "the answer is 'four'; the"),
@@ -351,7 +351,7 @@ def test_files_that_are_something_else(asked, name, content, says):
 def test_disputes_and_doubts_are_said(asked):
   folder, ask = asked
   _give(folder, 'a.jsonl', _line('image-0', 4), _line('image-0', 5, 'bob'),
-        _line('image-1', 7), _line('image-2', 7))
+        *(_line(f'image-{i}', 7, confirmed=True) for i in (1, 2)))
   said = ask()
   assert '2 of 3 queries' in said
   for part in ('2 answer(s) accepted for good',

@@ -51,7 +51,8 @@ def test_a_round_is_written_and_answered(asked):
   readme = (path / 'README.txt').read_text()
   assert str(folder / 'answers') in readme and '{' + 'folder' not in readme
   example = [x for x in readme.splitlines() if x.startswith('{"query')]
-  assert [json.loads(x)['query'] for x in example] == ['image-5'] * 2
+  assert [json.loads(x)['query'] for x in example] == ['image-5'] * 3
+  assert json.loads(example[2])['confirmed'] is True
   _give(folder, 'a.jsonl', _line('image-3', 7), '', _line('image-5', None))
   _give(folder, 'b.jsonl', _line('image-0', {'text': 0}, 'bob', reason='why'))
   answers = _asks(oracle, [5, 3, 0])

@@ -112,6 +112,12 @@ def test_resume_checks_answers_before_any_data_are_read(tmp_path, capsys):
   assert 'experiments.check_answers --workdir=' in said
   _check(tmp_path)
   assert '1 answered before, 2 open' in capsys.readouterr().out
+  (folder / 'answers' / 'b.jsonl').write_text(json.dumps(
+      json.loads(answer) | {'annotator': 'bob', 'answer': None}))
+  _check(tmp_path)
+  listed = folder / 'conflicts.jsonl'
+  assert f'(1; --resume lists all in {listed})' in capsys.readouterr().out
+  assert not listed.exists()
 
 
 def test_another_folder_than_that_of_the_questions_is_refused(tmp_path):

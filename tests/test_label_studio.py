@@ -108,6 +108,12 @@ def test_exports_are_read(asked, form):
   export = _export(folder, modality)
   export[5]['annotations'] = copy.deepcopy(export[0]['annotations'])
   _put(folder, form(export), 'later.json')
+  with pytest.raises(oracle_lib.Waiting, match='4 of 6') as e:
+    people.asks(oracle, range(6), modality)
+  other, = {'image', 'text'} - {modality}
+  assert f'{other} 1 is the counterpart of {modality}-0, too' in str(e.value)
+  people.give(folder, 'sure.jsonl', people.line(
+      f'{modality}-5', 1, 3, confirmed=True))
   np.testing.assert_array_equal(
       people.asks(oracle, range(6), modality, None),
       _answers([1, -1, 8, -1, None, 1], modality))

@@ -9,12 +9,13 @@ from mmal_jax import downloads
 from mmal_jax import durable
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import label_studio_export
+from mmal_jax.align.people import naming
 from mmal_jax.align.people import records as records_lib
 from mmal_jax.align.people import spelling
 from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
 
-_FIELDS = ('query', 'answer', 'annotator', 'reason')
+_FIELDS = ('query', 'answer', 'annotator', 'reason', 'confirmed')
 _ARCHIVES = ('.zip', '.gz', '.tgz', '.tar', '.7z', '.rar', '.bz2', '.xz')
 _UNFINISHED = ('.tmp', '.part', '.partial', '.crdownload', '.download')
 _SHEETS = ('.xlsx', '.xls', '.ods', '.numbers')
@@ -147,8 +148,18 @@ def _by_hand(
       problems.append(f'{place}: the answer is {_told(answer)}; the number of '
                       'an item is needed, or null.')
       return
+  confirmed = fields.get('confirmed', False)
+  if table and isinstance(confirmed, str):
+    confirmed = {'true': True, 'yes': True, '1': True, 'x': True,
+                 'false': False, 'no': False, '0': False}.get(
+                     spelling.normal(confirmed).lower(), confirmed)
+  if not isinstance(confirmed, bool):
+    problems.append(f'{place}: \'confirmed\' is {_told(confirmed)}; true or '
+                    'false is needed.')
+    return
   yield answers_lib.Given(place, fields.get('query'), answer,
-                          fields.get('annotator'), fields.get('reason'))
+                          fields.get('annotator'), fields.get('reason'),
+                          confirmed=confirmed)
 
 
 def _of_cell(cell: str) -> Any:
@@ -160,6 +171,8 @@ def _of_cell(cell: str) -> Any:
   try:
     value = json_object.loads(cell)
   except ValueError:
+    if naming.is_name(naming.parse(cell)):
+      return cell
     plain = spelling.normal(cell)
     value = json_object.loads('null' if plain.lower() == 'null' else re.sub(
         r'^([0-9]+),0{1,2}$', r'\1', plain))

@@ -27,6 +27,7 @@ class Given(NamedTuple):
     unique: what no other annotation of any tool has.
     made: when it was first given, in seconds, if that is known.
     changed: when it was last changed, likewise.
+    confirmed: whether the person says that it is no slip.
   """
 
   place: str
@@ -39,6 +40,7 @@ class Given(NamedTuple):
   unique: str | None = None
   made: float | None = None
   changed: float | None = None
+  confirmed: bool = False
 
   @property
   def marks(self) -> list[str]:
@@ -60,6 +62,8 @@ class Vote(NamedTuple):
     reason: why, for the record; may be None.
     place: file and line.
     aliases: other names of the person.
+    bare: modalities whose counterpart is given by a number alone.
+    confirmed: whether the person says that it is no slip.
   """
 
   query: str
@@ -68,6 +72,8 @@ class Vote(NamedTuple):
   reason: str | None
   place: str
   aliases: tuple[str, ...] = ()
+  bare: tuple[str, ...] = ()
+  confirmed: bool = False
 
 
 class Decision(NamedTuple):
@@ -78,11 +84,14 @@ class Decision(NamedTuple):
     conflicts: queries that stay open because people disagree.
     held: queries that stay open because two names, which are given, may be one
       person's, whose answer would count twice.
+    doubtful: queries that stay open because the answer is likely a slip; and
+      why it is.
   """
 
   accepted: dict[str, tuple[int, ...]]
   conflicts: list[str]
   held: dict[str, tuple[str, str]]
+  doubtful: dict[str, str]
 
 
 def query_id(modality: str, number: int) -> str:
@@ -191,7 +200,7 @@ def decide(
         held[query] = doubtful[0]
       else:
         accepted[query] = row
-  return Decision(accepted, disputed, held)
+  return Decision(accepted, disputed, held, {})
 
 
 def same_counterparts(

@@ -12,6 +12,7 @@ from mmal_jax import durable
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import inbox as inbox_lib
+from mmal_jax.align.people import naming
 from mmal_jax.align.people import rounds
 from mmal_jax.align.people import shown as shown_lib
 from mmal_jax.align.people import status as status_lib
@@ -173,7 +174,7 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
     raise ValueError(f'{path} is gone: without it, the items of the rounds '
                      'beside it are unknown. Choose a new folder.')
   for modality, items in shown.items():
-    listed = folder / f'items_{modality}.jsonl'
+    listed = naming.path(folder, modality)
     lines = json_lines.dump(shown_lib.catalogue(items)).encode()
     # Labels may be new.
     if lines and not (listed.exists() and durable.read(

@@ -8,6 +8,7 @@ from mmal_jax import durable
 from mmal_jax.align.people import answer_files
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import identity
+from mmal_jax.align.people import naming
 from mmal_jax.align.people import records as records_lib
 from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
@@ -29,12 +30,20 @@ class Read(NamedTuple):
   notes: list[str]
 
 
+class _Named(NamedTuple):
+  """A row, and the modalities whose counterpart is a number alone."""
+
+  row: tuple[int, ...]
+  bare: tuple[str, ...]
+
+
 def read(
     folder: pathlib.Path,
     sizes: Mapping[str, int],
     asked: Container[str],
     pools: str,
     skip_is_refusal: bool,
+    items: naming.Items,
     stated: Sequence[Sequence[identity.Person]] = (),
     known: Iterable[Sequence[identity.Person]] = (),
 ) -> Read:
@@ -51,6 +60,7 @@ def read(
     asked: ids of all queries so far.
     pools: as for `label_studio.task`.
     skip_is_refusal: as for `label_studio_export.read`.
+    items: of the folder of questions.
     stated: of each person in annotators.jsonl, all their names.
     known: names of one person each, from answers that were accepted before.
 
@@ -62,13 +72,13 @@ def read(
   """
   notes: list[str] = []
   problems: list[str] = []
-  found: list[tuple[answers_lib.Given, identity.Person, tuple[int, ...]]] = []
+  found: list[tuple[answers_lib.Given, identity.Person, _Named]] = []
   for given in answer_files.read(
       folder, sizes, pools, skip_is_refusal, notes, problems):
-    wrong, person, row = _check(given, sizes, asked)
+    wrong, person, named = _check(given, sizes, asked, items)
     problems += [f'{given.place}: {what}.' for what in wrong]
     if not wrong:
-      found.append((given, person, row))
+      found.append((given, person, named))
   seen = [('ledger.jsonl', person, [mark]) for number, names in enumerate(known)
           for mark in [f'ledger {number}'] for person in names]
   people = identity.People(
@@ -77,10 +87,11 @@ def read(
   problems += people.problems
   by: dict[tuple[str, str], list[tuple[answers_lib.Given, answers_lib.Vote]]]
   by = {}
-  for given, person, row in found:
+  for given, person, named in found:
     name, *aliases = people.names(person)
     vote = answers_lib.Vote(
-        given.query, row, name, given.reason, given.place, tuple(aliases))
+        given.query, named.row, name, given.reason, given.place,
+        tuple(aliases), named.bare, given.confirmed)
     by.setdefault((given.query, name), []).append((given, vote))
   votes = [_last(several, sizes, notes, problems) for several in by.values()]
   problems_lib.report(str(folder), problems)
@@ -88,8 +99,9 @@ def read(
 
 
 def _check(
-    given: answers_lib.Given, sizes: Mapping[str, int], asked: Container[str]
-) -> tuple[list[str], identity.Person | None, tuple[int, ...] | None]:
+    given: answers_lib.Given, sizes: Mapping[str, int], asked: Container[str],
+    items: naming.Items,
+) -> tuple[list[str], identity.Person | None, _Named | None]:
   """What is wrong with an answer; its person and its row, if nothing is."""
   wrong = []
   person = identity.parse(given.person)
@@ -114,15 +126,23 @@ def _check(
   answer = given.answer
   if answer is None:
     answer = dict.fromkeys(others)
-  elif not isinstance(answer, dict):
+  elif not isinstance(answer, dict) or (
+      naming.is_name(answer) and not answer.keys() & set(others)):
     if len(others) > 1:
       return [f'the answer is {_told(answer)}, but must say which of '
               f'{", ".join(others)}'], None, None
     answer = {others[0]: answer}
-  wrong = answers_lib.wrong_with(given.query, answer, sizes)
+  bare = tuple(m for m, n in answer.items() if isinstance(n, int))
+  numbers, wrong = {}, []
+  for other, value in answer.items():
+    numbers[other], problem = items.number(
+        other, value) if other in others else (value, None)
+    wrong += [] if problem is None else [problem]
+  wrong = wrong or answers_lib.wrong_with(given.query, numbers, sizes)
   if wrong:
     return wrong, None, None
-  return [], person, answers_lib.row_of(given.query, answer, sizes)
+  return [], person, _Named(
+      answers_lib.row_of(given.query, numbers, sizes), bare)
 
 
 def _last(
@@ -135,7 +155,7 @@ def _last(
 
   (given, vote), *_ = several
   if len(rows(several)) == 1:
-    return vote
+    return _together(several)
   left = several
   if all(one.changed is not None for one, _ in several):
     latest = max(one.changed for one, _ in several)
@@ -164,7 +184,18 @@ def _last(
         f'{vote.place}: {vote.annotator} answers {vote.query} several times; '
         f'this answer holds ({answers_lib.in_words(vote, sizes)}), for it '
         f'{"is the latest" if given.changed is not None else "is no skip"}.')
+    return _together([pair for pair in several if pair[1].row == vote.row])
   return vote
+
+
+def _together(
+    several: Sequence[tuple[answers_lib.Given, answers_lib.Vote]]
+) -> answers_lib.Vote:
+  """The first of the same answers of a person, as sure as the surest."""
+  votes = [vote for _, vote in several]
+  return votes[0]._replace(
+      bare=tuple(m for m in votes[0].bare if all(m in v.bare for v in votes)),
+      confirmed=any(v.confirmed for v in votes))
 
 
 def _is_text(value: object) -> bool:

@@ -5,7 +5,7 @@ document root, from which it serves the files themselves: tasks with images as
 base64 would be slow to load, and Label Studio advises against them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 import html
 from typing import Any
 import urllib.parse
@@ -15,13 +15,15 @@ NONE_OF_THESE = 'none of these'
 NO_COUNTERPART = 'no counterpart'
 
 
-def config(modality: str, image: bool, others: Mapping[str, int]) -> str:
+def config(modality: str, image: bool, others: Mapping[str, int],
+           with_rows: Container[str] = ()) -> str:
   """The labeling interface for queries of one modality.
 
   Args:
     modality: of the items that are asked about.
     image: whether they are images.
     others: by modality of a counterpart, how many items there are.
+    with_rows: those whose items have rows in a file of the user.
 
   Returns:
     XML.
@@ -39,6 +41,10 @@ def config(modality: str, image: bool, others: Mapping[str, int]) -> str:
         f'number of the right {other}:" size="5"/>',
         f'  <Number name="number_{other}" toName="item" min="0" '
         f'max="{size - 1}" step="1"/>']
+    if other in with_rows:
+      lines += [
+          f'  <Header value="or its row in the file of {other}:" size="5"/>',
+          f'  <Number name="row_{other}" toName="item" min="0" step="1"/>']
   return '\n'.join(['<View>', *lines, '</View>', ''])
 
 

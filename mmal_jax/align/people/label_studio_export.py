@@ -21,7 +21,7 @@ _NUMBER = re.compile(r'([0-9]{1,10})(?:\.0*)?')  # of an item
 _OF_A_TASK = ('annotations', 'completions', 'data', 'drafts', 'predictions')
 _OPEN = 'this is no answer'
 # Of our own tags, and where their results hold the value.
-_KINDS = {'choice': 'choices', 'number': 'number'}
+_KINDS = {'choice': 'choices', 'number': 'number', 'row': 'number'}
 _told = json_object.told_json
 
 
@@ -86,9 +86,9 @@ def read(
         yield _given(annotation, where, data, None, answers_lib.SKIPPED, True)
       continue
     wrong: list[str] = []
-    chosen, typed, beside = (
+    given, beside = (
         _results_in_data if is_short else _results)(annotation, wrong)
-    answer, reason = _answer(chosen, typed, wrong)
+    answer, reason = _answer(given, wrong)
     if wrong:
       problems += [f'{where}: {what}.' for what in wrong]
       continue
@@ -194,14 +194,14 @@ def _seconds(value: Any) -> float | None:
 
 
 def _results(annotation, wrong):
-  """What was chosen and typed in, by modality, and the names of all else."""
+  """What was chosen and typed in, by tag and modality; names of all else."""
   parts = annotation.get('result')
   if isinstance(parts, dict):
     parts = [parts]
   if parts is not None and not isinstance(parts, list):
     wrong.append(f'\'result\' is {_told(parts)}, no list of results')
     parts = None
-  chosen, typed, beside = {}, {}, []
+  given, beside = {kind: {} for kind in _KINDS}, []
   for part in parts or ():
     if not isinstance(part, dict):
       wrong.append(f'a result is {_told(part)}, no object')
@@ -213,16 +213,16 @@ def _results(annotation, wrong):
       beside.append(str(name or part.get('type') or 'one without a name'))
       continue
     found = _inner(part.get('value'), _KINDS[kind])
-    into = chosen if kind == 'choice' else typed
+    into = given[kind]
     if into.setdefault(other, found) != found:
       wrong.append(f'{_told(name)} is answered twice, by {_told(into[other])} '
                    f'and {_told(found)}')
-  return chosen, typed, beside
+  return given, beside
 
 
 def _results_in_data(record, wrong):
   """The same of a record of a short form."""
-  chosen, typed = {}, {}
+  given = {kind: {} for kind in _KINDS}
   for name, value in record.items():
     kind, _, other = str(name).partition('_')
     if kind not in _KINDS or not other:
@@ -233,9 +233,8 @@ def _results_in_data(record, wrong):
       except ValueError as e:
         wrong.append(f'{name} is {_told(value)}: bad JSON: {e}')
         continue
-    (chosen if kind == 'choice' else typed)[other] = _inner(
-        value, _KINDS[kind])
-  return chosen, typed, []
+    given[kind][other] = _inner(value, _KINDS[kind])
+  return given, []
 
 
 def _inner(value: Any, field: str) -> Any:
@@ -249,23 +248,30 @@ def _inner(value: Any, field: str) -> Any:
       return None if _missing(value) else value
 
 
-def _answer(chosen, typed, wrong):
+def _answer(given, wrong):
   """The answer by modality, and the reason where it names none."""
   answer, reason = {}, None
-  for other in chosen | typed:
-    choice, number = (_whole(given.get(other)) for given in (chosen, typed))
-    if choice is None and number is None:
+  for other in given['choice'] | given['number'] | given['row']:
+    choice, number, row = (
+        _whole(given[kind].get(other)) for kind in ('choice', 'number', 'row'))
+    if choice is None and number is None and row is None:
       continue
-    if choice in (label_studio.NONE_OF_THESE, None):
+    if row is not None and choice != label_studio.NO_COUNTERPART and (
+        not isinstance(choice, int) or number in (None, choice)):
+      item = choice if isinstance(choice, int) else number
+      answer[other] = {'row': row} | ({} if item is None else {'item': item})
+    elif choice in (label_studio.NONE_OF_THESE, None):
       answer[other] = number
       if number is None:
         reason = label_studio.NONE_OF_THESE
-    elif choice == label_studio.NO_COUNTERPART and number is None:
+    elif choice == label_studio.NO_COUNTERPART and number is row is None:
       answer[other], reason = None, label_studio.NO_COUNTERPART
     elif isinstance(choice, int) and number in (None, choice):
       answer[other] = choice
     else:
-      beside = '' if number is None else f' and the number {_told(number)}'
+      beside = ''.join(
+          f' and the {what} {_told(typed)}' for what, typed in (
+              ('number', number), ('row', row)) if typed is not None)
       wrong.append(f'the choice {_told(choice)}{beside} for {_told(other)} '
                    'cannot be taken as one answer')
   return answer, reason

@@ -1,11 +1,12 @@
 """Folders of questions, one a round, for people to answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import json
 import os
 import pathlib
 import shlex
 import shutil
+from typing import Any
 import uuid
 
 import numpy as np
@@ -24,17 +25,32 @@ def asked(folder: pathlib.Path) -> dict[str, str]:
   Raises:
     ValueError: if a round is damaged.
   """
-  found: dict[str, str] = {}
+  return {query['query']: name for name, query in _queries(folder)}
+
+
+def candidates(
+    folder: pathlib.Path
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+  """By query and modality, the candidates that were shown, best first.
+
+  Raises:
+    ValueError: if a round is damaged.
+  """
+  return {query['query']: query.get('candidates', {})
+          for _, query in _queries(folder)}
+
+
+def _queries(folder) -> Iterator[tuple[str, dict[str, Any]]]:
+  """All queries, with the names of their rounds."""
   for _, path in _numbered(folder):
     problems: list[str] = []
     content = durable.read(path / 'queries.jsonl')
     for place, query in json_lines.read(content, 'queries.jsonl', problems):
       if isinstance(query.get('query'), str):
-        found[query['query']] = path.name
+        yield path.name, query
       else:
         problems.append(f'{place}: no query.')
     problems_lib.report(str(path), problems)
-  return found
 
 
 def write(
@@ -103,7 +119,8 @@ def _fill(
   durable.write(draft / 'tasks.json',
                 json.dumps(tasks, ensure_ascii=False, indent=1) + '\n')
   durable.write(draft / 'labeling_config.xml', label_studio.config(
-      modality, shown_lib.are_images(shown[modality]), sizes))
+      modality, shown_lib.are_images(shown[modality]), sizes,
+      [other for other in sizes if shown_lib.have_rows(shown[other])]))
   durable.write(
       draft / 'README.txt', _readme(folder, queries[0], sizes, shown))
 
@@ -119,10 +136,13 @@ def _readme(folder, query, sizes, shown) -> str:
   lines = [
       given | {'answer': next(iter(one.values())) if len(one) == 1 else one},
       given | {'answer': None, 'reason': 'blurred'}]
+  confirmed = lines[0] | {'confirmed': True}
   return _README.format(
       modality=query['modality'], others=' and '.join(sizes), folder=folder,
       parent=shlex.quote(str(folder.parent)), lines=json_lines.dump(lines),
+      confirmed=json_lines.dump([confirmed]),
       items=_items(folder, sizes, shown),
+      rows=_ROWS if any(shown_lib.have_rows(shown[m]) for m in sizes) else '',
       none_of_these=label_studio.NONE_OF_THESE,
       no_counterpart=label_studio.NO_COUNTERPART)
 
@@ -147,6 +167,18 @@ def _items(folder, sizes, shown) -> str:
   return '\n'.join(lines)
 
 
+_ROWS = '''\
+It is NOT the row of your file: "row 144 of FILE" may well be item 1463. If you
+know the row, write it so in place of the number:
+
+  {"row": 144}    or    "row 144"    or, as it is shown,    "row 144 of FILE"
+
+In Label Studio type it into the field for the row.
+
+A number alone always is an item's. One that is no candidate's, but the row of a
+candidate, is in doubt (see below); {"item": 144} is not.
+'''
+
 _README = '''\
 What to do
 ==========
@@ -157,7 +189,7 @@ be among them. To look for others:
 {items}
 
 An answer is the number of an item: "item" there, and in front of a candidate.
-
+{rows}
 Answers go to the folder
 
   {folder}/answers
@@ -175,8 +207,8 @@ line for each answer; "answer" is the number of the counterpart, null for none
 or for "I cannot say". Who you are must be said, a reason may be:
 
 {lines}
-Or fill a table with the columns query, answer, annotator (and reason), and save
-it as NAME.csv.
+Or fill a table with the columns query, answer, annotator (and reason,
+confirmed), and save it as NAME.csv.
 
 With Label Studio
 -----------------
@@ -219,11 +251,21 @@ If you answer a query twice, the answer that was changed last holds, where the
 export has its time; and an answer holds against a skipped task. Else two
 answers that differ are refused: remove one of them.
 
+If an answer is in doubt
+------------------------
+An answer stays open, too, if it looks like a slip: where another query of the
+same modality has the same counterpart, which is not the first candidate here
+and which only one person names here; or where a number may be meant as a row.
+Change it, or say that it is right: the same answer, with "confirmed", in any
+file of answers, under the same name (of Label Studio the number, or e-mail):
+
+{confirmed}
 If people disagree
 ------------------
 {folder}/conflicts.jsonl lists queries with answers that differ. Those whose
 "state" is "open" stay open: talk about them, and let one of you change the
 line, or the annotation, and export again. "perhaps one person" stay open until
-annotators.jsonl says who is who. Those whose state is "accepted before" are
-answered; later answers of others are not used.
+annotators.jsonl says who is who, "in doubt" until they are changed or confirmed
+as said above. Those whose state is "accepted before" are answered; later
+answers of others are not used.
 '''

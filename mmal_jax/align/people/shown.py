@@ -53,6 +53,11 @@ def check(shown: Mapping[str, Shown]) -> None:
       raise ValueError(f'shown[{modality!r}] holds no items.')
 
 
+def have_rows(items: Shown) -> bool:
+  """Whether items are rows of the user's file of features."""
+  return isinstance(items, feature_rows.FeatureRows)
+
+
 def are_images(items: Shown) -> bool:
   """Whether items are shown as images."""
   if isinstance(items, feature_rows.FeatureRows):
@@ -113,7 +118,7 @@ def catalogue(items: Shown) -> list[dict[str, str | int]]:
 
 def put(
     items: Shown, number: int, name: str, folder: pathlib.Path, link: bool
-) -> dict[str, str]:
+) -> dict[str, str | int]:
   """Shows one item; an image gets its file.
 
   Args:
@@ -125,10 +130,12 @@ def put(
       copied.
 
   Returns:
-    `{'text': ...}`, or `{'file': path relative to folder}`.
+    `{'text': ...}`, or `{'file': path relative to folder}`; of features with
+    the row in their file, too.
   """
   if isinstance(items, feature_rows.FeatureRows):
-    items = items.labels
+    return {'row': int(items.rows[number])} | put(
+        items.labels, number, name, folder, link)
   if not are_images(items):
     if isinstance(items, np.ndarray):
       return {'text': f'item {number}'}

@@ -8,8 +8,11 @@ from typing import NamedTuple
 
 from mmal_jax import durable
 from mmal_jax.align.people import answers as answers_lib
+from mmal_jax.align.people import doubts
 from mmal_jax.align.people import intake
 from mmal_jax.align.people import ledger as ledger_lib
+from mmal_jax.align.people import naming
+from mmal_jax.align.people import rounds
 from mmal_jax.data import json_lines
 from mmal_jax.data import problems as problems_lib
 
@@ -70,6 +73,7 @@ def find(
   entries = ledger_lib.read(folder / LEDGER, sizes)
   found = intake.read(
       folder / ANSWERS, sizes, asked, pools, rules.skip_is_refusal,
+      naming.Items(folder),
       intake.stated_names(folder / ANNOTATORS), ledger_lib.known(entries))
   ledger_lib.check_unchanged(
       entries, found.votes, found.people, tuple(sizes), folder / ANSWERS)
@@ -79,6 +83,10 @@ def find(
   decision = answers_lib.decide(
       {q: v for q, v in votes.items() if q not in entries}, rules.conflicts,
       rules.people, found.people.may_be_one)
+  if decision.accepted:
+    decision = doubts.hold(
+        decision, votes, {q: e.row for q, e in entries.items()},
+        rounds.candidates(folder), tuple(sizes), found.people.may_be_one)
   late = [q for q, v in votes.items() if q in entries and any(
       one.row != entries[q].row
       and not ledger_lib.said(entries[q], one.annotator, found.people)
@@ -98,6 +106,7 @@ def enter(
 def in_words(
     folder: pathlib.Path, status: Status, modalities: Sequence[str],
     rules: Rules, open_queries: Sequence[str], accepted: str | None,
+    entered: bool = True,
 ) -> str:
   """What has come in, in lines for the user of the program.
 
@@ -108,18 +117,21 @@ def in_words(
     rules: of the run.
     open_queries: that are waited for.
     accepted: what to say of the number of answers that are new, if anything.
+    entered: whether `enter` has listed the conflicts of this status.
 
   Returns:
     Lines; none if nothing has come.
   """
   _, votes, decision, late, notes = status
   lines = []
+  everything = (f'all in {folder / CONFLICTS}' if entered else
+                f'--resume lists all in {folder / CONFLICTS}')
   if decision.accepted and accepted:
     lines.append(accepted.format(len(decision.accepted)))
   if decision.conflicts:
     lines.append(
-        f'Open, because people disagree ({len(decision.conflicts)}; all in '
-        f'{folder / CONFLICTS}):')
+        f'Open, because people disagree ({len(decision.conflicts)}; '
+        f'{everything}):')
     lines += _first(f'  {q}: ' + '; '.join(
         f'{answers_lib.in_words(v, modalities)} ({v.annotator})'
         for v in votes[q]) for q in decision.conflicts)
@@ -137,16 +149,25 @@ def in_words(
         f'  Say so in {folder / ANNOTATORS}, a line for each person with all '
         f'names: {both} if they are one, {one} if not. Or export all answers '
         'in one form.')
+  if decision.doubtful:
+    lines.append('Open, because the answer may be a slip '
+                 f'({len(decision.doubtful)}; {everything}):')
+    lines += _first(
+        f'  {q}, {votes[q][0].place}: {why}'
+        for q, why in decision.doubtful.items())
+    lines.append('  Change it, or give the same answer again with "confirmed": '
+                 'true (see README.txt).')
   more = [q for q in open_queries if q in votes
           and q not in decision.accepted and q not in decision.conflicts
-          and q not in decision.held and q not in status.entries]
+          and q not in decision.held and q not in decision.doubtful
+          and q not in status.entries]
   if more:
     lines.append(f'Open, because fewer than {rules.people} people have '
                  f'answered ({len(more)}): {_some(more)}.')
   if late:
     lines.append(
         'Accepted before another answer came, which is not used '
-        f'({len(late)}; all in {folder / CONFLICTS}): {_some(late)}.')
+        f'({len(late)}; {everything}): {_some(late)}.')
   rows = {q: e.row for q, e in status.entries.items()} | decision.accepted
   same = answers_lib.same_counterparts(rows, decision.accepted, modalities)
   lines += _first(
@@ -177,9 +198,10 @@ def _list_conflicts(path, status, modalities) -> None:
        'answers': {v.annotator: answers_lib.named(v, modalities)
                    for v in status.votes[query]},
        'sources': [v.place for v in status.votes[query]]}
+      | ({'why': decision.doubtful[query]} if state == 'in doubt' else {})
       for state, queries in (
           ('open', decision.conflicts), ('perhaps one person', decision.held),
-          ('accepted before', status.late))
+          ('in doubt', decision.doubtful), ('accepted before', status.late))
       for query in queries]
   if lines:
     durable.write(path, json_lines.dump(lines))

@@ -1,0 +1,202 @@
+"""Rows and items that answers name; what is in doubt waits to be confirmed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mmal_jax.align import oracle as oracle_lib
+from mmal_jax.align.people import files
+from mmal_jax.align.people import status as status_lib
+from mmal_jax.data import feature_rows
+from tests import people
+
+_N = 40
+
+
+@pytest.fixture(name='asked')
+def _asked(tmp_path):
+  """Images 0 to 2 of features were asked about; answers are texts' numbers."""
+  rng = np.random.default_rng()
+  rows = {m: rng.permutation(60)[:_N] for m in ('image', 'text')}
+  shown = {m: feature_rows.label(
+      rng.normal(size=(60, 3)).astype(np.float32), f'{m}s.npy', m
+      ).select(rows[m]) for m in rows}
+
+  def suggest(modality, numbers, other, k):
+    del modality, other, k
+    return np.asarray(numbers)[:, None] + np.arange(4)[None].astype(np.int32)
+
+  def ask():
+    try:
+      oracle = files.files(tmp_path, shown)
+      return people.asks(oracle, range(3), suggest=suggest)[:, 1].tolist()
+    except oracle_lib.Waiting as e:
+      return str(e)
+  ask()
+  return tmp_path, ask, rows['text']
+
+
+def _give_rest(folder):
+  people.give(folder, 'rest.jsonl', people.line('image-1', None),
+              people.line('image-2', None))
+
+
+@pytest.mark.parametrize('form', [
+    lambda row: {'row': row}, lambda row: {'text': {'row': row}},
+    'row {} of texts.npy'.format, 'row {}'.format,
+    'Row {}  of Texts.npy'.format,
+    lambda row: {'text': f'"row {row} of texts.npy"'}])
+@pytest.mark.parametrize('ending', ['jsonl', 'json', 'csv', 'tsv'])
+def test_a_row_is_an_answer(asked, form, ending):
+  folder, ask, rows = asked
+  _give_rest(folder)
+  answer = form(int(rows[31]))
+  if ending in ('csv', 'tsv'):
+    comma = ',' if ending == 'csv' else '\t'
+    cell = answer if isinstance(answer, str) else json.dumps(answer)
+    cell = '"' + cell.replace('"', '""') + '"'
+    text = comma.join(['query', 'answer', 'annotator']) + '\n' + comma.join(
+        ['image-0', cell, 'ann'])
+  else:
+    text = json.dumps(people.line('image-0', answer))
+  people.give(folder, f'a.{ending}', text)
+  assert ask() == [31, -1, -1]
+
+
+@pytest.mark.parametrize('answer,says', [
+    ({'row': 999}, 'no text item is row 999 of its file'),
+    ({'row': '3'}, "the row '3', not an integer"),
+    ({'row': True}, 'the row true, not an integer'),
+    ('row {} of images.npy', "its row {} is shown as 'row {} of texts.npy'"),
+    ({'item': 0, 'row': 'ROW'},
+     'both item 0 and row {}, but row {} is item 31'),
+    ({'item': 40}, 'text 40 does not exist; there are 40')])
+def test_names_that_fit_nothing(asked, answer, says):
+  folder, ask, rows = asked
+  row = int(rows[31])
+  if isinstance(answer, str):
+    answer = answer.format(row)
+  elif answer.get('row') == 'ROW':
+    answer = answer | {'row': row}
+  people.give(folder, 'a.jsonl', people.line('image-0', answer))
+  with pytest.raises(ValueError, match='a.jsonl, line 1') as e:
+    ask()
+  assert says.replace('{}', str(row)) in str(e.value)
+
+
+def test_texts_have_no_rows(tmp_path):
+  oracle = files.files(tmp_path, people.shown())
+  with pytest.raises(oracle_lib.Waiting):
+    people.asks(oracle, [0])
+  assert 'NOT the row' not in (tmp_path / 'round_001/README.txt').read_text()
+  assert 'row_' not in (tmp_path / 'round_001/labeling_config.xml').read_text()
+  people.give(tmp_path, 'a.jsonl', people.line('image-0', {'row': 1}))
+  with pytest.raises(ValueError, match='the items of text have no rows'):
+    people.asks(oracle, [0])
+  people.give(tmp_path, 'a.jsonl', people.line('image-0', {'item': 1}))
+  assert people.asks(oracle, [0]).tolist() == [[0, 1]]
+
+
+def test_questions_say_what_a_number_is(asked):
+  folder, _, rows = asked
+  path = folder / 'round_001'
+  assert 'It is NOT the row of your file' in (path / 'README.txt').read_text()
+  assert 'name="row_text"' in (path / 'labeling_config.xml').read_text()
+  query = people.lines(path / 'queries.jsonl')[2]
+  assert query['candidates']['text'][1] == {
+      'item': 3, 'row': rows[3], 'text': f'row {rows[3]} of texts.npy'}
+
+
+def _taken_for_a_row(rows):
+  """A query, one of its candidates whose row is another item's number."""
+  return next(((q, c) for q in range(3) for c in range(q, q + 4)
+               if rows[c] < _N and not q <= rows[c] < q + 4), (None, None))
+
+
+def test_a_number_that_may_be_a_row_waits(asked):
+  folder, ask, rows = asked
+  query, candidate = _taken_for_a_row(rows)
+  if query is None:
+    pytest.skip('no such candidate was drawn')
+  row = int(rows[candidate])
+  others = [people.line(f'image-{q}', None) for q in range(3) if q != query]
+  people.give(folder, 'a.jsonl', people.line(f'image-{query}', row), *others)
+  said = ask()
+  assert '2 of 3 queries' in said and (
+      f'image-{query}, a.jsonl, line 1: is item {row} of text meant') in said
+  listed, = people.lines(folder / status_lib.CONFLICTS)
+  assert listed['state'] == 'in doubt'
+  assert listed['why'].endswith(f'with the number {candidate}?')
+  for sure, number in ((people.line(f'image-{query}', {'item': row}), row),
+                       (people.line(f'image-{query}', {'row': row}), candidate),
+                       (people.line(f'image-{query}', row, confirmed=True),
+                        row)):
+    ledger = (folder / 'ledger.jsonl').read_bytes()
+    people.give(folder, 'a.jsonl', sure, *others)
+    assert ask()[query] == number
+    assert not (folder / status_lib.CONFLICTS).exists()
+    (folder / 'ledger.jsonl').write_bytes(ledger)
+
+
+@pytest.mark.parametrize('number', [None, 31])
+@pytest.mark.parametrize('choice', ['none of these', None])
+@pytest.mark.parametrize('short', [False, True])
+def test_a_row_typed_into_label_studio(asked, number, choice, short):
+  folder, ask, rows = asked
+  _give_rest(folder)
+  task = json.loads((folder / 'round_001/tasks.json').read_text())[0]
+  row = int(rows[31])
+  values = {'row_text': {'number': row}}
+  if number is not None:
+    values['number_text'] = {'number': number}
+  if choice:
+    values['choice_text'] = {'choices': [choice]}
+  if short:
+    given = task['data'] | {'id': 1, 'annotation_id': 5, 'annotator': 3} | {
+        name: value.get('number', choice) for name, value in values.items()}
+  else:
+    given = {'id': 1, 'data': task['data'], 'annotations': [{
+        'id': 5, 'completed_by': 3, 'result': [
+            {'from_name': name, 'to_name': 'item', 'type': 'number',
+             'value': value} for name, value in values.items()]}]}
+  people.give(folder, 'e.json', json.dumps([given]))
+  assert ask() == [31, -1, -1]
+
+
+def test_a_counterpart_of_two_waits_until_it_is_confirmed(asked):
+  folder, ask, _ = asked
+  people.give(folder, 'a.jsonl', people.line('image-0', {'item': 2}),
+              people.line('image-1', {'item': 2}),
+              people.line('image-2', {'item': 2}))
+  said = ask()  # It is the likeliest of image 2.
+  assert '1 of 3 queries' in said
+  assert 'image-0, a.jsonl, line 1: text 2 is the counterpart of' in said
+  assert [x['query'] for x in people.lines(folder / 'ledger.jsonl')] == [
+      'image-2']
+  assert [(x['query'], x['state']) for x in people.lines(
+      folder / status_lib.CONFLICTS)] == [
+          ('image-0', 'in doubt'), ('image-1', 'in doubt')]
+  people.give(folder, 'b.csv', 'query,answer,annotator,confirmed',
+              'image-0,2,ann,TRUE')
+  assert '2 of 3 queries' in ask()
+  people.give(folder, 'c.jsonl', people.line('image-1', 2, 'bob'))
+  assert ask() == [2, 2, 2]  # Two people say so.
+
+
+def test_a_doubt_ends_when_the_other_answer_is_changed(asked):
+  folder, ask, _ = asked
+  people.give(folder, 'a.jsonl', people.line('image-0', {'item': 3}),
+              people.line('image-1', {'item': 3}))
+  assert '0 of 3 queries' in ask()
+  people.give(folder, 'a.jsonl', people.line('image-0', {'item': 1}),
+              people.line('image-1', {'item': 3}), people.line('image-2', None))
+  assert ask() == [1, 3, -1]
+
+
+@pytest.mark.parametrize('value', ['maybe', 1, None])
+def test_confirmed_is_true_or_false(asked, value):
+  folder, ask, _ = asked
+  people.give(folder, 'a.jsonl', people.line('image-0', 2, confirmed=value))
+  with pytest.raises(ValueError, match="line 1: 'confirmed' is .*; true or"):
+    ask()
