@@ -117,6 +117,42 @@ def test_costs_are_named(tmp_path):
   assert any('annotations' in text for text in _texts(scores))
 
 
+@pytest.mark.parametrize('answers,said', [
+    (None, '{name}: 24 instead of 60, 60 % saved'),
+    (20, '{name}: 24 (12 annotations) instead of 60, 60 % saved')])
+@pytest.mark.parametrize('where', ['late', 'early'])
+def test_words_of_a_saving_stay_in_the_panel(tmp_path, answers, said, where):
+  """Whatever its name, and wherever there is room beside its arrow."""
+  name = 'entropy_of_matches@text_or_image'
+  x = np.array([0, 24, 60]) if where == 'early' else np.array([0, 24, 60, 61])
+  curves = {'random': [10, 20, 50, 50], name: [10, 50, 60, 60]}
+  found = summary_lib.summarise(
+      x, {key: {'r10': np.tile(curve[:len(x)], (2, 1)).astype(float)}
+          for key, curve in curves.items()}, 'r10',
+      answers=answers and {key: np.tile(x / 2, (2, 1)) for key in curves})
+  figure, (scores, _) = _drawn(found, tmp_path)
+  figure.set_dpi(150)
+  figure.canvas.draw()
+  text, = (text for text in scores.texts if 'saved' in text.get_text())
+  assert text.get_text() == said.format(name=name)
+  box, panel = (matplotlib.text.Text.get_window_extent(text),
+                scores.get_window_extent())
+  assert panel.x0 <= box.x0 and box.x1 <= panel.x1
+
+
+@pytest.mark.parametrize('gain', [0.5, 4.0])
+def test_intervals_of_two_seeds_do_not_squash_differences(tmp_path, gain):
+  curve = np.array([10.0, 30, 40, 50])
+  noise = np.array([[-3.0], [3.0]]) * np.array([0, 1, 1, 1])
+  found = summary_lib.summarise(_X, {
+      'random': {'r10': np.tile(curve, (2, 1))},
+      'mmal': {'r10': curve + gain * np.array([0, 1, 1, 1]) + noise}}, 'r10')
+  _, (_, gains) = _drawn(found, tmp_path)
+  low, high = gains.get_ylim()
+  # Half an interval of two seeds is 12.7 times their standard error of 3.
+  assert [low, high] == pytest.approx([-max(5, 3 * gain), max(5, 3 * gain)])
+
+
 def test_one_colour_a_strategy_and_one_line_style_a_setting():
   names = [f'{strategy}, rounds={r}' for r in (2, 3)
            for strategy in ('random', 'mmal', 'coreset')]
