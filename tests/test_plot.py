@@ -183,3 +183,28 @@ def test_places_are_spread_as_little_as_may_be():
         assert np.sum((other - wanted)**2) >= best - 1e-9
   assert (np.diff(plot_lines.spread([5, 5, 5], 9, 0, 6)) > 0).all()
   assert plot_lines.spread([], 1, 0, 1).shape == (0,)
+
+
+def test_many_strategies_have_lines_of_their_own(tmp_path):
+  names = [f's{i}' for i in range(28)]
+  found = summary_lib.summarise(
+      np.array([0, 4]), {name: {'mean_r10': np.ones((2, 2))}
+                         for name in names}, 'mean_r10')
+  with mock.patch.object(plot.plt, 'close'):
+    plot.curves(found, tmp_path / 'curves.png')
+    plot.modalities({name: {'image': np.ones(2)} for name in names},
+                    tmp_path / 'modalities.png')
+    for _ in range(2):
+      lines = [line for line in plot.plt.gcf().axes[0].get_lines()
+               if line.get_label() in names]
+      figure = plot.plt.gcf()
+      legend, = figure.legends
+      figure.canvas.draw()
+      box, frame = (part.get_window_extent() for part in (
+          legend, figure.axes[0]))
+      assert box.x0 > frame.x1 and box.y0 >= 0 and frame.width > 500
+      looks = {(repr(line._unscaled_dash_pattern), line.get_color())
+               for line in lines}
+      assert len(looks) == 28
+      plot.plt.figure(plot.plt.get_fignums()[0])
+  plot.plt.close('all')
