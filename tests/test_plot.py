@@ -6,8 +6,10 @@ import matplotlib.text
 import numpy as np
 import pytest
 
+from experiments import calibrated
 from experiments import plot
 from experiments import plot_lines
+from experiments import records
 from experiments import summary as summary_lib
 from mmal_jax.evaluate import significance
 
@@ -208,3 +210,22 @@ def test_many_strategies_have_lines_of_their_own(tmp_path):
       assert len(looks) == 28
       plot.plt.figure(plot.plt.get_fignums()[0])
   plot.plt.close('all')
+
+
+def test_calibration_looks_as_the_curves(tmp_path):
+  bins = {'least': [0.0, 0.9], 'count': [4, 6], 'stated': [0.5, 0.95],
+          'true': [0.4, 0.9]}
+  labels = ['random', 'mmal', 'mmal, rounds=3']
+  runs = {label: [mock.Mock(calibration=[
+      {'of': of, 'items': bins} for of in (
+          ['image', 'text'], ['image', 'sound'])])] for label in labels}
+  with mock.patch.object(calibrated.plt, 'close'):
+    calibrated.draw(records.Records(runs, [0], []), tmp_path / 'c.png')
+  axis, = plot.plt.gcf().axes
+  plot.plt.close('all')
+  lines = {line.get_label(): line for line in axis.get_lines()}
+  looks = plot_lines.looks(labels, 'random')
+  for label in labels:
+    pair = [lines[f'{label}, image-{other}'] for other in ('text', 'sound')]
+    assert {line.get_color() for line in pair} == {looks[label]['color']}
+    assert len({line.get_marker() for line in pair}) == 2
