@@ -161,11 +161,11 @@ _STREAM = {'costs.spread': 0.0, 'stream.buffer': 64, 'train.peak_lr': 0.002,
       ', dataset.name=features, train.peak_lr=0.1']),
     ([_COSTS, _STREAM], [', stream.buffer=None', ', stream.buffer=64']),
     # A value that one lacks says less than two that differ.
-    ([{'a': None, 'batch.of.questions': 10, 'the.other.rate.of.it': 0.125,
+    ([{'a': None, 'batch.of.questions': 1000, 'the.other.rate.of.it': 0.125,
        'note': 'some words of some length'},
-      {'a': 1, 'batch.of.questions': 20, 'the.other.rate.of.it': 0.25,
+      {'a': 1, 'batch.of.questions': 2000, 'the.other.rate.of.it': 0.25,
        'note': 'other words of length'}],
-     [', batch.of.questions=10', ', batch.of.questions=20']),
+     [', batch.of.questions=1000', ', batch.of.questions=2000']),
 ])
 def test_labels_name_what_matters(flats, expected):
   assert run_labels.suffixes(flats) == expected
