@@ -10,7 +10,9 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from experiments import plot_lines
 from experiments import records as records_lib
+from experiments import summary as summary_lib
 from experiments import tables
 from mmal_jax.evaluate import calibration
 
@@ -18,6 +20,7 @@ matplotlib.use('Agg')
 from matplotlib import pyplot as plt  # noqa: E402
 
 _HIGH = 0.9  # of what is stated at least so much, how much is true
+_MARKERS = 'os^Dvx*'  # one for any two modalities
 
 
 def table(records: records_lib.Records) -> str:
@@ -48,13 +51,19 @@ def table(records: records_lib.Records) -> str:
 
 
 def draw(records: records_lib.Records, path: pathlib.Path) -> None:
-  """Precision against stated probability, of all seeds' items together."""
+  """Precision against stated probability, of all seeds' items together.
+
+  Labels look as in the other pictures; markers tell modalities apart.
+  """
   figure, axes = plt.subplots(figsize=(5, 5), layout='constrained')
   axes.plot([0, 1], [0, 1], color='grey', linestyle=':', label='as stated')
+  looks = plot_lines.looks(list(records.runs), summary_lib.BASELINE)
+  couples = list(dict.fromkeys(of for _, of, _ in _by_couple(records)))
   for label, of, found in _by_couple(records):
     bins = _together([_bins(record['items']) for record in found])
-    axes.plot(bins.stated, bins.true, marker='o', markersize=3,
-              label=f'{label}, {"-".join(of)}')
+    axes.plot(bins.stated, bins.true, markersize=4,
+              marker=_MARKERS[couples.index(of) % len(_MARKERS)],
+              label=f'{label}, {"-".join(of)}', **looks[label])
   axes.set(xlabel='stated probability', ylabel='share that is right',
            xlim=(0, 1), ylim=(0, 1))
   axes.grid(alpha=0.3)

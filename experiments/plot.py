@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 import matplotlib
+import matplotlib.text
 import numpy as np
 
 from experiments import plot_lines
@@ -21,6 +22,9 @@ _MOST_ARROWS = 8
 _MOST_POINTS = 12  # with bars
 _MOST_MARKERS = 40
 _LEAST_POINTS = 1.0  # percentage points that a panel shows
+# Of differences: intervals of few seeds, many times as wide, are cut off.
+_MOST_GAIN = 5.0  # percentage points either way, and at least
+_MOST_MEANS = 3.0  # times the largest mean
 _HEIGHT = 5.0  # inches
 _LETTER = 0.07  # inches that one takes in a label
 
@@ -46,7 +50,7 @@ def curves(summary: dict[str, Any], path: pathlib.Path) -> None:
       1, panels, figsize=(6.5 * panels, _HEIGHT), squeeze=False,
       layout='constrained')
   panel_ends = [_draw_scores(axes[0, 0], summary, looks, bool(compared))]
-  _draw_savings(axes[0, 0], summary, compared, looks)
+  savings = _draw_savings(axes[0, 0], summary, compared, looks)
   if compared:
     panel_ends.append(_draw_gains(axes[0, 1], summary, compared, looks))
   for axis in axes[0]:
@@ -59,6 +63,7 @@ def curves(summary: dict[str, Any], path: pathlib.Path) -> None:
       'One seed: no intervals' if seeds == 1 else
       f'Means over {seeds} seeds, 95 % confidence intervals', fontsize=10)
   _label(figure, axes[0], panel_ends, points[-1])
+  _keep_inside(figure, axes[0, 0], savings)
   figure.savefig(path, dpi=150)
   plt.close(figure)
 
@@ -134,7 +139,7 @@ def _draw_scores(axis, summary, looks, is_compared):
 def _draw_gains(axis, summary, compared, looks):
   """Differences to the baseline, seed by seed; returns the ends of lines."""
   metric, points = summary['headline'], summary['annotations']
-  entries, ends = summary['strategies'], []
+  entries, ends, largest = summary['strategies'], [], 0.0
   baselines = list(dict.fromkeys(entries[name]['baseline']
                                  for name in compared))
   shown = baselines[0] if len(baselines) == 1 else (
@@ -152,8 +157,12 @@ def _draw_gains(axis, summary, compared, looks):
       _draw_spread(axis, points, mean, significance.half_width(gains),
                    looks[name], len(compared), i)
     ends.append((f'{name} {mean[-1]:+.1f}', mean[-1], looks[name]['color']))
+    largest = max(largest, np.abs(mean).max())
   axis.set_ylabel(f'{metric} - {shown}\'s, seed by seed (points)')
+  most = max(_MOST_GAIN, _MOST_MEANS * largest)
   low, high = axis.get_ylim()
+  low, high = max(low, -most), min(high, most)
+  axis.set_ylim(low, high)
   if high - low < _LEAST_POINTS:  # Noise is not to fill the panel.
     middle = (low + high) / 2
     axis.set_ylim(middle - _LEAST_POINTS / 2, middle + _LEAST_POINTS / 2)
@@ -182,8 +191,12 @@ def _draw_spread(axis, points, mean, width, look, count, place) -> None:
       markersize=2.5, color=look['color'], elinewidth=0.8, alpha=0.8)
 
 
-def _draw_savings(axis, summary, compared, looks) -> None:
-  """An arrow for each strategy that gets where its baseline ends."""
+def _draw_savings(axis, summary, compared, looks):
+  """An arrow for each strategy that gets where its baseline ends.
+
+  Returns:
+    The words beside the arrows.
+  """
   entries, points = summary['strategies'], summary['annotations']
   reached = [name for name in compared
              if not np.isnan(entries[name]['saving']['percent'])]
@@ -197,7 +210,8 @@ def _draw_savings(axis, summary, compared, looks) -> None:
        if abs(entries[name]['saving']['percent']) >= 0.5),
       key=lambda name: entries[name]['saving']['needed'])[:_MOST_ARROWS]
   if not reached:
-    return
+    return []
+  words = []
   low, high = axis.get_ylim()
   ticks = [tick for tick in axis.get_yticks() if low <= tick <= high]
   # Below all curves there is room of its own for each arrow.
@@ -218,11 +232,30 @@ def _draw_savings(axis, summary, compared, looks) -> None:
     text = f'{name.partition(", ")[0]}: {saved_answers.shortly(summary, name)}'
     left, right = sorted((saving['needed'], first))
     to_the_left = left - points[0] > points[-1] - right
-    axis.annotate(
+    words.append(axis.annotate(
         text, (left if to_the_left else right, y),
         (-4 if to_the_left else 4, 0), textcoords='offset points', va='center',
         ha='right' if to_the_left else 'left', fontsize=7.5, color=colour,
-        parse_math=False)
+        parse_math=False))
+  return words
+
+
+def _keep_inside(figure, axis, words) -> None:
+  """Puts words above their arrows where there is no room beside them."""
+  figure.draw_without_rendering()  # The panel has its place.
+  panel = axis.get_window_extent()
+  pad = 4 * figure.dpi / 72
+  for text in words:
+    box = matplotlib.text.Text.get_window_extent(text)
+    if panel.x0 + pad <= box.x0 and box.x1 <= panel.x1 - pad:
+      continue
+    room = panel.width - 2 * pad
+    if box.width > room:
+      text.set_fontsize(text.get_fontsize() * room / box.width)
+    to_the_left = text.get_ha() == 'right'
+    text.xy = (axis.get_xlim()[0 if to_the_left else 1], text.xy[1])
+    text.set(ha='left' if to_the_left else 'right', va='bottom')
+    text.set_position((4 if to_the_left else -4, 1))
 
 
 def _label(figure, axes, ends, x) -> None:

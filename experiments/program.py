@@ -1,6 +1,8 @@
 """What every program does around its work."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+import contextlib
+import os
 import re
 import signal
 import sys
@@ -11,6 +13,8 @@ import tqdm
 
 # Exit status of a program that Ctrl-C ended, as a shell would report it.
 INTERRUPTED = 130
+# And of one whose output is read no further, as by `head`.
+_UNREAD = 141
 # What absl says in Python's words, and in ours.
 _IN_WORDS = (
     (r'invalid literal for int\(\) with base 10: .*', 'it must be an integer.'),
@@ -28,6 +32,29 @@ def in_words(error: Exception) -> str:
   return said
 
 
+@contextlib.contextmanager
+def ends_unread() -> Iterator[None]:
+  """Ends the program without a word where its output is read no further.
+
+  `run --help | head` is no error. What is printed within is flushed here, not
+  when the program ends and it is too late to say anything of it.
+  """
+  try:
+    try:
+      yield
+    finally:
+      sys.stdout.flush()
+  except BrokenPipeError:
+    try:
+      print(flush=True)  # Where this works, it was another pipe that broke.
+    except BrokenPipeError:
+      # At its end, Python flushes once more.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      sys.exit(_UNREAD)
+    raise
+
+
+@ends_unread()
 def parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses the flags; ends the program with a line about what is refused."""
   try:
@@ -57,7 +84,10 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
   try:
     if len(argv) > 1:
       raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
-    said = work()
+    with ends_unread():
+      said = work()
+      if said:
+        print(said)
   except (ValueError, TypeError, OSError, ImportError) as e:
     # Mostly the user's input: its cause, not our stack, is of use. The stack
     # is there with --verbosity=1.
@@ -66,5 +96,3 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
   except KeyboardInterrupt:
     print('Interrupted.', file=sys.stderr)
     sys.exit(INTERRUPTED)
-  if said:
-    print(said)

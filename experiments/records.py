@@ -5,12 +5,12 @@ A label is a strategy, followed by settings that tell the experiments apart:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-import math
 import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import finished as finished_lib
 from experiments import lines as lines_lib
 from experiments import run_labels
 from experiments import settings as settings_lib
@@ -19,8 +19,7 @@ from experiments import workdir as workdir_lib
 from mmal_jax.data import json_object
 from mmal_jax.evaluate import curves as curves_lib
 
-# Of a sweep: what it consists of, and one experiment a folder.
-PLAN, CELLS = 'sweep.json', 'cells'
+PLAN, CELLS = finished_lib.PLAN, finished_lib.CELLS
 
 
 class Run(NamedTuple):
@@ -36,6 +35,7 @@ class Run(NamedTuple):
     queries: a record a round.
     calibration: a record for any two modalities that were matched
       (`matches.told`); none where nothing was.
+    whole_pool: the record of its seed (`whole_pool.of_seed`), if there is one.
   """
 
   strategy: str
@@ -46,6 +46,7 @@ class Run(NamedTuple):
   metrics: list[dict[str, Any]]
   queries: list[dict[str, Any]]
   calibration: list[dict[str, Any]]
+  whole_pool: dict[str, Any] | None = None
 
   @property
   def label(self) -> str:
@@ -83,7 +84,7 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
   """
   notes, folders = [], []
   for path in paths:
-    found, unfinished = _experiments(path)
+    found, unfinished = finished_lib.experiments(path)
     folders += found
     if unfinished:
       notes.append(f'{unfinished} of the cells of {path} are not finished and '
@@ -268,23 +269,42 @@ def shares(records: Records) -> dict[str, dict[str, np.ndarray]]:
   return found
 
 
-def _experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
-  """Finished experiments at a path, and how many are not."""
-  folders, total = [path], 1
-  if (path / PLAN).exists():
-    plan = workdir_lib.read(path / PLAN)
-    settings = plan.get('set')
-    sets = [plan.get('strategies'), plan.get('seeds'), *(
-        settings.values() if isinstance(settings, dict) else [settings])]
-    if not all(isinstance(values, list) for values in sets):
-      raise ValueError(f'{path / PLAN} is damaged: strategies, seeds and set '
-                       'must hold lists.')
-    total = math.prod(map(len, sets))
-    folders = sorted((path / CELLS).glob('*'))
-  finished = [f for f in folders if (f / workdir_lib.SUMMARY).exists()]
-  if not finished:
-    raise ValueError(f'{path} holds no finished experiment.')
-  return finished, total - len(finished)
+def whole_pool(
+    records: Records, metric: str
+) -> tuple[list[dict[str, Any]], str | None]:
+  """What the whole pool aligned gives, where that is one thing for all.
+
+  Args:
+    records: of `read`.
+    metric: that it must have been scored by.
+
+  Returns:
+    A record a seed, none if not all settings have the same; and in that case
+    what each has, in a sentence.
+  """
+  of: dict[str, list[dict[str, Any]] | None] = {}
+  for settings in {run[0].settings: 0 for run in records.runs.values()}:
+    found = [[run.whole_pool for run in seeds] for seeds in zip(*(
+        runs for runs in records.runs.values()
+        if runs[0].settings == settings))]
+    there = [[record for record in of_seed if record is not None
+              and metric in record['scores']] for of_seed in found]
+    of[settings] = None if not all(there) else [
+        of_seed[0] for of_seed in there]
+    if any(record != of_seed[0] for of_seed in there for record in of_seed):
+      return [], ('The runs were made with different whole pools: no row "all '
+                  'pairs" is shown.')
+  known = {settings: found for settings, found in of.items() if found}
+  first = next(iter(known.values()), [])
+  if not known or all(found == first for found in of.values()):
+    return first, None
+  told = '; '.join(
+      f'{settings.removeprefix(", ") or "the others"}: '
+      f'{np.mean([record["scores"][metric] for record in found]):.1f} % with '
+      f'all {np.mean([record["aligned"] for record in found]):.0f} pairs'
+      for settings, found in known.items())
+  return [], (f'The whole pool is not the same in all settings, and has no row '
+              f'and no line. {metric} was: {told}.')
 
 
 def _runs(folder, config, items, settings) -> list[Run]:
@@ -310,10 +330,12 @@ def _runs(folder, config, items, settings) -> list[Run]:
   for record in lines_lib.calibration(folder / workdir_lib.CALIBRATION):
     key = record['strategy'], record['seed']
     told.setdefault(key, {})[tuple(record['of'])] = record
+  whole = {record['seed']: record for record in lines_lib.whole_pool(
+      folder / workdir_lib.WHOLE_POOL)}
   runs = [
       Run(strategy, settings, seed, config, items, *(
           sorted(part, key=lambda record: record['round']) for part in parts),
-          list(told.get((strategy, seed), {}).values()))
+          list(told.get((strategy, seed), {}).values()), whole.get(seed))
       for (strategy, seed), parts in by_key.items()]
   for run in runs:
     for x in ('annotations', 'cost'):

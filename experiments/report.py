@@ -115,10 +115,11 @@ def write(
     raise ValueError(f'baseline={baseline!r} is none of the runs: '
                      f'{", ".join(records.runs)}.')
   run = _run_to_show(records, baselines, show, show_seed)
+  whole_pool, unlike = records_lib.whole_pool(records, metric)
   summary = summary_lib.summarise(
-      grid, scores, metric, baselines,
-      answers=records_lib.answers(records, grid, x))
-  notes = list(records.notes)
+      grid, scores, metric, baselines, whole_pool,
+      records_lib.answers(records, grid, x))
+  notes = [*records.notes, *([unlike] if unlike else [])]
   if not baselines:
     notes.append(f'There is no run of {baseline}: nothing is compared.')
   if read_off is not None:

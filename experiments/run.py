@@ -348,6 +348,7 @@ def main(argv: Sequence[str]) -> None:
     program.call(_work, argv)
 
 
+@program.ends_unread()
 def parse_flags(argv: Sequence[str]) -> Sequence[str]:
   """Parses them; makes one line of what is refused.
 
@@ -377,6 +378,8 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     _CONFIG.value.keys()  # Raises if the file could not be read.
   except SystemExit:  # --help
     print(f'\nvalues of {spec}:\n\n{explain.table(config)}')
+    raise
+  except BrokenPipeError:  # Nor may the help be read to its end.
     raise
   except Exception as e:  # ml_collections can raise anything.
     cause = config_file.in_words(e, config)

@@ -3,8 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments import differences
+from experiments import paths
+
 _LONGEST = 24  # letters of a value
 _MOST = 60  # letters of all values of a label together
+_OPEN = 'None'  # as a label shows a value that a config leaves open
+# Whether items come in a stream decides over much that changes with it.
+_STREAM = 'stream.buffer'
 
 
 def as_text(value: Any) -> str:
@@ -28,7 +34,8 @@ def suffixes(flats: Sequence[Mapping[str, Any]]) -> list[str]:
 
   All values that differ, but for long ones (paths, lists) that tell nothing
   more, and of these, shortened, the part that differs. Where that is still too
-  long, as few values as tell all configs apart.
+  long, as few values as tell all configs apart: what data it is before all
+  else, then settings that no config leaves open.
 
   >>> suffixes([{'rounds': 2, 'images': f'/data/{name}/image.npy'}
   ...           for name in ('icons', 'words')])
@@ -40,15 +47,16 @@ def suffixes(flats: Sequence[Mapping[str, Any]]) -> list[str]:
   Returns:
     One a config; equal where configs are.
   """
-  keys = varying(flats)
+  keys, data = varying(flats), _of_data(flats)
   columns = {key: shortened([as_text(flat.get(key)) for flat in flats])
              for key in keys}
   texts = {key: [as_text(flat.get(key)) for flat in flats] for key in keys}
   short = [key for key in keys if columns[key] == texts[key]]
   long = [key for key in keys if key not in short]
-  labels = _labels(short + _enough(long, columns), columns, len(flats))
+  labels = _labels(short + _enough(long, columns, data), columns, len(flats))
   if max(map(len, labels), default=0) > _MOST:
-    labels = _labels(_enough(keys, columns), columns, len(flats))
+    labels = _without_open(
+        _enough(keys, columns, data), columns, len(flats))
   return labels
 
 
@@ -96,21 +104,51 @@ def _without_common(values: list[str]) -> list[str]:
           if '/' in value else value for value in values]
 
 
-def _enough(keys, columns) -> list[str]:
-  """Few of the keys that tell as many configs apart as all of them do."""
+def _of_data(flats) -> list[str]:
+  """Keys that say what data it is, the one that says most first."""
+  of_paths = {key for flat in flats
+              for key in paths.keys(flat.get('dataset.name'))}
+  return ['dataset.name', 'data', *(key for key in varying(flats)
+                                    if key.startswith('dataset.')
+                                    and differences.within(key, of_paths))]
+
+
+def _enough(keys, columns, data) -> list[str]:
+  """Few of the keys that tell as many configs apart as all of them do.
+
+  Other data are never told apart by what merely changed with them.
+  """
   kept = []
 
   def parts(some):
     return len(set(zip(*(columns[key] for key in some)))) if some else 1
 
-  while parts(kept) < parts(keys):
-    # What data it is, where that tells as much as anything else.
-    kept.append(max(keys, key=lambda key: (
-        parts([*kept, key]), key.startswith('dataset.'),
-        -sum(map(len, columns[key])))))
+  def is_open(key):
+    return _OPEN in columns[key]
+
+  named = [key for key in data[:1] if key in keys]
+  of_data = [key for key in data if key in keys]
+  for some in (named, of_data, keys):
+    while parts(kept) < parts([*kept, *some]):
+      kept.append(max(some, key=lambda key: (
+          parts([*kept, key]), key == _STREAM, not is_open(key),
+          key.startswith('dataset.'), -sum(map(len, columns[key])))))
   return kept
 
 
 def _labels(keys, columns, n) -> list[str]:
-  return [''.join(f', {key}={columns[key][i]}' for key in sorted(keys))
+  return [''.join(label) for label in _parts(keys, columns, n)]
+
+
+def _without_open(keys, columns, n) -> list[str]:
+  """As `_labels`, less what a config leaves open where other values suffice."""
+  full = _labels(keys, columns, n)
+  found = [''.join(part for part in parts if not part.endswith(f'={_OPEN}'))
+           or ''.join(parts) for parts in _parts(keys, columns, n)]
+  return found if len(set(found)) == len(set(full)) else full
+
+
+def _parts(keys, columns, n) -> list[list[str]]:
+  """Of each config, what its label holds of each key."""
+  return [[f', {key}={columns[key][i]}' for key in sorted(keys)]
           for i in range(n)]

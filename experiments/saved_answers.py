@@ -63,14 +63,17 @@ def needed(summary: dict[str, Any], name: str) -> str:
 
 
 def shortly(summary: dict[str, Any], name: str) -> str:
-  """For pictures: `52 instead of 60, 13 % saved`."""
+  """For pictures: `52 instead of 60, 13 % saved`.
+
+  Of costs, `48.2 (21 annotations) instead of 72.3, 33 % saved`.
+  """
   entry = summary['strategies'][name]
   saving = entry['saving']
-  text = (f'{_number(summary, saving["needed"])} instead of '
-          f'{_number(summary, _first(summary, entry["baseline"]))}')
+  text = _number(summary, saving['needed'])
   if summary['x'] == summary_lib.COST:
     text += f' ({_bought(summary, name, saving["needed"]):.0f} annotations)'
-  return f'{text}, {_percent(saving["percent"])}'
+  first = _number(summary, _first(summary, entry['baseline']))
+  return f'{text} instead of {first}, {_percent(saving["percent"])}'
 
 
 def _percent(percent: float) -> str:

@@ -82,7 +82,8 @@ def summarise(
     summary['whole_pool'] = {
         'aligned': int(np.mean([record['aligned'] for record in whole_pool])),
         'final': {m: cell(np.array([r['scores'][m] for r in whole_pool]))
-                  for m in whole_pool[0]['scores']}}
+                  for m in whole_pool[0]['scores']
+                  if all(m in r['scores'] for r in whole_pool)}}
   return summary
 
 

@@ -25,7 +25,7 @@ def table(summary: dict[str, Any]) -> str:
   """
   headline, baseline = summary['headline'], summary_lib.BASELINE
   header, zero_shot, rows = _score_rows(summary)
-  metrics = header[1:]
+  whole_pool = [row + ['-'] * 4 for row in _whole_pool_rows(summary, header)]
   header += [f'{headline} - {baseline}\'s',
              _to_reach(summary, f'{baseline}\'s') + _target(summary), 'saving',
              'saving seed by seed']
@@ -34,11 +34,6 @@ def table(summary: dict[str, Any]) -> str:
     row += ['-' if name == baseline else
             _difference(entry, 'minus_baseline', headline),
             *_saving_cells(summary, name, f'no {baseline} run')]
-  whole = summary.get('whole_pool')
-  whole_pool = [] if whole is None else [[
-      f'all {whole["aligned"]} pairs',
-      *(summary_lib.pm(whole['final'][m]) if m in whole['final'] else '-'
-        for m in metrics), *['-'] * 4]]
   return markdown([header, *zero_shot, *rows, *whole_pool])
 
 
@@ -53,9 +48,13 @@ def legend(seeds: int) -> str:
 
 
 def score_table(summary: dict[str, Any]) -> str:
-  """Final scores with 95 % confidence intervals, zero-shot on top."""
+  """Final scores with 95 % confidence intervals, zero-shot on top.
+
+  Those of the whole pool aligned stand last, where they are known.
+  """
   header, zero_shot, rows = _score_rows(summary)
-  return markdown([header, *zero_shot, *rows])
+  return markdown([header, *zero_shot, *rows,
+                   *_whole_pool_rows(summary, header)])
 
 
 def comparison_table(summary: dict[str, Any]) -> str:
@@ -122,6 +121,15 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 def mean(values: Sequence[float]) -> str:
   """`12.3 ± 0.4`, with half the 95 % interval; of one value there is none."""
   return summary_lib.pm(summary_lib.cell(np.asarray(values)))
+
+
+def _whole_pool_rows(summary, header) -> list[list[str]]:
+  """The row of the whole pool aligned, if it was."""
+  whole = summary.get('whole_pool')
+  return [] if whole is None else [[
+      f'all {whole["aligned"]} pairs',
+      *(summary_lib.pm(whole['final'][m]) if m in whole['final'] else '-'
+        for m in header[1:])]]
 
 
 def _score_rows(summary):

@@ -6,8 +6,10 @@ import matplotlib.text
 import numpy as np
 import pytest
 
+from experiments import calibrated
 from experiments import plot
 from experiments import plot_lines
+from experiments import records
 from experiments import summary as summary_lib
 from mmal_jax.evaluate import significance
 
@@ -117,6 +119,42 @@ def test_costs_are_named(tmp_path):
   assert any('annotations' in text for text in _texts(scores))
 
 
+@pytest.mark.parametrize('answers,said', [
+    (None, '{name}: 24 instead of 60, 60 % saved'),
+    (20, '{name}: 24 (12 annotations) instead of 60, 60 % saved')])
+@pytest.mark.parametrize('where', ['late', 'early'])
+def test_words_of_a_saving_stay_in_the_panel(tmp_path, answers, said, where):
+  """Whatever its name, and wherever there is room beside its arrow."""
+  name = 'entropy_of_matches@text_or_image'
+  x = np.array([0, 24, 60]) if where == 'early' else np.array([0, 24, 60, 61])
+  curves = {'random': [10, 20, 50, 50], name: [10, 50, 60, 60]}
+  found = summary_lib.summarise(
+      x, {key: {'r10': np.tile(curve[:len(x)], (2, 1)).astype(float)}
+          for key, curve in curves.items()}, 'r10',
+      answers=answers and {key: np.tile(x / 2, (2, 1)) for key in curves})
+  figure, (scores, _) = _drawn(found, tmp_path)
+  figure.set_dpi(150)
+  figure.canvas.draw()
+  text, = (text for text in scores.texts if 'saved' in text.get_text())
+  assert text.get_text() == said.format(name=name)
+  box, panel = (matplotlib.text.Text.get_window_extent(text),
+                scores.get_window_extent())
+  assert panel.x0 <= box.x0 and box.x1 <= panel.x1
+
+
+@pytest.mark.parametrize('gain', [0.5, 4.0])
+def test_intervals_of_two_seeds_do_not_squash_differences(tmp_path, gain):
+  curve = np.array([10.0, 30, 40, 50])
+  noise = np.array([[-3.0], [3.0]]) * np.array([0, 1, 1, 1])
+  found = summary_lib.summarise(_X, {
+      'random': {'r10': np.tile(curve, (2, 1))},
+      'mmal': {'r10': curve + gain * np.array([0, 1, 1, 1]) + noise}}, 'r10')
+  _, (_, gains) = _drawn(found, tmp_path)
+  low, high = gains.get_ylim()
+  # Half an interval of two seeds is 12.7 times their standard error of 3.
+  assert [low, high] == pytest.approx([-max(5, 3 * gain), max(5, 3 * gain)])
+
+
 def test_one_colour_a_strategy_and_one_line_style_a_setting():
   names = [f'{strategy}, rounds={r}' for r in (2, 3)
            for strategy in ('random', 'mmal', 'coreset')]
@@ -147,3 +185,47 @@ def test_places_are_spread_as_little_as_may_be():
         assert np.sum((other - wanted)**2) >= best - 1e-9
   assert (np.diff(plot_lines.spread([5, 5, 5], 9, 0, 6)) > 0).all()
   assert plot_lines.spread([], 1, 0, 1).shape == (0,)
+
+
+def test_many_strategies_have_lines_of_their_own(tmp_path):
+  names = [f's{i}' for i in range(28)]
+  found = summary_lib.summarise(
+      np.array([0, 4]), {name: {'mean_r10': np.ones((2, 2))}
+                         for name in names}, 'mean_r10')
+  with mock.patch.object(plot.plt, 'close'):
+    plot.curves(found, tmp_path / 'curves.png')
+    plot.modalities({name: {'image': np.ones(2)} for name in names},
+                    tmp_path / 'modalities.png')
+    for _ in range(2):
+      lines = [line for line in plot.plt.gcf().axes[0].get_lines()
+               if line.get_label() in names]
+      figure = plot.plt.gcf()
+      legend, = figure.legends
+      figure.canvas.draw()
+      box, frame = (part.get_window_extent() for part in (
+          legend, figure.axes[0]))
+      assert box.x0 > frame.x1 and box.y0 >= 0 and frame.width > 500
+      looks = {(repr(line._unscaled_dash_pattern), line.get_color())
+               for line in lines}
+      assert len(looks) == 28
+      plot.plt.figure(plot.plt.get_fignums()[0])
+  plot.plt.close('all')
+
+
+def test_calibration_looks_as_the_curves(tmp_path):
+  bins = {'least': [0.0, 0.9], 'count': [4, 6], 'stated': [0.5, 0.95],
+          'true': [0.4, 0.9]}
+  labels = ['random', 'mmal', 'mmal, rounds=3']
+  runs = {label: [mock.Mock(calibration=[
+      {'of': of, 'items': bins} for of in (
+          ['image', 'text'], ['image', 'sound'])])] for label in labels}
+  with mock.patch.object(calibrated.plt, 'close'):
+    calibrated.draw(records.Records(runs, [0], []), tmp_path / 'c.png')
+  axis, = plot.plt.gcf().axes
+  plot.plt.close('all')
+  lines = {line.get_label(): line for line in axis.get_lines()}
+  looks = plot_lines.looks(labels, 'random')
+  for label in labels:
+    pair = [lines[f'{label}, image-{other}'] for other in ('text', 'sound')]
+    assert {line.get_color() for line in pair} == {looks[label]['color']}
+    assert len({line.get_marker() for line in pair}) == 2

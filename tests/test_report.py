@@ -239,14 +239,93 @@ def test_what_cannot_be_reported(tmp_path, config):
       ({'show_seed': 9}, 'show_seed=9 is none of')):
     with pytest.raises(ValueError, match=what):
       _report(tmp_path, [folder], **options)
-  (folder / workdir.SUMMARY).unlink()
-  with pytest.raises(ValueError, match='holds no finished experiment'):
-    _report(tmp_path, [folder])
+  (tmp_path / 'empty').mkdir()
+  for path, what in (
+      (tmp_path / 'nowhere', 'nowhere is no folder: there is nothing'),
+      (folder / workdir.METRICS, 'metrics.jsonl is no folder, but a file'),
+      (tmp_path / 'empty', 'empty holds no experiment: there is no config.json '
+       'in it.'),
+      (tmp_path, f'holds no experiment: .*, but in {folder}.')):
+    with pytest.raises(ValueError, match=what):
+      _report(tmp_path, [path])
   assert not (tmp_path / 'out').exists()
   free = _write(
       tmp_path / 'b', config, {('random', 0): [10, 20]}, costs={0: 0.0})
   with pytest.raises(ValueError, match='a run has no cost: there is no curve'):
     _report(tmp_path, [free], x='cost')
+
+
+@pytest.mark.parametrize('curves,waits,what', [
+    ({}, False, '0 of 6 rounds of random, seed 0, are done. --resume goes on'),
+    ({('random', 0): range(7), ('mmal', 0): range(3)}, False,
+     '2 of 6 rounds of mmal, seed 0, are done. --resume goes on'),
+    ({(s, 0): range(7) for s in ('random', 'mmal')} | {
+        ('random', 1): range(2)}, True,
+     '1 of 6 rounds of random, seed 1, are done. It waits for people\'s '
+     'answers: --resume'),
+    ({(s, i): range(7) for s in ('random', 'mmal') for i in (0, 1)}, False,
+     'all rounds are done, but there is no summary.json yet. --resume'),
+])
+def test_an_unfinished_experiment_says_where_it_is(
+    tmp_path, config, curves, waits, what):
+  config.rounds, config.seeds, config.strategies = 6, (0, 1), ('random', 'mmal')
+  folder = _write(tmp_path / 'a', config, curves)
+  (folder / workdir.SUMMARY).unlink()
+  if waits:
+    workdir.write(folder / workdir.WAITING, {'seed': 1, 'queries': []})
+  with pytest.raises(ValueError, match=f'holds no finished experiment: {what}'):
+    _report(tmp_path, [folder])
+  assert not (tmp_path / 'out').exists()
+
+
+def _write_whole(folder, scores, seeds=(0, 1, 2)):
+  for seed in seeds:
+    workdir.append(folder / workdir.WHOLE_POOL, {
+        'seed': seed, 'aligned': 30, 'scores': {
+            'i2t_r1': 1.0, 'mean_r10': scores + seed}})
+
+
+def test_the_whole_pool_is_in_reports(tmp_path, config):
+  parts = [{key: curve for key, curve in _CURVES.items() if key[0] == strategy}
+           for strategy in ('random', 'mmal')]
+  folders = [_write(tmp_path / name, config, part)
+             for name, part in zip('ab', parts)]
+  # One of two experiments in the same settings has it, of more seeds.
+  _write_whole(folders[1], 60.0, range(4))
+  table, text, summary = _report(tmp_path, folders, asked=False)
+  assert summary['whole_pool']['final']['mean_r10']['mean'] == 61
+  for said in (table, text):
+    # The 97.5 % quantile of Student's t with two degrees of freedom: 4.303.
+    assert _rows(said, 'all 30 pairs') == [
+        ['all 30 pairs', '1.0 ± 0.0', '61.0 ± 2.5']]
+  with mock.patch.object(plot.plt, 'close'):
+    _report(tmp_path, folders, asked=False, x='cost')
+  scores = plot.plt.figure(plot.plt.get_fignums()[0]).axes[0]
+  assert 'all 30 pairs 61.0' in [words.get_text() for words in scores.texts]
+  plot.plt.close('all')
+
+
+@pytest.mark.parametrize('other', [60.0, 70.0, None])
+def test_the_whole_pool_of_several_settings(tmp_path, config, other):
+  folders = []
+  for value, score in ((0.0, 60.0), (1.0, other)):
+    config.train.pseudo_pairs = value
+    folders.append(_write(tmp_path / f'{value}', config, _CURVES))
+    if score is not None:
+      _write_whole(folders[-1], score)
+  _, text, summary = _report(tmp_path, folders, asked=False)
+  assert bool(_rows(text, 'all 30 pairs')) == (other == 60)
+  assert ('whole_pool' in summary) == (other == 60)
+  if other != 60:
+    said = 'train.pseudo_pairs=0: 61.0 % with all 30 pairs'
+    assert said in text
+    assert (said.replace('=0: 61', '=1: 71') in text) == (other is not None)
+
+
+def test_the_whole_pool_of_some_seeds_is_not_shown(tmp_path, config):
+  folder = _write(tmp_path / 'a', config, _CURVES)
+  _write_whole(folder, 60.0, (0, 2))
+  assert 'pairs' not in _report(tmp_path, [folder], asked=False)[0]
 
 
 def test_the_program(tmp_path, config, capsys):
@@ -308,28 +387,3 @@ def test_scores_stand_as_in_the_tables_of_readme():
         np.array([0, 4]), {'mmal': dict.fromkeys(names, curve)}, headline)
     header = tables.score_table(found).splitlines()[0]
     assert [cell.strip() for cell in header.split('|')[2:-1]] == expected
-
-
-def test_many_strategies_have_lines_of_their_own(tmp_path):
-  names = [f's{i}' for i in range(28)]
-  found = summary_lib.summarise(
-      np.array([0, 4]), {name: {'mean_r10': np.ones((2, 2))}
-                         for name in names}, 'mean_r10')
-  with mock.patch.object(plot.plt, 'close'):
-    plot.curves(found, tmp_path / 'curves.png')
-    plot.modalities({name: {'image': np.ones(2)} for name in names},
-                    tmp_path / 'modalities.png')
-    for _ in range(2):
-      lines = [line for line in plot.plt.gcf().axes[0].get_lines()
-               if line.get_label() in names]
-      figure = plot.plt.gcf()
-      legend, = figure.legends
-      figure.canvas.draw()
-      box, frame = (part.get_window_extent() for part in (
-          legend, figure.axes[0]))
-      assert box.x0 > frame.x1 and box.y0 >= 0 and frame.width > 500
-      looks = {(repr(line._unscaled_dash_pattern), line.get_color())
-               for line in lines}
-      assert len(looks) == 28
-      plot.plt.figure(plot.plt.get_fignums()[0])
-  plot.plt.close('all')

@@ -209,7 +209,7 @@ def test_another_sweep_is_refused_with_what_differs(data, whole, tmp_path):
     ('--out=elsewhere', '--out is not for sweeps'),
     ('--states=elsewhere', '--states is not for sweeps'),
     ('--num_processes=2', '--num_processes is not for sweeps'),
-    ('--report', 'holds no finished experiment')])
+    ('--report', 'sweep is no folder')])
 def test_bad_flags_run_nothing(data, tmp_path, argument, what):
   with pytest.raises(SystemExit) as e:
     _main(data, tmp_path / 'sweep', argument)

@@ -136,6 +136,41 @@ def test_labels_hold_what_differs(flats, expected):
   assert run_labels.suffixes(flats) == expected
 
 
+_PHOTOS = {'dataset.name': 'paired_folder', 'dataset.image_size': 32,
+           'dataset.folder': '/home/me/photos of birds', 'model.name': 'small',
+           'text.max_tokens': 16, 'warm_start.steps': 400}
+_ROWS = {'dataset.name': 'features', 'dataset.images': '/home/me/f/image.npy',
+         'dataset.texts': '/home/me/f/text.npy', 'model.name': 'linear',
+         'warm_start.learner': 'closed_form'}
+_COSTS = {'costs.spread': 0.5, 'costs.image': 2.0, 'train.peak_lr': 0.001,
+          'acquisition.neighbours': 50, 'oracle.temperature': 0.25}
+_STREAM = {'costs.spread': 0.0, 'stream.buffer': 64, 'train.peak_lr': 0.002,
+           'acquisition.neighbours': 51, 'oracle.temperature': 0.75}
+
+
+@pytest.mark.parametrize('flats,expected', [
+    ([_PHOTOS, _ROWS],
+     [', dataset.name=paired_folder', ', dataset.name=features']),
+    # Other data are told by what they are, a sweep over them by its values.
+    ([_PHOTOS, _PHOTOS | {'dataset.folder': '/home/me/boats', 'seed_set': 1,
+                          'dataset.image_size': 64, 'model.name': 'large',
+                          'text.max_tokens': 17, 'warm_start.steps': 401}],
+     [', dataset.folder=photos of birds', ', dataset.folder=boats']),
+    ([_PHOTOS, _ROWS, _ROWS | {'train.peak_lr': 0.1}],
+     [', dataset.name=paired_folder', ', dataset.name=features',
+      ', dataset.name=features, train.peak_lr=0.1']),
+    ([_COSTS, _STREAM], [', stream.buffer=None', ', stream.buffer=64']),
+    # A value that one lacks says less than two that differ.
+    ([{'a': None, 'batch.of.questions': 1000, 'the.other.rate.of.it': 0.125,
+       'note': 'some words of some length'},
+      {'a': 1, 'batch.of.questions': 2000, 'the.other.rate.of.it': 0.25,
+       'note': 'other words of length'}],
+     [', batch.of.questions=1000', ', batch.of.questions=2000']),
+])
+def test_labels_name_what_matters(flats, expected):
+  assert run_labels.suffixes(flats) == expected
+
+
 def test_labels_are_short_and_different():
   long = [{'note': 'a' * 90 + middle + 'b' * 90} for middle in 'xyz']
   many = [_set(f'set{i}') | {f'key{j}': f'value{i + j}' for j in range(30)}

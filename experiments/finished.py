@@ -1,0 +1,91 @@
+"""Which experiments of a folder are finished; what the others lack."""
+
+import math
+import pathlib
+from typing import Any
+
+from experiments import lines as lines_lib
+from experiments import workdir as workdir_lib
+
+# Of a sweep: what it consists of, and one experiment a folder.
+PLAN, CELLS = 'sweep.json', 'cells'
+_MOST = 3  # folders that a message names
+
+
+def experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
+  """Finished experiments at a path, and how many are not.
+
+  Args:
+    path: of an experiment, or of a sweep.
+
+  Raises:
+    ValueError: if none is finished, saying what there is.
+  """
+  if not path.is_dir():
+    raise ValueError(f'{path} is no folder' + (
+        ': there is nothing.' if not path.exists() else ', but a file.'))
+  if (path / PLAN).exists():
+    folders, total = sorted((path / CELLS).glob('*')), _cells(path)
+  elif (path / workdir_lib.CONFIG).exists():
+    folders, total = [path], 1
+  else:
+    raise ValueError(f'{path} holds no experiment: there is no '
+                     f'{workdir_lib.CONFIG} in it{_within(path)}.')
+  finished = [f for f in folders if (f / workdir_lib.SUMMARY).exists()]
+  if not finished:
+    raise ValueError(f'{path} holds no finished experiment: ' + (
+        f'0 of {total} cells of the sweep are done. The same sweep again goes '
+        'on.' if (path / PLAN).exists() else _progress(path)))
+  return finished, total - len(finished)
+
+
+def _cells(path) -> int:
+  """How many cells a sweep has."""
+  plan = workdir_lib.read(path / PLAN)
+  settings = plan.get('set')
+  sets = [plan.get('strategies'), plan.get('seeds'), *(
+      settings.values() if isinstance(settings, dict) else [settings])]
+  if not all(isinstance(values, list) for values in sets):
+    raise ValueError(f'{path / PLAN} is damaged: strategies, seeds and set '
+                     'must hold lists.')
+  return math.prod(map(len, sets))
+
+
+def _within(path) -> str:
+  """Folders in it that may have been meant."""
+  meant = sorted(
+      str(folder) for name in (workdir_lib.CONFIG, PLAN)
+      for folder in (found.parent for found in path.glob(f'*/{name}')))
+  if not meant:
+    return ''
+  more = ', ...' if len(meant) > _MOST else ''
+  return f', but in {", ".join(meant[:_MOST])}{more}'
+
+
+def _progress(folder) -> str:
+  """Where an experiment that is not finished was stopped."""
+  config = workdir_lib.read(folder / workdir_lib.CONFIG)
+  strategies, seeds, rounds = (
+      config.get(name) for name in ('strategies', 'seeds', 'rounds'))
+  if not (isinstance(strategies, list) and isinstance(seeds, list)
+          and isinstance(rounds, int)):
+    raise ValueError(f'{folder / workdir_lib.CONFIG} is damaged: strategies '
+                     'and seeds must hold lists, rounds an integer.')
+  done: dict[tuple[str, int], int] = {}
+  if (path := folder / workdir_lib.METRICS).exists():
+    for record in lines_lib.metrics(path):
+      run: Any = record['strategy'], record['seed']
+      done[run] = max(done.get(run, 0), record['round'])
+  goes_on = ('It waits for people\'s answers: --resume takes them.' if (
+      folder / workdir_lib.WAITING).exists() else '--resume goes on.')
+  # In the order in which they are run; where costs have a budget, runs before
+  # the last may have ended early.
+  runs = [(strategy, seed) for seed in seeds for strategy in strategies]
+  at = max((i for i, run in enumerate(runs) if run in done), default=0)
+  at += done.get(runs[at], 0) >= rounds if runs else 0
+  if at < len(runs):
+    strategy, seed = runs[at]
+    return (f'{done.get(runs[at], 0)} of {rounds} rounds of {strategy}, seed '
+            f'{seed}, are done. {goes_on}')
+  return (f'all rounds are done, but there is no {workdir_lib.SUMMARY} yet. '
+          '--resume writes it.')

@@ -1,0 +1,49 @@
+"""Programs whose output is read no further, as by `head`."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+_RUN = [sys.executable, '-m', 'experiments.run']
+# Of its own output nothing is missing: another pipe broke.
+_OTHER = '''
+import sys
+from absl import flags
+from experiments import program
+flags.FLAGS(['p'])
+def work():
+  raise BrokenPipeError(32, 'of a worker')
+program.call(work, ['p'])
+'''
+_SAYS = _OTHER.replace("raise BrokenPipeError(32, 'of a worker')",
+                       "return 'done ' * 100_000")
+
+
+def _unread(command):
+  """The status and errors of a program that writes to a closed pipe."""
+  reads, writes = os.pipe()
+  os.close(reads)
+  try:
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE,
+                          text=True, timeout=300, check=False)
+  finally:
+    os.close(writes)
+  return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize('command', [
+    [*_RUN, '--help'], [*_RUN, '--show_config'],
+    [sys.executable, '-m', 'experiments.report', '--help'],
+    [sys.executable, '-c', _SAYS]])
+def test_a_program_that_is_read_no_further_ends_quietly(command):
+  status, errors = _unread(command)
+  assert not errors and status == 141
+
+
+def test_another_pipe_that_breaks_is_an_error():
+  done = subprocess.run([sys.executable, '-c', _OTHER], capture_output=True,
+                        text=True, timeout=300, check=False)
+  assert done.returncode == 1
+  assert done.stderr == 'error: [Errno 32] of a worker\n'
