@@ -25,7 +25,6 @@ from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import shared
 from mmal_jax.evaluate import evaluate
 
-
 # Of the answers that name counterparts, and of how well they are predicted
 # (1 is chance), from which on no warning is due.
 _LEAST_ALIGNED, _LEAST_SKILL = 20, 1.5
