@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from typing import Any, NamedTuple
 import urllib.parse
 
@@ -140,8 +141,16 @@ def run_here(
   return experiment
 
 
-def run_apart(cell: Cell, folder: pathlib.Path, cache_dir: str) -> None:
+def run_apart(
+    cell: Cell, folder: pathlib.Path, cache_dir: str, stopped: threading.Event
+) -> None:
   """Runs a cell in a process of its own, which ends if this one is stopped.
+
+  Args:
+    cell: to run.
+    folder: to write to.
+    cache_dir: of rendered datasets and warm starts.
+    stopped: set before `stop` is called.
 
   Raises:
     RuntimeError: if it fails, with what it said of why.
@@ -155,6 +164,8 @@ def run_apart(cell: Cell, folder: pathlib.Path, cache_dir: str) -> None:
          f'--cache_dir={cache_dir}', '--resume'],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     _RUNNING.add(process)
+    if stopped.is_set():  # `stop` may have come before it was one of them.
+      process.terminate()
     try:
       _, said = process.communicate()
     finally:

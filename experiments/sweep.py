@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import sys
+import threading
 import time
 import uuid
 
@@ -162,15 +163,18 @@ def _run_all(
 
     def here(cell, home):
       nonlocal before
+      print(f'{cell.name} ...', file=sys.stderr, flush=True)
       before = cells_lib.run_here(cell, home, cache_dir, before, notice)
 
     for cell in todo:
       yield _timed(folder, cell, here)
     return
 
+  stopped = threading.Event()
+
   def run(cell):
     return _timed(folder, cell, lambda cell, home: cells_lib.run_apart(
-        cell, home, cache_dir))
+        cell, home, cache_dir, stopped))
 
   firsts = {}  # They render data and train warm starts, for the others to find.
   for cell in todo:
@@ -184,6 +188,7 @@ def _run_all(
       for future in concurrent.futures.as_completed(futures):
         yield future.result()
     except BaseException:
+      stopped.set()
       pool.shutdown(wait=False, cancel_futures=True)
       cells_lib.stop()
       raise
@@ -202,7 +207,6 @@ def _timed(
       if cells_lib.is_finished(home):  # By another program, just now.
         return cell, None, None
       home.parent.mkdir(exist_ok=True)
-      print(f'{cell.name} ...', file=sys.stderr, flush=True)
       run(cell, home)
   except Exception as e:  # pylint: disable=broad-exception-caught
     return cell, time.perf_counter() - started, e

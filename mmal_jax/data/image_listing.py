@@ -140,7 +140,7 @@ def find(folder: pathlib.Path, name: str) -> pathlib.Path:
     raise ValueError(f'image {name[:40]!r}... cannot be found: its path has '
                      f'{len(name)} letters, more than {_MAX_NAME}')
   try:
-    path = (folder / name).resolve()
+    path = _resolve(folder / name)
     if not path.is_relative_to(folder.resolve()):
       raise ValueError(f'image {name!r} lies outside the folder')
     if not path.is_file():
@@ -185,9 +185,18 @@ def summary(folder: pathlib.Path, left_out: Sequence[LeftOut]) -> str:
 
 def _real(path: pathlib.Path) -> pathlib.Path | None:
   try:
-    return path.resolve()
+    return _resolve(path)
   except (OSError, RuntimeError):  # a loop of links
     return None
+
+
+def _resolve(path: pathlib.Path) -> pathlib.Path:
+  """As `Path.resolve`, but a loop of links raises in every version of Python.
+  """
+  try:
+    return path.resolve(strict=True)
+  except (FileNotFoundError, NotADirectoryError):
+    return path.resolve()
 
 
 def _why_left_out(path: pathlib.Path) -> tuple[str, str] | None:
