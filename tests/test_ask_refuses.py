@@ -7,6 +7,7 @@ import pytest
 from mmal_jax import sharding
 from mmal_jax.acquire import ask as ask_lib
 from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire import mixups
 from mmal_jax.data import disk
 
 _D = 4
@@ -146,3 +147,16 @@ def test_images_that_have_no_width(images):
 def test_arguments_of_other_types(changes, what):
   with pytest.raises(TypeError, match=what):
     _ask(**changes)
+
+
+def test_known_rows_are_found_as_numpy_finds_them():
+  rng = np.random.default_rng(0)
+  for _ in range(100):
+    pool = rng.integers(20, size=rng.integers(1, 30)).astype(np.uint64)
+    aligned = rng.integers(25, size=rng.integers(12)).astype(np.uint64)
+    rows, count = np.unique(pool, return_counts=True)
+    np.testing.assert_array_equal(
+        mixups._known(pool, aligned),
+        np.isin(pool, np.intersect1d(rows[count == 1], aligned)))
+    np.testing.assert_array_equal(
+        mixups._among(aligned, np.sort(pool)), np.isin(aligned, pool))

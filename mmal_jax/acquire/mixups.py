@@ -73,10 +73,9 @@ def check(
   if not len(aligned['image']):
     return notes
   _check_pools(given, pools, aligned)
-  own, strange = {}, {}
-  for m, rows in aligned.items():
-    own[m] = np.isin(rows, pools[m])
-    strange[m] = ~own[m] & np.isin(rows, pools[_other(m)])
+  ordered = {m: np.sort(rows) for m, rows in pools.items()}
+  strange = {m: ~_among(rows, ordered[m]) & _among(rows, ordered[_other(m)])
+             for m, rows in aligned.items()}
   _check_sides(strange, notes)
   for m, rows in pools.items():
     if given.masked[m]:
@@ -90,9 +89,7 @@ def asked_again(
   """A sentence if items are asked about whose counterpart is known."""
   if pool is None:
     return []
-  rows, count = np.unique(pool, return_counts=True)
-  alone = rows[count == 1]  # Of several copies another one may be known.
-  again = index[np.isin(pool[index], np.intersect1d(alone, aligned))]
+  again = index[_known(pool, aligned)[index]]
   if not again.size:
     return []
   return [f'row {again[0]} of {m}s is asked about, but it is one of '
@@ -181,6 +178,28 @@ def of_sides(
           'the two pools, changed places?']
 
 
+def _among(rows: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+  """`[n]` bool: whether each of n numbers is one of m that are in order.
+
+  By binary search: of few numbers among many, `np.isin` would hash the many.
+  """
+  if not len(ordered):
+    return np.zeros(len(rows), bool)
+  at = np.minimum(np.searchsorted(ordered, rows), len(ordered) - 1)
+  return ordered[at] == rows
+
+
+def _known(pool: np.ndarray, aligned: np.ndarray) -> np.ndarray:
+  """`[n]` bool: which rows of a pool are known, and no copies of others there.
+
+  Of several copies it may be another one that is known.
+  """
+  known = _among(pool, np.sort(aligned))
+  values, count = np.unique(pool[known], return_counts=True)
+  known[known] = np.isin(pool[known], values[count == 1])
+  return known
+
+
 def _other(m: str) -> str:
   return given_lib.MODALITIES[1 - given_lib.MODALITIES.index(m)]
 
@@ -223,9 +242,7 @@ def _check_sides(strange, notes) -> None:
 
 def _check_mask(m, pool, aligned, remaining) -> None:
   """What remains must not be just what is known."""
-  rows, count = np.unique(pool, return_counts=True)
-  alone = rows[count == 1]
-  known = np.isin(pool, np.intersect1d(alone, aligned))
+  known = _known(pool, aligned)
   if remaining.any() and known[remaining].all() and (
       not known[~remaining].any() and (~remaining).any()):
     raise ValueError(
