@@ -123,7 +123,7 @@ def run() -> str:
 
 def _images(images, model, params, out) -> _Task:
   """Names all images that cannot be read, of those not embedded before."""
-  prepared = model.preprocess.told()
+  prepared = model.preprocess.description()
   before = _find(out, model, params, 'image', prepared)
   problems: list[str] = []
   digests = readable.check(images, before.rows, problems)
@@ -138,7 +138,7 @@ def _images(images, model, params, out) -> _Task:
 
 def _texts(texts, model, params, out) -> _Task:
   items = encode.Items(model.tokenizer(texts), schema.item_ids(texts))
-  before = _find(out, model, params, 'text', model.tokenizer.told())
+  before = _find(out, model, params, 'text', model.tokenizer.description())
   return _Task('text', items, [f'line {i}' for i in range(1, len(texts) + 1)],
                before, [])
 

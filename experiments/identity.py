@@ -43,8 +43,8 @@ def digests(
 def of_checkpoint(pretrained: pretrained_lib.Pretrained) -> dict[str, str]:
   """The digests of a checkpoint: its weights, tokenizer and preprocessing."""
   return {'checkpoint': pretrained.digest,
-          'tokenizer': pretrained.tokenizer.told(),
-          'preprocessing': pretrained.preprocess.told()}
+          'tokenizer': pretrained.tokenizer.description(),
+          'preprocessing': pretrained.preprocess.description()}
 
 
 def of_config(

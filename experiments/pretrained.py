@@ -142,7 +142,7 @@ def _preprocess(
     logging.warning(
         '%s has no %s: images are prepared as %s does by default (%s).',
         folders[0], preprocess_lib.FILE, preprocess_lib.KINDS[family],
-        published.told())
+        published.description())
   if published.size != size and image_size is None:
     raise ValueError(
         f'{folder} prepares images of {published.size} pixels '

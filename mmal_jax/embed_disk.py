@@ -169,7 +169,7 @@ def embed_to_disk(
   paths = _paths(folder, modality)
   if before is None:
     prepared = ('' if isinstance(items.values, np.ndarray)
-                else items.values.preprocess.told())
+                else items.values.preprocess.description())
     before = find(folder, graphdef, params, modality, prepared)
   digests = encode.digests(items, np.arange(len(items)))
   at = np.array([before.row_of(digest, row)

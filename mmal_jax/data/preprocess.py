@@ -100,10 +100,10 @@ class Preprocess:
     """Whether it cuts parts of images away, as only CLIP's processor can."""
     return self.resize == 'shortest' or self.edge > self.size
 
-  def told(self) -> str:
+  def description(self) -> str:
     """In words.
 
-    >>> default('siglip', 256).told()
+    >>> default('siglip', 256).description()
     'squashed to 256 x 256 by bicubic, mean 0.5, 0.5, 0.5, std 0.5, 0.5, 0.5'
     """
     how = (f'squashed to {self.edge} x {self.edge}' if self.resize == 'squash'

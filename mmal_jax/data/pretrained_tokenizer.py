@@ -81,7 +81,7 @@ class PretrainedTokenizer:
                       cut, len(texts), _limit(self.length, self.most_tokens))
     return tokens
 
-  def told(self) -> str:
+  def description(self) -> str:
     """Its class, and a digest of the files it was read from."""
     digest = hashlib.sha256()
     for name, content in sorted(self._files.items()):
