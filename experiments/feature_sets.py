@@ -68,7 +68,7 @@ _MINE = {
 
 def config_of(path: pathlib.Path) -> Any:
   """The config of one set; ValueError, naming it, for arrays that lack."""
-  wrong = downloads.wrong(path) or downloads.archive(path)
+  wrong = downloads.wrong(path) or downloads.archive(path, is_zip=True)
   if wrong is not None:
     raise ValueError(f'{path} {wrong}.')
   try:

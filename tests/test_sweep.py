@@ -108,6 +108,11 @@ def test_two_shards_make_a_whole(whole):
   assert 'not finished' not in report
 
 
+def _ended(said):
+  """Lines of cells that ended, without those of steps and of cells begun."""
+  return [line for line in said.splitlines() if line.startswith('[')]
+
+
 def test_a_sweep_that_is_stopped_and_fails_ends_as_the_others(
     data, whole, tmp_path, capsys):
   folder, true_run, ran = tmp_path / 'sweep', run.run, []
@@ -132,8 +137,8 @@ def test_a_sweep_that_is_stopped_and_fails_ends_as_the_others(
       _main(data, folder)
     assert e.value.code.startswith('error: ')  # And so the exit code is 1.
     assert ran[2:] == _NAMES[1:]
-    said = capsys.readouterr().err.splitlines()
-    assert said[-4:][0] == f'[1/4] {_NAMES[0]}: was finished'
+    said = _ended(capsys.readouterr().err)
+    assert said[-4] == f'[1/4] {_NAMES[0]}: was finished'
     assert said[-2] == f'[3/4] {_NAMES[2]}: failed: RuntimeError: out of luck'
     failed, = workdir.read_lines(folder / 'failed.jsonl')
     assert failed.pop('time').endswith(' UTC')
@@ -169,7 +174,7 @@ def test_a_cell_that_another_program_runs_is_left_to_it(
   assert theirs.read_text() == 'half a li'
   said = capsys.readouterr()
   assert '3 of 4 cells are finished' in said.out
-  lines = said.err.splitlines()
+  lines = _ended(said.err)
   assert lines[0] == f'[1/4] {_NAMES[0]}: another program runs it'
   assert lines[2] == f'[3/4] {_NAMES[2]}: was finished'
   assert not (folder / 'failed.jsonl').exists()
