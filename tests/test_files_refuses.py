@@ -1,5 +1,7 @@
 """What the oracle of people refuses, and how it says so."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -148,6 +150,20 @@ def test_numbers_that_do_not_exist(asked):
     with pytest.raises(ValueError, match='suggest'):
       _asks(oracle, [1], suggest=lambda *_, found=found: found)
   assert len(list(folder.glob('round_*'))) == 1
+
+
+@pytest.mark.parametrize('candidates', [
+    None, 7, [], {'text': 3.5}, {'text': None}, {'text': [[]]},
+    {'text': [{}]}, {'text': [{'item': '4'}]}, {'text': {'item': 4}}])
+def test_candidates_that_were_changed_are_named(asked, candidates):
+  folder, oracle = asked
+  path = folder / 'round_001' / 'queries.jsonl'
+  first, *others = path.read_text().splitlines()
+  path.write_text('\n'.join([json.dumps(
+      json.loads(first) | {'candidates': candidates}), *others]))
+  _give(folder, 'ann.jsonl', _line('image-5', 1))
+  with pytest.raises(ValueError, match='queries.jsonl, line 1: "candidates"'):
+    _asks(oracle, [5, 3, 0])
 
 
 def test_one_modality_is_not_enough(tmp_path):

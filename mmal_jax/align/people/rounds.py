@@ -46,11 +46,23 @@ def _queries(folder) -> Iterator[tuple[str, dict[str, Any]]]:
     problems: list[str] = []
     content = durable.read(path / 'queries.jsonl')
     for place, query in json_lines.read(content, 'queries.jsonl', problems):
-      if isinstance(query.get('query'), str):
-        yield path.name, query
-      else:
+      if not isinstance(query.get('query'), str):
         problems.append(f'{place}: no query.')
+      elif not _are_candidates(query.get('candidates', {})):
+        problems.append(f'{place}: "candidates" must be an object with a list '
+                        'of items, each an object with an "item", for each '
+                        'modality. Restore the file as it was written.')
+      else:
+        yield path.name, query
     problems_lib.report(str(path), problems)
+
+
+def _are_candidates(value: Any) -> bool:
+  return isinstance(value, dict) and all(
+      isinstance(shown, list) and all(
+          isinstance(one, dict) and type(one.get('item')) is int
+          for one in shown)
+      for shown in value.values())
 
 
 def write(
