@@ -80,7 +80,14 @@ def check(
   Raises:
     ValueError: naming what differs.
   """
-  there = workdir_lib.read(folder / workdir_lib.ITEMS)
+  path = folder / workdir_lib.ITEMS
+  try:
+    there = workdir_lib.read(path)
+  except FileNotFoundError:
+    raise ValueError(
+        f'{path} is missing, which says of what items the experiment is: put '
+        'it back, choose another folder, or give --overwrite to begin anew.'
+    ) from None
   new = [name for name in now if name not in there
          and name.partition(' ')[0] not in ('pool', 'test')]
   other = [name for name in {**there, **now} if name not in new

@@ -1,27 +1,82 @@
-"""What a run's `metrics.jsonl` and `queries.jsonl` hold, line by line."""
+"""What a run's `metrics.jsonl` and `queries.jsonl` hold, line by line.
+
+Each line ends with `"crc32"`, a checksum of it and of its experiment's id: it
+tells a line that was changed, and one that is another experiment's.
+"""
 
 from collections.abc import Callable, Mapping
+import json
 import math
 import pathlib
 from typing import Any
+import zlib
 
 from mmal_jax import durable
 from mmal_jax.data import json_lines
 from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
 
+PROVENANCE = 'run.json'  # Says which experiment a folder holds.
+_CHECKSUM = 'crc32'
+
+
+def line(path: pathlib.Path, record: Mapping[str, Any]) -> str:
+  """A line to be added to a file, with its newline.
+
+  Args:
+    path: of the file, in whose folder `PROVENANCE` says of what it is; without
+      that the line gets no checksum.
+    record: without `crc32`; JSON holds all of its values.
+  """
+  experiment = _experiment(path.parent)
+  return json.dumps(
+      dict(record) if experiment is None else
+      {**record, _CHECKSUM: _checksum(experiment, record)},
+      allow_nan=False) + '\n'
+
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
   """The records of a JSON-lines file, but for a line that was cut off.
 
+  Returns:
+    What was recorded, without checksums.
+
   Raises:
-    ValueError: listing the lines that hold no object.
+    ValueError: listing the lines that hold no object, were changed, or are
+      another experiment's.
   """
   problems: list[str] = []
-  records = json_lines.read(durable.whole_lines(path), path.name, problems)
-  found = [record for _, record in records]
+  experiment, found = _experiment(path.parent), []
+  for place, record in json_lines.read(
+      durable.whole_lines(path), path.name, problems):
+    there = record.pop(_CHECKSUM, None)
+    if experiment is not None and there != _checksum(experiment, record):
+      problems.append(
+          f'{place} was changed after it was written, or is of another '
+          'experiment: its checksum does not fit. Restore the file from a copy '
+          'of this very experiment.')
+    else:
+      found.append(record)
   problems_lib.report(path, problems)
   return found
+
+
+def _experiment(folder: pathlib.Path) -> str | None:
+  """The id of the experiment in a folder; None if nothing says so."""
+  path = folder / PROVENANCE
+  try:
+    found = json_object.parse(durable.read(path), path).get('experiment')
+  except FileNotFoundError:
+    return None
+  if not isinstance(found, str):
+    raise ValueError(f'{path} names no experiment: it is damaged. Put back '
+                     'what was there.')
+  return found
+
+
+def _checksum(experiment: str, record: Mapping[str, Any]) -> str:
+  text = json.dumps([experiment, record])
+  return f'{zlib.crc32(text.encode()):08x}'
 
 
 def metrics(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from experiments import identity
 from experiments import matches as matches_lib
 from experiments import paths
 from experiments import program
+from experiments import provenance
 from experiments import which_run
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoints as checkpoints_lib
@@ -80,7 +81,8 @@ def match(
       paths.keys_of(moved))
   pools, hidden = annotators.hide(config, experiment.data.pool, seed)
   kept = checkpoints_lib.Checkpoints(workdir_lib.state_path(
-      folder, strategy, seed, config.get('states')))
+      folder, strategy, seed, config.get('states')),
+      run=provenance.of_run(folder, strategy, seed))
   newest = kept.newest(build_lib.initial_state(experiment, pools.sizes, seed))
   if newest is None:
     raise ValueError(f'there is no state of strategy={strategy!r} and seed='

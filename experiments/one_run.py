@@ -1,6 +1,6 @@
 """One strategy with one seed, from where it was stopped on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import pathlib
 import time
 from typing import Any
@@ -15,6 +15,7 @@ from experiments import build as build_lib
 from experiments import compilations
 from experiments import matches as matches_lib
 from experiments import preemption
+from experiments import provenance
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import checkpoints
@@ -68,8 +69,10 @@ def run_one(
   metrics = evaluate.metric_names(experiment.data.test)
   headline = evaluate.headline(metrics)
   run = {'strategy': strategy, 'seed': seed}
+  names = processes.from_first(
+      lambda: provenance.of_run(folder, strategy, seed))
   kept = checkpoints.Checkpoints(workdir_lib.state_path(
-      folder, strategy, seed, config.get('states')))
+      folder, strategy, seed, config.get('states')), run=names)
   state = build_lib.initial_state(experiment, pools.sizes, seed)
   with preemption.held():
     found = kept.newest(state)
@@ -82,20 +85,18 @@ def run_one(
     logging.warning(
         '%s, seed %d: there is no state of the rounds that are recorded: they '
         'are computed again, with the answers in the journal.', strategy, seed)
-  processes.from_first(lambda: workdir_lib.keep_until(folder, run, last))
+  processes.from_first(lambda: _check_records(
+      state, workdir_lib.keep_until(folder, run, last),
+      folder / workdir_lib.METRICS))
 
   def open_journal():
     path = workdir_lib.journal_path(folder, strategy, seed)
     path.parent.mkdir(exist_ok=True)
-    answered = sum(max(row) >= 0 for record in journal_lib.read(path)
-                   for row in record.answers)
-    if answered < state.annotations:
-      raise ValueError(
-          f'{path} holds {answered} answers; the run\'s last state has used '
-          f'{state.annotations}: put back the journal that was there.')
     oracle = annotators.make_oracle(
         config, pools, hidden, seed, experiment.load_seen)
-    return journal_lib.Journal(path, oracle, tuple(pools.sizes))
+    opened = journal_lib.Journal(path, oracle, tuple(pools.sizes), names)
+    journal_lib.check_used(path, journal_lib.read(path), _used(state))
+    return opened
 
   journal = processes.at_first(open_journal)
 
@@ -223,6 +224,33 @@ def _from_first(
         not state.round or state.round == 1 and np.isfinite(state.losses[0])):
       first.setdefault(int(state.round), state)
     yield state
+
+
+def _used(
+    state: state_lib.RunState
+) -> dict[tuple[str, int], tuple[int, ...]]:
+  """By modality and number of the item, the answers that a state has used."""
+  return {(state.modalities[state.query_modalities[where]],
+           int(state.queries[where])): tuple(state.answers[where].tolist())
+          for where in zip(*np.nonzero(state.answered))}
+
+
+def _check_records(
+    state: state_lib.RunState, metrics: Sequence[Mapping[str, Any]],
+    path: pathlib.Path,
+) -> None:
+  """Refuses records that say something else than the state of their run.
+
+  Raises:
+    ValueError: naming the first round that does.
+  """
+  for record in metrics:
+    t = record['round']
+    if record['scores'] != {name: float(curve[t])
+                            for name, curve in state.scores.items()}:
+      raise ValueError(
+          f'{path} has other scores of round {t} than the last state of the '
+          'run: one of the two is of another run, or was changed.')
 
 
 def _asked(state: state_lib.RunState, t: int) -> dict[str, Any]:

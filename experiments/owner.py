@@ -8,6 +8,8 @@ import pathlib
 import socket
 import time
 
+from mmal_jax import durable
+
 NAME = '.owner'
 
 
@@ -27,10 +29,12 @@ def sole(
 
   Raises:
     InUse: if another program holds it, naming that one.
+    ValueError: if a link lies where the file should be (`durable.open_own`).
   """
   # Never removed: who waits for the name could lock what has none any more.
   path = pathlib.Path(folder) / name
-  with open(path, 'a+', encoding='utf-8') as file:
+  with open(durable.open_own(path, os.O_RDWR | os.O_APPEND), 'a+',
+            encoding='utf-8') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

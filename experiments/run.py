@@ -39,6 +39,7 @@ from experiments import paths
 from experiments import plot
 from experiments import preemption
 from experiments import program
+from experiments import provenance
 from experiments import records
 from experiments import saved_answers
 from experiments import summary as summary_lib
@@ -202,6 +203,8 @@ def _run(
   begun = processes.from_first(lambda: workdir_lib.take_up(
       workdir, config.to_dict()) if resume else None)
   folder = pathlib.Path(workdir)
+  if begun is not None:
+    processes.from_first(lambda: provenance.check(folder))
   if config.oracle.name == 'files' and begun is not None:
     processes.from_first(lambda: _look_at_answers(config, folder, held))
   counter = compilations.CompilationCounter()
@@ -286,6 +289,7 @@ def _begin(experiment, config, folder, begun) -> None:
     if states is not None:
       workdir_lib.claim_states(states, folder)
     workdir_lib.claim(folder)
+    workdir_lib.write(folder / workdir_lib.PROVENANCE, provenance.begin())
   workdir_lib.write(folder / workdir_lib.ITEMS, items)
   if experiment.data.tokenizer is not None:
     save = experiment.data.tokenizer.save

@@ -22,6 +22,7 @@ from mmal_jax.data import json_object
 # All that an experiment writes, and so all that `--overwrite` may remove.
 CONFIG = 'config.json'
 ITEMS = 'items.json'
+PROVENANCE = lines_lib.PROVENANCE
 TOKENIZER = 'tokenizer.json'
 PRETRAINED = 'pretrained'
 METRICS = 'metrics.jsonl'
@@ -35,9 +36,9 @@ MODELS = 'models'
 MATCHES = 'matches'
 CALIBRATION = 'calibration.jsonl'
 WAITING = 'waiting.json'  # The queries for which a run waits.
-_OURS = (CONFIG, ITEMS, TOKENIZER, PRETRAINED, METRICS, QUERIES, WHOLE_POOL,
-         SUMMARY, CURVES, JOURNALS, STATES, MODELS, MATCHES, CALIBRATION,
-         WAITING, owner.NAME)
+_OURS = (CONFIG, ITEMS, PROVENANCE, TOKENIZER, PRETRAINED, METRICS, QUERIES,
+         WHOLE_POOL, SUMMARY, CURVES, JOURNALS, STATES, MODELS, MATCHES,
+         CALIBRATION, WAITING, owner.NAME)
 # What a run that was stopped may be taken up with another value of: up to there
 # it has made no difference.
 _MAY_CHANGE = ('train.divergence',)
@@ -303,8 +304,11 @@ def matches_path(
 
 
 def append(path: pathlib.Path, record: dict[str, Any]) -> None:
-  """Adds a line to a JSON-lines file; it is on the disk when it returns."""
-  durable.append(path, json.dumps(_plain(record), allow_nan=False) + '\n')
+  """Adds a line to a JSON-lines file; it is on the disk when it returns.
+
+  In the folder of an experiment it has a checksum (`lines.line`).
+  """
+  durable.append(path, lines_lib.line(path, _plain(record)))
 
 
 def read(path: pathlib.Path) -> dict[str, Any]:
@@ -340,7 +344,7 @@ def keep_until(
             if line['round'] <= last or not run.items() <= line.items()]
     if len(kept) < len(lines):
       durable.write(folder / name, ''.join(
-          json.dumps(line) + '\n' for line in kept))
+          lines_lib.line(folder / name, line) for line in kept))
   stay = {name: [line for line in lines
                  if line['round'] <= last and run.items() <= line.items()]
           for name, lines in before.items()}

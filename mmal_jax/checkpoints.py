@@ -1,6 +1,6 @@
 """The newest good checkpoints of a run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import concurrent.futures
 import contextlib
 import hashlib
@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from absl import logging
 from etils import epath
@@ -24,6 +24,10 @@ _SEALS = re.compile(f'({_STEP.pattern})' + re.escape(_SEAL))
 _DAMAGED = 'damaged_'
 
 
+class _OfAnother(ValueError):
+  """A checkpoint belongs to another run."""
+
+
 class Checkpoints:
   """Writes checkpoints in the background, and finds the newest good one.
 
@@ -35,13 +39,18 @@ class Checkpoints:
   each writes what lies on its devices, the first one seals, and chooses.
   """
 
-  def __init__(self, folder: str | os.PathLike[str], keep: int = 2):
+  def __init__(
+      self, folder: str | os.PathLike[str], keep: int = 2,
+      run: Mapping[str, str | int] | None = None,
+  ):
     """Opens a folder; it need not exist.
 
     Args:
       folder: a local path, or any that `etils.epath` takes, as `gs://...`.
       keep: so many of the newest are kept; more than one, should the newest be
         damaged.
+      run: that they are of, by names of its own; seals hold it. None takes
+        those of any run.
 
     Raises:
       ValueError: if `keep` is below 1, or none may be in that folder
@@ -51,6 +60,7 @@ class Checkpoints:
       raise ValueError(f'keep={keep!r} must be at least 1.')
     checkpoint.check_path(folder)
     self._folder, self._keep = epath.Path(folder), keep
+    self._run = None if run is None else dict(run)
     self._worker = concurrent.futures.ThreadPoolExecutor(1, 'checkpoints')
     self._pending: tuple[int, concurrent.futures.Future[None]] | None = None
 
@@ -94,7 +104,8 @@ class Checkpoints:
       `(step, tree)`, or None if there is none.
 
     Raises:
-      ValueError: if it is of another structure than `like`.
+      ValueError: if it is of another structure than `like`, or one is of
+        another run.
     """
     step = processes.from_first(self._newest_good)
     if step is None:
@@ -129,7 +140,7 @@ class Checkpoints:
   def _finish(self, step, finish) -> None:
     finish()  # Returns once the parts of all hosts are written.
     if processes.is_first():
-      seal = _text(_digests(self._folder / str(step)))
+      seal = _text(_digests(self._folder / str(step)), self._run)
       if '://' in str(self._folder):  # There a file appears once it is whole.
         self._seal(step).write_text(seal)
       else:
@@ -151,15 +162,27 @@ class Checkpoints:
     found = _digests(self._folder / str(step))
     try:
       text = self._seal(step).read_text()
-      if text == _text(found):
-        return None
-      sealed = json.loads(text)
+      fields = json.loads(text)
+      sealed, run = fields['files'], fields['run']
+      if text != _text(sealed, run):
+        return 'its seal is broken'
+      if self._run not in (None, run):
+        raise _OfAnother(
+            f'{self._folder / str(step)} holds a state of '
+            f'{_in_words(run)}, not of {_in_words(self._run)}: '
+            'nothing of it is used, and it is left as it is. Say where the '
+            'states of this very run lie, or move it away to compute these '
+            'rounds again with the answers in the journal.')
       for name in sorted({*sealed, *found}):
         if name not in found:
           return f'{name} is missing'
         if found[name] != sealed.get(name):
           return f'{name} is not as it was written'
-    except (AttributeError, OSError, RecursionError, TypeError, ValueError):
+      return None
+    except _OfAnother:
+      raise
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError,
+            ValueError):
       pass
     return 'its seal is broken'
 
@@ -183,8 +206,14 @@ def _telling(step: int, folder: epath.Path) -> Iterator[None]:
                   f'written: {e}') from e
 
 
-def _text(digests: dict[str, str]) -> str:
-  return json.dumps(dict(sorted(digests.items())), indent=1) + '\n'
+def _text(digests: dict[str, str], run: Mapping[str, Any] | None) -> str:
+  return json.dumps(
+      {'run': run, 'files': dict(sorted(digests.items()))}, indent=1) + '\n'
+
+
+def _in_words(run: Mapping[str, Any] | None) -> str:
+  return 'no run' if run is None else ', '.join(
+      f'{name} {value}' for name, value in run.items())
 
 
 def _digests(folder: epath.Path) -> dict[str, str]:

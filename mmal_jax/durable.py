@@ -5,6 +5,7 @@ Errors name the file, which those of a full disk do not by themselves.
 
 from collections.abc import Iterator
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -30,22 +31,30 @@ def reason(error: Exception) -> str:
   return (getattr(error, 'strerror', None) or str(error)).removesuffix('.')
 
 
-def read(path: str | os.PathLike[str], most: int = _MOST_BYTES) -> bytes:
+def read(
+    path: str | os.PathLike[str], most: int = _MOST_BYTES,
+    within: pathlib.Path | None = None,
+) -> bytes:
   """What a file holds that somebody else may have put there.
 
   Args:
     path: of the file.
     most: bytes it may have.
+    within: a resolved folder that links must not lead out of.
 
   Raises:
     OSError: if it is missing, or may not be read.
-    ValueError: if it is none that ends, such as a pipe, or has more bytes; or
-      if it only points at the file, as those of Git LFS do.
+    ValueError: if it is none that ends, such as a pipe, or has more bytes; if
+      it only points at the file, as those of Git LFS do; or if it lies outside
+      of `within`.
   """
   # A pipe would be waited for.
   descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
   try:
     found = os.fstat(descriptor)
+    # Of what was opened: a link may lead elsewhere by now.
+    if within is not None and not _lies_within(found, path, within):
+      raise ValueError(f'{os.fspath(path)} is a link out of the folder.')
     if not stat.S_ISREG(found.st_mode):
       raise ValueError(f'{os.fspath(path)} is no regular file.')
     if found.st_size > most:
@@ -62,11 +71,64 @@ def read(path: str | os.PathLike[str], most: int = _MOST_BYTES) -> bytes:
   return content
 
 
+def _lies_within(found: os.stat_result, path, folder: pathlib.Path) -> bool:
+  """Whether an opened file has a name in a folder, to which the path leads."""
+  try:
+    target = pathlib.Path(path).resolve()
+    return target.is_relative_to(folder) and os.path.samestat(
+        found, os.stat(target, follow_symlinks=False))
+  except (OSError, RuntimeError):  # It is gone, or a loop, by now.
+    return False
+
+
+def open_own(path: pathlib.Path, flags: int) -> int:
+  """Opens a file to write to, which must be a file of that folder alone.
+
+  In a folder to which others can write, a link with the name of one of our
+  files would have us write to any file of ours, or empty it.
+
+  Args:
+    path: of the file; it is made if there is none. Nothing is changed in it.
+    flags: of `os.open`, besides those for that; not `O_TRUNC`.
+
+  Returns:
+    A descriptor.
+
+  Raises:
+    OSError: if it cannot be opened.
+    ValueError: if there is a symbolic link, a file with a second hard link, or
+      what is no regular file.
+  """
+  try:
+    descriptor = os.open(
+        path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+        0o666)
+  except OSError as e:
+    if e.errno == errno.ELOOP or path.is_symlink():
+      raise ValueError(
+          f'{path} is a symbolic link, in place of a file of this program: it '
+          'is not written to. Remove the link, or put the file there.') from e
+    if e.errno in (errno.ENXIO, errno.EISDIR):
+      raise ValueError(f'{path} is no regular file: remove it.') from e
+    raise
+  found = os.fstat(descriptor)
+  if stat.S_ISREG(found.st_mode) and found.st_nlink < 2:
+    return descriptor
+  os.close(descriptor)
+  if not stat.S_ISREG(found.st_mode):
+    raise ValueError(f'{path} is no regular file: remove it.')
+  raise ValueError(
+      f'{path} is a hard link to a file that has another name, too: it is not '
+      'written to. Put a copy of the file there.')
+
+
 def write(path: pathlib.Path, content: str | bytes) -> None:
   """Puts a file there, whole or not at all, in place of any before it."""
   draft = path.with_name(f'.{path.name}.draft')
   with naming(path):
-    with draft.open('wb') as file:
+    # What a crash left, or a link: it goes, and not what it leads to.
+    draft.unlink(missing_ok=True)
+    with open(open_own(draft, os.O_WRONLY | os.O_EXCL), 'wb') as file:
       file.write(content if isinstance(content, bytes) else content.encode())
       _sync(file)
     os.replace(draft, path)
@@ -82,9 +144,13 @@ def append(path: pathlib.Path, text: str) -> None:
   Args:
     path: of the file; it need not exist.
     text: lines, the last one with its newline, too.
+
+  Raises:
+    OSError: if it cannot be written.
+    ValueError: as `open_own`.
   """
   with naming(path):
-    with path.open('a+b') as file:
+    with open(open_own(path, os.O_RDWR | os.O_APPEND), 'a+b') as file:
       fcntl.flock(file, fcntl.LOCK_EX)
       content = whole_lines(path)
       file.truncate(len(content))

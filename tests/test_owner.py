@@ -1,14 +1,20 @@
 """One program at a time in a folder, whatever becomes of it."""
 
+import contextlib
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 
+import numpy as np
 import pytest
 
 from experiments import owner
 from experiments import preemption
+from mmal_jax import durable
+from mmal_jax.align import journal
 
 _HOLDER = '''
 import sys, time
@@ -80,3 +86,66 @@ def test_a_signal_that_is_held_is_heard_afterwards(
         for _ in range(10_000):  # Python hears of it between its steps.
           done.append(1)
   assert len(done) == 10_000
+
+
+@pytest.mark.parametrize('kind', ['link', 'hard link', 'dangling', 'pipe'])
+@pytest.mark.parametrize('write', [
+    lambda folder: contextlib.ExitStack().enter_context(owner.sole(folder)),
+    lambda folder: durable.append(folder / owner.NAME, '{}\n'),
+    lambda folder: journal.Journal(
+        folder / owner.NAME, lambda *_: np.zeros((1, 2), np.int32),
+        ('image', 'text'))('image', np.zeros(1, np.int32))])
+def test_what_a_link_leads_to_is_not_touched(tmp_path, kind, write):
+  folder, precious = tmp_path / 'shared', tmp_path / 'thesis.tex'
+  folder.mkdir()
+  if kind != 'dangling':
+    precious.write_text('')
+  name = folder / owner.NAME
+  if kind == 'hard link':
+    name.hardlink_to(precious)
+  elif kind == 'pipe':
+    os.mkfifo(name)
+  else:
+    name.symlink_to(precious)
+  with pytest.raises(ValueError, match='owner is (a symbolic link|a hard link|'
+                                       'no regular file)'):
+    write(folder)
+  assert kind == 'dangling' and not precious.exists() or (
+      not precious.read_text())
+
+
+def test_a_draft_that_is_a_link_is_replaced_and_not_followed(tmp_path):
+  precious = tmp_path / 'thesis.tex'
+  precious.write_text('years of work')
+  (tmp_path / '.a.json.draft').symlink_to(precious)
+  durable.write(tmp_path / 'a.json', '{}')
+  assert precious.read_text() == 'years of work'
+  assert (tmp_path / 'a.json').read_text() == '{}'
+
+
+def test_a_link_that_is_exchanged_is_never_read_outside(tmp_path):
+  folder, outside = tmp_path / 'answers', tmp_path / 'password'
+  folder.mkdir()
+  outside.write_text('secret')
+  (folder / 'good').write_text('answer')
+  link, stop = folder / 'a.jsonl', threading.Event()
+  link.symlink_to('good')
+
+  def exchange():
+    for target in itertools.cycle([outside, 'good']):
+      if stop.is_set():
+        return
+      (folder / 'new').symlink_to(target)
+      os.replace(folder / 'new', link)
+
+  thread = threading.Thread(target=exchange)
+  thread.start()
+  found = []
+  try:
+    for _ in range(3000):
+      with contextlib.suppress(ValueError):
+        found.append(durable.read(link, within=folder.resolve()))
+  finally:
+    stop.set()
+    thread.join()
+  assert set(found) == {b'answer'}

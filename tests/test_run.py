@@ -167,7 +167,7 @@ def test_the_clock_may_jump(tmp_path, monkeypatch):
 
   def told(folder, *more):
     _main(folder, *arguments, *more, config='features')
-    return ((folder / 'w' / workdir.QUERIES).read_bytes(),
+    return (_lines(folder / 'w' / workdir.QUERIES),
             [(line['scores'], line.get('loss'))
              for line in _lines(folder / 'w' / workdir.METRICS)])
 

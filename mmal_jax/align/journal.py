@@ -2,14 +2,14 @@
 
 A line a call of the oracle, `CRC {"call": ..., "round": ..., ...}`: the CRC-32
 tells a line that was damaged or cut off, the number of the call one that is
-missing.
+missing. The first line, `CRC {"run": {...}}`, says whose answers they are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import json
 import os
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 import zlib
 
 from absl import logging
@@ -51,6 +51,7 @@ class Journal:
       path: str | os.PathLike[str],
       oracle: oracle_lib.Oracle,
       modalities: Sequence[str],
+      run: Mapping[str, str | int] | None = None,
   ):
     """Opens a journal; it need not exist.
 
@@ -60,14 +61,22 @@ class Journal:
       path: of the file.
       oracle: who answers what is not in it.
       modalities: in the order of the columns.
+      run: that the answers are of, by names of its own; its first line holds
+        it. None takes those of any run.
 
     Raises:
       ValueError: if a line is damaged that was written whole, or it is of other
-        modalities.
+        modalities, or of another run.
     """
     self._path = pathlib.Path(path)
     self._oracle, self._modalities = oracle, tuple(modalities)
-    self._records, rest = _parse(self._path)
+    self._run = None if run is None else dict(run)
+    there, self._records, rest = _parse(self._path)
+    if self._records and run is not None and there != self._run:
+      raise ValueError(
+          f'{self._path} is the journal of {_in_words(there)}, not of '
+          f'{_in_words(self._run)}: no answer of it is used. Restore the file '
+          'from a copy of this very run.')
     problems_lib.report(self._path, [
         f'line {number} does not fit a run with the modalities '
         f'{", ".join(self._modalities)}.'
@@ -119,7 +128,11 @@ class Journal:
       raise OSError(f'{self._path} takes no more answers: {self._broken}.')
     try:
       with durable.naming(self._path):
-        with open(self._path, 'ab') as file:
+        with open(durable.open_own(
+            self._path, os.O_WRONLY | os.O_APPEND), 'ab') as file:
+          if not self._records and self._run is not None:
+            file.truncate(0)  # Of a first line alone, before a crash.
+            file.write(_sealed({'run': self._run}))
           file.write(_line(len(self._records), record))
           file.flush()
           os.fsync(file.fileno())
@@ -137,7 +150,36 @@ def read(path: str | os.PathLike[str]) -> list[Record]:
   Raises:
     ValueError: if it is damaged anywhere else.
   """
-  return _parse(pathlib.Path(path))[0]
+  return _parse(pathlib.Path(path))[1]
+
+
+def check_used(
+    path: pathlib.Path, records: Iterable[Record],
+    used: Mapping[tuple[str, int], tuple[int, ...]],
+) -> None:
+  """Refuses a journal that lacks answers, or holds others.
+
+  Args:
+    path: of the journal, for the error.
+    records: of it.
+    used: by modality and number of the item, the answers that a state of its
+      run has used.
+
+  Raises:
+    ValueError: naming the first of them.
+  """
+  held = {(record.modality, number): row for record in records
+          for number, row in zip(record.numbers, record.answers)
+          if max(row, default=oracle_lib.NONE) != oracle_lib.NONE}
+  wrong = [item for item, row in used.items() if held.get(item) != row]
+  if wrong:
+    modality, number = wrong[0]
+    raise ValueError(
+        f'{path} lacks {len(wrong)} of the {len(used)} answers that the last '
+        f'state of its run has used, or holds others: for {modality} {number} '
+        f'the state has {used[wrong[0]]}, the journal '
+        f'{held.get(wrong[0], "none")}. Restore the file from a copy of this '
+        'very run.')
 
 
 def aligned_set(records: Iterable[Record]) -> np.ndarray:
@@ -156,41 +198,78 @@ def aligned_set(records: Iterable[Record]) -> np.ndarray:
   return np.array(list(rows), np.int32).reshape(len(rows), width)
 
 
-def _parse(path: pathlib.Path) -> tuple[list[Record], bytes]:
-  """Records, and what there is of a line that was cut off."""
+def _parse(
+    path: pathlib.Path
+) -> tuple[dict[str, str | int] | None, list[Record], bytes]:
+  """The run, records, and what there is of a line that was cut off."""
   try:
     content = durable.read(path, durable.MOST_OF_OURS)
   except FileNotFoundError:
-    return [], b''
+    return None, [], b''
   *lines, rest = content.split(b'\n')
   # Of a line that had not been written whole when the power went, a disk may
   # hold the end, and nothing in place of the rest.
   if not rest and lines and b'\0' in lines[-1]:
     rest = lines.pop() + b'\n'
   problems, records = [], []
+  run = _run_of(lines[0]) if lines else None
   for number, line in enumerate(lines):
-    record = _record(line, number)
+    if not number and run is not None:
+      continue
+    record = _record(line, len(records) + len(problems))
     if record is None:
       problems.append(
           f'line {number + 1} is damaged, or one before it is missing.')
     else:
       records.append(record)
   problems_lib.report(path, problems)
-  return records, rest
+  return run, records, rest
 
 
-def _line(call: int, record: Record) -> bytes:
-  text = json.dumps({'call': call, **record._asdict()}).encode()
+def _in_words(run: Mapping[str, str | int] | None) -> str:
+  """A run, as an error names it."""
+  if run is None:
+    return 'a run that it does not name (an earlier version wrote none)'
+  return ', '.join(f'{name} {value}' for name, value in run.items())
+
+
+def _sealed(fields: Mapping[str, Any]) -> bytes:
+  text = json.dumps(fields).encode()
   return b'%08x %b\n' % (zlib.crc32(text), text)
 
 
-def _record(line: bytes, call: int) -> Record | None:
-  """The record of a call; None if the line is another's, or damaged."""
+def _line(call: int, record: Record) -> bytes:
+  return _sealed({'call': call, **record._asdict()})
+
+
+def _fields(line: bytes) -> dict[str, Any] | None:
+  """What a line holds; None if it is damaged."""
   crc, _, text = line.partition(b' ')
   if crc != b'%08x' % zlib.crc32(text):
     return None
   try:
-    fields = json_object.loads(text)
+    found = json_object.loads(text)
+  except ValueError:
+    return None
+  return found if isinstance(found, dict) else None
+
+
+def _run_of(line: bytes) -> dict[str, str | int] | None:
+  """The run of a first line; None if that is of a call, or damaged."""
+  found = _fields(line)
+  if found is None or found.keys() != {'run'}:
+    return None
+  run = found['run']
+  return run if isinstance(run, dict) and all(
+      type(value) in (str, int) for value in run.values()) else None
+
+
+def _record(line: bytes, call: int) -> Record | None:
+  """The record of a call; None if the line is another's, or damaged."""
+  fields = _fields(line)
+  if fields is None:
+    return None
+  try:
     if fields.pop('call') != call:
       return None
     record = Record(
@@ -227,7 +306,7 @@ def _put_aside(path: pathlib.Path, rest: bytes) -> None:
   """Moves the torn end of a journal to a file of its own."""
   aside = durable.unused(path.with_name(f'{path.name}.torn'))
   durable.write(aside, rest)
-  with open(path, 'r+b') as file:
+  with open(durable.open_own(path, os.O_RDWR), 'r+b') as file:
     file.truncate(path.stat().st_size - len(rest))
     os.fsync(file.fileno())
   logging.warning(

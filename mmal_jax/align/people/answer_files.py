@@ -58,10 +58,7 @@ def read(
         notes.append(f'{file.name}: not read: {remedy}.')
       continue
     try:
-      if not file.resolve().is_relative_to(home):
-        problems.append(f'{file.name}: a link out of the folder.')
-        continue
-      content = durable.read(file)
+      content = durable.read(file, within=home)
     except (OSError, RuntimeError, ValueError) as e:
       why = getattr(e, 'strerror', None) or str(e).rstrip('.')
       problems.append(f'{file.name}: cannot be read: {why}.')

@@ -1,0 +1,207 @@
+"""Journals, states and records belong to one run, and are taken for no other's.
+"""
+
+import json
+import re
+import shutil
+
+import jax
+import pytest
+
+from experiments import provenance
+from experiments import report
+from experiments import run
+from experiments import workdir
+from tests import programs
+
+_RUNS = [f'{strategy}-seed{seed}' for strategy in ('random', 'mmal')
+         for seed in (0, 1)]
+
+
+def _run(folder, *arguments):
+  programs.call(
+      run, *programs.features(folder.parent / 'data'), *programs.SMALL,
+      '--strategies=random,mmal', '--seeds=0,1', '--config.whole_pool=True',
+      f'--workdir={folder}', f'--cache_dir={folder.parent / "cache"}',
+      *arguments)
+
+
+@pytest.fixture(name='two', scope='module')
+def _two(tmp_path_factory):
+  """Two finished experiments of the same config and data."""
+  home = tmp_path_factory.mktemp('two')
+  programs.save_features(home / 'data')
+  for name in ('one', 'other'):
+    _run(home / name)
+  return home
+
+
+def _copy(two, unfinished):
+  """A copy of the first; of an unfinished one the last round is to be done."""
+  folder = two / 'copy'
+  shutil.rmtree(folder, ignore_errors=True)
+  shutil.copytree(two / 'one', folder)
+  if unfinished:
+    (folder / workdir.SUMMARY).unlink()
+    for name in _RUNS:
+      (folder / workdir.STATES / name / '2.sha256.json').unlink()
+      shutil.rmtree(folder / workdir.STATES / name / '2')
+  return folder
+
+
+def _found(folder):
+  """What was asked, answered and scored."""
+  metrics = [(line['strategy'], line['seed'], line['round'], line['scores'])
+             for line in workdir.read_lines(folder / workdir.METRICS)]
+  queries = workdir.read_lines(folder / workdir.QUERIES)
+  return sorted(metrics, key=str), sorted(queries, key=str)
+
+
+def _edit(name, old, new):
+  def change(folder, other):
+    del other
+    text = (folder / name).read_text('utf-8')
+    changed = re.sub(old, new, text, count=1)
+    assert changed != text
+    (folder / name).write_text(changed, 'utf-8')
+  return change
+
+
+def _from_other(name):
+  def change(folder, other):
+    if (folder / name).is_dir():
+      shutil.rmtree(folder / name)
+      shutil.copytree(other / name, folder / name)
+    else:
+      shutil.copy(other / name, folder / name)
+  return change
+
+
+def _copy_of(name, source):
+  return lambda folder, _: shutil.copy(folder / source, folder / name)
+
+
+def _exchanged(one, two):
+  def change(folder, other):
+    del other
+    (folder / one).rename(folder / 'x')
+    (folder / two).rename(folder / one)
+    (folder / 'x').rename(folder / two)
+  return change
+
+
+def _gone(name):
+  return lambda folder, _: (folder / name).unlink()
+
+
+def _without_line(name, number):
+  def change(folder, other):
+    del other
+    lines = (folder / name).read_text().splitlines(keepends=True)
+    del lines[number]
+    (folder / name).write_text(''.join(lines))
+  return change
+
+
+_JOURNAL = f'{workdir.JOURNALS}/{{}}.journal'.format
+_STATES = f'{workdir.STATES}/{{}}'.format
+
+
+@pytest.mark.parametrize('unfinished', [False, True], ids=['whole', 'part'])
+@pytest.mark.parametrize('change,said', [
+    (_copy_of(_JOURNAL('random-seed1'), _JOURNAL('random-seed0')),
+     'random-seed1.journal is the journal of .* seed 0, not of .* seed 1'),
+    (_exchanged(_JOURNAL('random-seed0'), _JOURNAL('mmal-seed0')),
+     'journal of .* strategy mmal, seed 0, not of .* strategy random'),
+    (_from_other(_JOURNAL('mmal-seed1')), 'is the journal of experiment'),
+    (_without_line(_JOURNAL('mmal-seed1'), 0), 'a run that it does not name'),
+    (_without_line(_JOURNAL('mmal-seed1'), 1), 'line 2 is damaged, or one'),
+    (_gone(_JOURNAL('mmal-seed0')), 'mmal-seed0.journal lacks'),
+    (_exchanged(_STATES('random-seed0'), _STATES('mmal-seed0')),
+     'holds a state of .* strategy mmal, seed 0, not of .* strategy random'),
+    (_exchanged(_STATES('mmal-seed1'), _STATES('mmal-seed0')), 'a state of'),
+    (_from_other(_STATES('mmal-seed0')), 'a state of experiment'),
+    (_from_other(workdir.STATES), 'a state of experiment'),
+    (_edit(workdir.METRICS, r'"aligned": 3\b', '"aligned": 2'),
+     r'metrics.jsonl, line \d+ was changed'),
+    (_edit(workdir.METRICS, r'"annotations": 0', '"annotations": 1'),
+     r'metrics.jsonl, line \d+ was changed'),
+    (_edit(workdir.METRICS, '"strategy": "random"', '"strategy": "mmal"'),
+     r'metrics.jsonl, line \d+ was changed'),
+    (_edit(workdir.METRICS, ', "crc32": "[0-9a-f]*"', ''), 'was changed'),
+    (_edit(workdir.QUERIES, r'\["image", (\d+)\]', r'["image", 1\1]'),
+     r'queries.jsonl, line \d+ was changed'),
+    (_from_other(workdir.METRICS), 'is of another experiment'),
+    (_from_other(workdir.QUERIES), 'is of another experiment'),
+    (_from_other(workdir.PROVENANCE), 'another experiment|a state of'),
+    (_gone(workdir.PROVENANCE), 'run.json is missing, which says'),
+    (_edit(workdir.PROVENANCE, '"experiment"', '"experimint"'), 'is damaged'),
+    (_gone(workdir.ITEMS), 'items.json is missing, which says'),
+    (_edit(workdir.WHOLE_POOL, r'"aligned": (\d)', r'"aligned": 1\1'),
+     r'whole_pool.jsonl, line \d+ was changed')])
+def test_what_is_of_another_run_or_was_changed_is_refused_by_name(
+    two, unfinished, change, said):
+  folder = _copy(two, unfinished)
+  change(folder, two / 'other')
+  with programs.ends() as e:
+    _run(folder, '--resume')
+  assert re.search(said, e.value.code, re.DOTALL), e.value.code
+  assert 'put back the journal' not in e.value.code
+  # What is another's is left as it is.
+  assert not list((folder / workdir.STATES).rglob('damaged_*'))
+
+
+@pytest.mark.parametrize('unfinished', [False, True], ids=['whole', 'part'])
+@pytest.mark.parametrize('change', [
+    lambda folder, _: None,
+    _from_other(workdir.ITEMS),  # of the same data
+    lambda folder, _: shutil.rmtree(folder / workdir.STATES),
+    lambda folder, _: [
+        path.write_bytes(path.read_bytes()[:-3]) for path in (
+            folder / workdir.STATES).rglob('1.sha256.json')]])
+def test_what_is_whole_or_can_be_computed_again_ends_the_same(
+    two, unfinished, change):
+  folder = _copy(two, unfinished)
+  change(folder, two / 'other')
+  _run(folder, '--resume')
+  assert _found(folder) == _found(two / 'one')
+
+
+def test_an_older_copy_of_a_journal_is_refused_or_told_again(two):
+  name, number = _JOURNAL('mmal-seed1'), -1
+  folder = _copy(two, unfinished=False)
+  _without_line(name, number)(folder, None)
+  with programs.ends() as e:
+    _run(folder, '--resume')
+  assert 'mmal-seed1.journal lacks 3 of the 6 answers' in e.value.code
+  folder = _copy(two, unfinished=True)  # Its state has not used the last ones.
+  _without_line(name, number)(folder, None)
+  _run(folder, '--resume')
+  assert _found(folder) == _found(two / 'one')
+
+
+def test_a_report_refuses_records_that_were_changed(two, tmp_path):
+  folder = _copy(two, False)
+  _edit(workdir.METRICS, r'"annotations": 3\b', '"annotations": 2')(folder, 0)
+  with programs.ends() as e:
+    programs.call(report, f'--workdirs={folder}', f'--out={tmp_path / "r"}',
+                  '--workdir=x')
+  assert re.search(r'metrics.jsonl, line \d+ was changed', e.value.code)
+
+
+def test_settings_that_draw_other_numbers_are_refused(two, caplog):
+  folder = _copy(two, True)
+  path = folder / workdir.PROVENANCE
+  good = json.loads(path.read_text())
+  name = 'jax_threefry_partitionable'
+  now = jax.config.jax_threefry_partitionable
+  assert good['settings'][name] == now
+  workdir.write(path, good | {
+      'settings': good['settings'] | {name: not now}})
+  with programs.ends() as e:
+    _run(folder, '--resume')
+  assert f'{name} is {now} now, and was {not now}' in e.value.code
+  workdir.write(path, good | {
+      'rounding': good['rounding'] | {'device': 'TPU v9'}})
+  provenance.check(folder)
+  assert "was 'TPU v9' when the experiment was begun" in caplog.text
