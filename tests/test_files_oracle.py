@@ -321,3 +321,15 @@ def test_images_without_files_get_them(tmp_path, kind, link):
       assert path.read_bytes() == encoded[int(path.stem[6:])]
   assert _lines(folder / 'items_image.jsonl') == [
       {'item': i, 'file': called} for i, (_, called) in enumerate(sources)]
+
+
+def test_what_a_killed_round_left_is_removed(asked):
+  folder, _ = asked
+  left = folder / '.draft_0123'
+  (left / 'images').mkdir(parents=True)
+  (folder.parent / 'kept').mkdir()
+  (folder / '.draft_link').symlink_to(folder.parent / 'kept')
+  with pytest.raises(oracle_lib.Waiting):
+    _asks(files.files(folder, people.shown()), [1])
+  assert not left.exists()
+  assert (folder.parent / 'kept').exists()

@@ -18,6 +18,8 @@ from mmal_jax.align.people import shown as shown_lib
 from mmal_jax.data import json_lines
 from mmal_jax.data import problems as problems_lib
 
+_DRAFT = '.draft_'  # a round that is being written
+
 
 def asked(folder: pathlib.Path) -> dict[str, str]:
   """The round's name of every query that was ever written.
@@ -94,7 +96,11 @@ def write(
   """
   last = max((number for number, _ in _numbered(folder)), default=0)
   path = folder / f'round_{last + 1:03d}'
-  draft = folder / f'.draft_{uuid.uuid4().hex}'
+  for old in folder.glob(f'{_DRAFT}*'):
+    # One program at a time asks there: it is of one that died.
+    if old.is_dir() and not old.is_symlink():
+      shutil.rmtree(old)
+  draft = folder / f'{_DRAFT}{uuid.uuid4().hex}'
   os.makedirs(draft / 'images')
   try:
     _fill(draft, folder, path.name, shown, modality, numbers.tolist(),
