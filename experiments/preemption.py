@@ -84,8 +84,9 @@ def leaving() -> Iterator[None]:
 
 def end(status: int) -> NoReturn:
   """Ends the program without a word to anybody."""
-  sys.stdout.flush()
-  sys.stderr.flush()
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError):  # It may be read no further.
+      stream.flush()
   os._exit(status)
 
 

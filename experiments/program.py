@@ -36,22 +36,31 @@ def in_words(error: Exception) -> str:
 def ends_unread() -> Iterator[None]:
   """Ends the program without a word where its output is read no further.
 
-  `run --help | head` is no error. What is printed within is flushed here, not
-  when the program ends and it is too late to say anything of it.
+  `run --help | head` is no error; a disk without room for it is. What is
+  printed within is flushed here, not when the program ends and it is too late
+  to say anything of it.
   """
   try:
     try:
       yield
     finally:
       sys.stdout.flush()
-  except BrokenPipeError:
+  except OSError as e:
     try:
-      print(flush=True)  # Where this works, it was another pipe that broke.
+      print(flush=True)  # Where this works, it was another pipe, or a file.
     except BrokenPipeError:
-      # At its end, Python flushes once more.
-      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      _silence()
       sys.exit(_UNREAD)
+    except OSError:
+      _silence()
+      sys.exit(f'error: the output cannot be written: {e.strerror}. Files are '
+               'written all the same.')
     raise
+
+
+def _silence() -> None:
+  """Drops what could not be printed: at its end, Python flushes once more."""
+  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @ends_unread()

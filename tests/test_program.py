@@ -47,3 +47,25 @@ def test_another_pipe_that_breaks_is_an_error():
                         text=True, timeout=300, check=False)
   assert done.returncode == 1
   assert done.stderr == 'error: [Errno 32] of a worker\n'
+
+
+def test_an_output_without_room_is_one_line():
+  with open('/dev/full', 'wb') as full:
+    done = subprocess.run(
+        [sys.executable, '-c', _SAYS], stdout=full, stderr=subprocess.PIPE,
+        text=True, timeout=300, check=False)
+  assert done.returncode == 1
+  line, = done.stderr.splitlines()
+  assert line.startswith(
+      'error: the output cannot be written: No space left on device.')
+
+
+@pytest.mark.parametrize('closed', ['>&-', '2>&-', '<&- >&- 2>&-'])
+def test_a_closed_stream_is_as_good_as_the_null_device(closed):
+  command = f'exec "$@" --show_config {closed}'
+  done = subprocess.run(
+      ['bash', '-c', command, 'bash', *_RUN], capture_output=True, text=True,
+      timeout=300, check=False)
+  assert done.returncode == 0, done.stderr
+  assert not done.stderr and ('train.steps' in done.stdout) == (
+      closed == '2>&-')
