@@ -24,4 +24,6 @@ if sys.argv[:1] == ['-m']:
   _open_streams()
   # Ctrl-C before a program has begun (`python -m` imports for seconds) ends it
   # at once, as it ends any other; `program.call` has words for it from then on.
-  signal.signal(signal.SIGINT, signal.SIG_DFL)
+  # One that was started with it ignored, as by `&` in a script, stays so.
+  if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -84,7 +84,10 @@ def config_of(path: pathlib.Path) -> Any:
                      f'{", ".join(names) or "none"}.')
   others = [m for m in names if m not in ('image', 'text', 'split')]
   try:
-    pool = int(np.sum(numpy_file.read(path, 'split') == 'train'))
+    split = numpy_file.read(path, 'split')
+    if split.dtype.kind == 'S':
+      split = np.char.decode(split, 'utf-8')
+    pool = int(np.sum(split == 'train'))
   except Exception as e:  # `zipfile` and NumPy raise a dozen kinds
     raise ValueError(f'{path}: its array split cannot be read: '
                      f'{e or type(e).__name__}.') from e

@@ -371,7 +371,7 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
       argv = [argv[0], f'--config={spec}', *argv[1:]]
     config = config_file.load(spec)
     config_file.check_overrides(argv, config)
-  except ValueError as e:
+  except (ValueError, flags.Error) as e:
     sys.exit(f'error: {e}')
   if any(re.fullmatch('--?show_config', a) for a in argv[1:]):
     argv = [*argv, '--workdir=.']  # It is of no use, but a required flag.

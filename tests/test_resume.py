@@ -316,4 +316,4 @@ def test_a_journal_that_is_gone_is_missed(data, undisturbed, tmp_path):
   shutil.copytree(before, work)
   (work / workdir.JOURNALS / 'random-seed3.journal').unlink()
   said = _run(data, work, '--resume', status=1).stderr
-  assert 'holds 0 answers; the run\'s last state has used 24' in said
+  assert 'random-seed3.journal lacks 24 of the 24 answers that' in said

@@ -12,6 +12,8 @@ from experiments import check
 from experiments import compilations
 from experiments import one_run
 from experiments import preemption
+from experiments import provenance
+from experiments import workdir
 from experiments.benchmarks import result
 from experiments.benchmarks import timing
 from experiments.configs import colorswap
@@ -59,6 +61,7 @@ def run(small: bool) -> result.Result:
 
 def _kept(experiment) -> None:
   with tempfile.TemporaryDirectory() as folder:
+    workdir.write(pathlib.Path(folder) / workdir.PROVENANCE, provenance.begin())
     with tqdm.tqdm(disable=True) as bar:
       one_run.run_one(
           experiment, _STRATEGY, _SEED, pathlib.Path(folder), bar,

@@ -154,4 +154,6 @@ def _texts(
   if not found and not copies and not problems:
     problems.append('it holds no text.')
   duplicates.settle('texts', copies, drop_duplicates, problems)
+  if not found and not problems:
+    problems.append('all its texts are in the test pairs, too.')
   return tuple(found)

@@ -159,5 +159,6 @@ def _suffix(source: image_files.Source) -> str:
   suffix = pathlib.PurePath(source.name).suffix
   if suffix.lower() in image_formats.ENDINGS:
     return suffix
-  name = image_formats.of(source.read_bytes()).name.lower()
-  return f'.{name}' if name else suffix
+  name = image_formats.of(source.read_bytes()).name
+  # The names of others are no endings: those keep what they have.
+  return f'.{name.lower()}' if name in image_formats.READ else suffix
