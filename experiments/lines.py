@@ -69,8 +69,8 @@ def _experiment(folder: pathlib.Path) -> str | None:
   except FileNotFoundError:
     return None
   if not isinstance(found, str):
-    raise ValueError(f'{path} names no experiment: it is damaged. Put back '
-                     'what was there.')
+    raise ValueError(f'{path} names no experiment: it is damaged. Restore it '
+                     'from a copy of this very experiment.')
   return found
 
 

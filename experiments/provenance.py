@@ -16,7 +16,6 @@ from absl import logging
 import jax
 
 from experiments import workdir as workdir_lib
-from mmal_jax.data import json_object
 
 # Settings of JAX with which the same keys and arrays give other numbers.
 _DECISIVE = (
@@ -79,8 +78,9 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
         'choose another folder, or give --overwrite to begin anew.') from None
   if not isinstance(found.get('experiment'), str) or not all(
       isinstance(found.get(name), dict) for name in ('settings', 'rounding')):
-    raise ValueError(f'{path} is damaged: it holds '
-                     f'{json_object.told(found)}. Put back what was there.')
+    raise ValueError(
+        f'{path} is damaged: it needs "experiment", "settings" and "rounding". '
+        'Restore it from a copy of this very experiment.')
   return found
 
 
