@@ -6,11 +6,13 @@ import os
 import re
 import signal
 import sys
+import threading
 
 from absl import flags
 from absl import logging
 import tqdm
 
+_STILL = 5.0  # seconds after which a first step is explained
 # Exit status of a program that Ctrl-C ended, as a shell would report it.
 INTERRUPTED = 130
 # And of one whose output is read no further, as by `head`.
@@ -73,10 +75,23 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def show(of: Iterable, total: int, what: str) -> Iterable:
-  """A bar of progress for steps that take long; see `mmal_jax.progress`."""
-  return tqdm.tqdm(
-      of, what, total, leave=False, delay=1, dynamic_ncols=True,
-      mininterval=0.1 if sys.stderr.isatty() else 10)
+  """A bar of progress for steps that take long; see `mmal_jax.progress`.
+
+  The first step of a program compiles it, and a bar stands still meanwhile.
+  """
+  still = threading.Timer(_STILL, tqdm.tqdm.write, [
+      f'{what}: still at the first step, which may compile for a minute.',
+      sys.stderr])
+  still.daemon = True
+  still.start()
+  try:
+    for step in tqdm.tqdm(
+        of, what, total, leave=False, delay=1, dynamic_ncols=True,
+        mininterval=0.1 if sys.stderr.isatty() else 10):
+      yield step
+      still.cancel()  # Once the step that was handed out is done.
+  finally:
+    still.cancel()
 
 
 def call(work: Callable[[], str], argv: Sequence[str]) -> None:

@@ -1,15 +1,19 @@
-"""Programs whose output is read no further, as by `head`."""
+"""What programs do around their work: output that is closed, bars."""
 
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+
+from experiments import program
 
 _RUN = [sys.executable, '-m', 'experiments.run']
 # Of its own output nothing is missing: another pipe broke.
 _OTHER = '''
 import sys
+import time
 from absl import flags
 from experiments import program
 flags.FLAGS(['p'])
@@ -69,3 +73,15 @@ def test_a_closed_stream_is_as_good_as_the_null_device(closed):
   assert done.returncode == 0, done.stderr
   assert not done.stderr and ('train.steps' in done.stdout) == (
       closed == '2>&-')
+
+
+def test_a_first_step_that_takes_long_is_explained(monkeypatch, capfd):
+  monkeypatch.setattr(program, '_STILL', 0.05)
+  steps = program.show(range(3), 3, 'training')
+  next(steps)
+  time.sleep(0.5)
+  assert 'training: still at the first step' in capfd.readouterr().err
+  assert list(steps) == [1, 2]
+  assert list(program.show(range(3), 3, 'embedding')) == [0, 1, 2]
+  time.sleep(0.2)
+  assert 'first step' not in capfd.readouterr().err
