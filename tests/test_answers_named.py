@@ -1,5 +1,6 @@
 """Rows and items that answers name; what is in doubt waits to be confirmed."""
 
+import html
 import json
 
 import numpy as np
@@ -7,8 +8,11 @@ import pytest
 
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import files
+from mmal_jax.align.people import naming
+from mmal_jax.align.people import shown
 from mmal_jax.align.people import status as status_lib
 from mmal_jax.data import feature_rows
+from mmal_jax.data import json_lines
 from tests import people
 
 _N = 40
@@ -19,7 +23,7 @@ def _asked(tmp_path):
   """Images 0 to 2 of features were asked about; answers are texts' numbers."""
   rng = np.random.default_rng()
   rows = {m: rng.permutation(60)[:_N] for m in ('image', 'text')}
-  shown = {m: feature_rows.label(
+  items = {m: feature_rows.label(
       rng.normal(size=(60, 3)).astype(np.float32), f'{m}s.npy', m
       ).select(rows[m]) for m in rows}
 
@@ -29,7 +33,7 @@ def _asked(tmp_path):
 
   def ask():
     try:
-      oracle = files.files(tmp_path, shown)
+      oracle = files.files(tmp_path, items)
       return people.asks(oracle, range(3), suggest=suggest)[:, 1].tolist()
     except oracle_lib.Waiting as e:
       return str(e)
@@ -83,6 +87,34 @@ def test_names_that_fit_nothing(asked, answer, says):
   with pytest.raises(ValueError, match='a.jsonl, line 1') as e:
     ask()
   assert says.replace('{}', str(row)) in str(e.value)
+
+
+@pytest.mark.parametrize('file,other', [
+    ('\uff54\uff45\uff58\uff54\uff53\uff12.npy', 'texts2.npy'),
+    ('caf\u00e9.npy', 'cafe\u0301.npy'), ('cafe\u0301.npy', 'CAF\u00c9.npy'),
+    ('a\u2013b\u2014c.npy', 'a-b-c.npy'), ('my  texts.npy', 'My texts.npy'),
+    ('my\u00a0texts.npy', 'my texts.npy'), ('o\u2019brien.npy', "o'brien.npy"),
+    ('\u0130stanbul I\u015f\u0131k.npy', 'istanbul i\u015fik.npy'),
+    ('Stra\u00dfe.npy', 'STRASSE.npy'), ('\ufb01g.npy', 'fig.npy'),
+    ('a&amp;b.npy', 'a&b.npy'), ('a&amp;amp;b.npy', 'A&amp;amp;b.npy'),
+    ('\u041c\u0438\u0440.npy', '\u043c\u0418\u0440.npy'),
+    ('(new) "x".npy', '(new) \u201cx\u201d.npy')])
+def test_a_name_of_a_file_is_one_in_all_spellings(tmp_path, file, other):
+  rows = feature_rows.label(np.ones((60, 3), np.float32), file, 'text')
+  naming.path(tmp_path, 'text').write_text(json_lines.dump(
+      shown.catalogue(rows.select(np.arange(20, 60)))))
+  items = naming.Items(tmp_path)
+  spellings = [file, other]
+  if '&' not in file:  # which a page writes so
+    spellings += [file.replace('.npy', '.NPY'), html.escape(other)]
+  for name in spellings:
+    said = f'row 31 of {name}'
+    for answer in (said, f'="{said}"', {'row': 31, 'name': said}):
+      assert items.number('text', answer) == (11, None)
+    _, wrong = items.number('text', f'row 31 of no_{name}')
+    assert 'but its row 31 is shown as' in wrong
+    _, wrong = items.number('text', {'row': 32, 'name': said})
+    assert 'but its row 32 is shown as' in wrong
 
 
 def test_texts_have_no_rows(tmp_path):
