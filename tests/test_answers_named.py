@@ -171,29 +171,51 @@ def test_a_number_that_may_be_a_row_waits(asked):
     (folder / 'ledger.jsonl').write_bytes(ledger)
 
 
-@pytest.mark.parametrize('number', [None, 31])
-@pytest.mark.parametrize('choice', ['none of these', None])
-@pytest.mark.parametrize('short', [False, True])
-def test_a_row_typed_into_label_studio(asked, number, choice, short):
-  folder, ask, rows = asked
-  _give_rest(folder)
+def _export(folder, values, short):
+  """An export of what was typed and chosen for image 0, by tag."""
   task = json.loads((folder / 'round_001/tasks.json').read_text())[0]
-  row = int(rows[31])
-  values = {'row_text': {'number': row}}
-  if number is not None:
-    values['number_text'] = {'number': number}
-  if choice:
-    values['choice_text'] = {'choices': [choice]}
   if short:
-    given = task['data'] | {'id': 1, 'annotation_id': 5, 'annotator': 3} | {
-        name: value.get('number', choice) for name, value in values.items()}
+    given = task['data'] | {
+        'id': 1, 'annotation_id': 5, 'annotator': 3} | values
   else:
     given = {'id': 1, 'data': task['data'], 'annotations': [{
         'id': 5, 'completed_by': 3, 'result': [
             {'from_name': name, 'to_name': 'item', 'type': 'number',
-             'value': value} for name, value in values.items()]}]}
+             'value': {'choices': value if isinstance(value, list) else [value]}
+             if name == 'choice_text' else {'number': value}}
+            for name, value in values.items()]}]}
   people.give(folder, 'e.json', json.dumps([given]))
+
+
+@pytest.mark.parametrize('number', [None, 31])
+@pytest.mark.parametrize('choice', ['none of these', None, 31, '31', '31.0'])
+@pytest.mark.parametrize('short', [False, True])
+def test_a_row_typed_into_label_studio(asked, number, choice, short):
+  folder, ask, rows = asked
+  _give_rest(folder)
+  given = {'row_text': int(rows[31]), 'number_text': number,
+           'choice_text': choice}
+  _export(folder, {k: v for k, v in given.items() if v is not None}, short)
   assert ask() == [31, -1, -1]
+
+
+@pytest.mark.parametrize('choice,says', [
+    ('banana', "the choice 'banana' and the row {} for 'text' cannot be taken"),
+    ('31 or so', "the choice '31 or so' and the row {} for 'text' cannot be"),
+    ('no counterpart', "the choice 'no counterpart' and the row {} for 'text'"),
+    ('row 31', "the choice 'row 31' and the row {} for 'text' cannot be taken"),
+    (['31', '30'], "the choice ['31', '30'] and the row {} for 'text' cannot"),
+    ('31.5', "the choice '31.5' and the row {} for 'text' cannot be taken as"),
+    (30, 'text is both item 30 and row {}, but row {} is item 31'),
+    (True, 'item true, not an integer')])
+@pytest.mark.parametrize('short', [False, True])
+def test_a_choice_that_does_not_fit_the_row_is_refused(
+    asked, choice, says, short):
+  folder, ask, rows = asked
+  _export(folder, {'row_text': int(rows[31]), 'choice_text': choice}, short)
+  with pytest.raises(ValueError, match='e.json, task 1, annotation 5: ') as e:
+    ask()
+  assert says.replace('{}', str(rows[31])) in str(e.value)
 
 
 def test_a_counterpart_of_two_waits_until_it_is_confirmed(asked):
