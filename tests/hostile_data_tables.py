@@ -189,7 +189,7 @@ CASES = [
         ('CSV: a quote without an end',
          _table(b'image,text\n0.png,"a\n', 'pairs.csv'), 'line 2: bad CSV'),
         ('CSV: a column too many', _table(
-            b'image,text\n0.png,a,b\n', 'pairs.csv'), 'too many columns'),
+            b'image,text\n0.png,a,b\n', 'pairs.csv'), '3 cells, but 2 columns'),
         ('CSV: a column too few', _table(
             b'image,text\n0.png\n', 'pairs.csv'), "'text' is missing"),
         ('CSV: a column twice', _table(

@@ -1,5 +1,6 @@
 """Rows and items that answers name; what is in doubt waits to be confirmed."""
 
+import html
 import json
 
 import numpy as np
@@ -7,8 +8,11 @@ import pytest
 
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import files
+from mmal_jax.align.people import naming
+from mmal_jax.align.people import shown
 from mmal_jax.align.people import status as status_lib
 from mmal_jax.data import feature_rows
+from mmal_jax.data import json_lines
 from tests import people
 
 _N = 40
@@ -19,7 +23,7 @@ def _asked(tmp_path):
   """Images 0 to 2 of features were asked about; answers are texts' numbers."""
   rng = np.random.default_rng()
   rows = {m: rng.permutation(60)[:_N] for m in ('image', 'text')}
-  shown = {m: feature_rows.label(
+  items = {m: feature_rows.label(
       rng.normal(size=(60, 3)).astype(np.float32), f'{m}s.npy', m
       ).select(rows[m]) for m in rows}
 
@@ -29,7 +33,7 @@ def _asked(tmp_path):
 
   def ask():
     try:
-      oracle = files.files(tmp_path, shown)
+      oracle = files.files(tmp_path, items)
       return people.asks(oracle, range(3), suggest=suggest)[:, 1].tolist()
     except oracle_lib.Waiting as e:
       return str(e)
@@ -83,6 +87,34 @@ def test_names_that_fit_nothing(asked, answer, says):
   with pytest.raises(ValueError, match='a.jsonl, line 1') as e:
     ask()
   assert says.replace('{}', str(row)) in str(e.value)
+
+
+@pytest.mark.parametrize('file,other', [
+    ('\uff54\uff45\uff58\uff54\uff53\uff12.npy', 'texts2.npy'),
+    ('caf\u00e9.npy', 'cafe\u0301.npy'), ('cafe\u0301.npy', 'CAF\u00c9.npy'),
+    ('a\u2013b\u2014c.npy', 'a-b-c.npy'), ('my  texts.npy', 'My texts.npy'),
+    ('my\u00a0texts.npy', 'my texts.npy'), ('o\u2019brien.npy', "o'brien.npy"),
+    ('\u0130stanbul I\u015f\u0131k.npy', 'istanbul i\u015fik.npy'),
+    ('Stra\u00dfe.npy', 'STRASSE.npy'), ('\ufb01g.npy', 'fig.npy'),
+    ('a&amp;b.npy', 'a&b.npy'), ('a&amp;amp;b.npy', 'A&amp;amp;b.npy'),
+    ('\u041c\u0438\u0440.npy', '\u043c\u0418\u0440.npy'),
+    ('(new) "x".npy', '(new) \u201cx\u201d.npy')])
+def test_a_name_of_a_file_is_one_in_all_spellings(tmp_path, file, other):
+  rows = feature_rows.label(np.ones((60, 3), np.float32), file, 'text')
+  naming.path(tmp_path, 'text').write_text(json_lines.dump(
+      shown.catalogue(rows.select(np.arange(20, 60)))))
+  items = naming.Items(tmp_path)
+  spellings = [file, other]
+  if '&' not in file:  # which a page writes so
+    spellings += [file.replace('.npy', '.NPY'), html.escape(other)]
+  for name in spellings:
+    said = f'row 31 of {name}'
+    for answer in (said, f'="{said}"', {'row': 31, 'name': said}):
+      assert items.number('text', answer) == (11, None)
+    _, wrong = items.number('text', f'row 31 of no_{name}')
+    assert 'but its row 31 is shown as' in wrong
+    _, wrong = items.number('text', {'row': 32, 'name': said})
+    assert 'but its row 32 is shown as' in wrong
 
 
 def test_texts_have_no_rows(tmp_path):
@@ -139,29 +171,51 @@ def test_a_number_that_may_be_a_row_waits(asked):
     (folder / 'ledger.jsonl').write_bytes(ledger)
 
 
-@pytest.mark.parametrize('number', [None, 31])
-@pytest.mark.parametrize('choice', ['none of these', None])
-@pytest.mark.parametrize('short', [False, True])
-def test_a_row_typed_into_label_studio(asked, number, choice, short):
-  folder, ask, rows = asked
-  _give_rest(folder)
+def _export(folder, values, short):
+  """An export of what was typed and chosen for image 0, by tag."""
   task = json.loads((folder / 'round_001/tasks.json').read_text())[0]
-  row = int(rows[31])
-  values = {'row_text': {'number': row}}
-  if number is not None:
-    values['number_text'] = {'number': number}
-  if choice:
-    values['choice_text'] = {'choices': [choice]}
   if short:
-    given = task['data'] | {'id': 1, 'annotation_id': 5, 'annotator': 3} | {
-        name: value.get('number', choice) for name, value in values.items()}
+    given = task['data'] | {
+        'id': 1, 'annotation_id': 5, 'annotator': 3} | values
   else:
     given = {'id': 1, 'data': task['data'], 'annotations': [{
         'id': 5, 'completed_by': 3, 'result': [
             {'from_name': name, 'to_name': 'item', 'type': 'number',
-             'value': value} for name, value in values.items()]}]}
+             'value': {'choices': value if isinstance(value, list) else [value]}
+             if name == 'choice_text' else {'number': value}}
+            for name, value in values.items()]}]}
   people.give(folder, 'e.json', json.dumps([given]))
+
+
+@pytest.mark.parametrize('number', [None, 31])
+@pytest.mark.parametrize('choice', ['none of these', None, 31, '31', '31.0'])
+@pytest.mark.parametrize('short', [False, True])
+def test_a_row_typed_into_label_studio(asked, number, choice, short):
+  folder, ask, rows = asked
+  _give_rest(folder)
+  given = {'row_text': int(rows[31]), 'number_text': number,
+           'choice_text': choice}
+  _export(folder, {k: v for k, v in given.items() if v is not None}, short)
   assert ask() == [31, -1, -1]
+
+
+@pytest.mark.parametrize('choice,says', [
+    ('banana', "the choice 'banana' and the row {} for 'text' cannot be taken"),
+    ('31 or so', "the choice '31 or so' and the row {} for 'text' cannot be"),
+    ('no counterpart', "the choice 'no counterpart' and the row {} for 'text'"),
+    ('row 31', "the choice 'row 31' and the row {} for 'text' cannot be taken"),
+    (['31', '30'], "the choice ['31', '30'] and the row {} for 'text' cannot"),
+    ('31.5', "the choice '31.5' and the row {} for 'text' cannot be taken as"),
+    (30, 'text is both item 30 and row {}, but row {} is item 31'),
+    (True, 'item true, not an integer')])
+@pytest.mark.parametrize('short', [False, True])
+def test_a_choice_that_does_not_fit_the_row_is_refused(
+    asked, choice, says, short):
+  folder, ask, rows = asked
+  _export(folder, {'row_text': int(rows[31]), 'choice_text': choice}, short)
+  with pytest.raises(ValueError, match='e.json, task 1, annotation 5: ') as e:
+    ask()
+  assert says.replace('{}', str(rows[31])) in str(e.value)
 
 
 def test_a_counterpart_of_two_waits_until_it_is_confirmed(asked):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import unicodedata
 
 import ml_collections
 import numpy as np
@@ -221,6 +222,25 @@ def test_names_are_composed(tmp_path):
     _put_class(tmp_path, name)
   assert class_folder.load_labelled(tmp_path).classes == (
       'Stra\u00dfe', 'pi\u00f1ata')
+
+
+@pytest.mark.parametrize('names', [
+    ('zebra', '\u00e9clair', 'eagle'), ('pi\u00f1a', 'pio', 'pint'),
+    ('\uac00', '\u4e00', 'b'), ('a_b', 'a!b', 'aB')])
+def test_classes_are_ordered_by_their_composed_names(tmp_path, names):
+  """A folder that a Mac wrote, whose names are decomposed, gives the same."""
+  found = []
+  for form in ('NFC', 'NFD'):
+    folder = tmp_path / form
+    folder.mkdir()
+    for i, name in enumerate(names):
+      _put_class(folder, unicodedata.normalize(form, name), 50 * i)
+    data = class_folder.load_labelled(folder, image_size=4)
+    found.append((data.classes, data.images[:, 0, 0, 0].tolist()))
+  expected = sorted(name.replace('_', ' ') for name in names)
+  assert found == [(tuple(expected), [
+      50 * [n.replace('_', ' ') for n in names].index(name)
+      for name in expected])] * 2
 
 
 @pytest.mark.parametrize('name', ['caf\udce9', '\udcff', 'a_\udc80b'])

@@ -350,16 +350,3 @@ def test_people_are_told_how_to_see_more(data, tmp_path, caplog):
   assert 'labels.text' not in caplog.text
   assert json.loads((tmp_path / 'p' / 'seed0' / 'items_text.jsonl').read_text(
       ).splitlines()[0])['text'].startswith('caption')
-
-
-def test_images_whose_numbers_are_not_in_order_label_nothing(data):
-  """1.png, 10.png, 2.png: by name, the second is not that of row 1."""
-  folder, _, _ = data
-  for path in sorted((folder / 'photos').iterdir()):
-    path.rename(path.with_name(f'{int(path.stem)}.png'))
-  with pytest.raises(ValueError, match=r'numbers \(0.png, 1.png, ...\). Which'):
-    feature_rows.read(folder / 'photos', _N, 'image')
-  (folder / 'list.txt').write_text(
-      ''.join(f'photos/{row}.png\n' for row in range(_N)))
-  found = feature_rows.read(folder / 'list.txt', _N, 'image')
-  assert [path.name for path in found.paths[:3]] == ['0.png', '1.png', '2.png']

@@ -170,7 +170,7 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path):
 
 @pytest.mark.parametrize('csv,what', [
     ('image;text\n0.img;x\n', 'line 1: the columns are'),
-    ('image,text\n0.img,x,y,z\n', 'line 2: too many columns'),
+    ('image,text\n0.img,x,y,z\n', 'line 2: 4 cells, but 2 columns'),
     ('image,text\n0.img\n', "line 2: 'text' is missing"),
     ('image,text\n0.img,\n', "line 2: 'text' is ''"),
     ('image,text\n0.img,"a\nb"\n1.img,\n', "line 4: 'text' is ''"),

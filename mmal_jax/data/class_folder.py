@@ -22,9 +22,10 @@ def load_labelled(
 
   Args:
     folder: of one folder a class. Classes are named as these are, in Unicode's
-      composed form (NFC), `_` read as a space, in alphabetical order. Which
-      files are images is said in `image_listing`; no link may lead out of it,
-      and links to other folders in it are no classes.
+      composed form (NFC), `_` read as a space, in alphabetical order of these
+      names, which is the same whatever system wrote the folder. Which files
+      are images is said in `image_listing`; no link may lead out of it, and
+      links to other folders in it are no classes.
     image_size: every image is resized to this height and width in pixels and
       kept in memory; 64 if None.
     preprocess: in place of `image_size`: images stay in their files, and this
@@ -57,7 +58,9 @@ def load_labelled(
           'are linked folders, which are not followed'))
     else:
       folders.append(path)
-  classes = [_class_name(path.name) for path in folders]
+  named = sorted(((_class_name(path.name), path) for path in folders),
+                 key=lambda one: (one[0] or '', one[1].name))
+  classes, folders = [name for name, _ in named], [path for _, path in named]
   for i, name in enumerate(classes):
     if name is None:
       problems.append(f'folder {folders[i].name!r}: its name is no UTF-8, so '

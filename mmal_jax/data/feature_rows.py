@@ -104,8 +104,9 @@ def read(
     Texts, or images that are not read yet.
 
   Raises:
-    ValueError: if it cannot be read, does not label n rows, or some of the
-      lines name an image that exists and others one that does not.
+    ValueError: if it cannot be read, does not label n rows, names in a folder
+      that differ in a number alone are not in the order of these, or some of
+      the lines name an image that exists and others one that does not.
   """
   path = pathlib.Path(path)
   preprocess = preprocess or preprocess_lib.Preprocess(size=64, edge=64)
@@ -122,13 +123,6 @@ def read(
         if file.is_file() and not any(map(
             image_listing.is_hidden, file.relative_to(path).parts)))
     kind = 'images' if images else 'files'
-    names = [str(file) for file in found]
-    if names != sorted(names, key=_by_number):
-      raise ValueError(
-          f'{what}: its names, sorted, do not follow their numbers '
-          f'({", ".join(pathlib.Path(name).name for name in names[:2])}, ...).'
-          ' Which row does each one label? Give a text file with a path a '
-          'line, as the image.txt of experiments.embed is one.')
   else:
     found, images = _listed(what, path, n)
     kind = 'lines'
@@ -136,13 +130,34 @@ def read(
     raise ValueError(
         f'{what} has {len(found)} {kind}, but the features of {modality} have '
         f'{n} rows: label i is that of row i.')
+  if path.is_dir():
+    pair = _out_of_order([
+        str(file.relative_to(path)) for file in images] or found)
+    if pair is not None:
+      raise ValueError(
+          f'{what}: {pair[0]!r} comes before {pair[1]!r} by name, but not by '
+          'number. Which row does each one label? Give a text file with a path '
+          'a line, as the image.txt of experiments.embed is one.')
   return image_files.ImageFiles(images, preprocess) if images else found
 
 
-def _by_number(name: str) -> list[str | int]:
-  """What sorts names by the numbers in them: 2 before 10."""
-  return [int(part) if i % 2 else part
-          for i, part in enumerate(re.split(r'(\d+)', name))]
+def _out_of_order(names: Sequence[str]) -> tuple[str, str] | None:
+  """The first two names that differ in one number alone, the higher one first.
+
+  Names that differ in more, such as digests and UUIDs, count nothing.
+
+  Args:
+    names: in the order in which they label rows.
+  """
+  last: dict[tuple[str, str], tuple[int, str]] = {}
+  for name in names:
+    for found in re.finditer(r'\d+', name):
+      number = int(found[0])
+      around = name[:found.start()], name[found.end():]
+      if around in last and last[around][0] > number:
+        return last[around][1], name
+      last[around] = number, name
+  return None
 
 
 def _listed(

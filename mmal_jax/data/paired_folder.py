@@ -1,12 +1,11 @@
 """The user's own pairs: a folder of images and a table of pairs.
 
 The table is JSON lines, `{"image": path, "text": ..., "group": optional,
-"split": optional}`, or a CSV with the same columns.
+"split": optional}`, or a CSV with the same columns, separated by commas unless
+it states otherwise.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-import csv
-import io
 import os
 import pathlib
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 
 from mmal_jax import durable
 from mmal_jax.data import checked_images
+from mmal_jax.data import csv_table
 from mmal_jax.data import duplicates
 from mmal_jax.data import image_listing
 from mmal_jax.data import json_lines
@@ -23,7 +23,6 @@ from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
-from mmal_jax.data import text_file
 
 SPLITS = ('pretrain', 'pool', 'test')
 _ENDINGS = (*json_lines.ENDINGS, '.csv')
@@ -178,55 +177,20 @@ def _read(
 def _read_csv(
     content: bytes, problems: list[str]
 ) -> Iterator[tuple[str, dict[str, object]]]:
-  try:
-    text = text_file.decode(content)
-  except ValueError as e:
-    problems.append(f'{e}.')
+  table = csv_table.read(content, None, problems, separators=',')
+  if table is None:
     return
-  wrong: list[str] = []
-  rows = _csv_rows(text, wrong)
-  # Spreadsheets write their blank rows, too, as cells with nothing in them.
-  line, names = next(
-      (row for row in rows if ''.join(row[1]).strip()), (1, []))
-  if not wrong and (
-      set(names) - set(_COLUMNS) or len(set(names)) < len(names)
+  names = table.columns
+  if (set(names) - set(_COLUMNS) or len(set(names)) < len(names)
       or not {'image', 'text'} <= set(names)):
-    wrong.append(
-        f'line {line}: the columns are {names}, but image and text are '
+    problems.append(
+        f'{table.place}: the columns are {names}, but image and text are '
         f'needed, only {_COLUMNS} are known, and none may stand twice'
         f'{_separator(names)}.')
-  if wrong:
-    problems += wrong
     return
-  for line, row in rows:
-    if len(row) > len(names):
-      problems.append(f'line {line}: too many columns.')
-    elif len(row) > 1 or ''.join(row).strip():
-      # An empty cell is how a CSV says that there is no group or split.
-      yield f'line {line}', {k: v for k, v in zip(names, row)
-                             if v or k in ('image', 'text')}
-  problems += wrong
-
-
-def _csv_rows(
-    text: str, problems: list[str]
-) -> Iterator[tuple[int, list[str]]]:
-  """Rows with their (last) lines, until one is wrong."""
-  reader = csv.reader(io.StringIO(text, newline=''), strict=True)
-  while True:
-    # A cell may be as long as the file, as in JSON lines. All readers share one
-    # limit, so that others must not come to see it.
-    limit = csv.field_size_limit(len(text) + 1)
-    try:
-      row = next(reader, None)
-    except csv.Error as e:
-      problems.append(f'line {reader.line_num}: bad CSV: {e}')
-      return
-    finally:
-      csv.field_size_limit(limit)
-    if row is None:
-      return
-    yield reader.line_num, row
+  for place, cells in table.rows:
+    # An empty cell is how a CSV says that there is no group or split.
+    yield place, {k: v for k, v in cells.items() if v or k in ('image', 'text')}
 
 
 def _separator(names: Sequence[str]) -> str:

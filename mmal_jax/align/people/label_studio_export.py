@@ -256,9 +256,11 @@ def _answer(given, wrong):
         _whole(given[kind].get(other)) for kind in ('choice', 'number', 'row'))
     if choice is None and number is None and row is None:
       continue
-    if row is not None and choice != label_studio.NO_COUNTERPART and (
-        not isinstance(choice, int) or number in (None, choice)):
-      item = choice if isinstance(choice, int) else number
+    is_number = isinstance(choice, int)
+    if row is not None and (choice in (label_studio.NONE_OF_THESE, None)
+                            or is_number and number in (None, choice)):
+      # Whether the number is that row's item is known where the items are.
+      item = choice if is_number else number
       answer[other] = {'row': row} | ({} if item is None else {'item': item})
     elif choice in (label_studio.NONE_OF_THESE, None):
       answer[other] = number
@@ -266,7 +268,7 @@ def _answer(given, wrong):
         reason = label_studio.NONE_OF_THESE
     elif choice == label_studio.NO_COUNTERPART and number is row is None:
       answer[other], reason = None, label_studio.NO_COUNTERPART
-    elif isinstance(choice, int) and number in (None, choice):
+    elif is_number and number in (None, choice):
       answer[other] = choice
     else:
       beside = ''.join(

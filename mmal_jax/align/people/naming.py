@@ -40,7 +40,12 @@ def parse(value: Any) -> Any:
   if not found or (found[3] and found[1].lower() == 'item'):
     return value
   named = {found[1].lower(): int(found[2])}
-  return named | ({'name': text} if found[3] else {})
+  return named | ({'name': value} if found[3] else {})
+
+
+def _folded(name: Any) -> str:
+  """What different spellings of a name have in common."""
+  return spelling.folded(spelling.normal(str(name)))
 
 
 def is_name(value: Any) -> bool:
@@ -96,8 +101,8 @@ class Items:
                     f'{path(self._folder, modality)} lists those there are')
     item, label = rows[row]
     # A label that somebody gave does not name the file.
-    if 'name' in named and (label is None or label.casefold() != (
-        str(named['name']).casefold())):
+    if 'name' in named and (
+        label is None or _folded(label) != _folded(named['name'])):
       return None, (f'{modality} is {_told(named["name"])}, but its row {row} '
                     f'is shown as {_told(label)}: give {{"row": {row}}} if it '
                     'is meant')
