@@ -45,7 +45,8 @@ _FLAGS = tuple(
 
 # What is a mark of Markdown, or of HTML within it, where it stands.
 _MARKS = re.compile(r'''
-    \\(?=[^\ 0-9A-Za-z]|\Z)
+    (?<=.)\[[0-9][0-9,\ ]*\](?=[^(\[])       # a list of numbers is none
+    | \\(?=[^\ 0-9A-Za-z]|\Z)
     | [`*~$|\[\]]
     | (?<=\])\(
     | !(?=\[)
@@ -109,8 +110,9 @@ def for_markdown(text: str) -> str:
   return for_terminal(marked)
 
 
-def _mark(letter: str) -> str:
-  return _ENTITIES.get(letter, f'\\{letter}')
+def _mark(letters: str) -> str:
+  return letters if len(letters) > 1 else _ENTITIES.get(
+      letters, f'\\{letters}')
 
 
 def _escaped(found: re.Match[str]) -> str:

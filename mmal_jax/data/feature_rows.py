@@ -9,6 +9,7 @@ from absl import logging
 import numpy as np
 
 from mmal_jax import durable
+from mmal_jax import plain_text
 from mmal_jax.data import image_files
 from mmal_jax.data import image_formats
 from mmal_jax.data import image_listing
@@ -124,9 +125,10 @@ def read(
     kind = 'images' if images else 'files'
     names = [str(file) for file in found]
     if names != sorted(names, key=_by_number):
+      shown = [pathlib.Path(name).name for name in names[:2]]
       raise ValueError(
           f'{what}: its names, sorted, do not follow their numbers '
-          f'({", ".join(pathlib.Path(name).name for name in names[:2])}, ...).'
+          f'({plain_text.for_terminal(", ".join(shown))}, ...).'
           ' Which row does each one label? Give a text file with a path a '
           'line, as the image.txt of experiments.embed is one.')
   else:
