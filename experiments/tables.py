@@ -39,9 +39,9 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
   r"""As `printed`, for a file of Markdown.
 
   >>> print(markdown([['strategy', 'p'], ['<b>', '< 0.001']]))
-  | strategy    | p       |
-  | ----------- | ------- |
-  | &lt;b&gt;   | < 0.001 |
+  | strategy  | p       |
+  | --------- | ------- |
+  | &lt;b&gt; | < 0.001 |
   """
   return _padded([list(map(plain_text.for_markdown, row)) for row in rows])
 
