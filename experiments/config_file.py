@@ -150,8 +150,7 @@ def _unknown(config, part, key, sections) -> str:
 
 def in_words(error: Exception, config: ml_collections.ConfigDict) -> str:
   """What a refused `--config.KEY=VALUE`, or other flag, must be."""
-  said = re.sub(r'[ \n]+', ' ', str(error)).strip()
-  found = re.match(r'flag --config\.([\w.]+)=(.*?): ', said)
+  found = re.match(r'flag --config\.([\w.]+)=(.*?): ', str(error), re.S)
   if found is None:
     return program.in_words(error)
   key, value = found.groups()

@@ -90,7 +90,7 @@ def _given_in_a_line(text: str) -> str:
   """A text with the line breaks of the command line's words as escapes."""
   for word in sys.argv[1:]:
     if '\n' in word:
-      for part in re.split('[/=,]', word):  # Paths are made absolute.
+      for part in re.split('[/=,]', word.lstrip('-')):  # of paths, for one
         if '\n' in part and part.strip():
           text = text.replace(part, part.replace('\n', r'\n'))
   return text
