@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import contextlib
 import sys
 import threading
-import traceback
 from typing import Any
 
 from absl import flags
@@ -69,11 +68,11 @@ def joined() -> Iterator[None]:
           f'them again: --resume goes on. ({cause})', sys.stderr)
       preemption.end(preemption.PREEMPTED)
     if not isinstance(e, SystemExit):
-      program.say(traceback.format_exc().rstrip(), sys.stderr)
+      program.print_stack(*sys.exc_info())
       preemption.end(1)
     status = _status(e.code)
   except BaseException:  # pylint: disable=broad-exception-caught
-    program.say(traceback.format_exc().rstrip(), sys.stderr)
+    program.print_stack(*sys.exc_info())
     status = 1
   parting = threading.Thread(target=jax.distributed.shutdown, daemon=True)
   parting.start()

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import traceback
+import types
 from typing import NoReturn, TextIO
 import warnings
 
@@ -57,7 +58,16 @@ def guard() -> None:
   """Makes logs, warnings and stacks show what they quote, as `say` does."""
   logging.get_absl_handler().setFormatter(_Formatter())
   warnings.formatwarning = _format_warning
-  sys.excepthook = _print_stack
+  sys.excepthook = print_stack
+
+
+def print_stack(
+    kind: type[BaseException] | None, error: BaseException | None,
+    stack: types.TracebackType | None,
+) -> None:
+  """Prints what `sys.exc_info()` tells, as Python does at a program's end."""
+  lines = ''.join(traceback.format_exception(kind, error, stack))
+  print(_message(lines.rstrip('\n')), file=sys.stderr, flush=True)
 
 
 class _Formatter(logging.PythonFormatter):
@@ -69,11 +79,6 @@ class _Formatter(logging.PythonFormatter):
 
 def _format_warning(message, category, filename, lineno, line=None) -> str:
   return _message(f'{filename}:{lineno}: {category.__name__}: {message}') + '\n'
-
-
-def _print_stack(kind, error, stack) -> None:
-  say(''.join(traceback.format_exception(kind, error, stack)).rstrip(),
-      sys.stderr)
 
 
 def _message(text: str) -> str:

@@ -4,14 +4,11 @@ Each place of a file, a name or a flag holds text that clears a screen, turns
 letters around, begins a line like the program's own, or is a script or a link.
 """
 
-import io
 import json
-import logging as std_logging
 import re
+import subprocess
 import sys
-import warnings
 
-from absl import logging
 import ml_collections
 import numpy as np
 from PIL import Image
@@ -283,28 +280,62 @@ def test_feature_sets(tmp_path, capsys, text):
 
 
 @_EVERY
-def test_logs_warnings_stacks_and_bars(capsys, monkeypatch, text):
-  monkeypatch.setattr(sys, 'excepthook', sys.excepthook)
-  monkeypatch.setattr(warnings, 'formatwarning', warnings.formatwarning)
-  program.guard()
-  handler = logging.get_absl_handler().python_handler
-  stream = io.StringIO()
-  monkeypatch.setattr(handler, 'stream', stream)
-  record = std_logging.LogRecord(
-      'absl', std_logging.WARNING, __file__, 1, 'of %s', (text, ), None)
-  handler.emit(record)
-  warning = warnings.formatwarning(text, UserWarning, 'x.py', 1)
-  error = RuntimeError(text)
-  sys.excepthook(RuntimeError, error, None)
-  program.say(text, sys.stderr)
-  with monkeypatch.context() as patch:
-    patch.setattr(program.tqdm, 'tqdm', lambda of, what, *_, **__: print(what))
-    program.show([], 0, text)
-  out, err = capsys.readouterr()
-  for said in (stream.getvalue(), warning):
-    assert not _RAW.search(said) and '\nerror -' not in said, said
-  assert not _RAW.search(out + err), out + err
-  with pytest.raises(SystemExit) as e:
-    program.end_with(f'{text}')
-  said = str(e.value)
-  assert not _RAW.search(said) and '\nerror -' not in said, said
+def test_answers_in_doubt(tmp_path, text):
+  folder = tmp_path / 'people'
+  oracle = files.files(folder, people.shown())
+  with pytest.raises(oracle_lib.Waiting):
+    people.asks(oracle, [0, 1])
+  people.give(folder, f'{text}.jsonl', people.line('image-0', 3),
+              people.line('image-1', 3))
+  with pytest.raises(oracle_lib.Waiting, match='may be a slip') as e:
+    people.asks(oracle, [0, 1])
+  _check_printed(str(e.value), text)
+  line, *_ = (folder / 'conflicts.jsonl').read_text().split('\n')
+  assert text in json.loads(line)['sources'][0]  # Data are exact.
+
+
+# What a program prints beside what its work returns.
+_PROGRAM = """
+import json, sys, warnings
+from absl import app, flags, logging
+from experiments import program
+flags.DEFINE_string('text', None, '')
+def work():
+  text = json.loads(flags.FLAGS.text)
+  logging.warning('log of %s', text)
+  logging.warning('log of two\\nlines')
+  sys.stderr.isatty = lambda: True
+  warnings.warn('warning of ' + text)
+  for _ in program.show(range(2), 2, 'bar of ' + text):
+    import time
+    time.sleep(1.1)
+  if flags.FLAGS.verbosity < 0:
+    raise RuntimeError('stack of ' + text)
+  raise ValueError('refusal of ' + text)
+app.run(lambda argv: program.call(work, argv),
+        flags_parser=program.parse_flags)
+"""
+
+
+@pytest.mark.parametrize('verbosity', [-1, 0])
+def test_logs_warnings_bars_and_stacks(verbosity):
+  texts = list(_CONTROLS.values())
+  text = '; '.join(texts)
+  done = subprocess.run(
+      [sys.executable, '-c', _PROGRAM, f'--text={json.dumps(text)}',
+       f'--verbosity={verbosity}'], capture_output=True, timeout=100,
+      check=False)
+  assert done.returncode == 1
+  said = done.stderr.decode()
+  # The bar's own: it goes back to where its line begins.
+  said = said.replace('\r', '\n')
+  assert not _RAW.search(said), said
+  assert not any(line.startswith('error -') for line in said.splitlines()), said
+  kinds = ['log of', 'warning of', 'bar of'] + [
+      'stack of' if verbosity < 0 else 'error: refusal of']
+  for kind in kinds:
+    found = said[said.index(kind):][:400]
+    for one in texts:
+      if '\n' not in one or kind == 'bar of':
+        assert one.encode('unicode_escape').decode() in found, (kind, said)
+  assert ('two\n  lines' in said)

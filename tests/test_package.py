@@ -41,6 +41,25 @@ def test_imports_never_run_back_up(path):
       assert _FLOW.index(imported) <= _FLOW.index(room), name
 
 
+def test_programs_print_through_one_function():
+  """What others wrote must not act on a terminal: `program.say`, `end_with`.
+  """
+  folder = _ROOT.parent / 'experiments'
+  for path in folder.rglob('*.py'):
+    # The latter's output is read by its parent.
+    if path in (folder / 'program.py', folder / 'benchmarks' / 'child.py'):
+      continue
+    for node in ast.walk(ast.parse(path.read_text())):
+      if isinstance(node, ast.Call):
+        called = ast.unparse(node.func)
+        assert called != 'print' and not called.startswith((
+            'traceback.print', 'sys.stdout.write', 'sys.stderr.write')), path
+        assert called != 'sys.exit' or not any(isinstance(
+            argument, (ast.Constant, ast.JoinedStr)) and not isinstance(
+                getattr(argument, 'value', ''), int)
+            for argument in node.args), path
+
+
 def test_files_stay_short():
   for path in _ROOT.parent.rglob('*.py'):
     if not set(path.parts) & {'.venv', 'venv', 'build'}:
