@@ -14,6 +14,7 @@ from experiments import plot_lines
 from experiments import records as records_lib
 from experiments import summary as summary_lib
 from experiments import tables
+from mmal_jax import plain_text
 from mmal_jax.evaluate import calibration
 
 matplotlib.use('Agg')
@@ -23,10 +24,16 @@ _HIGH = 0.9  # of what is stated at least so much, how much is true
 _MARKERS = 'os^Dvx*'  # one for any two modalities
 
 
-def table(records: records_lib.Records) -> str:
+def table(
+    records: records_lib.Records, form: tables.Form = tables.printed
+) -> str:
   """A row for each label and any two modalities; '' where nothing was matched.
 
   The calibration errors are those of each run; their mean is shown.
+
+  Args:
+    records: of `records.read`.
+    form: of the table.
   """
   rows = [['strategy', 'modalities', 'answers', 'error (%)',
            'error of pairs (%)', 'pairs stated ≥ 90 %', 'stated (%)',
@@ -47,7 +54,7 @@ def table(records: records_lib.Records) -> str:
         f'{errors["items"]:.1f}', f'{errors["pairs"]:.1f}',
         f'{count / len(found):.7g}', stated, true,
         *(f'{percent:.1f} %' for percent in had)])
-  return tables.markdown(rows) if len(rows) > 1 else ''
+  return form(rows) if len(rows) > 1 else ''
 
 
 def draw(records: records_lib.Records, path: pathlib.Path) -> None:
@@ -63,11 +70,13 @@ def draw(records: records_lib.Records, path: pathlib.Path) -> None:
     bins = _together([_bins(record['items']) for record in found])
     axes.plot(bins.stated, bins.true, markersize=4,
               marker=_MARKERS[couples.index(of) % len(_MARKERS)],
-              label=f'{label}, {"-".join(of)}', **looks[label])
+              label=plain_text.for_terminal(f'{label}, {"-".join(of)}'),
+              **looks[label])
   axes.set(xlabel='stated probability', ylabel='share that is right',
            xlim=(0, 1), ylim=(0, 1))
   axes.grid(alpha=0.3)
-  axes.legend(fontsize='small')
+  for text in axes.legend(fontsize='small').get_texts():
+    text.set_parse_math(False)
   figure.savefig(path, dpi=100)
   plt.close(figure)
 

@@ -10,6 +10,7 @@ import ml_collections
 from experiments import kinds
 from experiments import pretrained as pretrained_lib
 from mmal_jax import loop
+from mmal_jax import plain_text
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import registry as oracles_lib
@@ -181,8 +182,8 @@ def check_model(config) -> None:
                      'of the two out.')
   unknown = set(config.model) - {'name', 'dtype', 'remat', 'image_size'}
   if unknown:
-    raise ValueError(f'model.{min(unknown)} is not for a checkpoint, which says'
-                     ' that itself.')
+    key = plain_text.for_terminal(f'model.{min(unknown)}')
+    raise ValueError(f'{key} is not for a checkpoint, which says that itself.')
   if set(config.get('text', {})) - {'folder'}:
     raise ValueError(f'text={list(config.text)!r} may hold folder alone where '
                      'a checkpoint is given.')

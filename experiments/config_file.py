@@ -19,6 +19,7 @@ from experiments import differences
 from experiments import explain
 from experiments import paths
 from experiments import program
+from mmal_jax import plain_text
 
 FOLDER = pathlib.Path(__file__).parent / 'configs'
 _OVERRIDE = re.compile(r'--?(no)?config\.([^=]+)(=.*)?', re.S)
@@ -111,7 +112,8 @@ def check_key(config: ml_collections.ConfigDict, key: str) -> None:
   names = key.split('.')
   for i, name in enumerate(names):
     if not isinstance(part, ml_collections.ConfigDict):
-      raise ValueError(f'{key} is no value of this config: '
+      shown = plain_text.for_terminal(key)
+      raise ValueError(f'{shown} is no value of this config: '
                        f'{".".join(names[:i])} is no section.')
     if name not in part:
       raise ValueError(_unknown(config, part, key, names[:i]))
@@ -140,15 +142,15 @@ def _unknown(config, part, key, sections) -> str:
     every = dict(differences.flat(config.to_dict()))
     near = [known for known in every if known.split('.')[-1] == name]
   where = '.'.join(sections) or 'the config'
-  return (f'{key} is no value of this config; {where} has '
-          f'{", ".join(sorted(part))}.'
-          + (f' Did you mean {near[0]}?' if near else ''))
+  hint = f' Did you mean {near[0]}?' if near else ''
+  return plain_text.for_terminal(
+      f'{key} is no value of this config; {where} has '
+      f'{", ".join(sorted(part))}.{hint}')
 
 
 def in_words(error: Exception, config: ml_collections.ConfigDict) -> str:
   """What a refused `--config.KEY=VALUE`, or other flag, must be."""
-  said = ' '.join(str(error).split())
-  found = re.match(r'flag --config\.([\w.]+)=(.*?): ', said)
+  found = re.match(r'flag --config\.([\w.]+)=(.*?): ', str(error), re.S)
   if found is None:
     return program.in_words(error)
   key, value = found.groups()

@@ -92,7 +92,7 @@ def diagnose(
                          'round 1: there is nothing to describe.')
       rows[strategy].append(_describe(statistics, {
           m: np.array(indices, int) for m, indices in asked.items()}, left))
-  table = tables.markdown([['asked for by', *_COLUMNS]] + [
+  table = tables.printed([['asked for by', *_COLUMNS]] + [
       [name] + [tables.mean([seen[c] for seen in of_seeds])
                 for c in _COLUMNS] for name, of_seeds in rows.items()])
   return f'{table}\n\n{tables.legend(len(config.seeds))}'

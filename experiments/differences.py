@@ -3,6 +3,8 @@
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
+from mmal_jax import plain_text
+
 _LONGEST = 500  # letters of a value in a message
 
 
@@ -43,7 +45,8 @@ def lines(
     but: dotted keys that may differ, of values or of sections.
   """
   before, after = (dict(flat(value)) for value in (there, now))
-  return [f'  {_short(key)}: {_short(repr(before.get(key)))} there, '
+  return [f'  {plain_text.for_terminal(_short(key))}: '
+          f'{_short(repr(before.get(key)))} there, '
           f'{_short(repr(after.get(key)))} now'
           for key in keys(there, now) if not within(key, but)]
 

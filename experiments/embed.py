@@ -106,7 +106,7 @@ def run() -> str:
       pathlib.Path(_IMAGES.value))
   texts = None if _TEXTS.value is None else _lines(
       pathlib.Path(_TEXTS.value))
-  _say(f'Reading the checkpoint {config.init} ...')
+  program.say(f'Reading the checkpoint {config.init} ...', sys.stderr)
   model = pretrained_lib.load(config)
   params = partition.place(
       model.params, sharding.make_mesh(-1, _FSDP.value))
@@ -195,10 +195,6 @@ def _reasons(task, is_kept) -> str:
     parts.append(f'{gone} earlier {"row is" if gone == 1 else "rows are"} '
                  'left out')
   return f' ({"; ".join(parts)})' if parts else ''
-
-
-def _say(text: str) -> None:
-  print(text, file=sys.stderr, flush=True)
 
 
 def _lines(path: pathlib.Path) -> list[str]:

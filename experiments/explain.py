@@ -10,6 +10,7 @@ from experiments import differences
 from experiments import kinds
 from experiments import paths
 from mmal_jax import loop
+from mmal_jax import plain_text
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.align import registry as oracles_lib
 from mmal_jax.align.people import answers
@@ -183,7 +184,7 @@ def table(config: ml_collections.ConfigDict) -> str:
     about = meaning(config, key)
     may_be = allowed(config, key)
     said = ' '.join(filter(None, (about, may_be and f'({may_be})')))
-    lines += [f'  --config.{key}={value!r}',
+    lines += [f'  --config.{plain_text.for_terminal(key)}={value!r}',
               *textwrap.wrap(said, 72, initial_indent=' ' * 6,
                              subsequent_indent=' ' * 6)]
   return '\n'.join(lines)

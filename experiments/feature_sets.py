@@ -32,6 +32,7 @@ from experiments import tables
 from experiments import workdir as workdir_lib
 from experiments.configs import features
 from mmal_jax import downloads
+from mmal_jax import plain_text
 from mmal_jax.data import image_listing
 from mmal_jax.data import numpy_file
 from mmal_jax.evaluate import evaluate
@@ -81,7 +82,7 @@ def config_of(path: pathlib.Path) -> Any:
   missing = [m for m in ('image', 'text', 'split') if m not in names]
   if missing:
     raise ValueError(f'{path} has no array {missing[0]!r}; it holds '
-                     f'{", ".join(names) or "none"}.')
+                     f'{plain_text.for_terminal(", ".join(names)) or "none"}.')
   others = [m for m in names if m not in ('image', 'text', 'split')]
   try:
     split = numpy_file.read(path, 'split')
@@ -163,10 +164,10 @@ def _work() -> str:
       and not image_listing.is_of_a_system(path.name))
   unknown = set(_NAMES.value or ()) - {path.stem for path in paths}
   if unknown:
+    there = plain_text.for_terminal(', '.join(path.stem for path in paths))
     raise ValueError(
         f'names={",".join(_NAMES.value)!r}: {_SETS.value!r} holds no '
-        f'{min(unknown)}.npz; it holds '
-        f'{", ".join(path.stem for path in paths) or "none"}.')
+        f'{min(unknown)}.npz; it holds {there or "none"}.')
   if _NAMES.value:
     paths = [path for path in paths if path.stem in _NAMES.value]
   if not paths:
@@ -183,11 +184,11 @@ def _work() -> str:
     run_lib.run(config, folder, folders.CACHE_DIR.value, resume=True)
     mine, curves = rows_of(path.stem, folder)
     rows += mine
-    parts = [tables.markdown([_HEADER, *mine]), legend, curves, legend]
+    parts = [tables.printed([_HEADER, *mine]), legend, curves, legend]
     if _MATCH.value:
       parts.append(calibrated.table(records.read([folder])))
-    print('\n\n'.join(parts), flush=True)
-  return f'{tables.markdown(rows)}\n\n{legend}'
+    program.say('\n\n'.join(parts))
+  return f'{tables.printed(rows)}\n\n{legend}'
 
 
 def main(argv: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments import lines as lines_lib
 from experiments import workdir as workdir_lib
+from mmal_jax import plain_text
 
 # Of a sweep: what it consists of, and one experiment a folder.
 PLAN, CELLS = 'sweep.json', 'cells'
@@ -59,7 +60,7 @@ def _within(path) -> str:
   if not meant:
     return ''
   more = ', ...' if len(meant) > _MOST else ''
-  return f', but in {", ".join(meant[:_MOST])}{more}'
+  return f', but in {plain_text.for_terminal(", ".join(meant[:_MOST]))}{more}'
 
 
 def _progress(folder) -> str:
@@ -85,7 +86,8 @@ def _progress(folder) -> str:
   at += done.get(runs[at], 0) >= rounds if runs else 0
   if at < len(runs):
     strategy, seed = runs[at]
-    return (f'{done.get(runs[at], 0)} of {rounds} rounds of {strategy}, seed '
-            f'{seed}, are done. {goes_on}')
+    of = plain_text.for_terminal(f'{strategy}, seed {seed}')
+    return (f'{done.get(runs[at], 0)} of {rounds} rounds of {of}, are done. '
+            f'{goes_on}')
   return (f'all rounds are done, but there is no {workdir_lib.SUMMARY} yet. '
           '--resume writes it.')

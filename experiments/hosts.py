@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import contextlib
 import sys
 import threading
-import traceback
 from typing import Any
 
 from absl import flags
 import jax
 
 from experiments import preemption
+from experiments import program
 from mmal_jax import processes
 
 _MULTIHOST = flags.DEFINE_bool(
@@ -51,7 +51,7 @@ def joined() -> Iterator[None]:
   try:
     several = _initialize()
   except (ValueError, RuntimeError) as e:
-    sys.exit(f'error: {e}')
+    program.end_with(e)
   if not several:
     with preemption.leaving():
       yield
@@ -63,15 +63,16 @@ def joined() -> Iterator[None]:
     # Orbax's are errors of a file for `program.call`.
     if any(word in str(e) for word in _OF_OTHERS):
       cause = str(e).removeprefix('error: ').splitlines()[0]
-      print('error: another process has gone, or cannot be reached. Start all '
-            f'of them again: --resume goes on. ({cause})', file=sys.stderr)
+      program.say(
+          'error: another process has gone, or cannot be reached. Start all of '
+          f'them again: --resume goes on. ({cause})', sys.stderr)
       preemption.end(preemption.PREEMPTED)
     if not isinstance(e, SystemExit):
-      traceback.print_exc()
+      program.print_stack(*sys.exc_info())
       preemption.end(1)
     status = _status(e.code)
   except BaseException:  # pylint: disable=broad-exception-caught
-    traceback.print_exc()
+    program.print_stack(*sys.exc_info())
     status = 1
   parting = threading.Thread(target=jax.distributed.shutdown, daemon=True)
   parting.start()
@@ -113,5 +114,5 @@ def _status(code: str | int | None) -> int:
   """What Python makes of `sys.exit(code)`."""
   if code is None or isinstance(code, int):
     return code or 0
-  print(code, file=sys.stderr)
+  program.say(code, sys.stderr)
   return 1

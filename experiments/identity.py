@@ -14,6 +14,7 @@ import numpy as np
 from experiments import datasets
 from experiments import pretrained as pretrained_lib
 from experiments import workdir as workdir_lib
+from mmal_jax import plain_text
 from mmal_jax.data import encode
 
 
@@ -94,9 +95,10 @@ def check(
            and there.get(name) != now.get(name)]
   if other:
     raise ValueError(
-        f'{", ".join(other)}: not those with which the experiment in '
-        f'{str(folder)!r} was begun, or in another order. It cannot go on with '
-        'them' + (f': see {", ".join(moved)}.' if moved else '.'))
+        f'{plain_text.for_terminal(", ".join(other))}: not those with which '
+        f'the experiment in {str(folder)!r} was begun, or in another order. It '
+        'cannot go on with them'
+        + (f': see {", ".join(moved)}.' if moved else '.'))
   if new and moved:
     raise ValueError(
         f'{str(folder)!r} was begun by an earlier version, which did not record'

@@ -9,6 +9,7 @@ from typing import Any
 import ml_collections
 
 from experiments import annotators
+from mmal_jax import plain_text
 from mmal_jax.data import json_object
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.models import registry as models_lib
@@ -171,8 +172,9 @@ def _refuse_unknown(
 ) -> None:
   unknown = [key for key in given if key not in known]
   if unknown:
-    raise ValueError(f'{prefix}{unknown[0][:100]} is unknown; known are '
-                     f'{", ".join(known)}.')
+    raise ValueError(
+        f'{prefix}{plain_text.for_terminal(str(unknown[0])[:100])} is unknown; '
+        f'known are {", ".join(known)}.')
 
 
 def _check_arguments(section, values, function, given) -> None:

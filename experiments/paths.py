@@ -13,6 +13,7 @@ from typing import Any
 from absl import flags
 import ml_collections
 
+from mmal_jax import plain_text
 from mmal_jax.data import registry as datasets_lib
 
 # Values of a config that hold a path, beside those of its dataset.
@@ -156,7 +157,7 @@ def check_exist(config: ml_collections.ConfigDict) -> None:
     section, _, name = key.partition('.')
     if section == 'dataset' and config.dataset.get(name) is not None:
       missing += [
-          f'{of}={path!r}'
+          f'{plain_text.for_terminal(of)}={path!r}'
           for of, path in _leaves(key, _map(config.dataset[name], key))
           if not set(path) & set('*?[') and not os.path.exists(path)]
   if missing:

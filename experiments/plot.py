@@ -10,6 +10,7 @@ import numpy as np
 from experiments import plot_lines
 from experiments import saved_answers
 from experiments import summary as summary_lib
+from mmal_jax import plain_text
 from mmal_jax.evaluate import curves as curves_lib
 from mmal_jax.evaluate import significance
 
@@ -91,12 +92,14 @@ def modalities(
       percent = of_label[name]
       rounds = 1 + np.arange(len(percent))
       last = max(last, len(percent))
-      axis.plot(rounds, percent, marker='o', markersize=3, label=label,
-                **looks[label])
+      axis.plot(rounds, percent, marker='o', markersize=3,
+                label=plain_text.for_terminal(label), **looks[label])
       there = percent[~np.isnan(percent)]
       ends[-1].append((label, there[-1] if len(there) else 50.0,
                        looks[label]['color']))
-    axis.set(ylabel=f'queries about {name} (%)', ylim=(-3, 103))
+    axis.set_ylabel(plain_text.for_terminal(f'queries about {name} (%)'),
+                    parse_math=False)
+    axis.set_ylim(-3, 103)
     axis.grid(alpha=0.3)
   axes[-1, 0].set_xlabel('round')
   axes[-1, 0].xaxis.get_major_locator().set_params(integer=True)
@@ -129,7 +132,7 @@ def _draw_scores(axis, summary, looks, is_compared):
   for name, y, colour in lines:
     axis.axhline(y, color=colour, linestyle=':', linewidth=1)
     ends.append((f'{name} {y:.1f}', y, colour))
-  axis.set_ylabel(f'{metric} (%)')
+  axis.set_ylabel(plain_text.for_terminal(f'{metric} (%)'), parse_math=False)
   # No score lies beyond, however wide the interval of two seeds.
   low, high = axis.get_ylim()
   axis.set_ylim(max(low, -3), min(high, 103))
@@ -158,7 +161,9 @@ def _draw_gains(axis, summary, compared, looks):
                    looks[name], len(compared), i)
     ends.append((f'{name} {mean[-1]:+.1f}', mean[-1], looks[name]['color']))
     largest = max(largest, np.abs(mean).max())
-  axis.set_ylabel(f'{metric} - {shown}\'s, seed by seed (points)')
+  axis.set_ylabel(
+      plain_text.for_terminal(f'{metric} - {shown}\'s, seed by seed (points)'),
+      parse_math=False)
   most = max(_MOST_GAIN, _MOST_MEANS * largest)
   low, high = axis.get_ylim()
   low, high = max(low, -most), min(high, most)
@@ -172,7 +177,8 @@ def _draw_gains(axis, summary, compared, looks):
 def _draw_line(axis, points, mean, name, looks, marked=True) -> None:
   markers = {'marker': 'o', 'markersize': 3, 'markevery': list(
       curves_lib.some_points(points, _MOST_MARKERS))} if marked else {}
-  axis.plot(points, mean, label=name, **markers, **looks[name])
+  axis.plot(points, mean, label=plain_text.for_terminal(name), **markers,
+            **looks[name])
 
 
 def _draw_spread(axis, points, mean, width, look, count, place) -> None:
@@ -233,7 +239,7 @@ def _draw_savings(axis, summary, compared, looks):
     left, right = sorted((saving['needed'], first))
     to_the_left = left - points[0] > points[-1] - right
     words.append(axis.annotate(
-        text, (left if to_the_left else right, y),
+        plain_text.for_terminal(text), (left if to_the_left else right, y),
         (-4 if to_the_left else 4, 0), textcoords='offset points', va='center',
         ha='right' if to_the_left else 'left', fontsize=7.5, color=colour,
         parse_math=False))
@@ -273,6 +279,8 @@ def _label(figure, axes, ends, x) -> None:
   handles, labels = axes[0].get_legend_handles_labels()
   legend = figure.legend(
       handles, labels, loc='outside right upper', fontsize=8)
+  for text in legend.get_texts():
+    text.set_parse_math(False)
   inches = legend.get_window_extent().size / figure.dpi
   width, height = figure.get_size_inches()
   figure.set_size_inches(width + inches[0], max(height, inches[1] + 0.2))

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmal_jax import plain_text
+
 # Not on colour alone: ten colours, and a line style for each setting.
 _COLOURS = ('#1f77b4', '#d62728', '#2ca02c', '#9467bd', '#ff7f0e', '#17becf',
             '#e377c2', '#8c564b', '#bcbd22', '#5c5fc4')
@@ -98,7 +100,7 @@ def label_ends(
   places = spread([y for _, y, _ in ends], gap, low, high)
   for (text, y, colour), place in zip(ends, places):
     axes.annotate(
-        text, (x, y), (1.035, place), xycoords='data',
+        plain_text.for_terminal(text), (x, y), (1.035, place), xycoords='data',
         textcoords=('axes fraction', 'data'), color=colour, fontsize=size,
         va='center', annotation_clip=False, parse_math=False, arrowprops={
             'arrowstyle': '-', 'color': colour, 'linewidth': 0.6,

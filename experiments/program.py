@@ -7,10 +7,16 @@ import re
 import signal
 import sys
 import threading
+import traceback
+import types
+from typing import NoReturn, TextIO
+import warnings
 
 from absl import flags
 from absl import logging
 import tqdm
+
+from mmal_jax import plain_text
 
 _STILL = 5.0  # seconds after which a first step is explained
 # Exit status of a program that Ctrl-C ended, as a shell would report it.
@@ -28,10 +34,73 @@ _IN_WORDS = (
 
 def in_words(error: Exception) -> str:
   """What absl says of a refused flag, in one plain line."""
-  said = ' '.join(str(error).split())
+  said = re.sub(r'[ \n]+', ' ', _given_in_a_line(str(error))).strip()
   for pattern, words in _IN_WORDS:
     said = re.sub(pattern, words, said)
   return said
+
+
+def say(text: object, to: TextIO | None = None) -> None:
+  """Prints lines of which none holds a letter that acts on a terminal.
+
+  Args:
+    text: a line, or several.
+    to: `sys.stderr`, or else standard output.
+  """
+  print(plain_text.for_terminal(_given_in_a_line(str(text)), lines=True),
+        file=to, flush=True)
+
+
+def end_with(error: object) -> NoReturn:
+  """Ends the program with status 1 and a message of what was refused."""
+  sys.exit(f'error: {_message(str(error))}')
+
+
+def guard() -> None:
+  """Makes logs, warnings and stacks show what they quote, as `say` does."""
+  logging.get_absl_handler().setFormatter(_Formatter())
+  warnings.formatwarning = _format_warning
+  sys.excepthook = print_stack
+
+
+def print_stack(
+    kind: type[BaseException] | None, error: BaseException | None,
+    stack: types.TracebackType | None,
+) -> None:
+  """Prints what `sys.exc_info()` tells, as Python does at a program's end."""
+  lines = ''.join(traceback.format_exception(kind, error, stack))
+  print(_message(lines.rstrip('\n')), file=sys.stderr, flush=True)
+
+
+class _Formatter(logging.PythonFormatter):
+  """Of a log's records."""
+
+  def format(self, record):
+    return _message(super().format(record))
+
+
+def _format_warning(message, category, filename, lineno, line=None) -> str:
+  return _message(f'{filename}:{lineno}: {category.__name__}: {message}') + '\n'
+
+
+def _message(text: str) -> str:
+  """Lines of which those after the first begin with blanks.
+
+  What is quoted there (an error of another library, a path) may be of several
+  lines: none of them is to pass for a message of the program's own.
+  """
+  shown = plain_text.for_terminal(_given_in_a_line(text), lines=True)
+  return re.sub(r'\n(?=\S)', '\n  ', shown)
+
+
+def _given_in_a_line(text: str) -> str:
+  """A text with the line breaks of the command line's words as escapes."""
+  for word in sys.argv[1:]:
+    if '\n' in word:
+      for part in re.split('[/=,]', word.lstrip('-')):  # of paths, for one
+        if '\n' in part and part.strip():
+          text = text.replace(part, part.replace('\n', r'\n'))
+  return text
 
 
 @contextlib.contextmanager
@@ -49,14 +118,14 @@ def ends_unread() -> Iterator[None]:
       sys.stdout.flush()
   except OSError as e:
     try:
-      print(flush=True)  # Where this works, it was another pipe, or a file.
+      say('')  # Where this works, it was another pipe, or a file.
     except BrokenPipeError:
       _silence()
       sys.exit(_UNREAD)
     except OSError:
       _silence()
-      sys.exit(f'error: the output cannot be written: {e.strerror}. Files are '
-               'written all the same.')
+      end_with(f'the output cannot be written: {e.strerror}. Files are written '
+               'all the same.')
     raise
 
 
@@ -68,10 +137,11 @@ def _silence() -> None:
 @ends_unread()
 def parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses the flags; ends the program with a line about what is refused."""
+  guard()
   try:
     return flags.FLAGS(argv)
   except flags.Error as e:
-    sys.exit(f'error: {in_words(e)} (--help tells of all flags)')
+    end_with(f'{in_words(e)} (--help tells of all flags)')
 
 
 def show(of: Iterable, total: int, what: str) -> Iterable:
@@ -79,6 +149,7 @@ def show(of: Iterable, total: int, what: str) -> Iterable:
 
   The first step of a program compiles it, and a bar stands still meanwhile.
   """
+  what = plain_text.for_terminal(what)
   still = threading.Timer(_STILL, tqdm.tqdm.write, [
       f'{what}: still at the first step, which may compile for a minute.',
       sys.stderr])
@@ -101,6 +172,7 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
     work: to be done, with the flags parsed; it may return nothing to say.
     argv: what was left of the command line: the program's name alone.
   """
+  guard()
   if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
     signal.signal(signal.SIGINT, signal.default_int_handler)
   if not flags.FLAGS['verbosity'].present:
@@ -111,12 +183,12 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
     with ends_unread():
       said = work()
       if said:
-        print(said)
+        say(said)
   except (ValueError, TypeError, OSError, ImportError) as e:
     # Mostly the user's input: its cause, not our stack, is of use. The stack
     # is there with --verbosity=1.
     logging.debug('Stack of the error:', exc_info=True)
-    sys.exit(f'error: {e}')
+    end_with(e)
   except KeyboardInterrupt:
-    print('Interrupted.', file=sys.stderr)
+    say('Interrupted.', sys.stderr)
     sys.exit(INTERRUPTED)

@@ -16,6 +16,7 @@ from absl import logging
 import jax
 
 from experiments import workdir as workdir_lib
+from mmal_jax import plain_text
 
 # Settings of JAX with which the same keys and arrays give other numbers.
 _DECISIVE = (
@@ -50,8 +51,9 @@ def check(folder: pathlib.Path) -> None:
   if changed:
     raise ValueError(
         f'{str(folder)!r} was begun with other settings of JAX, which draw '
-        f'other numbers: {"; ".join(changed)}. Set them as they were (each is '
-        'an environment variable of the same name in capitals).')
+        f'other numbers: {plain_text.for_terminal("; ".join(changed))}. Set '
+        'them as they were (each is an environment variable of the same name '
+        'in capitals).')
   rounding = _rounding()
   for name in sorted({*rounding, *there['rounding']}):
     if rounding.get(name) != there['rounding'].get(name):

@@ -16,6 +16,7 @@ from experiments import run_labels
 from experiments import settings as settings_lib
 from experiments import summary as summary_lib
 from experiments import workdir as workdir_lib
+from mmal_jax import plain_text
 from mmal_jax.data import json_object
 from mmal_jax.evaluate import curves as curves_lib
 
@@ -119,8 +120,9 @@ def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
     for run in _runs(folder, config, items[folder], suffix):
       key = run.label, run.seed
       if key in origins:
-        raise ValueError(f'{run.label} with seed {run.seed} is both in '
-                         f'{origins[key]} and in {folder}.')
+        raise ValueError(
+            f'{plain_text.for_terminal(run.label)} with seed {run.seed} is '
+            f'both in {origins[key]} and in {folder}.')
       origins[key] = folder
       runs.setdefault(run.label, {})[run.seed] = run
   if not runs:
@@ -128,7 +130,8 @@ def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
                      f'{workdir_lib.METRICS}.')
   seeds = sorted(set.intersection(*map(set, runs.values())))
   if not seeds:
-    raise ValueError('no seed was run with all of: ' + '; '.join(runs) + '.')
+    raise ValueError('no seed was run with all of: '
+                     f'{"; ".join(map(plain_text.for_terminal, runs))}.')
   others = sorted({seed for label, seed in origins} - set(seeds))
   if others:
     notes.append(f'Not all strategies were run with the seeds {others}: they '
@@ -316,16 +319,17 @@ def _runs(folder, config, items, settings) -> list[Run]:
       key = record['strategy'], record['seed']
       by_key.setdefault(key, ([], []))[i].append(record)
   for (strategy, seed), parts in by_key.items():
+    of = f'{plain_text.for_terminal(strategy)}, seed {seed}'
     for first, part in enumerate(parts):
       rounds = sorted(record['round'] for record in part)
       if not parts[0] or rounds != list(range(first, len(parts[0]))):
         raise ValueError(
-            f'{folder} has records of {strategy}, seed {seed}, of the rounds '
+            f'{folder} has records of {of}, of the rounds '
             f'{json_object.told(rounds)}: each of {first} to '
             f'{len(parts[0]) - 1} once is needed.')
     if len({frozenset(record['scores']) for record in parts[0]}) > 1:
       raise ValueError(f'{folder / workdir_lib.METRICS} has other scores in '
-                       f'some rounds of {strategy}, seed {seed}.')
+                       f'some rounds of {of}.')
   told = {}  # A run that was stopped may have told it twice.
   for record in lines_lib.calibration(folder / workdir_lib.CALIBRATION):
     key = record['strategy'], record['seed']
@@ -343,6 +347,6 @@ def _runs(folder, config, items, settings) -> list[Run]:
       if points[0] or points != sorted(points):
         raise ValueError(
             f'{folder / workdir_lib.METRICS} has {x} {json_object.told(points)}'
-            f' of {run.strategy}, seed {run.seed}: they start at 0, and never '
-            'fall.')
+            f' of {plain_text.for_terminal(run.strategy)}, seed {run.seed}: '
+            'they start at 0, and never fall.')
   return runs

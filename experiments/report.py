@@ -33,6 +33,7 @@ from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
 from experiments.configs import saved
+from mmal_jax import plain_text
 from mmal_jax.data import image_listing
 from mmal_jax.evaluate import evaluate
 
@@ -109,11 +110,11 @@ def write(
   metric = evaluate.headline(metrics) if metric is None else metric
   if metric not in metrics:
     raise ValueError(f'metric={metric!r} is unknown; all runs have '
-                     f'{", ".join(metrics)}.')
+                     f'{_listed(metrics)}.')
   baselines = records_lib.baselines(records, baseline)
   if not baselines and baseline != summary_lib.BASELINE:
     raise ValueError(f'baseline={baseline!r} is none of the runs: '
-                     f'{", ".join(records.runs)}.')
+                     f'{_listed(records.runs)}.')
   run = _run_to_show(records, baselines, show, show_seed)
   whole_pool, unlike = records_lib.whole_pool(records, metric)
   summary = summary_lib.summarise(
@@ -126,8 +127,8 @@ def write(
     notes.append(read_off)
   shown, unseen = None, []
   if asked:
-    print('Reading the data, to show what was asked (--noasked leaves that out)'
-          ' ...', file=sys.stderr, flush=True)
+    program.say('Reading the data, to show what was asked (--noasked leaves '
+                'that out) ...', sys.stderr)
     try:
       shown = _shown(run, cache_dir, moved, notes)
     except (ValueError, OSError) as e:
@@ -142,22 +143,24 @@ def write(
       'settings': records.settings})
   plot.curves(summary, out / 'curves.png')
   plot.modalities(shares, out / 'modalities.png')
-  matched = calibrated.table(records)
+  matched = calibrated.table(records, tables.markdown)
   if matched:
     calibrated.draw(records, out / _CALIBRATION)
   link = ''
   if shown is not None:
     title = f'What {run.label} asked with seed {run.seed}'
     drawn = shown_lib.write(shown, run.queries, title, out)
-    link = f'[{title}](asked.md), in its first and its last round' + (
+    link = (f'[{plain_text.for_markdown(title)}](asked.md), in its first and '
+            'its last round') + (
         '.' if drawn else ': features cannot be looked at, and there is no '
         'picture of them.')
   (out / _REPORT).write_text(
       _markdown(records, summary, notes, shares, link, matched), 'utf-8')
   return '\n\n'.join((
       tables.score_table(summary), tables.comparison_table(summary),
-      ' '.join([tables.legend(len(records.seeds)),
-                *saved_answers.references(summary)]), *unseen))
+      *map(plain_text.for_terminal, (
+          ' '.join([tables.legend(len(records.seeds)),
+                    *saved_answers.references(summary)]), *unseen))))
 
 
 def _shown(
@@ -183,30 +186,32 @@ def _shown(
   other = [name for name, digest in run.items.items() if now
            and name.startswith('pool ') and now.get(name) != digest]
   if other:
-    raise ValueError(f'{", ".join(other)}: not what {run.label}, seed '
+    raise ValueError(f'{_listed(other)}: not what {_listed([run.label])}, seed '
                      f'{run.seed}, was run with.')
   return shown_lib.load(config, cache_dir, run.seed)
 
 
 def _markdown(records, summary, notes, shares, link, matched) -> str:
   seeds = records.seeds
-  metric, x = summary['headline'], summary['x']
+  metric, x = plain_text.for_markdown(summary['headline']), summary['x']
   end = summary['annotations'][-1]
   legend = tables.legend(len(seeds))
   parts = ['# Report', '\n'.join(f'* {note}' for note in (
       f'Means over the seeds {", ".join(map(str, seeds))}.',
-      'Scores are percentages.', *notes)),
+      'Scores are percentages.', *map(plain_text.for_markdown, notes))),
       '## Scores after ' + (f'a cost of {end:.5g}' if x == summary_lib.COST
                             else f'{end:.7g} annotations'),
-      tables.score_table(summary), legend,
-      '## Against the baseline', tables.comparison_table(summary),
-      '\n'.join([legend, *saved_answers.references(summary)]),
+      tables.score_table(summary, tables.markdown), legend,
+      '## Against the baseline',
+      tables.comparison_table(summary, tables.markdown),
+      '\n'.join([legend, *map(plain_text.for_markdown,
+                              saved_answers.references(summary))]),
       f'"mean {metric}" is the area under the curve over {x}. p-values are '
       'two-sided and not corrected for the number of comparisons; that of all '
       f'sign flips is at least {2 / 2**len(seeds):.2g} with {len(seeds)} '
       'seed(s).',
       f'## {metric} over {x}', '![curves](curves.png)',
-      tables.curve_table(summary), legend,
+      tables.curve_table(summary, form=tables.markdown), legend,
       '## What was asked about', '![modalities](modalities.png)',
       _share_table(shares)]
   if records.settings:
@@ -228,8 +233,7 @@ def _setting_table(records) -> str:
   keys = list(next(iter(records.settings.values())))
   rows = [['in the labels', *keys]]
   for suffix, values in records.settings.items():
-    rows.append([text.replace('|', r'\|') for text in (
-        suffix.removeprefix(', '), *values.values())])
+    rows.append([suffix.removeprefix(', '), *values.values()])
   return tables.markdown(rows)
 
 
@@ -256,6 +260,11 @@ def _run_to_show(records, baselines, show, seed) -> records_lib.Run:
     if value not in known:
       raise ValueError(f'{flag}={value!r} is none of {known}.')
   return records.runs[show][records.seeds.index(seed)]
+
+
+def _listed(names) -> str:
+  """Names that others gave, in a message."""
+  return ', '.join(map(plain_text.for_terminal, names))
 
 
 def _prepare(out: pathlib.Path) -> None:

@@ -210,21 +210,22 @@ def _run(
   counter = compilations.CompilationCounter()
   if not quiet:
     held.enter_context(progress.shown_by(program.show))
-    print('Preparing data and warm start ...', file=sys.stderr, flush=True)
+    program.say('Preparing data and warm start ...', sys.stderr)
   if experiment is None:
     experiment = build_lib.build(config, cache_dir)
   if config.get('batch') is None and not quiet:
-    print(f'batch={experiment.config.batch}: half of the pool over '
-          f'{config.rounds} rounds, at most {kinds.LARGEST_DEFAULT_BATCH}. '
-          '--batch gives another.', file=sys.stderr, flush=True)
+    program.say(
+        f'batch={experiment.config.batch}: half of the pool over '
+        f'{config.rounds} rounds, at most {kinds.LARGEST_DEFAULT_BATCH}. '
+        '--batch gives another.', sys.stderr)
   config = experiment.config
   if config.oracle.name == 'files' and begun is None:
     processes.from_first(lambda: _hold_people(config, held))
   # Not before: what was refused up to here has cost no earlier result.
   processes.from_first(lambda: _begin(experiment, config, folder, begun))
   if begun is not None and begun.moved and not quiet:
-    print(f'{", ".join(begun.moved)}: elsewhere than when the run was begun; '
-          'what lies there is the same.', file=sys.stderr, flush=True)
+    program.say(f'{", ".join(begun.moved)}: elsewhere than when the run was '
+                'begun; what lies there is the same.', sys.stderr)
   reference = whole_pool.is_asked_for(experiment)
   whole = []
   total = len(config.seeds) * (
@@ -325,16 +326,16 @@ def _or_end(work: Callable[[preemption.Notice], str]) -> str:
     with preemption.heard(at_once=not processes.several()) as notice:
       return work(notice)
   except preemption.Preempted:
-    print('Told to end: all is saved. --resume goes on.', file=sys.stderr)
+    program.say('Told to end: all is saved. --resume goes on.', sys.stderr)
     sys.exit(preemption.PREEMPTED)
   except KeyboardInterrupt:
-    print('\nInterrupted: every finished round and every answer is saved. '
-          '--resume goes on, or begins.', file=sys.stderr)
+    program.say('\nInterrupted: every finished round and every answer is saved.'
+                ' --resume goes on, or begins.', sys.stderr)
     sys.exit(program.INTERRUPTED)
   except oracle_lib.Waiting as e:
-    print(f'{e}\nGive --resume then. To check answers in a second, without '
-          'taking them: python -m experiments.check_answers '
-          f'--workdir={shlex.quote(folders.WORKDIR.value)}')
+    program.say(f'{e}\nGive --resume then. To check answers in a second, '
+                'without taking them: python -m experiments.check_answers '
+                f'--workdir={shlex.quote(folders.WORKDIR.value)}')
     sys.exit(WAITING)
 
 
@@ -358,6 +359,7 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
 
   `--help` lists the values of the config, too; `--show_config` does that alone.
   """
+  program.guard()
   try:
     # Before ml_collections does it, for which a config may come too late.
     argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
@@ -372,7 +374,7 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     config = config_file.load(spec)
     config_file.check_overrides(argv, config)
   except (ValueError, flags.Error) as e:
-    sys.exit(f'error: {e}')
+    program.end_with(e)
   if any(re.fullmatch('--?show_config', a) for a in argv[1:]):
     argv = [*argv, '--workdir=.']  # It is of no use, but a required flag.
   # ml_collections reads the overrides there.
@@ -381,15 +383,15 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     positional = flags.FLAGS(argv)
     _CONFIG.value.keys()  # Raises if the file could not be read.
   except SystemExit:  # --help
-    print(f'\nvalues of {spec}:\n\n{explain.table(config)}')
+    program.say(f'\nvalues of {spec}:\n\n{explain.table(config)}')
     raise
   except BrokenPipeError:  # Nor may the help be read to its end.
     raise
   except Exception as e:  # ml_collections can raise anything.
     cause = config_file.in_words(e, config)
-    sys.exit(f'error: {cause} (--help tells of all flags)')
+    program.end_with(f'{cause} (--help tells of all flags)')
   if _SHOW_CONFIG.value:
-    print(explain.table(_CONFIG.value))
+    program.say(explain.table(_CONFIG.value))
     sys.exit()
   return positional
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import pathlib
+import re
 import textwrap
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from experiments import datasets
 from experiments import tables
+from mmal_jax import plain_text
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
 from mmal_jax.data import feature_rows
@@ -112,10 +114,12 @@ def write(
   asking = [record for record in queries if record['asked']]
   batches = asking[:1] + asking[1:][-1:]
   drawn = any(map(shown.can_be_seen, shown.items))
-  parts = [f'# {title}', '![what was asked](asked.png)' if drawn else
-           'The items are features, of which there is no picture: their rows.']
+  parts = [
+      f'# {plain_text.for_markdown(title)}',
+      '![what was asked](asked.png)' if drawn else
+      'The items are features, of which there is no picture: their rows.']
   for record in batches:
-    rows = [['asked about', *(f'{m}' for m in shown.items)]]
+    rows = [['asked about', *shown.items]]
     for asked, answer in zip(record['asked'], record['answers']):
       rows.append([asked[0], *(
           _cell(shown, m, n, asked) for m, n in zip(shown.items, answer))])
@@ -135,8 +139,12 @@ def _cell(shown, modality, answered, asked) -> str:
   number = _number(modality, answered, asked)
   if number < 0:
     return 'no answer'
-  text = ' '.join(shown.text(modality, number).split()).replace('|', r'\|')
-  return f'{number}: {text}'
+  return f'{number}: {_in_a_line(shown.text(modality, number))}'
+
+
+def _in_a_line(text: str) -> str:
+  """A caption with blanks in place of line breaks and tabs."""
+  return re.sub(r'(?:\r?\n|[ \t])+', ' ', text).strip(' ')
 
 
 def _draw(shown, batches, title, path) -> None:
@@ -146,7 +154,7 @@ def _draw(shown, batches, title, path) -> None:
   figure, axes = plt.subplots(
       height, columns, figsize=(2.2 * columns, 0.6 + 1.2 * height),
       squeeze=False, layout='constrained')
-  figure.suptitle(title, parse_math=False)
+  figure.suptitle(plain_text.for_terminal(title), parse_math=False)
   for axis in axes.flat:
     axis.set_axis_off()
   for b, record in enumerate(batches):
@@ -158,8 +166,9 @@ def _draw(shown, batches, title, path) -> None:
               modality == asked[0])
         if first:
           axis.set_title(
-              f'{modality}, round {record["round"]}\n'
-              f'({min(height, total)} of {total})', fontsize=8)
+              f'{plain_text.for_terminal(modality)}, round {record["round"]}\n'
+              f'({min(height, total)} of {total})', fontsize=8,
+              parse_math=False)
       first = False
   figure.savefig(path, dpi=100)
   plt.close(figure)
@@ -174,7 +183,8 @@ def _show(axis, shown, modality, number, is_asked) -> None:
     h, w = picture.shape[:2]
     axis.add_patch(plt.Rectangle((-0.5, -0.5), w, h, fill=False, **frame))
     return
-  text = 'no answer' if number < 0 else shown.text(modality, number)
+  text = 'no answer' if number < 0 else plain_text.for_terminal(
+      _in_a_line(shown.text(modality, number)))
   axis.text(0.5, 0.5, textwrap.fill(textwrap.shorten(text, 120), 24),
             ha='center', va='center', fontsize=7, parse_math=False,
             color='grey' if number < 0 else 'black',

@@ -129,8 +129,7 @@ def sweep(
               'cell': cell.name, 'error': text,
               'time': time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())})
       said = f'failed: {text.splitlines()[0]}'
-    print(f'[{done}/{len(mine)}] {cell.name}: {said}', file=sys.stderr,
-          flush=True)
+    program.say(f'[{done}/{len(mine)}] {cell.name}: {said}', sys.stderr)
   finished = sum(cells_lib.is_finished(_home(folder, cell)) for cell in cells)
   if failed:
     raise CellsFailed(
@@ -163,7 +162,7 @@ def _run_all(
 
     def here(cell, home):
       nonlocal before
-      print(f'{cell.name} ...', file=sys.stderr, flush=True)
+      program.say(f'{cell.name} ...', sys.stderr)
       before = cells_lib.run_here(cell, home, cache_dir, before, notice)
 
     for cell in todo:
@@ -302,12 +301,12 @@ def _work() -> str:
           config, settings, folder, cache.CACHE_DIR.value, _PROCESSES.value,
           _shard(_SHARD.value), notice)
   except preemption.Preempted:
-    print('Told to end: all is saved. The same command goes on.',
-          file=sys.stderr)
+    program.say('Told to end: all is saved. The same command goes on.',
+                sys.stderr)
     sys.exit(preemption.PREEMPTED)
   except KeyboardInterrupt:
-    print('\nInterrupted: every finished round is saved. The same command goes '
-          'on.', file=sys.stderr)
+    program.say('\nInterrupted: every finished round is saved. The same command'
+                ' goes on.', sys.stderr)
     sys.exit(program.INTERRUPTED)
 
 
@@ -316,7 +315,7 @@ def main(argv: Sequence[str]) -> None:
     with preemption.leaving():
       program.call(_work, argv)
   except CellsFailed as e:
-    sys.exit(f'error: {e}')
+    program.end_with(e)
 
 
 if __name__ == '__main__':

@@ -1,20 +1,57 @@
-"""Markdown tables of what `summary.summarise` found.
+"""Tables of what `summary.summarise` found, for a terminal or for Markdown.
 
 Every ± is half the 95 % confidence interval of a mean over seeds; with one seed
 there is none. `legend` says so, for the line under a table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments import saved_answers
 from experiments import summary as summary_lib
+from mmal_jax import plain_text
 from mmal_jax.evaluate import curves as curves_lib
 
 _WITH_GROUPS = ('group', 'text', 'image', 'mean_r10')
 _MOST_POINTS = 12  # columns of a table of curves
+# A table as text, of its rows: `printed` or `markdown`.
+Form = Callable[[Sequence[Sequence[str]]], str]
+
+
+def printed(rows: Sequence[Sequence[str]]) -> str:
+  r"""A table for a terminal, with the bars and widths of one in Markdown.
+
+  >>> print(printed([['strategy', 'p'], ['a|\x1b', '< 0.001']]))
+  | strategy | p       |
+  | -------- | ------- |
+  | a\|\x1b  | < 0.001 |
+
+  Args:
+    rows: cells as they are, of anybody; the first row is the header.
+  """
+  return _padded([[plain_text.for_terminal(cell).replace('|', r'\|')
+                   for cell in row] for row in rows])
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+  r"""As `printed`, for a file of Markdown.
+
+  >>> print(markdown([['strategy', 'p'], ['<b>', '< 0.001']]))
+  | strategy  | p       |
+  | --------- | ------- |
+  | &lt;b&gt; | < 0.001 |
+  """
+  return _padded([list(map(plain_text.for_markdown, row)) for row in rows])
+
+
+def _padded(rows: Sequence[Sequence[str]]) -> str:
+  widths = [max(map(len, column)) for column in zip(*rows)]
+  lines = [' | '.join(cell.ljust(width) for cell, width in zip(row, widths))
+           for row in rows]
+  lines.insert(1, ' | '.join('-' * width for width in widths))
+  return '\n'.join(f'| {line} |' for line in lines)
 
 
 def table(summary: dict[str, Any]) -> str:
@@ -34,7 +71,7 @@ def table(summary: dict[str, Any]) -> str:
     row += ['-' if name == baseline else
             _difference(entry, 'minus_baseline', headline),
             *_saving_cells(summary, name, f'no {baseline} run')]
-  return markdown([header, *zero_shot, *rows, *whole_pool])
+  return printed([header, *zero_shot, *rows, *whole_pool])
 
 
 def legend(seeds: int) -> str:
@@ -47,21 +84,25 @@ def legend(seeds: int) -> str:
           'the same seeds.')
 
 
-def score_table(summary: dict[str, Any]) -> str:
+def score_table(summary: dict[str, Any], form: Form = printed) -> str:
   """Final scores with 95 % confidence intervals, zero-shot on top.
 
   Those of the whole pool aligned stand last, where they are known.
+
+  Args:
+    summary: from `summarise`.
+    form: of the table.
   """
   header, zero_shot, rows = _score_rows(summary)
-  return markdown([header, *zero_shot, *rows,
-                   *_whole_pool_rows(summary, header)])
+  return form([header, *zero_shot, *rows, *_whole_pool_rows(summary, header)])
 
 
-def comparison_table(summary: dict[str, Any]) -> str:
+def comparison_table(summary: dict[str, Any], form: Form = printed) -> str:
   """Every strategy against its baseline, in the headline metric.
 
   Args:
     summary: from `summarise`.
+    form: of the table.
   """
   m = summary['headline']
   rows = [['strategy', 'baseline', f'{m} - baseline\'s', 'p (paired t)',
@@ -83,15 +124,18 @@ def comparison_table(summary: dict[str, Any]) -> str:
       row += [p_value(entry[key][m][p]) if tested else '-'
               for p in ('p_paired_t', 'p_sign_flips')]
     rows.append(row + savings)
-  return markdown(rows)
+  return form(rows)
 
 
-def curve_table(summary: dict[str, Any], most: int = _MOST_POINTS) -> str:
+def curve_table(
+    summary: dict[str, Any], most: int = _MOST_POINTS, form: Form = printed
+) -> str:
   """The headline score at every number of annotations, or cost of them.
 
   Args:
     summary: from `summarise`.
     most: columns to show where there are more points, as evenly as may be.
+    form: of the table.
   """
   headline, points = summary['headline'], summary['annotations']
   by_cost = summary['x'] == summary_lib.COST
@@ -105,17 +149,7 @@ def curve_table(summary: dict[str, Any], most: int = _MOST_POINTS) -> str:
     if by_cost:
       rows.append([f'annotations of {name}'] + [
           f'{count:.0f}' for count in entry['answers'].mean(0)[shown]])
-  return markdown(rows)
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-  """A Markdown table, padded to be read as it is; the first row is the header.
-  """
-  widths = [max(map(len, column)) for column in zip(*rows)]
-  lines = [' | '.join(cell.ljust(width) for cell, width in zip(row, widths))
-           for row in rows]
-  lines.insert(1, ' | '.join('-' * width for width in widths))
-  return '\n'.join(f'| {line} |' for line in lines)
+  return form(rows)
 
 
 def mean(values: Sequence[float]) -> str:

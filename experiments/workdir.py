@@ -15,6 +15,7 @@ from experiments import lines as lines_lib
 from experiments import owner
 from experiments import paths
 from mmal_jax import durable
+from mmal_jax import plain_text
 from mmal_jax.align.people import inbox
 from mmal_jax.data import image_listing
 from mmal_jax.data import json_object
@@ -292,8 +293,9 @@ def runs_in(folder: pathlib.Path) -> str:
   found = sorted({(str(record.get('strategy')), record.get('seed'))
                   for record in (read_lines(path) if path.exists() else ())},
                  key=str)
-  return ', '.join(f'--strategy={strategy} --seed={seed}'
-                   for strategy, seed in found) or 'none'
+  return plain_text.for_terminal(', '.join(
+      f'--strategy={strategy} --seed={seed}' for strategy, seed in found)
+  ) or 'none'
 
 
 def matches_path(

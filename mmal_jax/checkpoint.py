@@ -11,6 +11,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from mmal_jax import packed
+from mmal_jax import plain_text
 
 Tree = TypeVar('Tree')
 _MOST_SAID = 2000  # letters of what Orbax says
@@ -150,8 +151,9 @@ def _check(path, found, wanted) -> None:
     elif found[name] != wanted[name]:
       wrong.append(f'{name} is {found[name]} there, not {wanted[name]}')
   if wrong:
-    raise ValueError(f'the checkpoint at {path} is of another structure: '
-                     f'{", ".join(wrong)[:_MOST_SAID]}.')
+    shown = plain_text.for_terminal(', '.join(wrong)[:_MOST_SAID])
+    raise ValueError(
+        f'the checkpoint at {path} is of another structure: {shown}.')
 
 
 def _storable(x):

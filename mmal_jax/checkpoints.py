@@ -15,6 +15,7 @@ from etils import epath
 
 from mmal_jax import checkpoint
 from mmal_jax import durable
+from mmal_jax import plain_text
 from mmal_jax import processes
 
 Tree = TypeVar('Tree')
@@ -212,8 +213,8 @@ def _text(digests: dict[str, str], run: Mapping[str, Any] | None) -> str:
 
 
 def _in_words(run: Mapping[str, Any] | None) -> str:
-  return 'no run' if run is None else ', '.join(
-      f'{name} {value}' for name, value in run.items())
+  return 'no run' if run is None else plain_text.for_terminal(', '.join(
+      f'{name} {value}' for name, value in run.items()))
 
 
 def _digests(folder: epath.Path) -> dict[str, str]:

@@ -12,10 +12,10 @@ import mmal_jax
 
 _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
-_FLOW = ['downloads', 'durable', 'progress', 'processes', 'sharding', 'packed',
-         'checkpoint', 'checkpoints', 'data', 'models', 'embed', 'embed_disk',
-         'acquire', 'align', 'learn', 'matching', 'asking', 'evaluate', 'state',
-         'observe', 'loop', 'rest']
+_FLOW = ['plain_text', 'downloads', 'durable', 'progress', 'processes',
+         'sharding', 'packed', 'checkpoint', 'checkpoints', 'data', 'models',
+         'embed', 'embed_disk', 'acquire', 'align', 'learn', 'matching',
+         'asking', 'evaluate', 'state', 'observe', 'loop', 'rest']
 
 
 def _imports(path):
@@ -39,6 +39,25 @@ def test_imports_never_run_back_up(path):
     if name.startswith('mmal_jax.'):
       imported = name.split('.')[1]
       assert _FLOW.index(imported) <= _FLOW.index(room), name
+
+
+def test_programs_print_through_one_function():
+  """What others wrote must not act on a terminal: `program.say`, `end_with`.
+  """
+  folder = _ROOT.parent / 'experiments'
+  for path in folder.rglob('*.py'):
+    # The latter's output is read by its parent.
+    if path in (folder / 'program.py', folder / 'benchmarks' / 'child.py'):
+      continue
+    for node in ast.walk(ast.parse(path.read_text())):
+      if isinstance(node, ast.Call):
+        called = ast.unparse(node.func)
+        assert called != 'print' and not called.startswith((
+            'traceback.print', 'sys.stdout.write', 'sys.stderr.write')), path
+        assert called != 'sys.exit' or not any(isinstance(
+            argument, (ast.Constant, ast.JoinedStr)) and not isinstance(
+                getattr(argument, 'value', ''), int)
+            for argument in node.args), path
 
 
 def test_files_stay_short():

@@ -19,6 +19,7 @@ from absl import logging
 import jax
 
 from experiments import out
+from experiments import program
 from experiments import workdir
 from experiments.benchmarks import blocks
 from experiments.benchmarks import closed_form
@@ -68,20 +69,20 @@ def main(argv: Sequence[str]) -> None:
   names = list(BENCHMARKS) if _ONLY.value is None else _ONLY.value
   unknown = [name for name in names if name not in BENCHMARKS]
   if unknown or len(argv) > 1:
-    sys.exit(f'error: unknown {(unknown + argv[1:])[0]!r}; --only takes '
-             f'{", ".join(BENCHMARKS)}.')
+    program.end_with(f'unknown {(unknown + argv[1:])[0]!r}; --only takes '
+                     f'{", ".join(BENCHMARKS)}.')
   folder = pathlib.Path(out.OUT.value or _OUT)
   folder.mkdir(parents=True, exist_ok=True)
   for name in names:
-    print(f'{name} ...', file=sys.stderr, flush=True)
+    program.say(f'{name} ...', sys.stderr)
     start = time.perf_counter()
     found = BENCHMARKS[name](_SMALL.value)
     record = result.record(found, _SMALL.value)
     record['took'] = time.perf_counter() - start
     workdir.write(folder / f'{name}.json', record)
-    print(result.markdown(found), flush=True)
+    program.say(result.markdown(found))
     jax.clear_caches()  # Of compiled programs, which are of no use to the next.
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)

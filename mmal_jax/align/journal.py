@@ -16,6 +16,7 @@ from absl import logging
 import numpy as np
 
 from mmal_jax import durable
+from mmal_jax import plain_text
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
@@ -230,7 +231,8 @@ def _in_words(run: Mapping[str, str | int] | None) -> str:
   """A run, as an error names it."""
   if run is None:
     return 'a run that it does not name (an earlier version wrote none)'
-  return ', '.join(f'{name} {value}' for name, value in run.items())
+  return plain_text.for_terminal(
+      ', '.join(f'{name} {value}' for name, value in run.items()))
 
 
 def _sealed(fields: Mapping[str, Any]) -> bytes:

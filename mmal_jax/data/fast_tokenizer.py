@@ -7,6 +7,7 @@ from typing import Any
 
 import tokenizers
 
+from mmal_jax import plain_text
 from mmal_jax.data import sentencepiece
 from mmal_jax.data import text_file
 from mmal_jax.data import tokenizer_folder
@@ -115,7 +116,8 @@ def _read_json(source: tokenizer_folder.TokenizerFolder):
   with tokenizer_folder.reading(source.path / 'tokenizer.json'):
     model = stored['model']
     if model.get('type', 'BPE') != 'BPE':
-      raise ValueError(f'its model is {model["type"]}, not BPE.')
+      kind = plain_text.for_terminal(str(model['type'])[:100])
+      raise ValueError(f'its model is {kind}, not BPE.')
     vocab, merges = _numbers(model['vocab']), _pairs(model['merges'])
     # The file with nothing else in it, as only so it can be parsed.
     rest = {'version': '1.0', 'added_tokens': [],

@@ -8,6 +8,7 @@ from absl import logging
 import numpy as np
 
 from mmal_jax import durable
+from mmal_jax import plain_text
 from mmal_jax.data import feature_rows
 from mmal_jax.data import numpy_file
 from mmal_jax.data import parquet_column
@@ -121,7 +122,7 @@ def _known(labels, items) -> dict[str, str | os.PathLike[str]]:
   unknown = [name for name in labels or {} if name not in items]
   if unknown:
     raise ValueError(f'labels names {unknown[0]!r}; there are '
-                     f'{", ".join(items)}.')
+                     f'{", ".join(map(plain_text.for_terminal, items))}.')
   return {name: path for name, path in (labels or {}).items()
           if path is not None}
 

@@ -2,6 +2,8 @@
 
 import pathlib
 
+from mmal_jax import plain_text
+
 _REPOSITORY = 'models--'
 _SHOWN = 10
 
@@ -52,4 +54,4 @@ def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _names(paths: list[pathlib.Path]) -> str:
   more = f' and {len(paths) - _SHOWN} more' if len(paths) > _SHOWN else ''
-  return ', '.join(map(str, paths[:_SHOWN])) + more
+  return plain_text.for_terminal(', '.join(map(str, paths[:_SHOWN]))) + more

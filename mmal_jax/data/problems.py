@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mmal_jax import plain_text
 from mmal_jax.data import json_object
 
 _MAX_SHOWN = 50  # lines of problems in one error message
@@ -24,8 +25,9 @@ def report(where: object, problems: Sequence[str]) -> None:
   if problems:
     hidden = len(problems) - _MAX_SHOWN
     more = [f'... and {hidden} more.'] if hidden > 0 else []
+    place = plain_text.for_terminal(str(where))
     raise ValueError('\n  '.join(
-        [f'{where} has {len(problems)} problem(s):']
+        [f'{place} has {len(problems)} problem(s):']
         + [shortened(problem) for problem in problems[:_MAX_SHOWN]] + more))
 
 
@@ -57,8 +59,7 @@ def shortened(text: str) -> str:
   if len(text) > _MAX_LINE:
     half = _MAX_LINE // 2
     text = f'{text[:half]} ... {text[-half:]}'
-  return ''.join(letter if letter.isprintable() else repr(letter)[1:-1]
-                 for letter in text)
+  return plain_text.for_terminal(text)
 
 
 def _is_unicode(text: str) -> bool:

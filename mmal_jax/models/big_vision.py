@@ -15,6 +15,7 @@ import ml_dtypes
 import numpy as np
 
 from mmal_jax import downloads
+from mmal_jax import plain_text
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import families
 from mmal_jax.models import positions
@@ -126,14 +127,15 @@ def _entries(file: zipfile.ZipFile) -> dict[str, _Entry]:
       shape, _, dtype = _HEADERS[version](stream)
       size = info.file_size - stream.tell()
     if dtype.kind != 'f' and dtype != _BFLOAT16:
-      raise ValueError(f'{member} is of type {dtype}; floats are needed.')
+      raise ValueError(f'{plain_text.for_terminal(member)} is of type {dtype}; '
+                       'floats are needed.')
     # Before anything is made of a size that is not true.
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
       raise ValueError(f'{member} of shape {shape} and type {dtype} holds '
                        f'{size} bytes of values.')
     name = member.removesuffix('.npy')
     if name in found:
-      raise ValueError(f'{name} stands twice.')
+      raise ValueError(f'{plain_text.for_terminal(name)} stands twice.')
     found[name] = _Entry(member, shape)
   if any(name.startswith(_PREFIX) for name in found):
     return {name.removeprefix(_PREFIX): entry for name, entry in found.items()

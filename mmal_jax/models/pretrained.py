@@ -8,6 +8,7 @@ import re
 from flax import nnx
 
 from mmal_jax import downloads
+from mmal_jax import plain_text
 from mmal_jax.data import hub_cache
 from mmal_jax.data import open_clip
 from mmal_jax.models import big_vision
@@ -122,9 +123,9 @@ def _checked(folder: pathlib.Path) -> pathlib.Path:
         'besides.')
   if below:
     more = ' ...' if len(below) > _SHOWN else ''
+    shown = plain_text.for_terminal(', '.join(map(str, below[:_SHOWN])))
     raise FileNotFoundError(
-        f'{told} Folders in it have one: give one of them, '
-        f'{", ".join(map(str, below[:_SHOWN]))}{more}.')
+        f'{told} Folders in it have one: give one of them, {shown}{more}.')
   unfinished = downloads.unfinished(folder)
   if unfinished:
     raise FileNotFoundError(

@@ -11,6 +11,7 @@ from flax import nnx
 import jax
 import numpy as np
 
+from mmal_jax import plain_text
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import families
@@ -186,7 +187,8 @@ def check(
     more = len(problems) - _SHOWN
     raise ValueError('\n  '.join(
         [f'{where} does not hold what its configuration needs:',
-         *problems[:_SHOWN], *[f'... and {more} more'] * (more > 0)]))
+         *map(plain_text.for_terminal, problems[:_SHOWN]),
+         *[f'... and {more} more'] * (more > 0)]))
 
 
 def read(

@@ -6,6 +6,7 @@ import re
 
 from mmal_jax import downloads
 from mmal_jax import durable
+from mmal_jax import plain_text
 from mmal_jax.data import json_object
 
 WEIGHTS = 'model.safetensors'
@@ -148,11 +149,13 @@ def _convert(name: str) -> str:
 
 def _unfinished(folder: pathlib.Path) -> str:
   names = downloads.unfinished(folder)
-  return (f' A download there is not finished ({", ".join(names[:_SHOWN])}): '
-          'run it again.' if names else '')
+  shown = plain_text.for_terminal(', '.join(names[:_SHOWN]))
+  return (f' A download there is not finished ({shown}): run it again.'
+          if names else '')
 
 
 def _names(paths: list[pathlib.Path]) -> str:
   more = len(paths) - _SHOWN
-  return ', '.join(path.name for path in paths[:_SHOWN]) + (
+  return plain_text.for_terminal(
+      ', '.join(path.name for path in paths[:_SHOWN])) + (
       f' and {more} more' if more > 0 else '')

@@ -9,6 +9,7 @@ import pathlib
 from absl import logging
 
 from mmal_jax import durable
+from mmal_jax import plain_text
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import rounds
@@ -134,11 +135,13 @@ class Inbox:
       return None
     modality = ids[0].rpartition('-')[0]
     where = sorted({asked[query] for query in left})
+    folder, answers = map(plain_text.for_terminal, (
+        str(self._folder), str(self._folder / status_lib.ANSWERS)))
     return oracle_lib.Waiting(
         f'{done} of {len(ids)} queries about {modality} are answered, and '
-        f'{least} are needed. The questions are in {self._folder}, '
+        f'{least} are needed. The questions are in {folder}, '
         f'{", ".join(where)}: see README.txt there. Put the answers into '
-        f'{self._folder / status_lib.ANSWERS} and start again.',
+        f'{answers} and start again.',
         self._words(left, _FOR_GOOD), tuple(ids))
 
   def log(self) -> None:

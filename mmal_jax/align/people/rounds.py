@@ -12,6 +12,7 @@ import uuid
 import numpy as np
 
 from mmal_jax import durable
+from mmal_jax import plain_text
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import label_studio
 from mmal_jax.align.people import shown as shown_lib
@@ -156,7 +157,9 @@ def _readme(folder, query, sizes, shown) -> str:
       given | {'answer': None, 'reason': 'blurred'}]
   confirmed = lines[0] | {'confirmed': True}
   return _README.format(
-      modality=query['modality'], others=' and '.join(sizes), folder=folder,
+      modality=query['modality'], others=' and '.join(sizes),
+      folder=plain_text.for_terminal(str(folder)),
+      # To be copied into a shell: exact.
       parent=shlex.quote(str(folder.parent)), lines=json_lines.dump(lines),
       confirmed=json_lines.dump([confirmed]),
       items=_items(folder, sizes, shown),
@@ -180,7 +183,8 @@ def _items(folder, sizes, shown) -> str:
     what = ('the path of its file' if 'file' in found[0] else 'its text')
     if 'row' in found[0]:
       what += ', and "row", its row in the file of features, from 0 on'
-    lines.append(f'  {folder}/items_{modality}.jsonl\n'
+    lines.append(f'  {plain_text.for_terminal(str(folder))}/'
+                 f'items_{modality}.jsonl\n'
                  f'    of each {modality} its number, "item"; {what}')
   return '\n'.join(lines)
 

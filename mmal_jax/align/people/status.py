@@ -4,9 +4,10 @@ import collections
 from collections.abc import Iterable, Mapping, Sequence
 import json
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmal_jax import durable
+from mmal_jax import plain_text
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import doubts
 from mmal_jax.align.people import intake
@@ -143,8 +144,7 @@ def in_words(
         f'  {q}: is {one} also {other}?' for q, (one, other)
         in decision.held.items())
     names = next(iter(decision.held.values()))
-    both, one = (json.dumps({'names': given}, ensure_ascii=False)
-                 for given in (names, names[:1]))
+    both, one = (_to_copy({'names': given}) for given in (names, names[:1]))
     lines.append(
         f'  Say so in {folder / ANNOTATORS}, a line for each person with all '
         f'names: {both} if they are one, {one} if not. Or export all answers '
@@ -176,7 +176,13 @@ def in_words(
   if notes:
     lines.append(f'In {folder / ANSWERS}:')
     lines += _first(f'  {problems_lib.shortened(note)}' for note in notes)
-  return '\n'.join(lines)
+  return '\n'.join(map(plain_text.for_terminal, lines))
+
+
+def _to_copy(line: dict[str, Any]) -> str:
+  """A line of JSON, which stays what it is where it is printed."""
+  text = json.dumps(line, ensure_ascii=False)
+  return text if plain_text.for_terminal(text) == text else json.dumps(line)
 
 
 def _first(lines: Iterable[str]) -> list[str]:
