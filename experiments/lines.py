@@ -5,8 +5,10 @@ tells a line that was changed, and one that is another experiment's.
 """
 
 from collections.abc import Callable, Mapping
+import functools
 import json
 import math
+import os
 import pathlib
 from typing import Any
 import zlib
@@ -65,9 +67,23 @@ def _experiment(folder: pathlib.Path) -> str | None:
   """The id of the experiment in a folder; None if nothing says so."""
   path = folder / PROVENANCE
   try:
-    found = json_object.parse(durable.read(path), path).get('experiment')
+    there = os.stat(path)
+    return _experiment_in(path, (
+        there.st_ino, there.st_mtime_ns, there.st_ctime_ns, there.st_size))
   except FileNotFoundError:
     return None
+
+
+@functools.lru_cache(maxsize=128)
+def _experiment_in(path: pathlib.Path, version: tuple[int, ...]) -> str:
+  """The id in a file, which is read once: every line of every round needs it.
+
+  Args:
+    path: of the file.
+    version: what the system says of it, so that another one is read anew.
+  """
+  del version
+  found = json_object.parse(durable.read(path), path).get('experiment')
   if not isinstance(found, str):
     raise ValueError(f'{path} names no experiment: it is damaged. Restore it '
                      'from a copy of this very experiment.')
