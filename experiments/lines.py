@@ -30,7 +30,7 @@ def line(path: pathlib.Path, record: Mapping[str, Any]) -> str:
       that the line gets no checksum.
     record: without `crc32`; JSON holds all of its values.
   """
-  experiment = _experiment(path.parent)
+  experiment = experiment_in(path.parent)
   return json.dumps(
       dict(record) if experiment is None else
       {**record, _CHECKSUM: _checksum(experiment, record)},
@@ -48,11 +48,11 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
       another experiment's.
   """
   problems: list[str] = []
-  experiment, found = _experiment(path.parent), []
+  id_, found = experiment_in(path.parent), []
   for place, record in json_lines.read(
       durable.whole_lines(path), path.name, problems):
     there = record.pop(_CHECKSUM, None)
-    if experiment is not None and there != _checksum(experiment, record):
+    if id_ is not None and there != _checksum(id_, record):
       problems.append(
           f'{place} was changed after it was written, or is of another '
           'experiment: its checksum does not fit. Restore the file from a copy '
@@ -63,19 +63,23 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
   return found
 
 
-def _experiment(folder: pathlib.Path) -> str | None:
-  """The id of the experiment in a folder; None if nothing says so."""
+def experiment_in(folder: pathlib.Path) -> str | None:
+  """The id of the experiment in a folder; None if nothing says so.
+
+  Raises:
+    ValueError: if what says so is damaged.
+  """
   path = folder / PROVENANCE
   try:
     there = os.stat(path)
-    return _experiment_in(path, (
+    return _id_in(path, (
         there.st_ino, there.st_mtime_ns, there.st_ctime_ns, there.st_size))
   except FileNotFoundError:
     return None
 
 
 @functools.lru_cache(maxsize=128)
-def _experiment_in(path: pathlib.Path, version: tuple[int, ...]) -> str:
+def _id_in(path: pathlib.Path, version: tuple[int, ...]) -> str:
   """The id in a file, which is read once: every line of every round needs it.
 
   Args:

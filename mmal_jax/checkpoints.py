@@ -171,9 +171,10 @@ class Checkpoints:
             f'{self._folder / str(step)} holds a state of '
             f'{durable.run_in_words(run)}, not of '
             f'{durable.run_in_words(self._run)}: '
-            'nothing of it is used, and it is left as it is. Say where the '
-            'states of this very run lie, or move it away to compute these '
-            'rounds again with the answers in the journal.')
+            'nothing of it is used, and it is left as it is. Put the states of '
+            'this very run there, or say where they lie (--states); without '
+            'any, its rounds are computed again with the answers in the '
+            'journal.')
       for name in sorted({*sealed, *found}):
         if name not in found:
           return f'{name} is missing'
