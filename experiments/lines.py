@@ -5,8 +5,10 @@ tells a line that was changed, and one that is another experiment's.
 """
 
 from collections.abc import Callable, Mapping
+import functools
 import json
 import math
+import os
 import pathlib
 from typing import Any
 import zlib
@@ -28,7 +30,7 @@ def line(path: pathlib.Path, record: Mapping[str, Any]) -> str:
       that the line gets no checksum.
     record: without `crc32`; JSON holds all of its values.
   """
-  experiment = _experiment(path.parent)
+  experiment = experiment_in(path.parent)
   return json.dumps(
       dict(record) if experiment is None else
       {**record, _CHECKSUM: _checksum(experiment, record)},
@@ -46,11 +48,11 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
       another experiment's.
   """
   problems: list[str] = []
-  experiment, found = _experiment(path.parent), []
+  id_, found = experiment_in(path.parent), []
   for place, record in json_lines.read(
       durable.whole_lines(path), path.name, problems):
     there = record.pop(_CHECKSUM, None)
-    if experiment is not None and there != _checksum(experiment, record):
+    if id_ is not None and there != _checksum(id_, record):
       problems.append(
           f'{place} was changed after it was written, or is of another '
           'experiment: its checksum does not fit. Restore the file from a copy '
@@ -61,13 +63,31 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
   return found
 
 
-def _experiment(folder: pathlib.Path) -> str | None:
-  """The id of the experiment in a folder; None if nothing says so."""
+def experiment_in(folder: pathlib.Path) -> str | None:
+  """The id of the experiment in a folder; None if nothing says so.
+
+  Raises:
+    ValueError: if what says so is damaged.
+  """
   path = folder / PROVENANCE
   try:
-    found = json_object.parse(durable.read(path), path).get('experiment')
+    there = os.stat(path)
+    return _id_in(path, (
+        there.st_ino, there.st_mtime_ns, there.st_ctime_ns, there.st_size))
   except FileNotFoundError:
     return None
+
+
+@functools.lru_cache(maxsize=128)
+def _id_in(path: pathlib.Path, version: tuple[int, ...]) -> str:
+  """The id in a file, which is read once: every line of every round needs it.
+
+  Args:
+    path: of the file.
+    version: what the system says of it, so that another one is read anew.
+  """
+  del version
+  found = json_object.parse(durable.read(path), path).get('experiment')
   if not isinstance(found, str):
     raise ValueError(f'{path} names no experiment: it is damaged. Restore it '
                      'from a copy of this very experiment.')

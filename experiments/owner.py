@@ -19,13 +19,14 @@ class InUse(ValueError):
 
 @contextlib.contextmanager
 def sole(
-    folder: str | os.PathLike[str], name: str = NAME
+    folder: str | os.PathLike[str], name: str = NAME, of: str = ''
 ) -> Iterator[None]:
   """Holds a folder; the system lets go of it if the program dies.
 
   Args:
     folder: it must exist.
     name: of the file in it that is locked, where a folder has several owners.
+    of: what it is held for, for those who are refused.
 
   Raises:
     InUse: if another program holds it, naming that one.
@@ -44,7 +45,8 @@ def sole(
           f'{str(path.parent)!r} is in use by {by}. Wait for it, or stop it, '
           'or choose another folder.') from None
     file.truncate(0)
-    file.write(f'process {os.getpid()} on {socket.gethostname()}, since '
+    file.write(f'process {os.getpid()} on {socket.gethostname()}'
+               f'{" " if of else ""}{of}, since '
                f'{time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())}\n')
     file.flush()
     yield

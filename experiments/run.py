@@ -42,6 +42,7 @@ from experiments import program
 from experiments import provenance
 from experiments import records
 from experiments import saved_answers
+from experiments import states as states_lib
 from experiments import summary as summary_lib
 from experiments import tables
 from experiments import whole_pool
@@ -179,8 +180,7 @@ def run(
   with contextlib.ExitStack() as held:
     def take():
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
-      for path in (workdir, config.get('states') or workdir):
-        checkpoint.check_path(path)
+      checkpoint.check_path(workdir)
       held.enter_context(owner.sole(workdir))
       # Another program may just have left it.
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
@@ -205,6 +205,8 @@ def _run(
   folder = pathlib.Path(workdir)
   if begun is not None:
     processes.from_first(lambda: provenance.check(folder))
+  processes.from_first(lambda: held.enter_context(
+      states_lib.held(config.get('states'), folder, begun is not None)))
   if config.oracle.name == 'files' and begun is not None:
     processes.from_first(lambda: _look_at_answers(config, folder, held))
   counter = compilations.CompilationCounter()
@@ -226,8 +228,7 @@ def _run(
   if begun is not None and begun.moved and not quiet:
     program.say(f'{", ".join(begun.moved)}: elsewhere than when the run was '
                 'begun; what lies there is the same.', sys.stderr)
-  reference = whole_pool.is_asked_for(experiment)
-  whole = []
+  reference, whole = whole_pool.is_asked_for(experiment), []
   total = len(config.seeds) * (
       len(config.strategies) * config.rounds + reference)
   with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True,
@@ -291,6 +292,7 @@ def _begin(experiment, config, folder, begun) -> None:
       workdir_lib.claim_states(states, folder)
     workdir_lib.claim(folder)
     workdir_lib.write(folder / workdir_lib.PROVENANCE, provenance.begin())
+    states_lib.enter(states, folder)
   workdir_lib.write(folder / workdir_lib.ITEMS, items)
   if experiment.data.tokenizer is not None:
     save = experiment.data.tokenizer.save

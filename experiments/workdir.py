@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import re
 import shutil
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from experiments import differences
 from experiments import lines as lines_lib
 from experiments import owner
 from experiments import paths
+from experiments import states as states_lib
 from mmal_jax import durable
 from mmal_jax import plain_text
 from mmal_jax.align.people import inbox
@@ -47,7 +47,6 @@ _MAY_CHANGE = ('train.divergence',)
 _LABELS = 'dataset.labels'
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 _CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
-_RUN = re.compile(r'.+-seed\d+')  # as `state_path` names them
 
 read_lines = lines_lib.read
 
@@ -146,7 +145,7 @@ def take_up(
   for key in (paths.STATES, paths.PEOPLE):
     if key in moved:
       _check_moved(key, differences.value(there, key),
-                   differences.value(now, key))
+                   differences.value(now, key), path.parent)
       moved.remove(key)
   return Begun(moved)
 
@@ -157,13 +156,17 @@ def is_same(folder: pathlib.Path, config: dict[str, Any]) -> bool:
   return read(folder / CONFIG) == json.loads(json.dumps(_plain(config)))
 
 
-def _check_moved(key: str, there: str | None, now: str | None) -> None:
+def _check_moved(
+    key: str, there: str | None, now: str | None, folder: pathlib.Path
+) -> None:
   """Refuses a folder that the run wrote to, unless it was moved as a whole.
 
   Raises:
     ValueError: then, saying how to go on.
   """
-  if there is not None and now is not None and _is_same_folder(there, now):
+  if there is not None and now is not None and (
+      _is_same_folder(there, now) or key == paths.STATES
+      and states_lib.is_of_another(there, folder)):
     return
   if there is None or now is None or _holds(key, there):
     given = (f'give --config.{key}={there}' if there is not None else
@@ -188,10 +191,11 @@ def _is_same_folder(one: str, other: str) -> bool:
 
 def _holds(key: str, path: str) -> bool:
   """Whether a folder of people, or of states, holds those of any run."""
+  if key == paths.STATES:
+    return bool(states_lib.runs_in(path))
   folder = epath.Path(path)
   return folder.is_dir() and any(
-      (run / inbox.POOLS).exists() if key == paths.PEOPLE else
-      _RUN.fullmatch(run.name) for run in folder.iterdir())
+      (run / inbox.POOLS).exists() for run in folder.iterdir())
 
 
 def claim(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -249,20 +253,21 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
   Raises:
     ValueError: if there is anything else.
   """
-  states = epath.Path(path)
-  present = sorted(states.iterdir()) if states.exists() else []
-  present = [p for p in present if not image_listing.is_of_a_system(p.name)]
-  foreign = [p.name for p in present
-             if not (_RUN.fullmatch(p.name) and p.is_dir())]
-  if foreign or present and not (
-      (folder / CONFIG).exists()
-      and read(folder / CONFIG).get('states') == path):
+  foreign, runs = states_lib.foreign_in(path), states_lib.runs_in(path)
+  there = states_lib.read(path)
+  if there is not None:
+    mine = there['experiment'] == lines_lib.experiment_in(folder)
+  else:
+    mine = not runs or (folder / CONFIG).exists() and (
+        read(folder / CONFIG).get('states') == path)
+  if foreign or not mine:
+    whose = '' if there is None else f' but of that in {there["workdir"]!r}'
     raise ValueError(
         f'states={path!r} is not empty: it holds '
-        f'{(foreign or [p.name for p in present])[:3]}, not of the experiment '
-        f'in {str(folder)!r}; choose another, or remove them.')
-  for old in present:
-    old.rmtree()
+        f'{(foreign or runs or [states_lib.RECORD])[:3]}, not of the experiment'
+        f' in {str(folder)!r}{whose}. It is left as it is: choose another '
+        'folder.')
+  states_lib.clear(path)
 
 
 def state_path(

@@ -15,7 +15,6 @@ from etils import epath
 
 from mmal_jax import checkpoint
 from mmal_jax import durable
-from mmal_jax import plain_text
 from mmal_jax import processes
 
 Tree = TypeVar('Tree')
@@ -170,10 +169,12 @@ class Checkpoints:
       if self._run not in (None, run):
         raise _OfAnother(
             f'{self._folder / str(step)} holds a state of '
-            f'{_in_words(run)}, not of {_in_words(self._run)}: '
-            'nothing of it is used, and it is left as it is. Say where the '
-            'states of this very run lie, or move it away to compute these '
-            'rounds again with the answers in the journal.')
+            f'{durable.run_in_words(run)}, not of '
+            f'{durable.run_in_words(self._run)}: '
+            'nothing of it is used, and it is left as it is. Put the states of '
+            'this very run there, or say where they lie (--states); without '
+            'any, its rounds are computed again with the answers in the '
+            'journal.')
       for name in sorted({*sealed, *found}):
         if name not in found:
           return f'{name} is missing'
@@ -210,11 +211,6 @@ def _telling(step: int, folder: epath.Path) -> Iterator[None]:
 def _text(digests: dict[str, str], run: Mapping[str, Any] | None) -> str:
   return json.dumps(
       {'run': run, 'files': dict(sorted(digests.items()))}, indent=1) + '\n'
-
-
-def _in_words(run: Mapping[str, Any] | None) -> str:
-  return 'no run' if run is None else plain_text.for_terminal(', '.join(
-      f'{name} {value}' for name, value in run.items()))
 
 
 def _digests(folder: epath.Path) -> dict[str, str]:

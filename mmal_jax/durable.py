@@ -3,7 +3,7 @@
 Errors name the file, which those of a full disk do not by themselves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import contextlib
 import errno
 import fcntl
@@ -13,6 +13,7 @@ import pathlib
 import stat
 
 from mmal_jax import downloads
+from mmal_jax import plain_text
 
 # Of files that are read as a whole: others', and those that a run adds to.
 _MOST_BYTES, MOST_OF_OURS = 1 << 28, 1 << 32
@@ -184,6 +185,18 @@ def whole_lines(path: pathlib.Path) -> bytes:
   except RecursionError:
     pass  # No program's line: whoever reads it refuses it.
   return content
+
+
+def run_in_words(run: Mapping[str, str | int] | None) -> str:
+  """The run that a file says it is of, as an error names it.
+
+  >>> run_in_words({'strategy': 'mmal', 'seed': 0})
+  'strategy mmal, seed 0'
+  """
+  if run is None:
+    return 'a run that it does not name (an earlier version wrote none)'
+  return plain_text.for_terminal(
+      ', '.join(f'{name} {value}' for name, value in run.items()))
 
 
 @contextlib.contextmanager

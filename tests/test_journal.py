@@ -2,12 +2,14 @@
 
 import errno
 import os
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from mmal_jax import checkpoints as checkpoints_lib
 from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import oracle as oracle_lib
 
@@ -152,6 +154,43 @@ def test_a_line_that_is_gone_is_missed(tmp_path, lost):
   path.write_bytes(b''.join(lines[:lost] + lines[lost + 1:]))
   with pytest.raises(ValueError, match=rf'line {lost + 1} is damaged, or'):
     _open(path, None)
+
+
+@pytest.mark.parametrize('run', [None, {'strategy': 'mmal', 'seed': 0}])
+@pytest.mark.parametrize('change, wrong', [
+    (lambda lines: [b'x' + lines[0], *lines[1:]], [1]),
+    (lambda lines: [lines[0], b'x' + lines[1], *lines[2:]], [2]),
+    (lambda lines: [b'x' + lines[0], b'x' + lines[1], *lines[2:]], [1, 2]),
+    (lambda lines: [b'x' + lines[0], lines[1], b'x' + lines[2], *lines[3:]],
+     [1, 3]),
+    (lambda lines: [lines[0], *lines[2:]], [2]),
+    (lambda lines: [b'x' + lines[0], *lines[3:]], [1, 2])])
+def test_only_the_lines_that_are_wrong_are_named(tmp_path, run, change, wrong):
+  path = tmp_path / 'a.journal'
+  journal = journal_lib.Journal(path, _Person(), _MODALITIES, run)
+  for t in range(5):
+    journal.begin(t)
+    _ask(journal, 'image', t)
+  path.write_bytes(b''.join(change(path.read_bytes().splitlines(True))))
+  with pytest.raises(ValueError) as e:
+    journal_lib.read(path)
+  assert re.findall(r'line (\d+) is damaged', str(e.value)) == list(
+      map(str, wrong))
+
+
+def test_a_run_is_named_in_the_same_words_everywhere(tmp_path):
+  runs = [{'strategy': 'mmal', 'seed': seed} for seed in (0, 1)]
+  said = 'strategy mmal, seed 0, not of strategy mmal, seed 1: '
+  path = tmp_path / 'a.journal'
+  _ask(journal_lib.Journal(path, _Person(), _MODALITIES, runs[0]), 'image', 1)
+  with pytest.raises(ValueError, match=f'is the journal of {said}'):
+    journal_lib.Journal(path, None, _MODALITIES, runs[1])
+  tree = {'a': np.zeros(2, np.float32)}
+  kept = checkpoints_lib.Checkpoints(tmp_path / 'states', run=runs[0])
+  kept.save(0, tree)
+  kept.wait()
+  with pytest.raises(ValueError, match=f'holds a state of {said}'):
+    checkpoints_lib.Checkpoints(tmp_path / 'states', run=runs[1]).newest(tree)
 
 
 @pytest.mark.parametrize('call', ['fsync', 'write'])

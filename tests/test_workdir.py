@@ -109,3 +109,25 @@ for _ in range({lines}):
   both = [subprocess.Popen([sys.executable, '-c', program]) for _ in range(2)]
   assert [one.wait() for one in both] == [0, 0]
   assert path.read_text() == '{"a": 1}\n' * 2 * lines
+
+
+def test_the_id_of_an_experiment_is_read_once_for_all_lines(
+    tmp_path, monkeypatch):
+  of_run, path = tmp_path / workdir.PROVENANCE, tmp_path / workdir.METRICS
+  workdir.write(of_run, {'experiment': 'one'})
+  opened, read = [], durable.read
+
+  def counted(file, *args, **kwargs):
+    opened.append(str(file))
+    return read(file, *args, **kwargs)
+
+  monkeypatch.setattr(durable, 'read', counted)
+  for at in range(10):
+    workdir.append(path, {'a': at})
+  assert len(workdir.read_lines(path)) == 10
+  assert opened.count(str(of_run)) == 1
+  workdir.write(of_run, {'experiment': 'two'})  # of the same size
+  with pytest.raises(ValueError, match='line 1 was changed'):
+    workdir.read_lines(path)
+  of_run.unlink()
+  assert len(workdir.read_lines(path)) == 10

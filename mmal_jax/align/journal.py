@@ -16,7 +16,6 @@ from absl import logging
 import numpy as np
 
 from mmal_jax import durable
-from mmal_jax import plain_text
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
@@ -75,13 +74,14 @@ class Journal:
     there, self._records, rest = _parse(self._path)
     if self._records and run is not None and there != self._run:
       raise ValueError(
-          f'{self._path} is the journal of {_in_words(there)}, not of '
-          f'{_in_words(self._run)}: no answer of it is used. Restore the file '
-          'from a copy of this very run.')
+          f'{self._path} is the journal of {durable.run_in_words(there)}, not '
+          f'of {durable.run_in_words(self._run)}: no answer of it is used. '
+          'Restore the file from a copy of this very run.')
     problems_lib.report(self._path, [
         f'line {number} does not fit a run with the modalities '
         f'{", ".join(self._modalities)}.'
-        for number, record in enumerate(self._records, 1)
+        for number, record in enumerate(
+            self._records, 1 if there is None else 2)
         if not _fits(record, self._modalities)])
     if rest:
       _put_aside(self._path, rest)
@@ -214,25 +214,24 @@ def _parse(
     rest = lines.pop() + b'\n'
   problems, records = [], []
   run = _run_of(lines[0]) if lines else None
+  expected = 0  # The number of the next call; None where that is not known.
   for number, line in enumerate(lines):
     if not number and run is not None:
       continue
-    record = _record(line, len(records) + len(problems))
-    if record is None:
+    call, record = _record(line)
+    if record is None or call != expected and not (
+        expected is None and call in (number - 1, number)):
       problems.append(
           f'line {number + 1} is damaged, or one before it is missing.')
-    else:
+    if record is not None:
       records.append(record)
+      expected = call + 1  # One that is missing is not missed again.
+    elif number and expected is not None:
+      expected += 1
+    elif not number:
+      expected = None  # It was the run's, or the first call's.
   problems_lib.report(path, problems)
   return run, records, rest
-
-
-def _in_words(run: Mapping[str, str | int] | None) -> str:
-  """A run, as an error names it."""
-  if run is None:
-    return 'a run that it does not name (an earlier version wrote none)'
-  return plain_text.for_terminal(
-      ', '.join(f'{name} {value}' for name, value in run.items()))
 
 
 def _sealed(fields: Mapping[str, Any]) -> bytes:
@@ -266,27 +265,26 @@ def _run_of(line: bytes) -> dict[str, str | int] | None:
       type(value) in (str, int) for value in run.values()) else None
 
 
-def _record(line: bytes, call: int) -> Record | None:
-  """The record of a call; None if the line is another's, or damaged."""
+def _record(line: bytes) -> tuple[int, Record | None]:
+  """The number and record of a call; no record if the line is damaged."""
   fields = _fields(line)
   if fields is None:
-    return None
+    return 0, None
   try:
-    if fields.pop('call') != call:
-      return None
+    call = fields['call']
     record = Record(
         fields['round'], fields['modality'], tuple(fields['numbers']),
         tuple(map(tuple, fields['answers'])))
   except (AttributeError, KeyError, TypeError, ValueError):
-    return None
+    return 0, None
   numbers = [n for row in record.answers for n in row]
   good = (
       isinstance(record.modality, str)
-      and _are_whole([record.round, *record.numbers], 0)
+      and _are_whole([call, record.round, *record.numbers], 0)
       and _are_whole(numbers, oracle_lib.NONE)
       and len(record.answers) == len(record.numbers)
       and len(set(map(len, record.answers))) < 2)
-  return record if good else None
+  return (call, record) if good else (0, None)
 
 
 def _are_whole(values: Sequence[object], least: int) -> bool:
