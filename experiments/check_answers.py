@@ -67,8 +67,7 @@ def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:
 
 def _has_asked(workdir, config, seed) -> bool:
   """Whether the runs of a seed wait for answers, or have used some."""
-  waiting = workdir / workdir_lib.WAITING
-  if waiting.exists() and workdir_lib.read(waiting).get('seed') == seed:
+  if workdir_lib.waiting(workdir).get('seed') == seed:
     return True
   journals = [workdir_lib.journal_path(workdir, strategy, seed)
               for strategy in config.strategies]

@@ -267,7 +267,7 @@ def _hold_people(config, held) -> None:
 def _look_at_answers(config, folder, held) -> None:
   """Ends at once where a run goes on waiting, and there is no more to do."""
   path = folder / workdir_lib.WAITING
-  waiting = workdir_lib.read(path) if path.exists() else {}
+  waiting = workdir_lib.waiting(folder)
   for seed in config.seeds:
     # Before a folder is made where there should be one with questions.
     if waiting.get('seed') == seed or workdir_lib.has_begun(folder, seed):

@@ -6,10 +6,11 @@ import pathlib
 import shutil
 from typing import Any, NamedTuple
 
+from absl import logging
 from etils import epath
-import numpy as np
 
 from experiments import differences
+from experiments import json_files
 from experiments import lines as lines_lib
 from experiments import owner
 from experiments import paths
@@ -49,6 +50,7 @@ _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 _CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
 
 read_lines = lines_lib.read
+read, write = json_files.read, json_files.write
 
 
 def check(
@@ -123,7 +125,7 @@ def take_up(
           'give --overwrite to lose them.')
     return None
   # As it will be read: no tuples.
-  now = json.loads(json.dumps(_plain(config)))
+  now = json.loads(json.dumps(json_files.plain(config)))
   there = read(path)
   of_paths = paths.keys((now.get('dataset') or {}).get('name'))
   different = differences.lines(
@@ -153,7 +155,8 @@ def take_up(
 def is_same(folder: pathlib.Path, config: dict[str, Any]) -> bool:
   """Whether an experiment was begun with this config, value by value."""
   # As it will be read: no tuples.
-  return read(folder / CONFIG) == json.loads(json.dumps(_plain(config)))
+  return read(folder / CONFIG) == json.loads(
+      json.dumps(json_files.plain(config)))
 
 
 def _check_moved(
@@ -212,6 +215,20 @@ def claim(path: str | os.PathLike[str]) -> pathlib.Path:
     else:
       entry.unlink(missing_ok=True)
   return path
+
+
+def waiting(folder: pathlib.Path) -> dict[str, Any]:
+  """The queries for which a run waits, and its seed; empty if it does not.
+
+  What is damaged is of no use, and no loss: the run finds it out again.
+  """
+  try:
+    return read(folder / WAITING)
+  except FileNotFoundError:
+    return {}
+  except ValueError as e:
+    logging.warning('%s It is not used.', e)
+    return {}
 
 
 def journal_path(
@@ -315,17 +332,7 @@ def append(path: pathlib.Path, record: dict[str, Any]) -> None:
 
   In the folder of an experiment it has a checksum (`lines.line`).
   """
-  durable.append(path, lines_lib.line(path, _plain(record)))
-
-
-def read(path: pathlib.Path) -> dict[str, Any]:
-  """What `write` wrote.
-
-  Raises:
-    FileNotFoundError: if it is gone.
-    ValueError: if it holds something else.
-  """
-  return json_object.parse(durable.read(path), path)
+  durable.append(path, lines_lib.line(path, json_files.plain(record)))
 
 
 def keep_until(
@@ -363,22 +370,3 @@ def keep_until(
           f'{json_object.told(rounds)} of {first} to {last}. Without its '
           'states it is computed again, and told what its journal holds.')
   return stay[METRICS]
-
-
-def write(path: pathlib.Path, value: dict[str, Any]) -> None:
-  """Writes a JSON file, whole or not at all."""
-  durable.write(
-      path, json.dumps(_plain(value), indent=2, allow_nan=False) + '\n')
-
-
-def _plain(value):
-  """NumPy to JSON; NaN, which JSON lacks, to null."""
-  if isinstance(value, dict):
-    return {str(k): _plain(v) for k, v in value.items()}
-  if isinstance(value, (list, tuple)):
-    return [_plain(v) for v in value]
-  if isinstance(value, np.ndarray):
-    return _plain(value.tolist())
-  if isinstance(value, np.generic):
-    return _plain(value.item())
-  return None if isinstance(value, float) and value != value else value

@@ -133,7 +133,16 @@ _STATES = f'{workdir.STATES}/{{}}'.format
      r'queries.jsonl, line \d+ was changed'),
     (_from_other(workdir.METRICS), 'is of another experiment'),
     (_from_other(workdir.QUERIES), 'is of another experiment'),
-    (_from_other(workdir.PROVENANCE), 'another experiment|a state of'),
+    (_from_other(workdir.PROVENANCE),
+     'config.json was changed .* not of the experiment that run.json beside'),
+    (_from_other(workdir.CONFIG), 'config.json was changed .* or is not of'),
+    (_from_other(workdir.ITEMS), 'items.json was changed .* or is not of'),
+    (_edit(workdir.CONFIG, '"divergence"', '"convergence"'),
+     'config.json was changed'),
+    (_edit(workdir.ITEMS, '"pool image": "[0-9a-f]', '"pool image": "x'),
+     'items.json was changed'),
+    (_edit(workdir.PROVENANCE, '"jaxlib": "[0-9]', '"jaxlib": "x'),
+     'run.json is damaged, or was changed'),
     (_gone(workdir.PROVENANCE), 'run.json is missing, which says'),
     (_edit(workdir.PROVENANCE, '"experiment"', '"experimint"'), 'is damaged'),
     (_gone(workdir.ITEMS), 'items.json is missing, which says'),
@@ -154,7 +163,6 @@ def test_what_is_of_another_run_or_was_changed_is_refused_by_name(
 @pytest.mark.parametrize('unfinished', [False, True], ids=['whole', 'part'])
 @pytest.mark.parametrize('change', [
     lambda folder, _: None,
-    _from_other(workdir.ITEMS),  # of the same data
     lambda folder, _: shutil.rmtree(folder / workdir.STATES),
     lambda folder, _: [
         path.write_bytes(path.read_bytes()[:-3]) for path in (

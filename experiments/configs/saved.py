@@ -5,12 +5,13 @@ PATH is the `config.json` that it left in its workdir.
 
 from collections.abc import Mapping
 import os
+import pathlib
 from typing import Any
 
 import ml_collections
 
+from experiments import json_files
 from experiments import paths
-from mmal_jax import durable
 from mmal_jax.data import json_object
 
 
@@ -20,7 +21,7 @@ def get_config(path: str | os.PathLike[str]) -> ml_collections.ConfigDict:
   if not os.path.isfile(path):
     raise ValueError(f'there is no file {path!r}, which an experiment leaves '
                      'in its workdir as config.json.')
-  fields = json_object.parse(durable.read(path), path)
+  fields = json_files.read(pathlib.Path(path))
   try:
     return of_fields(fields)
   except ValueError as e:

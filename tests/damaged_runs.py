@@ -1,0 +1,206 @@
+"""Small experiments of which copies are damaged: finished, killed, and others.
+"""
+
+from collections.abc import Callable, Sequence
+import contextlib
+import functools
+import json
+import pathlib
+import shutil
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+
+from experiments import run
+from experiments import workdir
+from mmal_jax import checkpoints
+from mmal_jax import packed
+from mmal_jax.align import journal as journal_lib
+from mmal_jax.align import registry
+from mmal_jax.align.people import files
+from tests import killed_run
+from tests import programs
+from tests import tiny
+
+_UNTOLD = 'seconds', 'compilations', 'embedded_per_second', 'crc32', 'files'
+
+
+class Made(NamedTuple):
+  """An experiment, and all that parts of it may be exchanged with.
+
+  Each is a folder with the experiment in `w`, people's in `asked`.
+
+  Attributes:
+    live: where programs run; a copy of one of the others is put there.
+    flags: of the run.
+    finished: as it ended.
+    unfinished: as a kill left it, amid a round.
+    before: earlier copies, the oldest first.
+    same: of the same config.
+    other: of another config.
+    strategies: of the runs.
+    seeds: of the runs.
+  """
+
+  live: pathlib.Path
+  flags: Sequence[str]
+  finished: pathlib.Path
+  unfinished: pathlib.Path
+  before: Sequence[pathlib.Path]
+  same: pathlib.Path
+  other: pathlib.Path
+  strategies: Sequence[str]
+  seeds: Sequence[int]
+
+  def resume(self) -> None:
+    """Runs the program in `live`."""
+    with people_who_answer():
+      programs.call(run, *self.flags, '--resume')
+
+  def put(self, tree: pathlib.Path) -> pathlib.Path:
+    """Copies one of the folders to `live`."""
+    shutil.rmtree(self.live, ignore_errors=True)
+    shutil.copytree(tree, self.live)
+    return self.live
+
+
+@contextlib.contextmanager
+def people_who_answer():
+  """Whoever is asked answers at once, but for some that are late."""
+  def make(tuples, modalities, shown, **config):
+    del tuples, modalities
+    return files.files(shown=shown(), **config, sleep=functools.partial(
+        killed_run.answer_all, pathlib.Path(config['folder'])))
+
+  with mock.patch.dict(registry.ORACLES, files=make):
+    yield
+
+
+def make(
+    home: pathlib.Path, flags: Sequence[str], strategies: Sequence[str],
+    seeds: Sequence[int], killed: tuple[str, int], others: Sequence[str],
+) -> Made:
+  """Runs everything.
+
+  Args:
+    home: empty folder.
+    flags: of the experiment.
+    strategies: of the runs.
+    seeds: of the runs.
+    killed: run, as `mmal-seed0`, and round whose records were written, but not
+      its state.
+    others: flags of the experiment of another config.
+  """
+  live = home / 'live'
+  flags = [*flags, f'--strategies={",".join(strategies)}',
+           f'--seeds={",".join(map(str, seeds))}', f'--workdir={live / "w"}',
+           f'--cache_dir={home / "cache"}']
+  before: list[pathlib.Path] = []
+  unfinished: list[pathlib.Path] = []
+  save = checkpoints.Checkpoints.save
+
+  def copy():
+    number = len(before) + len(unfinished)
+    before.append(home / f'before{number:02d}')
+    shutil.copytree(live, before[-1])
+
+  def copied(kept, step, tree):
+    kept.wait()
+    copy()
+    if (kept._folder.name, step) == killed:  # pylint: disable=protected-access
+      unfinished.append(before.pop())
+    save(kept, step, tree)
+
+  def call(into, *more):
+    shutil.rmtree(live, ignore_errors=True)
+    live.mkdir()
+    programs.call(run, *flags, *more)
+    shutil.copytree(live, home / into)
+
+  with people_who_answer():
+    call('same')
+    call('other', *others)
+    with mock.patch.object(checkpoints.Checkpoints, 'save', copied):
+      call('finished')
+  return Made(live, flags, home / 'finished', unfinished[0], before,
+              home / 'same', home / 'other', strategies, seeds)
+
+
+def features(home: pathlib.Path, *more: str) -> list[str]:
+  """Flags of a small experiment on noisy features, which it makes."""
+  (home / 'data').mkdir(parents=True)
+  rng = np.random.default_rng(5)
+  pairs = tiny.feature_pairs(48, 5)
+  for name, values in pairs.items.items():
+    np.save(home / 'data' / f'{name}.npy', (
+        values + 2 * rng.normal(size=values.shape)).astype(np.float32))
+  return [*programs.features(home / 'data'), '--batch=5', '--rounds=3',
+          '--config.train.learner=closed_form', *more]
+
+
+def asking(home: pathlib.Path) -> list[str]:
+  """Flags of one that asks people."""
+  return features(
+      home, '--oracle=files', f'--config.oracle.folder={home}/live/asked',
+      '--config.oracle.wait_seconds=1e6', '--config.oracle.enough=0.5')
+
+
+def results(root: pathlib.Path) -> dict[str, Any]:
+  """All that a finished experiment comes to, by the file that says it."""
+  folder = root / 'w'
+  found: dict[str, Any] = {}
+  for name in (workdir.METRICS, workdir.QUERIES, workdir.WHOLE_POOL):
+    found[name] = sorted(
+        (json.dumps(told(line), sort_keys=True)
+         for line in workdir.read_lines(folder / name)))
+  # A run that was taken up may say it twice.
+  found[workdir.CALIBRATION] = {
+      json.dumps(told(line), sort_keys=True)
+      for line in workdir.read_lines(folder / workdir.CALIBRATION)}
+  for name in (workdir.CONFIG, workdir.ITEMS, workdir.SUMMARY):
+    found[name] = told(json.loads((folder / name).read_text()))
+  for path in (folder / workdir.JOURNALS).glob('*.journal'):
+    found[f'{workdir.JOURNALS}/{path.name}'] = journal_lib.read(path)
+  for path in (folder / workdir.MATCHES).glob('*-seed*/*'):
+    if 'damaged' not in path.parent.name:
+      found[f'{workdir.MATCHES}/{path.parent.name}/{path.name}'] = (
+          path.read_bytes())
+  for path in (folder / workdir.STATES).glob('*'):
+    last = max(int(p.name) for p in path.iterdir() if p.name.isdecimal())
+    found[f'{workdir.STATES}/{path.name}'] = last, _values(path / str(last))
+  for path in (folder / workdir.MODELS).glob('*-seed*'):
+    if path.is_dir() and 'damaged' not in path.name:
+      found[f'{workdir.MODELS}/{path.name}'] = _values(path)
+  for ledger in (root / 'asked').glob('*/ledger.jsonl'):
+    found[f'asked/{ledger.parent.name}'] = [
+        {key: value for key, value in json.loads(line).items()}
+        for line in ledger.read_text().splitlines()]
+  return found
+
+
+def difference(one: dict[str, Any], other: dict[str, Any]) -> str:
+  """The first file in which two results differ; '' if none does."""
+  return next((name for name in sorted({*one, *other})
+               if one.get(name) != other.get(name)), '')
+
+
+def told(fields: dict[str, Any]) -> dict[str, Any]:
+  """Without what every run has of its own."""
+  return {key: value for key, value in fields.items() if key not in _UNTOLD}
+
+
+def _values(path: pathlib.Path) -> dict[str, bytes]:
+  from orbax.checkpoint import v1 as ocp  # pylint: disable=g-import-not-at-top
+  return {name: np.asarray(value).tobytes()
+          for name, value in packed.unpack(ocp.load(path)).items()}
+
+
+def outputs(folder: pathlib.Path) -> dict[str, bytes]:
+  """The files that a program wrote, but for pictures."""
+  return {str(path.relative_to(folder)): path.read_bytes()
+          for path in sorted(folder.rglob('*'))
+          if path.is_file() and path.suffix != '.png'}
+
+
+Program = Callable[[], None]

@@ -1,0 +1,136 @@
+"""No damaged, exchanged, older or missing file changes a result silently.
+
+  pytest -m slow -s tests/test_damage_matrix.py
+
+prints what comes of every file under every damage. `DAMAGE_SEED` draws other
+places of flipped bits; `DAMAGE_ONLY` is a pattern of files to be tried.
+"""
+
+import collections
+import os
+import random
+import re
+import shutil
+from unittest import mock
+
+import pytest
+
+from experiments import match
+from experiments import plot
+from experiments import report
+from tests import damage
+from tests import damaged_runs
+from tests import programs
+
+_SEED = int(os.environ.get('DAMAGE_SEED', '0'))
+_ONLY = os.environ.get('DAMAGE_ONLY', '')
+_STRATEGIES, _SEEDS = ('random', 'mmal'), (0, 1)
+
+
+@pytest.fixture(name='features', scope='module')
+def _features(tmp_path_factory):
+  home = tmp_path_factory.mktemp('features')
+  return damaged_runs.make(
+      home, damaged_runs.features(home), _STRATEGIES, _SEEDS,
+      ('random-seed1', 2), ('--batch=4',))
+
+
+@pytest.fixture(name='people', scope='module')
+def _people(tmp_path_factory):
+  home = tmp_path_factory.mktemp('people')
+  return damaged_runs.make(
+      home, damaged_runs.asking(home), ('mmal',), _SEEDS, ('mmal-seed1', 2),
+      ('--batch=4',))
+
+
+def _programs(made):
+  """By name, what is run on a finished experiment: its program and results."""
+  work, out = made.live / 'w', made.live.parent / 'out'
+
+  def fresh():
+    shutil.rmtree(out, ignore_errors=True)
+
+  def tell():
+    fresh()
+    programs.call(report, f'--workdirs={work}', f'--out={out}', '--workdir=x',
+                  f'--cache_dir={made.live.parent / "cache"}')
+
+  def matched():
+    fresh()
+    programs.call(match, f'--workdir={work}', f'--matched={out}', '--seed=1',
+                  f'--cache_dir={made.live.parent / "cache"}')
+
+  return {
+      'run --resume': (
+          made.resume, lambda: damaged_runs.results(made.live)),
+      'report': (tell, lambda: damaged_runs.outputs(out)),
+      'match': (matched, lambda: damaged_runs.outputs(out))}
+
+
+def _outcomes(made, select=lambda *_: True):
+  """Yields `(state, program, file, damage, outcome)`."""
+  rng = random.Random(_SEED)
+  with mock.patch.object(plot, 'curves'):
+    for state, tree in (('unfinished', made.unfinished),
+                        ('finished', made.finished)):
+      for title, (program, results) in _programs(made).items():
+        if state == 'unfinished' and title != 'run --resume':
+          continue
+        made.put(tree)
+        status, warned = damage.call(program)
+        assert not status, warned
+        # An unfinished one must end as the one that was not killed.
+        whole = results()
+        if title == 'run --resume':
+          assert not damaged_runs.difference(
+              whole, damaged_runs.results(made.finished))
+        for name in damage.targets(tree):
+          for one in damage.damages(made, tree, name, rng):
+            if not re.search(_ONLY, name) or not select(
+                title, name, one.name):
+              continue
+            one.do(made.put(tree) / name)
+            status, said = damage.call(program)
+            yield state, title, name, one.name, damage.judge(
+                name, status, said, warned, lambda: _differ(results, whole))
+
+
+def _differ(results, whole):
+  try:
+    return damaged_runs.difference(results(), whole)
+  except (OSError, ValueError) as e:
+    return f'{e}'
+
+
+def _kind(name):
+  """Of files, by which the table counts them."""
+  name = re.sub('[0-9a-f]{32}', '*', name)
+  name = re.sub(r'[^/]+-seed\d+', 'RUN', name)
+  name = re.sub(r'(round_|annotated|/seed|states/RUN/|/)\d+', r'\1N', name)
+  return re.sub(r'(states/RUN/N)/.*', r'\1/...', name)
+
+
+def _check(outcomes):
+  """Prints the table, and what fails."""
+  table = collections.defaultdict(collections.Counter)
+  bad = []
+  for state, title, name, what, outcome in outcomes:
+    table[state, title, _kind(name)][outcome.verdict.partition(':')[0]] += 1
+    if outcome.verdict not in damage.GOOD:
+      bad.append(f'{state}, {title}, {name}, {what}: {outcome.verdict}: '
+                 f'{outcome.said[:300]}')
+  for (state, title, kind), counts in sorted(table.items()):
+    print(f'{state:10} {title:12} {kind:34} ' + ', '.join(
+        f'{verdict} {count}' for verdict, count in sorted(counts.items())))
+  total = sum(table.values(), collections.Counter())
+  print(f'all {sum(total.values())}: ' + ', '.join(
+      f'{verdict} {count}' for verdict, count in total.items()))
+  print('\n'.join(bad))
+  assert total
+  assert not bad, f'{len(bad)} cells'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['features', 'people'])
+def test_every_file_under_every_damage(kind, request):
+  _check(_outcomes(request.getfixturevalue(kind)))
