@@ -67,7 +67,7 @@ def product(
   """All cells: settings, then seeds, then strategies.
 
   Args:
-    config: with all strategies and seeds.
+    config: with all strategies and seeds; its paths are absolute.
     settings: values by config key, as written; of several keys that change
       together, with + between them, several values with + between them.
 
@@ -83,6 +83,7 @@ def product(
         del changed.sweep
       if 'whole_pool' in changed:  # Every cell would train it again.
         changed.whole_pool = False
+    paths.escape_all(changed)  # The paths in settings are as a user wrote them.
     texts = [f'{key}={run_labels.as_text(_put(changed, key, value))}'
              for keys, together in zip(settings, values)
              for key, value in _apart(keys, together)]
@@ -160,8 +161,9 @@ def run_apart(
     workdir_lib.write(path, cell.config.to_dict())
     process = subprocess.Popen(
         [sys.executable, '-m', run_lib.__name__,
-         f'--config={saved.__file__}:{path}', f'--workdir={folder}',
-         f'--cache_dir={cache_dir}', '--resume'],
+         *(f'--{name}={paths.escape(str(given))}' for name, given in (
+             ('config', f'{saved.__file__}:{path}'), ('workdir', folder),
+             ('cache_dir', cache_dir))), '--resume'],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     _RUNNING.add(process)
     if stopped.is_set():  # `stop` may have come before it was one of them.

@@ -27,12 +27,13 @@ _CONFIG = re.compile(r'--?config(=.*)?', re.S)
 
 
 def expand(argv: Sequence[str]) -> list[str]:
-  """The command line with `~` in `--config=FILE` replaced."""
+  """The command line with FILE of `--config=FILE:ARGUMENT` expanded."""
   expanded = list(argv)
   for i, argument in enumerate(argv):
     if _CONFIG.fullmatch(argument) and '=' in argument:
-      flag, _, path = argument.partition('=')
-      expanded[i] = f'{flag}={paths.expand(path, "config")}'
+      flag, _, spec = argument.partition('=')
+      path, colon, of_file = spec.partition(':')  # It may expand that, too.
+      expanded[i] = f'{flag}={paths.expand(path, "config")}{colon}{of_file}'
   return expanded
 
 

@@ -35,7 +35,7 @@ def config_of(
     raise ValueError(
         f'workdir={str(folder)!r} holds no experiment: there is no '
         f'{workdir_lib.CONFIG}.')
-  config = saved.get_config(path)
+  config = saved.read(path)
   try:
     return prepared(config, moved)
   except ValueError as e:

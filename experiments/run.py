@@ -107,9 +107,9 @@ def configure() -> Any:
   config = _CONFIG.value
   with config.unlocked():
     if checkpoints.INIT.value is not None:
-      config.init = checkpoints.INIT.value
+      config.init = paths.escape(checkpoints.INIT.value)
     if _STATES.value is not None:
-      config.states = _STATES.value
+      config.states = paths.escape(_STATES.value)
     if checkpoints.MODEL.value is not None:
       config.model.name = checkpoints.MODEL.value
     if _STRATEGIES.value is not None:

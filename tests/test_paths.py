@@ -1,19 +1,24 @@
 """Paths of flags and configs: home folders, variables, what is refused."""
 
+import json
 import os
+import pathlib
 
 from absl import flags
 import numpy as np
 import pytest
 
+from experiments import cells
 from experiments import config_file
 from experiments import datasets
+from experiments import diagnose
 from experiments import paths
 from experiments import report
 from experiments import run
 from experiments.configs import features
 from experiments.configs import images_and_texts
 from experiments.configs import pretrained
+from experiments.configs import saved
 from tests import programs
 
 
@@ -24,6 +29,7 @@ def _home(tmp_path, monkeypatch):
   (tmp_path / 'here').mkdir()
   monkeypatch.setenv('HOME', str(tmp_path / 'home'))
   monkeypatch.setenv('SCRATCH', str(tmp_path / 'home'))
+  monkeypatch.setenv('TILDE', '~/of')
   monkeypatch.chdir(tmp_path / 'here')
   return tmp_path / 'home'
 
@@ -34,7 +40,10 @@ def _home(tmp_path, monkeypatch):
     ('~root/x', os.path.expanduser('~root') + '/x'),
     ('runs/~a', 'runs/~a'), ('./~/a', './~/a'), ('/x$SCRATCH', '/x{home}'),
     ('gs://bucket/~a', 'gs://bucket/~a'), ('a/${SCRATCH}/b', 'a/{home}/b'),
-    ('costs$5', 'costs$5')])
+    ('costs$5', 'costs$5'), ('a$$SCRATCH/b', 'a$SCRATCH/b'), ('$$', '$'),
+    ('$$$SCRATCH', '${home}'), ('~/$SCRATCH', '{home}/{home}'),
+    ('~/$$SCRATCH', '{home}/$SCRATCH'), ('~/${SCRATCH}x', '{home}/{home}x'),
+    ('$TILDE/a', '{home}/of/a'), ('a/../$$x', 'a/../$x')])
 def test_what_stands_for_a_folder_is_replaced(home, given, found):
   assert paths.expand(given) == found.format(home=home)
   absolute = paths.absolute(given)
@@ -46,16 +55,30 @@ def test_what_stands_for_a_folder_is_replaced(home, given, found):
     ('', 'workdir=\'\' is empty'), ('  ', 'is empty'),
     ('~nobody-of-that-name/a', 'there is no user \'nobody-of-that-name\''),
     ('$NO_SUCH_VARIABLE/a', 'no variable $NO_SUCH_VARIABLE'),
-    ('/a/${NO_SUCH}/b', 'no variable ${NO_SUCH}')])
+    ('/a/${NO_SUCH}/b', 'does not exist, and the environment has no variable '
+     '${NO_SUCH}. Write the path out; $$ stands for the character $.')])
 def test_what_stands_for_nothing_is_refused(given, said):
   with pytest.raises(ValueError, match='workdir') as e:
     paths.expand(given, 'workdir')
   assert said in str(e.value)
 
 
-def test_a_folder_may_have_a_dollar_in_its_name(home):
-  (home / '$RECYCLE').mkdir()
-  assert paths.expand(f'{home}/$RECYCLE') == f'{home}/$RECYCLE'
+@pytest.mark.parametrize('name', [
+    '$RECYCLE', 'a$HOME', '${SCRATCH}', 'x$$y', 'cost$5', '$'])
+def test_a_folder_may_have_a_dollar_in_its_name(home, name):
+  (home / name).mkdir()
+  (home / 'link$HOME').symlink_to('/no/such/file')
+  for given in (f'{home}/{name}', f'~/{name}', f'~/{name}/new',
+                f'{home}/{name}/new/er', '~/link$HOME', f'~//{name}/'):
+    assert paths.expand(given) == given.replace('~', str(home))
+  assert paths.expand(f'~/{name}/$SCRATCH') == f'{home}/{name}/{home}'
+  assert paths.expand(paths.escape(f'{home}/{name}')) == f'{home}/{name}'
+
+
+def test_two_dollars_are_one_where_both_are_there(home):
+  for name in ('a$b', 'a$$b'):
+    (home / name).mkdir()
+    assert paths.expand(paths.escape(f'{home}/{name}/c')) == f'{home}/{name}/c'
 
 
 def test_a_run_goes_to_the_home_folder(home, tmp_path):
@@ -75,6 +98,55 @@ def test_a_run_goes_to_the_home_folder(home, tmp_path):
         '--oracle=files', '--config.oracle.folder=~/people')
   assert (home / 'people/seed0/round_001').exists()
   assert not os.listdir(tmp_path / 'here')
+
+
+def test_a_run_whose_paths_hold_a_dollar(home, tmp_path):
+  """They are expanded once, and not again of what was saved."""
+  programs.save_features(home / 'f$HOME')
+  programs.call(
+      run, *programs.features('~/f$HOME'), *programs.SMALL,
+      '--workdir=~/a$$HOME', '--cache_dir=~/c', '--states=~/s$$HOME/$$1')
+  assert list((home / 's$HOME/$1').glob('mmal-seed0'))
+  config = f'{home}/a$HOME/config.json'
+  found = json.loads(pathlib.Path(config).read_text('utf-8'))
+  assert found['dataset']['images'] == f'{home}/f$HOME/image.npy'
+  assert found['states'] == f'{home}/s$HOME/$1'
+  programs.call(
+      run, f'--config={programs.CONFIGS}/saved.py:{config}', '--resume',
+      '--workdir=~/a$HOME', '--cache_dir=~/c', parse=run.parse_flags)
+  programs.call(report, '--workdirs=~/a$HOME', '--out=~/$$r',
+                '--workdir=unused')
+  assert 'is not shown' not in (home / '$r/report.md').read_text('utf-8')
+  programs.call(diagnose, '--workdir=~/a$HOME', '--cache_dir=~/c')
+  assert not os.listdir(tmp_path / 'here')
+
+
+def test_paths_of_a_saved_config_are_not_expanded_again(home):
+  """Nor if they are gone; those that the user adds to it are."""
+  config = features.get_config()
+  config.dataset.images, config.dataset.texts = '/no/$HOME', '/no/$NONE/$$'
+  config.states, config.oracle.folder = 'gs://b/$$/$HOME', '/no/${HOME}'
+  (home / 'config.json').write_text(config.to_json(), 'utf-8')
+  plain = saved.read(home / 'config.json')
+  assert plain.to_dict() == json.loads(config.to_json())
+  with pytest.raises(ValueError) as e:
+    paths.check_exist(plain)
+  assert "dataset.images='/no/$HOME'" in str(e.value)
+  again = saved.get_config('$SCRATCH/config.json')
+  again.dataset.images = '$SCRATCH/i'
+  paths.make_absolute(again)
+  assert again.to_dict() == plain.to_dict() | {
+      'dataset': plain.dataset.to_dict() | {'images': f'{home}/i'}}
+
+
+def test_only_new_paths_of_a_cell_are_expanded(home):
+  config = features.get_config()
+  config.dataset.images = '$SCRATCH/$$HOME/i'
+  config.dataset.texts = '/t'
+  paths.make_absolute(config)
+  cell, = cells.product(config, {'dataset.texts': ['$SCRATCH/t$$HOME']})[:1]
+  assert cell.config.dataset.images == f'{home}/$HOME/i'
+  assert cell.config.dataset.texts == f'{home}/t$HOME'
 
 
 def test_every_path_of_a_config_is_made_absolute(home):
@@ -119,7 +191,7 @@ def test_data_in_a_bucket_are_refused_in_words():
 
 def test_all_paths_that_do_not_exist_are_named_at_once(home, tmp_path):
   config = images_and_texts.get_config('unpaired_folder')
-  config.dataset.images, config.dataset.texts = '~', '/no/texts.txt'
+  config.dataset.images, config.dataset.texts = str(home), '/no/texts.txt'
   config.dataset.test_pairs = '/no/pairs.jsonl'
   with pytest.raises(ValueError) as e:
     datasets.load_raw(config, str(tmp_path))

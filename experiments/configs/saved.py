@@ -16,8 +16,28 @@ from mmal_jax.data import json_object
 
 
 def get_config(path: str | os.PathLike[str]) -> ml_collections.ConfigDict:
-  """The config; ValueError, naming the file, if it holds none."""
-  path = paths.expand(path, 'config')
+  """The config, as a user would write it, of a file that an experiment left.
+
+  Its paths are expanded where it is run, as those are that are given with it.
+
+  Args:
+    path: of the file, as the user wrote it.
+
+  Raises:
+    ValueError: as `read`.
+  """
+  config = read(paths.expand(path, 'config'))
+  paths.escape_all(config)
+  return config
+
+
+def read(path: str | os.PathLike[str]) -> ml_collections.ConfigDict:
+  """The config as it was saved, with absolute paths.
+
+  Raises:
+    ValueError: if there is no such file, or it holds no config, naming it.
+  """
+  path = os.fspath(path)
   if not os.path.isfile(path):
     raise ValueError(f'there is no file {path!r}, which an experiment leaves '
                      'in its workdir as config.json.')
