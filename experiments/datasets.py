@@ -12,6 +12,7 @@ from experiments import pretrained as pretrained_lib
 from mmal_jax.align.people import shown
 from mmal_jax.data import checked_images
 from mmal_jax.data import class_folder
+from mmal_jax.data import duplicates
 from mmal_jax.data import encode
 from mmal_jax.data import feature_rows
 from mmal_jax.data import features
@@ -58,7 +59,13 @@ def load_raw(
   if preprocess is not None and 'preprocess' in taken:
     given['preprocess'] = preprocess
   paths.check_exist(config)
-  dataset = read(**given)
+  try:
+    dataset = read(**given)
+  except ValueError as e:
+    if duplicates.WAY_OUT not in str(e):
+      raise
+    raise ValueError(f'{e}\n  In the command, that is '
+                     '--config.dataset.drop_duplicates=True.') from e
   if classes is None:
     return dataset
   labelled = class_folder.load_labelled(

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from experiments import datasets
 from experiments.configs import images_and_texts
 from mmal_jax.data import paired_folder
 from mmal_jax.data import unpaired_folder
@@ -35,7 +36,7 @@ def test_loose_items(tmp_path, caplog):
       tmp_path, [10, 20, 10, 250, 30, 20, 10], ['a', 'b', 'a', 'c', 'b'])
   with pytest.raises(ValueError, match='6 problem') as e:
     unpaired_folder.load(**arguments)
-  way = ': delete one, or give --config.dataset.drop_duplicates=True.'
+  way = ': delete one, or give drop_duplicates=True.'
   for what in ("image '2.png' is the same as '0.png'",
                "image '5.png' is the same as '1.png'",
                "image '3.png' is the same as 't0.png' of the test pairs",
@@ -76,7 +77,7 @@ def test_test_pairs_that_stand_twice(tmp_path, caplog):
     unpaired_folder.load(**arguments)
   for line, first in ((3, 2), (4, 1), (5, 2)):
     assert (f'line {line}: the same image and text as line {first}: delete one,'
-            ' or give --config.dataset.drop_duplicates=True.') in str(e.value)
+            ' or give drop_duplicates=True.') in str(e.value)
   with caplog.at_level(logging.WARNING):
     data = unpaired_folder.load(**arguments, drop_duplicates=True)
   assert data.test.items['image'][:, 0, 0, 0].tolist() == [250, 240]
@@ -104,7 +105,7 @@ def test_rows_of_a_table(tmp_path, caplog):
   with pytest.raises(ValueError, match='2 problem') as e:
     paired_folder.load(folder)
   assert ('line 3: the same image and text as line 1: delete one, or give '
-          '--config.dataset.drop_duplicates=True.') in str(e.value)
+          'drop_duplicates=True.') in str(e.value)
   with caplog.at_level(logging.WARNING):
     data = paired_folder.load(folder, drop_duplicates=True)
   assert sorted(data.pool.items['text'] + data.test.items['text']) == [
@@ -132,7 +133,7 @@ def test_rows_whose_image_is_in_the_test_set(tmp_path, caplog):
   with pytest.raises(ValueError, match='2 problem') as e:
     paired_folder.load(folder)
   assert ("line 2: image '2.png' of pool is the same as '102.png' of test in "
-          'line 3: delete one, or give --config.dataset.drop_duplicates=True.'
+          'line 3: delete one, or give drop_duplicates=True.'
           ) in str(e.value)
   with caplog.at_level(logging.WARNING):
     data = paired_folder.load(folder, drop_duplicates=True)
@@ -156,6 +157,34 @@ def test_the_config_takes_it():
     config.dataset.drop_duplicates = True
     with pytest.raises(TypeError):
       config.dataset.drop_duplicates = 'yes'
+
+
+@pytest.mark.parametrize('name', ['unpaired_folder', 'paired_folder'])
+@pytest.mark.parametrize('load', [datasets.load_raw, datasets.load_seen])
+def test_the_program_names_its_flag(tmp_path, name, load):
+  config = images_and_texts.get_config(name)
+  if name == 'unpaired_folder':
+    for key, value in _loose(tmp_path, [10, 20], ['a', 'b', 'a']).items():
+      config.dataset[key] = value if key == 'image_size' else str(value)
+    line = 3
+  else:
+    config.dataset.folder = str(_pairs(tmp_path, [
+        dict(image=f'{i % 4}.png', text=f'{i % 4}') for i in range(5)]))
+    line = 5
+  with pytest.raises(ValueError) as e:
+    load(config, '')
+  first, *_, last = str(e.value).splitlines()[1:]
+  assert f'line {line}: the same ' in first
+  assert first.endswith(': delete one, or give drop_duplicates=True.')
+  assert last == ('  In the command, that is '
+                  '--config.dataset.drop_duplicates=True.')
+  config.dataset.drop_duplicates = True
+  load(config, '')
+  if name == 'paired_folder':  # No other error says so.
+    (tmp_path / 'pairs.jsonl').write_text('{}')
+    with pytest.raises(ValueError) as e:
+      load(config, '')
+    assert '--config' not in str(e.value)
 
 
 def test_all_that_is_missing_is_said_at_once(tmp_path):

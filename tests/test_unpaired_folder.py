@@ -127,7 +127,7 @@ def test_bad_images(tmp_path):
     unpaired_folder.load(**arguments)
   for what in ("image 'bad.jpg' cannot be read", "'copy.png' is the same as "
                "'a.png': delete one, or give "
-               '--config.dataset.drop_duplicates=True.',
+               'drop_duplicates=True.',
                "'test.png' is the same as '1.png' of the test",
                '3 problem(s)'):
     assert what in str(e.value), (what, e.value)

@@ -8,7 +8,7 @@ from mmal_jax.data import problems as problems_lib
 
 _MAX_NAMED = 3
 _MAX_WAYS = 10  # sentences that name the way out
-_WAY_OUT = ', or give --config.dataset.drop_duplicates=True'
+WAY_OUT = 'or give drop_duplicates=True'
 
 
 def settle(
@@ -26,7 +26,7 @@ def settle(
   copies = list(copies)
   if not drop:
     problems += [
-        f'{copy}: delete one{_WAY_OUT if i < _MAX_WAYS else ""}.'
+        f'{copy}: delete one{f", {WAY_OUT}" if i < _MAX_WAYS else ""}.'
         for i, copy in enumerate(copies)]
   elif copies:
     more = ', ...' if len(copies) > _MAX_NAMED else ''

@@ -60,8 +60,8 @@ def read(
     try:
       content = durable.read(file, within=home)
     except (OSError, RuntimeError, ValueError) as e:
-      why = getattr(e, 'strerror', None) or str(e).rstrip('.')
-      problems.append(f'{file.name}: cannot be read: {why}.')
+      problems.append(
+          f'{file.name}: cannot be read: {durable.reason(e)}.')
       continue
     elsewhere = downloads.wrong(file, content) if content.strip() else None
     if elsewhere is not None:

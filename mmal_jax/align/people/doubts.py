@@ -8,6 +8,7 @@ from typing import Any
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align.people import answers as answers_lib
 
+_NAMED = 3  # other queries of a counterpart
 # By query and modality, the records of its candidates, best first.
 Candidates = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
@@ -56,15 +57,19 @@ def hold(
       if modality != own and number != oracle_lib.NONE:
         users[own, modality, number].append(query)
   for (_, modality, number), queries in users.items():
+    if len(queries) < 2:
+      continue
     for query in queries:
-      if (len(queries) < 2 or query not in agreed or query in doubtful
+      if (query not in agreed or query in doubtful
           or _several([v.annotator for v in agreed[query]], may_be_one)
           or _likeliest(candidates.get(query, {}), modality) == number):
         continue
-      others = [other for other in queries if other != query]
-      more = f' and {len(others) - 3} more' if len(others) > 3 else ''
+      # Of thousands that share an item, the first few are named.
+      others = [other for other in queries[:_NAMED + 1] if other != query]
+      more = len(queries) - 1 - _NAMED
       doubtful[query] = (f'{modality} {number} is the counterpart of '
-                         f'{", ".join(others[:3])}{more}, too')
+                         f'{", ".join(others[:_NAMED])}'
+                         f'{f" and {more} more" if more > 0 else ""}, too')
   return decision._replace(
       accepted={query: row for query, row in decision.accepted.items()
                 if query not in doubtful},
