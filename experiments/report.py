@@ -33,6 +33,7 @@ from experiments import summary as summary_lib
 from experiments import tables
 from experiments import workdir as workdir_lib
 from experiments.configs import saved
+from mmal_jax import durable
 from mmal_jax import plain_text
 from mmal_jax.data import image_listing
 from mmal_jax.evaluate import evaluate
@@ -177,9 +178,10 @@ def _shown(
   try:
     pretrained = None if config.get('init') is None else (
         pretrained_lib.load(config))
-  except (ValueError, OSError):
+  except (ValueError, OSError, ImportError) as e:
     notes.append('That the items of "what was asked" are those of the run was '
-                 f'not checked: its checkpoint, {config.init}, is not there.')
+                 f'not checked: its checkpoint, {config.init}, cannot be read: '
+                 f'{durable.reason(e)}.')
   else:
     if run.items:
       now = identity.digests(datasets.load(config, cache_dir, pretrained))

@@ -29,6 +29,7 @@ from experiments import checkpoints
 from experiments import compilations
 from experiments import config_file
 from experiments import explain
+from experiments import finish
 from experiments import folders
 from experiments import hosts
 from experiments import identity
@@ -36,15 +37,10 @@ from experiments import kinds
 from experiments import one_run
 from experiments import owner
 from experiments import paths
-from experiments import plot
 from experiments import preemption
 from experiments import program
 from experiments import provenance
-from experiments import records
-from experiments import saved_answers
 from experiments import states as states_lib
-from experiments import summary as summary_lib
-from experiments import tables
 from experiments import whole_pool
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
@@ -54,7 +50,6 @@ from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.align import oracle as oracle_lib
 from mmal_jax.align import registry as oracles_lib
-from mmal_jax.evaluate import evaluate
 
 # Exit status of a run that waits for people's answers.
 WAITING = 3
@@ -253,7 +248,7 @@ def _run(
         raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
                       'it was.') from e
   return processes.from_first(
-      lambda: _closing(experiment, folder, whole, started))
+      lambda: finish.finish(experiment, folder, whole, started))
 
 
 def _hold_people(config, held) -> None:
@@ -300,26 +295,6 @@ def _begin(experiment, config, folder, begun) -> None:
          else str(folder / workdir_lib.TOKENIZER))
   # The last: with it, the experiment is begun.
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
-
-
-def _closing(experiment, folder, whole, started) -> str:
-  """Writes the summary of all runs; returns its tables."""
-  found = records.of_folder(folder)
-  x = records.axis([experiment.config])
-  # Not all need have as many answers: costs differ, open ones come late.
-  grid, scores, read_off = records.curves(found, x)
-  headline = evaluate.headline(evaluate.metric_names(experiment.data.test))
-  summary = summary_lib.summarise(
-      grid, scores, headline, whole_pool=whole,
-      answers=records.answers(found, grid, x))
-  summary['seconds'] = time.perf_counter() - started
-  plot.curves(summary, folder / workdir_lib.CURVES)
-  # The last: by it a sweep tells that all is there.
-  workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
-  legend = tables.legend(len(found.seeds))
-  return '\n\n'.join(filter(None, (
-      tables.table(summary), legend, tables.curve_table(summary), legend,
-      read_off, saved_answers.in_words(summary))))
 
 
 def _or_end(work: Callable[[preemption.Notice], str]) -> str:

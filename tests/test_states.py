@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from experiments import json_files
 from experiments import owner
 from experiments import provenance
 from experiments import run
@@ -65,7 +66,8 @@ def _copies(home, to):
     shutil.copytree(home / name, to / name)
   # The config has the path of before: that is how the folder was moved.
   path = to / 'one' / workdir.CONFIG
-  path.write_text(path.read_text().replace(str(home), str(to)))
+  config = json.dumps(json_files.read(path))
+  json_files.write(path, json.loads(config.replace(str(home), str(to))))
   return to
 
 
