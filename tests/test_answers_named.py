@@ -21,7 +21,7 @@ _N = 40
 @pytest.fixture(name='asked')
 def _asked(tmp_path):
   """Images 0 to 2 of features were asked about; answers are texts' numbers."""
-  rng = np.random.default_rng()
+  rng = np.random.default_rng(0)
   rows = {m: rng.permutation(60)[:_N] for m in ('image', 'text')}
   items = {m: feature_rows.label(
       rng.normal(size=(60, 3)).astype(np.float32), f'{m}s.npy', m
@@ -142,15 +142,13 @@ def test_questions_say_what_a_number_is(asked):
 
 def _taken_for_a_row(rows):
   """A query, one of its candidates whose row is another item's number."""
-  return next(((q, c) for q in range(3) for c in range(q, q + 4)
-               if rows[c] < _N and not q <= rows[c] < q + 4), (None, None))
+  return next((q, c) for q in range(3) for c in range(q, q + 4)
+              if rows[c] < _N and not q <= rows[c] < q + 4)
 
 
 def test_a_number_that_may_be_a_row_waits(asked):
   folder, ask, rows = asked
   query, candidate = _taken_for_a_row(rows)
-  if query is None:
-    pytest.skip('no such candidate was drawn')
   row = int(rows[candidate])
   others = [people.line(f'image-{q}', None) for q in range(3) if q != query]
   people.give(folder, 'a.jsonl', people.line(f'image-{query}', row), *others)

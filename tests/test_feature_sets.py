@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from experiments import build
+from experiments import datasets
 from experiments import feature_sets
 from experiments import workdir
 from experiments.configs import features
@@ -20,13 +21,17 @@ def _sets(folder, names=('a', 'b')):
   return folder
 
 
-def _main(tmp_path, sets, *arguments):
+def _flags(tmp_path, sets, *arguments):
   argv = ['feature_sets', f'--sets={sets}', f'--workdir={tmp_path / "w"}',
           f'--cache_dir={tmp_path / "c"}', '--num_seeds=2', '--num_rounds=2',
           '--share=0.1', *arguments]
   feature_sets.flags.FLAGS.unparse_flags()
   feature_sets.flags.FLAGS(argv)
-  feature_sets.main(argv[:1])
+  return argv
+
+
+def _main(tmp_path, sets, *arguments):
+  feature_sets.main(_flags(tmp_path, sets, *arguments)[:1])
 
 
 def test_a_table_of_all_sets_that_is_taken_up(tmp_path, capsys):
@@ -112,3 +117,31 @@ def test_flags_of_single_runs_are_refused(tmp_path, flag, said):
   with pytest.raises(SystemExit, match=said):
     _main(tmp_path, sets, flag)
   feature_sets.flags.FLAGS.unparse_flags()
+
+
+@pytest.mark.parametrize('split', [
+    ['train'] * 60 + ['test'] * 20, ['train'] * 40 + ['h\u00e9ld'] * 20
+    + ['test'] * 20])
+@pytest.mark.parametrize('as_bytes', [False, True])
+def test_splits_may_be_bytes(tmp_path, split, as_bytes):
+  items = tiny.feature_pairs(80, 0).items
+  names = np.array(split)
+  if as_bytes:
+    names = np.char.encode(names, 'utf-8')
+    assert names.dtype.kind == 'S'
+  path = tmp_path / 'a.npz'
+  np.savez(path, image=items['image'], text=items['text'], split=names)
+  _flags(tmp_path, tmp_path, '--share=0.1')
+  config = feature_sets.config_of(path)
+  data = datasets.load_raw(config, '')
+  pool = split.count('train')
+  assert config.batch == pool // 10
+  assert len(data.pool) == pool and len(data.test) == 20
+
+
+def test_bytes_of_a_split_that_are_no_utf8_are_refused(tmp_path):
+  path = tmp_path / 'a.npz'
+  np.savez(path, image=np.ones((2, 3)), text=np.ones((2, 3)),
+           split=np.array([b'train', b't\xe9st']))
+  with pytest.raises(ValueError, match='a.npz: its array split cannot be read'):
+    feature_sets.config_of(path)

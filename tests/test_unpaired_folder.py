@@ -174,3 +174,24 @@ def test_test_pairs_may_say_that_they_are(tmp_path):
   arguments = _files(tmp_path)
   _table(tmp_path, [{'image': '1.png', 'text': 'x', 'split': 'test'}])
   assert len(unpaired_folder.load(**arguments).test) == 1
+
+
+@pytest.mark.parametrize('texts,tests', [
+    (['s'], ['s']), (['t', 's'], ['s', 't']), (['s', 's', 's'], ['t', 's'])])
+@pytest.mark.parametrize('ending', ['.txt', '.jsonl'])
+def test_a_pool_of_texts_that_are_all_in_test_pairs_is_empty(
+    tmp_path, texts, tests, ending):
+  arguments = _files(tmp_path)
+  _table(tmp_path, [{'image': f'{i}.png', 'text': text}
+                    for i, text in enumerate(tests)])
+  arguments['texts'] = tmp_path / f'given{ending}'
+  arguments['texts'].write_text('\n'.join(
+      json.dumps({'text': text}) if ending == '.jsonl' else text
+      for text in texts))
+  with pytest.raises(ValueError, match=(
+      rf'(?s)1 problem.*given{ending}: all its texts are in the test pairs, too'
+      )):
+    unpaired_folder.load(**arguments, drop_duplicates=True)
+  arguments['texts'].write_text('{"text": "u"}' if ending == '.jsonl' else 'u')
+  data = unpaired_folder.load(**arguments, drop_duplicates=True)
+  assert data.pool.items['text'] == ('u',)
