@@ -14,7 +14,6 @@ if there are problems, else 0. If the folder of questions was moved:
 from collections.abc import Sequence
 import pathlib
 
-from absl import app
 from absl import flags
 
 from experiments import annotators
@@ -96,4 +95,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse_flags)
+  program.start(main)

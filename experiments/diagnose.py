@@ -21,7 +21,6 @@ Columns, over the queries of these later rounds:
 from collections.abc import Sequence
 import pathlib
 
-from absl import app
 from absl import flags
 import numpy as np
 
@@ -154,4 +153,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse_flags)
+  program.start(main)

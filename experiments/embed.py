@@ -21,7 +21,6 @@ import sys
 import time
 from typing import NamedTuple
 
-from absl import app
 from absl import flags
 import ml_collections
 import numpy as np
@@ -234,4 +233,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse_flags)
+  program.start(main)

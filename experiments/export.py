@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import os
 import pathlib
 
-from absl import app
 from absl import flags
 
 from experiments import checkpoints
@@ -116,4 +115,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse_flags)
+  program.start(main)

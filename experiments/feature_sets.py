@@ -14,7 +14,6 @@ import pathlib
 from typing import Any
 import zipfile
 
-from absl import app
 from absl import flags
 import numpy as np
 
@@ -196,4 +195,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse_flags)
+  program.start(main)

@@ -18,7 +18,6 @@ import sys
 import tarfile
 from typing import Any
 
-from absl import app
 from absl import flags
 import numpy as np
 import PIL
@@ -124,4 +123,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse_flags)
+  program.start(main)

@@ -14,7 +14,6 @@ probability.
 from collections.abc import Sequence
 import pathlib
 
-from absl import app
 from absl import flags
 
 from experiments import annotators
@@ -112,4 +111,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse_flags)
+  program.start(main)

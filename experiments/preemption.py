@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator
 import contextlib
-import os
 import signal
-import sys
 import threading
-from typing import NoReturn
 
 from experiments import program
 from mmal_jax import processes
@@ -70,24 +67,20 @@ def heard(at_once: bool = True) -> Iterator[Notice]:
 
 @contextlib.contextmanager
 def leaving() -> Iterator[None]:
-  """Ends the program at once if it leaves the block because it was told to.
+  """Ends the program at once if it leaves the block before its work is done.
 
-  Threads of what was left half begun would keep it from ending.
+  Threads of what was left half begun would keep it from ending: where Orbax
+  has failed, for one, some wait for others that are no more.
   """
   try:
     yield
   except SystemExit as e:
-    if e.code in (PREEMPTED, program.INTERRUPTED):
+    if e.code:
       end(e.code)
     raise
 
 
-def end(status: int) -> NoReturn:
-  """Ends the program without a word to anybody."""
-  for stream in (sys.stdout, sys.stderr):
-    with contextlib.suppress(OSError):  # It may be read no further.
-      stream.flush()
-  os._exit(status)
+end = program.end
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import types
 from typing import NoReturn, TextIO
 import warnings
 
+from absl import app
 from absl import flags
 from absl import logging
 import tqdm
@@ -19,6 +20,9 @@ import tqdm
 from mmal_jax import plain_text
 
 _STILL = 5.0  # seconds after which a first step is explained
+# So long the end of a program takes at most, once its work is done or has
+# failed: threads of libraries may never end.
+ENDS_WITHIN_SECONDS = 10
 # Exit status of a program that Ctrl-C ended, as a shell would report it.
 INTERRUPTED = 130
 # And of one whose output is read no further, as by `head`.
@@ -192,3 +196,40 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
   except KeyboardInterrupt:
     say('Interrupted.', sys.stderr)
     sys.exit(INTERRUPTED)
+
+
+def start(
+    main: Callable[[Sequence[str]], None],
+    flags_parser: Callable[[Sequence[str]], Sequence[str]] = parse_flags,
+) -> NoReturn:
+  """Runs a program from its flags to its end, which comes in bounded time.
+
+  Python waits for every thread; those of a library that failed may wait for
+  ever. So the program is ended with its own status, whatever they do.
+
+  Args:
+    main: the program, given what is left of the command line.
+    flags_parser: parses it.
+  """
+  status = 1
+  try:
+    app.run(main, flags_parser=flags_parser)
+  except SystemExit as e:
+    # Python itself prints a text.
+    status = e.code if isinstance(e.code, int) else int(e.code is not None)
+    raise
+  finally:
+    ending = threading.Timer(ENDS_WITHIN_SECONDS, end, [status])
+    ending.daemon = True
+    ending.start()
+
+
+def end(code: int | str | None) -> NoReturn:
+  """Does at once what `sys.exit` does, and waits for no thread."""
+  if isinstance(code, str):
+    with contextlib.suppress(OSError):
+      print(code, file=sys.stderr)
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError):  # It may be read no further.
+      stream.flush()
+  os._exit(code if isinstance(code, int) else int(code is not None))

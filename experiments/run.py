@@ -17,7 +17,6 @@ import sys
 import time
 from typing import Any
 
-from absl import app
 from absl import flags
 from ml_collections import config_flags
 import tqdm
@@ -374,4 +373,4 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=parse_flags)
+  program.start(main, parse_flags)

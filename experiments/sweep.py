@@ -21,7 +21,6 @@ import threading
 import time
 import uuid
 
-from absl import app
 from absl import flags
 import ml_collections
 
@@ -319,4 +318,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=run_lib.parse_flags)
+  program.start(main, run_lib.parse_flags)

@@ -14,7 +14,6 @@ import os
 import shlex
 import sys
 
-from absl import app
 from absl import flags
 import ml_collections
 
@@ -83,4 +82,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=program.parse_flags)
+  program.start(main)

@@ -1,9 +1,13 @@
 """Writes and reads pytrees of arrays; the only module that knows Orbax."""
 
 from collections.abc import Callable, Iterator
+import concurrent.futures
 import contextlib
 import os
-from typing import TypeVar
+import pathlib
+import threading
+import time
+from typing import Any, TypeVar
 
 from etils import epath
 import jax
@@ -15,6 +19,11 @@ from mmal_jax import plain_text
 
 Tree = TypeVar('Tree')
 _MOST_SAID = 2000  # letters of what Orbax says
+# Writing is given up when nothing of a checkpoint has changed on the disk for
+# so long: threads of Orbax's that wait for one another do so for ever. Of what
+# is written elsewhere (`gs://`) nothing can be seen before it is whole.
+STALLED_SECONDS, _ELSEWHERE_SECONDS = 300, 3600
+_LOOK_SECONDS = 1
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
@@ -52,7 +61,8 @@ def save_async(path: str | os.PathLike[str], tree: Tree) -> Callable[[], None]:
     tree: the value.
 
   Returns:
-    What waits until it is complete.
+    What waits until it is complete. Both raise TimeoutError if nothing comes of
+    it for `STALLED_SECONDS`; what Orbax has begun then keeps its threads.
 
   Raises:
     ValueError: if there is something at `path` already, or none may be there
@@ -63,9 +73,62 @@ def save_async(path: str | os.PathLike[str], tree: Tree) -> Callable[[], None]:
   if path.exists():
     raise ValueError(f'there is a checkpoint, or something else, at {path}.')
   arrays = {name: _plain(leaf) for name, leaf in _named(tree).items()}
-  return ocp.save_async(path, {
-      name: x if packed.is_pack(name) else _storable(x)
-      for name, x in packed.pack(arrays).items()}).result
+  stored = {name: x if packed.is_pack(name) else _storable(x)
+            for name, x in packed.pack(arrays).items()}
+  begun: concurrent.futures.Future[None] = concurrent.futures.Future()
+  done: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+  def write():
+    try:
+      finish = ocp.save_async(path, stored).result
+      begun.set_result(None)
+      finish()
+      done.set_result(None)
+    except BaseException as e:  # pylint: disable=broad-exception-caught
+      # What would end a program, or was cancelled, has failed here.
+      wrong = e if isinstance(e, Exception) else RuntimeError(
+          f'{type(e).__name__}: {e}')
+      for future in (begun, done):
+        if not future.done():
+          future.set_exception(wrong)
+
+  # A daemon: what waits for ever keeps no program from ending.
+  threading.Thread(target=write, name='checkpoint', daemon=True).start()
+  _wait(begun, path)
+  return lambda: _wait(done, path)
+
+
+def _wait(future: concurrent.futures.Future[None], path: epath.Path) -> None:
+  """Waits as long as something of a checkpoint changes on the disk.
+
+  Raises:
+    TimeoutError: if nothing has for too long.
+    Exception: what the future raises.
+  """
+  most = _ELSEWHERE_SECONDS if '://' in str(path) else STALLED_SECONDS
+  seen, since = None, time.monotonic()
+  while not concurrent.futures.wait([future], _LOOK_SECONDS).done:
+    now = _on_disk(path)
+    if now != seen:
+      seen, since = now, time.monotonic()
+    elif time.monotonic() - since > most:
+      raise TimeoutError(
+          f'nothing of {path} has been written for {most} seconds.')
+  future.result()
+
+
+def _on_disk(path: epath.Path) -> list[tuple[Any, ...]]:
+  """What there is of a checkpoint being written, to be compared."""
+  if '://' in str(path):
+    return []
+  found = []
+  # Orbax writes to a folder beside it, whose name begins with its own.
+  for root in sorted(pathlib.Path(path.parent).glob(f'{path.name}*')):
+    for file in (root, *root.rglob('*')):
+      with contextlib.suppress(OSError):  # It may be gone by now.
+        state = file.stat()
+        found.append((str(file), state.st_size, state.st_mtime_ns))
+  return sorted(found)
 
 
 def load(path: str | os.PathLike[str], like: Tree) -> Tree:
