@@ -29,6 +29,9 @@ from mmal_jax.evaluate import evaluate
 # Of the answers that name counterparts, and of how well they are predicted
 # (1 is chance), from which on no warning is due.
 _LEAST_ALIGNED, _LEAST_SKILL = 20, 1.5
+# What is to be looked at then, of features.
+_ROWS = ('Is row i of each modality of one item, and are the answers right? '
+         '(Rows of experiments.embed go by image.txt.)')
 
 
 def run_one(
@@ -162,7 +165,7 @@ def run_one(
   with preemption.held():
     kept.wait()
   if processes.is_first():
-    _warn_of_chance(state, strategy, seed)
+    _warn_of_chance(state, strategy, seed, config.dataset.name)
   matches_lib.write(
       experiment, state, pools, hidden, strategy, seed, folder)
   model = workdir_lib.model_path(folder, strategy, seed)
@@ -175,16 +178,16 @@ def run_one(
 
 
 def _warn_of_chance(
-    state: state_lib.RunState, strategy: str, seed: int
+    state: state_lib.RunState, strategy: str, seed: int, dataset: str
 ) -> None:
   """Says where answers that were held out are not predicted by the others."""
   skill = float(state.skills[-1]) if len(state.skills) else np.nan
   if state.num_aligned >= _LEAST_ALIGNED and skill < _LEAST_SKILL:
     logging.warning(
         '%s, seed %d: after %d answers, those held out are predicted hardly '
-        'better than by chance. Is row i of each modality of one item? (Rows '
-        'of experiments.embed go by image.txt.)', strategy, seed,
-        state.num_aligned)
+        'better than by chance. %s', strategy, seed, state.num_aligned,
+        _ROWS if dataset == 'features' else
+        'Are the pairs, or the answers, right?')
 
 
 def _may_share(experiment) -> bool:

@@ -216,4 +216,22 @@ def test_rows_that_do_not_belong_together_are_noticed(tmp_path, caplog):
       f'--config.dataset.{name}s={tmp_path / name}.npy'
       for name in ('image', 'text')), '--batch=24', '--rounds=1', '--seeds=0',
         '--strategies=random')
-  assert 'are predicted hardly better than by chance' in caplog.text
+  assert ('are predicted hardly better than by chance. Is row i of each '
+          'modality of one item, and are the answers right?') in caplog.text
+
+
+def test_pairs_that_do_not_belong_together_are_noticed(tmp_path, caplog):
+  """Of data without rows, none are spoken of."""
+  rng = np.random.default_rng(0)
+  lines_ = []
+  for i in range(100):
+    Image.fromarray(rng.integers(256, size=(32, 32, 3), dtype=np.uint8)).save(
+        tmp_path / f'{i}.png')
+    lines_.append({'image': f'{i}.png', 'text': f'number {rng.random()}'})
+  (tmp_path / 'pairs.jsonl').write_text('\n'.join(map(json.dumps, lines_)))
+  _main(tmp_path, 'images_and_texts', f'--config.dataset.folder={tmp_path}',
+        '--config.train.learner=closed_form', '--batch=24', '--rounds=1',
+        '--seeds=0', '--strategies=random')
+  assert ('are predicted hardly better than by chance. Are the pairs, or the '
+          'answers, right?') in caplog.text
+  assert 'image.txt' not in caplog.text and ' row' not in caplog.text
