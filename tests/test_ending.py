@@ -81,7 +81,7 @@ def _check(home, functions, seed):
   assert 'Traceback' not in said.split('fault: ')[0], said
   if status:  # Else Orbax had a way out of its own, or was not waited for.
     assert seconds is not None and status == 1, said
-    error, hint = re.search('^(error: .*)\n(.*)', said, re.M).groups()
+    error, hint = re.search('^(error: .*)\n *(.*)', said, re.M).groups()
     assert re.match(rf'error: the checkpoint of step \d in .{home}/{name}/'
                     r'.*cannot be written: .+', error), said
     assert hint.startswith('Once that is put right, --resume goes on'), said
