@@ -116,6 +116,9 @@ def test_a_table_of_nothing(tmp_path, content):
     ('a,b\n"x"y,2\n', 'line 2: bad CSV: a quote within a cell must be doubled'),
     ('a, b\n1, "2"3\n', 'line 2: bad CSV: a quote within a cell must be do'),
     ('"a,b\n1,2\n', 'line 1: bad CSV: a quote that is opened is never closed'),
+    ('a,b\n1' + ',' * 2**17 + ',', 'line 2: bad CSV: more than 131072 cells'),
+    ('a,b\n"1"' + ',"2"' * 2**17 + ',', 'line 2: bad CSV: more than 131072 c'),
+    (',' * 2**18, 'line 1: bad CSV: more than 131072 cells'),
     ('a,a\n1,2\n', 'line 1: a column stands twice'),
     ('a ,b, a\n1,2\n', 'line 1: a column stands twice'),
     (b'a,b\n\xe9,2\n', 'not UTF-8 text (byte 0xe9 on line 2)')])

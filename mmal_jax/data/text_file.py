@@ -53,15 +53,23 @@ def decode(content: bytes, unmarked: str = 'utf-8') -> str:
   try:
     return content[marked:].decode(encoding)
   except UnicodeDecodeError as e:
-    line = 1 + len(re.findall(
-        '\r\n|\n|\r', e.object[:e.start].decode(encoding, 'replace')))
+    line = 1 + line_ends(e.object[:e.start].decode(encoding, 'replace'))
     byte = f'byte 0x{e.object[e.start]:02x} on line {line}'
     if encoding != 'utf-8':
       raise ValueError(
           f'not {encoding[:6].upper()} text ({byte}): {_HOW}') from e
-    old = 'cp1252' if any(0x80 <= b < 0xa0 for b in content) else 'latin1'
+    old = 'cp1252' if re.search(b'[\x80-\x9f]', content) else 'latin1'
     raise ValueError(f'not UTF-8 text ({byte}): {_HOW}, e.g. by iconv -f {old} '
                      '-t utf-8') from e
+
+
+def line_ends(text: str) -> int:
+  r"""How many lines end in a text, of which none is made an object.
+
+  >>> line_ends('a\r\nb\rc\n')
+  3
+  """
+  return text.count('\n') + text.count('\r') - text.count('\r\n')
 
 
 def lines(content: bytes, problems: list[str]) -> list[str]:

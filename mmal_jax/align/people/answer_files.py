@@ -31,7 +31,8 @@ def read(
   Args:
     folder: of JSON lines, JSON, and tables: exports of Label Studio, or what
       people wrote down. Names that begin with a dot are passed over without a
-      note. Links must not lead out of it.
+      note. Links must not lead out of it. A file has at most
+      `records.MOST_BYTES` bytes, and `records.MOST_RECORDS` lines or entries.
     sizes: by modality, the number of items.
     pools: as for `label_studio.task`.
     skip_is_refusal: as for `label_studio_export.read`.
@@ -58,12 +59,13 @@ def read(
         notes.append(f'{file.name}: not read: {remedy}.')
       continue
     try:
-      content = durable.read(file, within=home)
+      content = durable.read(file, records_lib.MOST_BYTES, home)
     except (OSError, RuntimeError, ValueError) as e:
       problems.append(
           f'{file.name}: cannot be read: {durable.reason(e)}.')
       continue
-    elsewhere = downloads.wrong(file, content) if content.strip() else None
+    elsewhere = (None if not content or content.isspace()
+                 else downloads.wrong(file, content))
     if elsewhere is not None:
       problems.append(f'{file.name} {elsewhere}.')
       continue

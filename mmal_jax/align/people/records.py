@@ -7,6 +7,7 @@ from typing import Any
 from mmal_jax.data import csv_table
 from mmal_jax.data import json_lines
 from mmal_jax.data import json_object
+from mmal_jax.data import text_file
 
 TABLES = '.csv', '.tsv'
 SUFFIXES = ('.jsonl', '.json', *TABLES)
@@ -14,7 +15,11 @@ SUFFIXES = ('.jsonl', '.json', *TABLES)
 _LISTS = ('tasks', 'results')
 _OF_ONE = {'query', 'data'}  # Fields of a task or an answer by itself.
 # In UTF-16, zeros stand between the letters.
-_LIST = re.compile(rb'[\xef\xbb\xbf\xfe\xff\s\0]*\[[ \t\r\0]*(?:[{\n]|\Z)')
+_LIST = re.compile(rb'[\xef\xbb\xbf\xfe\xff\s\0]*+\[[ \t\r\0]*+(?:[{\n]|\Z)')
+_LOOK = 2**20  # bytes within which a list begins
+# Of a file: bytes, and lines, rows or entries of a list. Both are seen before
+# any of them is made an object of.
+MOST_BYTES, MOST_RECORDS = 2**28, 2**20
 
 Record = tuple[str, dict[str, Any]]
 
@@ -33,21 +38,44 @@ def read(
     problems: takes one on what cannot be read.
 
   Yields:
-    `(place, record)`.
+    `(place, record)`. None of a file of more than `MOST_RECORDS` lines, which
+    is a problem; blank ones count, and a list may go on over any number.
   """
-  if not content.strip():
+  if not content or content.isspace():
     notes.append(f'{name}: empty.')
   elif suffix == '.jsonl' and not _is_list(content):
-    yield from json_lines.read(content, name, problems)
+    if not _too_many(_lines(content), 'lines', name, problems):
+      yield from json_lines.read(content, name, problems)
   elif suffix in TABLES:
-    yield from _table(content, name, notes, problems)
+    if not _too_many(_lines(content), 'lines', name, problems):
+      yield from _table(content, name, notes, problems)
   else:
     yield from _json(content, name, notes, problems)
 
 
+def _lines(content: bytes) -> int:
+  """How many lines a file has, or how many it can have at most."""
+  found = max(content.count(b'\n'), content.count(b'\r'))
+  # In UTF-16, where new lines have zeros, other letters have such bytes, too.
+  if found > MOST_RECORDS and b'\0' in content:
+    try:
+      text = text_file.decode(content)
+    except ValueError:
+      return 0  # Who reads it says why.
+    found = max(text.count('\n'), text.count('\r'))
+  return found
+
+
+def _too_many(count: int, what: str, name, problems) -> bool:
+  if count > MOST_RECORDS:
+    problems.append(f'{name}: it has {count} {what}; at most {MOST_RECORDS} are'
+                    ' read of a file: put the answers into several.')
+  return count > MOST_RECORDS
+
+
 def _is_list(content: bytes) -> bool:
   """Whether a file of lines begins as a list does that goes on over them."""
-  return _LIST.match(content) is not None
+  return _LIST.match(content, 0, _LOOK) is not None
 
 
 def _json(content, name, notes, problems) -> Iterator[Record]:
@@ -56,7 +84,8 @@ def _json(content, name, notes, problems) -> Iterator[Record]:
     found = json_object.loads(content)
   except ValueError as e:
     lines: list[str] = []
-    records = list(json_lines.read(content, name, lines))
+    records = [] if _too_many(_lines(content), 'lines', name, problems) else (
+        list(json_lines.read(content, name, lines)))
     if lines or len(records) < 2:
       problems.append(f'{name}: bad JSON: {e}.')
       return
@@ -74,6 +103,8 @@ def _json(content, name, notes, problems) -> Iterator[Record]:
       problems.append(f'{name}: no list of tasks or answers.')
     else:
       notes.append(f'{name}: an empty list.')
+    return
+  if _too_many(len(entries), 'entries', name, problems):
     return
   for number, entry in enumerate(entries, 1):
     place = f'{name}, entry {number}'
