@@ -46,8 +46,8 @@ def _cells(path) -> int:
   settings = plan.get('set')
   if not isinstance(settings, dict):
     raise ValueError(f'{path / PLAN} is damaged: set='
-                     f'{json_object.told(settings)} must be an object, of lists '
-                     'by their keys.')
+                     f'{json_object.told(settings)} must be an object, of '
+                     'lists by their keys.')
   counts = [len(values) for values in _strategies_and_seeds(plan, path / PLAN)]
   for key, values in settings.items():
     counts.append(len(_filled(values, f'set.{key}', path / PLAN)))
