@@ -7,6 +7,7 @@ from typing import Any
 from experiments import lines as lines_lib
 from experiments import workdir as workdir_lib
 from mmal_jax import plain_text
+from mmal_jax.data import json_object
 
 # Of a sweep: what it consists of, and one experiment a folder.
 PLAN, CELLS = 'sweep.json', 'cells'
@@ -44,12 +45,41 @@ def _cells(path) -> int:
   """How many cells a sweep has."""
   plan = workdir_lib.read(path / PLAN)
   settings = plan.get('set')
-  sets = [plan.get('strategies'), plan.get('seeds'), *(
-      settings.values() if isinstance(settings, dict) else [settings])]
-  if not all(isinstance(values, list) for values in sets):
-    raise ValueError(f'{path / PLAN} is damaged: strategies, seeds and set '
-                     'must hold lists.')
-  return math.prod(map(len, sets))
+  if not isinstance(settings, dict):
+    raise ValueError(f'{path / PLAN} is damaged: set='
+                     f'{json_object.told(settings)} must be an object, of '
+                     'lists by their keys.')
+  counts = [len(values) for values in _strategies_and_seeds(plan, path / PLAN)]
+  for key, values in settings.items():
+    counts.append(len(_filled(values, f'set.{key}', path / PLAN)))
+  return math.prod(counts)
+
+
+def _strategies_and_seeds(fields, path) -> tuple[list[str], list[int]]:
+  """Those of a file's fields, as they can be run."""
+  found = []
+  for name, fits, what in (
+      ('strategies', lambda value: isinstance(value, str), 'names'),
+      ('seeds', lambda value: type(value) is int and value >= 0,
+       'integers from 0 on')):
+    values = _filled(fields.get(name), name, path)
+    if not all(map(fits, values)):
+      raise ValueError(f'{path} is damaged: {name}={json_object.told(values)} '
+                       f'must be {what}.')
+    found.append(values)
+  return tuple(found)
+
+
+def _filled(values, name, path) -> list:
+  """The list that a file holds by a name, with anything in it."""
+  if not isinstance(values, list):
+    raise ValueError(f'{path} is damaged: {name}={json_object.told(values)} '
+                     'must be a list.')
+  if not values:
+    raise ValueError(f'{path} is damaged: {name} is empty, so that there is '
+                     'nothing to run. Take the file from a copy, or run the '
+                     'experiment anew in another folder.')
+  return values
 
 
 def _within(path) -> str:
@@ -65,13 +95,13 @@ def _within(path) -> str:
 
 def _progress(folder) -> str:
   """Where an experiment that is not finished was stopped."""
-  config = workdir_lib.read(folder / workdir_lib.CONFIG)
-  strategies, seeds, rounds = (
-      config.get(name) for name in ('strategies', 'seeds', 'rounds'))
-  if not (isinstance(strategies, list) and isinstance(seeds, list)
-          and isinstance(rounds, int)):
-    raise ValueError(f'{folder / workdir_lib.CONFIG} is damaged: strategies '
-                     'and seeds must hold lists, rounds an integer.')
+  path = folder / workdir_lib.CONFIG
+  config = workdir_lib.read(path)
+  strategies, seeds = _strategies_and_seeds(config, path)
+  rounds = config.get('rounds')
+  if type(rounds) is not int or rounds < 1:
+    raise ValueError(f'{path} is damaged: rounds={json_object.told(rounds)} '
+                     'must be an integer of at least 1.')
   done: dict[tuple[str, int], int] = {}
   if (path := folder / workdir_lib.METRICS).exists():
     for record in lines_lib.metrics(path):
@@ -83,7 +113,7 @@ def _progress(folder) -> str:
   # the last may have ended early.
   runs = [(strategy, seed) for seed in seeds for strategy in strategies]
   at = max((i for i, run in enumerate(runs) if run in done), default=0)
-  at += done.get(runs[at], 0) >= rounds if runs else 0
+  at += done.get(runs[at], 0) >= rounds
   if at < len(runs):
     strategy, seed = runs[at]
     of = plain_text.for_terminal(f'{strategy}, seed {seed}')

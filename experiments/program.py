@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 import types
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 import warnings
 
 from absl import app
@@ -115,27 +115,55 @@ def ends_unread() -> Iterator[None]:
   printed within is flushed here, not when the program ends and it is too late
   to say anything of it.
   """
+  stdout = sys.stdout
+  watched = _Watched(stdout)
   try:
-    try:
-      yield
-    finally:
-      sys.stdout.flush()
+    with contextlib.redirect_stdout(watched):
+      try:
+        yield
+      finally:
+        watched.flush()
   except OSError as e:
-    try:
-      say('')  # Where this works, it was another pipe, or a file.
-    except BrokenPipeError:
-      _silence()
+    error = watched.error
+    if error is None or error not in _chain(e):
+      raise  # It was another pipe, or a file.
+    # What could not be printed is dropped: at its end, Python flushes again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+    if isinstance(error, BrokenPipeError):
       sys.exit(_UNREAD)
-    except OSError:
-      _silence()
-      end_with(f'the output cannot be written: {e.strerror}. Files are written '
-               'all the same.')
-    raise
+    sys.exit(f'error: the output cannot be written: {error.strerror}. Files are'
+             ' written all the same.')
 
 
-def _silence() -> None:
-  """Drops what could not be printed: at its end, Python flushes once more."""
-  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+class _Watched:
+  """A stream that is written to as before, and keeps the error of that."""
+
+  def __init__(self, stream: TextIO):
+    self._stream = stream
+    self.error: OSError | None = None
+
+  def __getattr__(self, name: str) -> Any:
+    return getattr(self._stream, name)
+
+  def write(self, text: str) -> int:
+    return self._kept(self._stream.write, text)
+
+  def flush(self) -> None:
+    self._kept(self._stream.flush)
+
+  def _kept(self, do, *given):
+    try:
+      return do(*given)
+    except OSError as e:
+      self.error = e
+      raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+  """An error, and those of which it came."""
+  while error is not None:
+    yield error
+    error = error.__cause__ or error.__context__
 
 
 @ends_unread()

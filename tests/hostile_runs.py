@@ -84,6 +84,17 @@ def _plan(wrong: str, content: str, says: str):
                wrong, content, says)
 
 
+def _unfinished(name: str, value, says: str):
+  """A value changed in the config of a run that was stopped."""
+  def read(folder):
+    small_runs.workdir(folder)
+    (folder / workdir.SUMMARY).unlink()
+    workdir.write(folder / workdir.CONFIG, small_runs.CONFIG | {name: value})
+    _report(folder)
+  return hostile.Case('config', f'{name} of a stopped run: {value!r}', read,
+                      says)
+
+
 def _answers(wrong: str, says: str, **fields):
   return _file('journal', small_runs.journal, _journal, 'a.journal', wrong,
                small_runs.journal_line(**fields), says)
@@ -205,10 +216,26 @@ CASES = [
         small_runs.metrics(2) | {'scores': {'x': 1.0}}],
               'has other scores in some rounds'),
     _plan('cut off', '{"strategies"', 'sweep.json is not JSON'),
-    _plan('without seeds', '{"strategies": []}',
-          'strategies, seeds and set must hold lists'),
+    _plan('without seeds', '{"strategies": ["x"], "set": {}}',
+          'seeds=None must be a list'),
     _plan('a number for settings', '{"strategies": [], "seeds": [], "set": 3}',
-          'strategies, seeds and set must hold lists'),
+          'set=3 must be an object'),
+    *(_unfinished(name, value, says) for name, value, says in (
+        ('strategies', [[1]], 'strategies=[[1]] must be names'),
+        ('strategies', [], 'strategies is empty, so that there is nothing'),
+        ('strategies', 'mmal', "strategies='mmal' must be a list"),
+        ('seeds', [True], 'seeds=[True] must be integers from 0 on'),
+        ('seeds', [{}], 'seeds=[{}] must be integers from 0 on'),
+        ('seeds', [-1, 0.5], 'seeds=[-1, 0.5] must be integers from 0 on'),
+        ('seeds', [], 'seeds is empty'),
+        ('rounds', True, 'rounds=True must be an integer of at least 1'),
+        ('rounds', None, 'rounds=None must be an integer'))),
+    _plan('names of another kind', '{"strategies": [["x"]], "seeds": [0], '
+          '"set": {}}', "strategies=[['x']] must be names"),
+    _plan('no strategies', '{"strategies": [], "seeds": [0], "set": {}}',
+          'strategies is empty'),
+    _plan('a setting without values', '{"strategies": ["x"], "seeds": [0], '
+          '"set": {"batch": []}}', 'set.batch is empty'),
     hostile.Case('plan of a sweep', 'cut off, and run', _claimed,
                  'sweep.json is not JSON'),
     _answers('a float for an item', 'line 1 is damaged', numbers=[0.0, 1]),

@@ -10,7 +10,7 @@ import pytest
 from experiments import program
 
 _RUN = [sys.executable, '-m', 'experiments.run']
-# Of its own output nothing is missing: another pipe broke.
+# Of its own output nothing is missing: another pipe broke, or file.
 _OTHER = '''
 import sys
 import time
@@ -49,8 +49,41 @@ def test_a_program_that_is_read_no_further_ends_quietly(command):
 def test_another_pipe_that_breaks_is_an_error():
   done = subprocess.run([sys.executable, '-c', _OTHER], capture_output=True,
                         text=True, timeout=300, check=False)
-  assert done.returncode == 1
+  assert done.returncode == 1 and not done.stdout
   assert done.stderr == 'error: [Errno 32] of a worker\n'
+
+
+@pytest.mark.parametrize('stdout', ['captured', 'unread', 'full'])
+def test_a_file_without_room_is_an_error_of_its_own(stdout):
+  """Whether the output can be written or not, nothing is written there."""
+  full = _OTHER.replace(
+      "raise BrokenPipeError(32, 'of a worker')",
+      "open('/dev/full', 'w').write('x' * 100_000)")
+  reads, writes = os.pipe()
+  os.close(reads)
+  with open('/dev/full', 'wb') as device, open(writes, 'wb') as unread:
+    where = {'captured': subprocess.PIPE, 'unread': unread, 'full': device}
+    done = subprocess.run(
+        [sys.executable, '-c', full], stdout=where[stdout], text=True,
+        stderr=subprocess.PIPE, timeout=300, check=False)
+  assert done.returncode == 1 and not done.stdout
+  assert done.stderr == 'error: [Errno 28] No space left on device\n'
+
+
+def test_an_error_in_other_words_is_still_of_the_output():
+  """Also where each print is written at once, and nothing is left to flush."""
+  again = _SAYS.replace("return 'done ' * 100_000", """
+  try:
+    print('done', flush=True)
+  except OSError as e:
+    raise OSError('in other words') from e""")
+  assert _unread([sys.executable, '-u', '-c', again]) == (141, '')
+  with open('/dev/full', 'wb') as full:
+    done = subprocess.run(
+        [sys.executable, '-u', '-c', again], stdout=full, text=True,
+        stderr=subprocess.PIPE, timeout=300, check=False)
+  assert done.returncode == 1
+  assert done.stderr.startswith('error: the output cannot be written: No space')
 
 
 def test_an_output_without_room_is_one_line():
