@@ -11,6 +11,7 @@ from mmal_jax import plain_text
 from mmal_jax.data import sentencepiece
 from mmal_jax.data import text_file
 from mmal_jax.data import tokenizer_folder
+from mmal_jax.data import tokenizer_growth
 
 # A tokenizer, and what of its tokens is found in texts as a whole.
 Made = tuple[tokenizers.Tokenizer, tokenizer_folder.SpecialTokens]
@@ -25,6 +26,7 @@ def plain(source: tokenizer_folder.TokenizerFolder) -> Made:
   source.need('tokenizer.json')
   with tokenizer_folder.reading(source.path / 'tokenizer.json'):
     tokenizer = tokenizers.Tokenizer.from_buffer(source.files['tokenizer.json'])
+    tokenizer_growth.check(tokenizer)
   special = source.special_tokens(tokenizer.get_vocab())
   with tokenizer_folder.reading(source.path):
     _add(tokenizer, special)
