@@ -241,14 +241,20 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
   """Makes sure of a folder elsewhere for states, with nothing in it to lose.
 
   Args:
-    path: any that `etils.epath` takes. It is cleared of states of the
-      experiment that is replaced.
+    path: any that `etils.epath` takes. It is made if it is local and there is
+      none, and cleared of states of the experiment that is replaced.
     folder: of the experiment.
 
   Raises:
-    ValueError: if there is anything else.
+    ValueError: if there is anything else, or it cannot be made.
   """
   states = epath.Path(path)
+  if '://' not in path:
+    try:
+      states.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+      raise ValueError(
+          f'states={path!r} cannot be made: {durable.reason(e)}.') from e
   present = sorted(states.iterdir()) if states.exists() else []
   present = [p for p in present if not image_listing.is_of_a_system(p.name)]
   foreign = [p.name for p in present

@@ -73,6 +73,19 @@ def test_states_elsewhere_are_cleared_only_of_what_is_replaced(tmp_path):
   workdir.claim_states(str(states), mine)
 
 
+def test_a_folder_for_states_is_made(tmp_path):
+  states = tmp_path / 'a' / 'b c' / 'd'
+  for _ in range(2):
+    workdir.claim_states(str(states), tmp_path)
+    assert states.is_dir() and not list(states.iterdir())
+  (tmp_path / 'file').touch()
+  (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
+  for name, why in (('file', 'File exists'), ('file/b', 'Not a directory'),
+                    ('link', 'File exists')):
+    with pytest.raises(ValueError, match=f"{name}' cannot be made: {why}"):
+      workdir.claim_states(str(tmp_path / name), tmp_path)
+
+
 @pytest.mark.parametrize('name', [workdir.METRICS, workdir.QUERIES])
 def test_a_state_that_is_newer_than_its_records_is_refused(tmp_path, name):
   _begun(tmp_path)
