@@ -170,6 +170,19 @@ def test_folders_without_a_record_are_known_by_their_seals(home, tmp_path):
   assert not (here / 'one_states' / states.RECORD).exists()
 
 
+def test_a_folder_that_is_missing_is_made(tmp_path):
+  path = tmp_path / 'a' / 'b c' / 'd'
+  with states.held(str(path), tmp_path, begun=False):
+    assert path.is_dir()
+  (tmp_path / 'file').touch()
+  (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
+  for name, why in (('file', 'File exists'), ('file/b', 'Not a directory'),
+                    ('link', 'File exists')):
+    with pytest.raises(ValueError, match=f"{name}' cannot be made: {why}"):
+      with states.held(str(tmp_path / name), tmp_path, begun=False):
+        pass
+
+
 def test_what_is_replaced_makes_room(home, tmp_path):
   here = _copies(home, tmp_path)
   before = states.read(str(here / 'one_states'))['experiment']
