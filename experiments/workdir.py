@@ -263,8 +263,8 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
   """Makes sure of a folder elsewhere for states, with nothing in it to lose.
 
   Args:
-    path: any that `etils.epath` takes. It is cleared of states of the experiment
-      that is replaced.
+    path: any that `etils.epath` takes. It is cleared of states of the
+      experiment that is replaced.
     folder: of the experiment.
 
   Raises:
