@@ -29,6 +29,7 @@ from experiments import checkpoints
 from experiments import compilations
 from experiments import config_file
 from experiments import explain
+from experiments import finished
 from experiments import folders
 from experiments import hosts
 from experiments import identity
@@ -311,6 +312,7 @@ def _closing(experiment, folder, whole, started) -> str:
       answers=records.answers(found, grid, x))
   summary['seconds'] = time.perf_counter() - started
   plot.curves(summary, folder / workdir_lib.CURVES)
+  summary['files'] = finished.record_digests(folder)
   # The last: by it a sweep tells that all is there.
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   legend = tables.legend(len(found.seeds))
