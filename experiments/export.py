@@ -14,6 +14,7 @@ import os
 import pathlib
 
 from absl import flags
+from etils import epath
 
 from experiments import checkpoints
 from experiments import earlier
@@ -22,9 +23,11 @@ from experiments import identity
 from experiments import paths
 from experiments import pretrained as pretrained_lib
 from experiments import program
+from experiments import provenance
 from experiments import which_run
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
+from mmal_jax import seals
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.learn import registry as learners
 from mmal_jax.models import families
@@ -78,6 +81,13 @@ def export(
                      f'{workdir_lib.runs_in(folder)}.')
   if out.exists():
     raise ValueError(f'export={str(out)!r} exists.')
+  if seals.path(epath.Path(path)).exists():  # An earlier version wrote none.
+    wrong = seals.wrong_with(
+        epath.Path(path), provenance.of_run(folder, strategy, seed),
+        what='parameters', remedy='Put those of this very run there.')
+    if wrong is not None:
+      raise ValueError(f'{path} is damaged: {wrong}. Restore it from a copy, '
+                       'or let --resume write it again.')
   if init is not None:
     config.init = init
   if os.path.isabs(config.init) and not os.path.exists(config.init):

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from experiments import build
+from experiments import finished
 from experiments import plot
 from experiments import records
 from experiments import saved_answers
@@ -41,6 +42,7 @@ def finish(
       answers=records.answers(found, grid, x))
   summary['seconds'] = time.perf_counter() - started
   plot.curves(summary, folder / workdir_lib.CURVES)
+  summary['files'] = finished.record_digests(folder)
   # The last: by it a sweep tells that all is there.
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   legend = tables.legend(len(found.seeds))

@@ -1,16 +1,20 @@
 """Which experiments of a folder are finished; what the others lack."""
 
+import hashlib
 import math
 import pathlib
 from typing import Any
 
 from experiments import lines as lines_lib
 from experiments import workdir as workdir_lib
+from mmal_jax import durable
 from mmal_jax import plain_text
 from mmal_jax.data import json_object
 
 # Of a sweep: what it consists of, and one experiment a folder.
 PLAN, CELLS = 'sweep.json', 'cells'
+_RECORDS = (workdir_lib.METRICS, workdir_lib.QUERIES, workdir_lib.WHOLE_POOL,
+            workdir_lib.CALIBRATION)
 _MOST = 3  # folders that a message names
 
 
@@ -39,6 +43,37 @@ def experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
         f'0 of {total} cells of the sweep are done. The same sweep again goes '
         'on.' if (path / PLAN).exists() else _progress(path)))
   return finished, total - len(finished)
+
+
+def record_digests(folder: pathlib.Path) -> dict[str, str]:
+  """The SHA-256 of each file of an experiment's records, by its name."""
+  return {name: hashlib.sha256(durable.whole_lines(folder / name)).hexdigest()
+          for name in _RECORDS if (folder / name).exists()}
+
+
+def check_records(folder: pathlib.Path) -> None:
+  """Refuses records that are not those with which an experiment was finished.
+
+  Args:
+    folder: of a finished experiment; of one of an earlier version, whose
+      summary has no digests, nothing is checked.
+
+  Raises:
+    ValueError: naming the first file that was changed, or is missing.
+  """
+  sealed = workdir_lib.read(folder / workdir_lib.SUMMARY).get('files')
+  if not isinstance(sealed, dict):
+    return
+  found = record_digests(folder)
+  for name in sorted({*sealed, *found}):
+    if found.get(name) != sealed.get(name):
+      lines_lib.read(folder / name)  # It names the lines that were changed.
+      raise ValueError(
+          f'{folder / name} ' + (
+              'is missing, but was there' if name not in found else
+              'is not as it was') + ' when the experiment was finished. '
+          'Restore it from a copy of this very experiment, or let --resume '
+          'compare it with the states, and compute again what it lacks.')
 
 
 def _cells(path) -> int:

@@ -84,10 +84,20 @@ def match(
       run=provenance.of_run(folder, strategy, seed))
   newest = kept.newest(build_lib.initial_state(experiment, pools.sizes, seed))
   if newest is None:
+    states = workdir_lib.state_path(
+        folder, strategy, seed, config.get('states'))
     raise ValueError(f'there is no state of strategy={strategy!r} and seed='
-                     f'{seed} in {str(folder)!r}; there are: '
+                     f'{seed} in {str(states)!r}; there are: '
                      f'{workdir_lib.runs_in(folder)}.')
-  _, state = newest
+  at, state = newest
+  if (folder / workdir_lib.SUMMARY).exists() and workdir_lib.has_rounds(
+      folder, {'strategy': strategy, 'seed': seed}, at + 1):
+    states = workdir_lib.state_path(
+        folder, strategy, seed, config.get('states'))
+    raise ValueError(
+        f'{str(states)!r} holds no state of the last round of a finished run, '
+        f'but one of round {at}: the others are gone, or damaged. Restore them '
+        'from a copy, or let --resume compute these rounds again.')
   found = matches_lib.find(experiment, state, pools, strategy, k)
   out.mkdir(parents=True)
   matches_lib.save(

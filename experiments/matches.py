@@ -8,20 +8,26 @@ hidden and not unknown; nothing else is made of the hidden pairing.
 """
 
 from collections.abc import Mapping
+import hashlib
+import json
 import pathlib
 from typing import Any
 
 from absl import logging
+from etils import epath
 import ml_collections
 import numpy as np
 
 from experiments import annotators
 from experiments import build as build_lib
+from experiments import lines as lines_lib
+from experiments import provenance
 from experiments import shown as shown_lib
 from experiments import workdir as workdir_lib
 from mmal_jax import durable
 from mmal_jax import processes
 from mmal_jax import rest
+from mmal_jax import seals
 from mmal_jax import state as state_lib
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
@@ -49,7 +55,9 @@ def write(
   """Matches what remains after a run's last round; once.
 
   Nothing is written where the config has no section `matches`, where the
-  learner can hold no answers out, of a stream, and of too few answers.
+  learner can hold no answers out, of a stream, and of too few answers. What was
+  written is sealed; if it was damaged since, it is put aside, with a warning,
+  and written again.
 
   Args:
     experiment: of the run.
@@ -59,13 +67,17 @@ def write(
     strategy: of the run.
     seed: of the run.
     folder: of the experiment.
+
+  Raises:
+    ValueError: if the matches that lie there are another run's.
   """
   config = experiment.config
   settings = config.get('matches')
   out = workdir_lib.matches_path(folder, strategy, seed)
   if (settings is None or annotators.buffer_of(config) is not None
       or not isinstance(experiment.learner, learner_lib.HoldsOut)
-      or processes.from_first((out / PAIRS).exists)):
+      or processes.from_first(
+          lambda: _is_written(folder, strategy, seed))):
     return
   if state.num_aligned < pool_lib.LEAST:
     logging.warning(
@@ -83,8 +95,37 @@ def write(
     out.parent.mkdir(exist_ok=True)
     save(experiment, state, pools, hidden, found,
          settings.get('least_probability', 0.9), out)
+    seals.write(epath.Path(out), provenance.of_run(folder, strategy, seed),
+                _calibrated(folder, strategy, seed))
 
   processes.from_first(work)
+
+
+def _is_written(folder: pathlib.Path, strategy: str, seed: int) -> bool:
+  """Whether a run's matches are there as they were written."""
+  out = epath.Path(workdir_lib.matches_path(folder, strategy, seed))
+  if not out.exists():
+    return False
+  wrong = seals.wrong_with(
+      out, provenance.of_run(folder, strategy, seed),
+      _calibrated(folder, strategy, seed), 'matches',
+      'Put those of this very run there, or move them away: --resume writes '
+      'them again.')
+  if wrong is not None:
+    seals.put_aside(out, f'What was matched of {out.name}', wrong)
+  return wrong is None
+
+
+def _calibrated(
+    folder: pathlib.Path, strategy: str, seed: int
+) -> dict[str, str]:
+  """By `CALIBRATION`, the digest of a run's records there; none of none."""
+  found = {  # A run that was stopped may have written them twice.
+      json.dumps(record['of']): record
+      for record in lines_lib.calibration(folder / workdir_lib.CALIBRATION)
+      if (record['strategy'], record['seed']) == (strategy, seed)}
+  return {workdir_lib.CALIBRATION: hashlib.sha256(json.dumps(
+      found, sort_keys=True).encode()).hexdigest()} if found else {}
 
 
 def find(

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from absl import logging
+from etils import epath
 import jax
 import numpy as np
 import tqdm
@@ -20,6 +21,7 @@ from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
 from mmal_jax import checkpoints
 from mmal_jax import processes
+from mmal_jax import seals
 from mmal_jax import state as state_lib
 from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import oracle as oracle_lib
@@ -86,8 +88,10 @@ def run_one(
   if found is None and processes.from_first(
       lambda: workdir_lib.has_rounds(folder, run)):
     logging.warning(
-        '%s, seed %d: there is no state of the rounds that are recorded: they '
-        'are computed again, with the answers in the journal.', strategy, seed)
+        '%s, seed %d: there is no state in %s of the rounds that are recorded: '
+        'they are computed again, with the answers in the journal.', strategy,
+        seed, workdir_lib.state_path(
+            folder, strategy, seed, config.get('states')))
   processes.from_first(lambda: _check_records(
       state, workdir_lib.keep_until(folder, run, last),
       folder / workdir_lib.METRICS))
@@ -168,13 +172,26 @@ def run_one(
     _warn_of_chance(state, strategy, seed, config.dataset.name)
   matches_lib.write(
       experiment, state, pools, hidden, strategy, seed, folder)
-  model = workdir_lib.model_path(folder, strategy, seed)
-  if experiment.pretrained is not None and not processes.from_first(
-      model.exists):
+  if experiment.pretrained is not None:
     # For `experiments.export`.
+    model = epath.Path(workdir_lib.model_path(folder, strategy, seed))
     with preemption.held():
-      checkpoint.save(model, experiment.learner.encoder(
-          state.params, state.learner_state))
+      if not processes.from_first(lambda: _is_saved(model, names)):
+        checkpoint.save(model, experiment.learner.encoder(
+            state.params, state.learner_state))
+        processes.from_first(lambda: seals.write(model, names))
+
+
+def _is_saved(model: epath.Path, run: Mapping[str, str | int]) -> bool:
+  """Whether a run's last parameters are there as they were saved."""
+  if not model.exists():
+    return False
+  wrong = seals.wrong_with(
+      model, run, what='parameters', remedy='Put those of this very run there, '
+      'or move them away: --resume writes them again.')
+  if wrong is not None:
+    seals.put_aside(model, f'The model of {model.name}', wrong)
+  return wrong is None
 
 
 def _warn_of_chance(

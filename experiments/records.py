@@ -90,6 +90,8 @@ def read(paths: Sequence[pathlib.Path]) -> Records:
     if unfinished:
       notes.append(f'{unfinished} of the cells of {path} are not finished and '
                    'left out.')
+  for folder in folders:
+    finished_lib.check_records(folder)
   return _together(folders, notes)
 
 

@@ -330,8 +330,10 @@ def matches_path(
 def append(path: pathlib.Path, record: dict[str, Any]) -> None:
   """Adds a line to a JSON-lines file; it is on the disk when it returns.
 
-  In the folder of an experiment it has a checksum (`lines.line`).
+  In the folder of an experiment it has a checksum (`lines.line`). With more
+  records than it was finished with, one is finished no longer.
   """
+  (path.parent / SUMMARY).unlink(missing_ok=True)
   durable.append(path, lines_lib.line(path, json_files.plain(record)))
 
 
@@ -357,6 +359,7 @@ def keep_until(
     kept = [line for line in lines
             if line['round'] <= last or not run.items() <= line.items()]
     if len(kept) < len(lines):
+      (folder / SUMMARY).unlink(missing_ok=True)
       durable.write(folder / name, ''.join(
           lines_lib.line(folder / name, line) for line in kept))
   stay = {name: [line for line in lines
@@ -366,7 +369,9 @@ def keep_until(
     rounds = [line['round'] for line in stay[name]]
     if rounds != list(range(first, last + 1)):
       raise ValueError(
-          f'{folder / name} lacks rounds of {run}: it holds '
-          f'{json_object.told(rounds)} of {first} to {last}. Without its '
-          'states it is computed again, and told what its journal holds.')
+          f'{folder / name} lacks rounds of '
+          f'{", ".join(f"{key} {value}" for key, value in run.items())}: it '
+          f'holds {json_object.told(rounds)} of {first} to {last}. Restore it '
+          'from a copy of this very experiment; or move the states of this run '
+          'away, to compute its rounds again with the answers in its journal.')
   return stay[METRICS]

@@ -3,29 +3,19 @@
 from collections.abc import Iterator, Mapping
 import concurrent.futures
 import contextlib
-import hashlib
-import json
 import os
-import pathlib
 import re
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from absl import logging
 from etils import epath
 
 from mmal_jax import checkpoint
-from mmal_jax import durable
 from mmal_jax import processes
+from mmal_jax import seals
 
 Tree = TypeVar('Tree')
-_SEAL = '.sha256.json'
 _STEP = re.compile('0|[1-9][0-9]{0,17}')
-_SEALS = re.compile(f'({_STEP.pattern})' + re.escape(_SEAL))
-_DAMAGED = 'damaged_'
-
-
-class _OfAnother(ValueError):
-  """A checkpoint belongs to another run."""
+_SEALS = re.compile(f'({_STEP.pattern})' + re.escape(seals.ENDING))
 
 
 class Checkpoints:
@@ -117,7 +107,7 @@ class Checkpoints:
     if not self._folder.exists():
       return []
     names = (path.name for path in self._folder.iterdir())
-    return sorted(int(name.removesuffix(_SEAL)) for name in names
+    return sorted(int(name.removesuffix(seals.ENDING)) for name in names
                   if _SEALS.fullmatch(name))
 
   def _make_room(self, step) -> None:
@@ -134,17 +124,14 @@ class Checkpoints:
       wrong = self._wrong_with(step)
       if wrong is None:
         return step
-      self._put_aside(step, wrong)
+      seals.put_aside(self._folder / str(step),
+                      f'The checkpoint of step {step}', wrong)
     return None
 
   def _finish(self, step, finish) -> None:
     finish()  # Returns once the parts of all hosts are written.
     if processes.is_first():
-      seal = _text(_digests(self._folder / str(step)), self._run)
-      if '://' in str(self._folder):  # There a file appears once it is whole.
-        self._seal(step).write_text(seal)
-      else:
-        durable.write(pathlib.Path(self._seal(step)), seal)
+      seals.write(self._folder / str(step), self._run)
       for old in self.steps()[:-self._keep]:
         # The seal first: what has none does not count.
         self._seal(old).unlink()
@@ -155,47 +142,15 @@ class Checkpoints:
           path.rmtree()
 
   def _seal(self, step: int) -> epath.Path:
-    return self._folder / f'{step}{_SEAL}'
+    return seals.path(self._folder / str(step))
 
   def _wrong_with(self, step: int) -> str | None:
     """What is wrong with a sealed checkpoint; None if nothing is."""
-    found = _digests(self._folder / str(step))
-    try:
-      text = self._seal(step).read_text()
-      fields = json.loads(text)
-      sealed, run = fields['files'], fields['run']
-      if text != _text(sealed, run):
-        return 'its seal is broken'
-      if self._run not in (None, run):
-        raise _OfAnother(
-            f'{self._folder / str(step)} holds a state of '
-            f'{durable.run_in_words(run)}, not of '
-            f'{durable.run_in_words(self._run)}: '
-            'nothing of it is used, and it is left as it is. Put the states of '
-            'this very run there, or say where they lie (--states); without '
-            'any, its rounds are computed again with the answers in the '
-            'journal.')
-      for name in sorted({*sealed, *found}):
-        if name not in found:
-          return f'{name} is missing'
-        if found[name] != sealed.get(name):
-          return f'{name} is not as it was written'
-      return None
-    except _OfAnother:
-      raise
-    except (AttributeError, KeyError, OSError, RecursionError, TypeError,
-            ValueError):
-      pass
-    return 'its seal is broken'
-
-  def _put_aside(self, step: int, wrong: str) -> None:
-    aside = durable.unused(self._folder / f'{_DAMAGED}{step}')
-    self._seal(step).unlink()
-    if (self._folder / str(step)).exists():
-      (self._folder / str(step)).rename(aside)
-    logging.warning(
-        'The checkpoint of step %d in %s is damaged: %s. It is put aside, as '
-        '%s.', step, self._folder, wrong, aside.name)
+    return seals.wrong_with(
+        self._folder / str(step), self._run, what='a state',
+        remedy='Put the states of this very run there, or say where they lie '
+        '(--states); without any, its rounds are computed again with the '
+        'answers in the journal.')
 
 
 @contextlib.contextmanager
@@ -206,25 +161,3 @@ def _telling(step: int, folder: epath.Path) -> Iterator[None]:
   except Exception as e:
     raise OSError(f'the checkpoint of step {step} in {str(folder)!r} cannot be '
                   f'written: {e}') from e
-
-
-def _text(digests: dict[str, str], run: Mapping[str, Any] | None) -> str:
-  return json.dumps(
-      {'run': run, 'files': dict(sorted(digests.items()))}, indent=1) + '\n'
-
-
-def _digests(folder: epath.Path) -> dict[str, str]:
-  """The SHA-256 of every file, by its path in the folder."""
-  found = {}
-  for parent, _, names in folder.walk():
-    for path in map(parent.joinpath, names):
-      digest = hashlib.sha256()
-      # Who reads a pipe waits for it.
-      if '://' not in str(path) and not pathlib.Path(path).is_file():
-        found[str(path.relative_to(folder))] = 'no file'
-        continue
-      with path.open('rb') as file:
-        while part := file.read(1 << 20):
-          digest.update(part)
-      found[str(path.relative_to(folder))] = digest.hexdigest()
-  return found

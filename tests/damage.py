@@ -88,7 +88,7 @@ def damages(
       'one of another config': _like(kind.other, name)}
   sources |= {f'another {what}': _like(tree, other) for what, tree, other in
               _of_other_runs(kind, root, name)}
-  sources['an older copy'] = _older(kind, name, path)
+  sources['an older copy'] = _older(kind, root, name)
   for what, source in sources.items():
     if source is not None and source.is_dir() == path.is_dir() and (
         _content(source) != _content(path)):
@@ -130,24 +130,21 @@ def _like(root: pathlib.Path, name: str) -> pathlib.Path | None:
   return found[0] if found else None
 
 
-def _older(kind, name, path) -> pathlib.Path | None:
+def _older(kind, root, name) -> pathlib.Path | None:
   """The newest copy with another content, from before."""
+  path = root / name
+  before = kind.before[:kind.until if root == kind.unfinished else None]
   state = re.search(r'(states/[^/]+/)(\d+)([/.].*|$)', name)
   if state is not None:  # That of the round before.
-    before = f'{state[1]}{int(state[2]) - 1}{state[3]}'
-    for tree in (path.parents[len(pathlib.PurePath(name).parts) - 1],
-                 *kind.before):
-      found = _like(tree, name[:state.start()] + before)
+    there = f'{state[1]}{int(state[2]) - 1}{state[3]}'
+    for tree in (root, *before):
+      found = _like(tree, name[:state.start()] + there)
       if found is not None:
         return found
     return None
-  for tree in reversed(kind.before):
-    found = tree / name
-    if found.exists() and _content(found) != _content(path):
-      # Not of a later moment than the one that is damaged.
-      if not path.is_file() or found.stat().st_mtime_ns <= (
-          path.stat().st_mtime_ns):
-        return found
+  for tree in reversed(before):
+    if (tree / name).exists() and _content(tree / name) != _content(path):
+      return tree / name
   return None
 
 

@@ -36,7 +36,8 @@ class Made(NamedTuple):
     flags: of the run.
     finished: as it ended.
     unfinished: as a kill left it, amid a round.
-    before: earlier copies, the oldest first.
+    before: earlier copies of the finished one, the oldest first.
+    until: so many of them are earlier than the kill.
     same: of the same config.
     other: of another config.
     strategies: of the runs.
@@ -48,6 +49,7 @@ class Made(NamedTuple):
   finished: pathlib.Path
   unfinished: pathlib.Path
   before: Sequence[pathlib.Path]
+  until: int
   same: pathlib.Path
   other: pathlib.Path
   strategies: Sequence[str]
@@ -97,7 +99,7 @@ def make(
            f'--seeds={",".join(map(str, seeds))}', f'--workdir={live / "w"}',
            f'--cache_dir={home / "cache"}']
   before: list[pathlib.Path] = []
-  unfinished: list[pathlib.Path] = []
+  unfinished: list[tuple[pathlib.Path, int]] = []
   save = checkpoints.Checkpoints.save
 
   def copy():
@@ -109,7 +111,7 @@ def make(
     kept.wait()
     copy()
     if (kept._folder.name, step) == killed:  # pylint: disable=protected-access
-      unfinished.append(before.pop())
+      unfinished.append((before.pop(), len(before)))
     save(kept, step, tree)
 
   def call(into, *more):
@@ -123,7 +125,8 @@ def make(
     call('other', *others)
     with mock.patch.object(checkpoints.Checkpoints, 'save', copied):
       call('finished')
-  return Made(live, flags, home / 'finished', unfinished[0], before,
+  (tree, until), = unfinished
+  return Made(live, flags, home / 'finished', tree, before, until,
               home / 'same', home / 'other', strategies, seeds)
 
 
