@@ -283,7 +283,7 @@ def _begin(experiment, config, folder, begun) -> None:
   """Writes what does not change."""
   items = identity.digests(experiment.encoded, experiment.pretrained)
   if begun is not None:
-    items = identity.check(folder, items, begun.moved)
+    items = identity.check(folder, items, config, begun.moved)
   else:
     states = config.get('states')
     if states is not None:
