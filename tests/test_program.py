@@ -1,11 +1,18 @@
-"""Programs whose output is read no further, as by `head`."""
+"""What all programs do around their work: output, help, signals, flags."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
+from experiments import program
+
+_EXPERIMENTS = pathlib.Path(program.__file__).parent
+_PROGRAMS = sorted(
+    '.'.join(('experiments', *path.relative_to(_EXPERIMENTS).parts))[:-3]
+    for path in _EXPERIMENTS.rglob('*.py') if 'app.run(' in path.read_text())
 _RUN = [sys.executable, '-m', 'experiments.run']
 # Of its own output nothing is missing: another pipe broke, or file.
 _OTHER = '''
@@ -102,3 +109,16 @@ def test_a_closed_stream_is_as_good_as_the_null_device(closed):
   assert done.returncode == 0, done.stderr
   assert not done.stderr and ('train.steps' in done.stdout) == (
       closed == '2>&-')
+
+
+@pytest.mark.parametrize('name', _PROGRAMS)
+def test_help_is_no_failure(name):
+  done = subprocess.run([sys.executable, '-m', name, '--help'], text=True,
+                        capture_output=True, timeout=300, check=False)
+  assert done.returncode == 0, done.stderr
+  assert '--' in done.stdout and 'Traceback' not in done.stderr
+
+
+def test_there_are_programs_to_ask_for_help():
+  assert {'experiments.run', 'experiments.check_answers', 'experiments.sweep',
+          'experiments.benchmarks.run'} < set(_PROGRAMS)

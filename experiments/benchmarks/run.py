@@ -19,6 +19,7 @@ from absl import logging
 import jax
 
 from experiments import out
+from experiments import program
 from experiments import workdir
 from experiments.benchmarks import blocks
 from experiments.benchmarks import closed_form
@@ -84,4 +85,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=program.parse_flags)
