@@ -11,9 +11,12 @@ import inspect
 import os
 import pathlib
 import re
+import sys
 from typing import Any
 
+from absl import flags
 import ml_collections
+from ml_collections import config_flags
 
 from experiments import differences
 from experiments import explain
@@ -24,6 +27,21 @@ from mmal_jax import plain_text
 FOLDER = pathlib.Path(__file__).parent / 'configs'
 _OVERRIDE = re.compile(r'--?(no)?config\.([^=]+)(=.*)?', re.S)
 _CONFIG = re.compile(r'--?config(=.*)?', re.S)
+
+
+def define(text: str) -> flags.FlagHolder:
+  """The flag `--config`, with its help."""
+  argv = sys.argv
+  # Where it is defined, ml_collections reads the files of flags already; what
+  # cannot be read is refused in words when flags are parsed.
+  sys.argv = argv[:1]
+  try:
+    return config_flags.DEFINE_config_file('config', None, text)
+  finally:
+    sys.argv = argv
+
+
+flags.disclaim_key_flags()  # It is of the module that defines it.
 
 
 def expand(argv: Sequence[str]) -> list[str]:

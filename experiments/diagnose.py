@@ -71,7 +71,7 @@ def diagnose(
   experiment = build_lib.build(config, cache_dir)
   identity.check(
       folder, identity.digests(experiment.encoded, experiment.pretrained),
-      paths.keys_of(moved))
+      config, paths.keys_of(moved))
   if tuple(experiment.data.pool.items) != _MODALITIES:
     raise ValueError(f'the pools hold {tuple(experiment.data.pool.items)}; '
                      f'only {_MODALITIES} can be judged.')

@@ -143,8 +143,14 @@ def _texts(texts, model, params, out) -> _Task:
 
 
 def _find(out, model, params, modality, prepared) -> embed_disk.Before:
-  return embed_disk.find(
+  before = embed_disk.find(
       out, dual_encoder.graphdef_of(model.config), params, modality, prepared)
+  if before.why is not None:
+    program.say(
+        f'{modality}: {before.why}. All rows are embedded anew, in place of '
+        f'those in {out}: to keep these, stop now and give another '
+        '--embeddings.', sys.stderr)
+  return before
 
 
 def _embed(task, model, params, out) -> str:

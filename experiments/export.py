@@ -95,8 +95,10 @@ def export(
                      'checkpoint lies now: --init.')
   model = pretrained_lib.load(config)
   began = workdir_lib.read(folder / workdir_lib.ITEMS)
-  other = [name for name, digest in identity.of_checkpoint(model).items()
-           if began.get(name) not in (None, digest)]
+  now = identity.of_checkpoint(model)
+  other = identity.differing(
+      {name: began[name] for name in now if began.get(name) is not None}, now,
+      lambda: model.params)
   if other:
     raise ValueError(
         f'init={config.init!r}: {", ".join(other)}: not what the runs in '

@@ -4,10 +4,11 @@
 than before, on another disk or another machine, as long as they are the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import hashlib
 import pathlib
 
+from flax import nnx
 import ml_collections
 import numpy as np
 
@@ -65,18 +66,39 @@ def of_config(
   return digests(datasets.load(config, cache_dir, pretrained), pretrained)
 
 
+def differing(
+    there: Mapping[str, str], now: Mapping[str, str],
+    params: Callable[[], nnx.State],
+) -> list[str]:
+  """Names of the digests that were recorded and are others now.
+
+  Args:
+    there: as recorded, by an earlier version perhaps.
+    now: of what is at hand.
+    params: reads those of the checkpoint at hand, where that is needed to
+      compare them with what an earlier version recorded.
+  """
+  other = [name for name in there if there[name] != now.get(name)]
+  if 'checkpoint' in other and 'checkpoint' in now and (
+      there['checkpoint'] == pretrained_lib.earlier_digest(params())):
+    other.remove('checkpoint')
+  return other
+
+
 def check(
-    folder: pathlib.Path, now: Mapping[str, str], moved: Sequence[str] = ()
+    folder: pathlib.Path, now: Mapping[str, str],
+    config: ml_collections.ConfigDict, moved: Sequence[str] = ()
 ) -> dict[str, str]:
   """Refuses to go on with other items, whose numbers would mean other things.
 
   Args:
     folder: of an experiment that was begun.
     now: `digests` of what is at hand.
+    config: that names it.
     moved: dotted keys of the paths that are others than before.
 
   Returns:
-    What was recorded, and what an earlier version did not record.
+    What is recorded from now on: what an earlier version did not record, too.
 
   Raises:
     ValueError: naming what differs.
@@ -91,8 +113,8 @@ def check(
     ) from None
   new = [name for name in now if name not in there
          and name.partition(' ')[0] not in ('pool', 'test')]
-  other = [name for name in {**there, **now} if name not in new
-           and there.get(name) != now.get(name)]
+  other = differing(there, now, lambda: pretrained_lib.load(config).params)
+  other += [name for name in now if name not in there and name not in new]
   if other:
     raise ValueError(
         f'{plain_text.for_terminal(", ".join(other))}: not those with which '

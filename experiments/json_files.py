@@ -30,14 +30,16 @@ def read(path: pathlib.Path) -> dict[str, Any]:
   found = json_object.parse(durable.read(path), path)
   there = found.pop(_CHECKSUM, None)
   if path.name == lines_lib.PROVENANCE:
-    if there != _checksum(None, found):
+    # An earlier version wrote none, neither here nor beside it.
+    if there is not None and there != _checksum(None, found):
       raise ValueError(
           f'{path} is damaged, or was changed after it was written: its '
           'checksum does not fit. Restore it from a copy of this very '
           'experiment.')
     return found
   experiment = _experiment(path.parent)
-  if experiment is not None and there != _checksum(experiment, found):
+  if experiment is not None and there != _checksum(experiment, found) and (
+      there is not None or _has_checksums(path.parent)):
     raise ValueError(
         f'{path} was changed after it was written, or is not of the experiment '
         f'that {lines_lib.PROVENANCE} beside it names: its checksum does not '
@@ -76,6 +78,12 @@ def _experiment(folder: pathlib.Path) -> str | None:
   except FileNotFoundError:
     return None
   return found if isinstance(found, str) else ''
+
+
+def _has_checksums(folder: pathlib.Path) -> bool:
+  """Whether the version that began an experiment wrote them."""
+  path = folder / lines_lib.PROVENANCE
+  return _CHECKSUM in json_object.parse(durable.read(path), path)
 
 
 def _checksum(experiment: str | None, fields: dict[str, Any]) -> str:

@@ -77,7 +77,7 @@ def match(
   experiment = build_lib.build(config, cache_dir)
   identity.check(
       folder, identity.digests(experiment.encoded, experiment.pretrained),
-      paths.keys_of(moved))
+      config, paths.keys_of(moved))
   pools, hidden = annotators.hide(config, experiment.data.pool, seed)
   kept = checkpoints_lib.Checkpoints(workdir_lib.state_path(
       folder, strategy, seed, config.get('states')),

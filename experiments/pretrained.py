@@ -1,12 +1,15 @@
 """From `--init` to a model, its tokenizer and its image preprocessing."""
 
 import dataclasses
+import hashlib
 import pathlib
 from typing import NamedTuple
 
 from absl import logging
 from flax import nnx
+import jax
 import ml_collections
+import numpy as np
 
 from mmal_jax.data import preprocess as preprocess_lib
 from mmal_jax.data import pretrained_tokenizer
@@ -81,6 +84,19 @@ def load(config: ml_collections.ConfigDict) -> Pretrained:
   return Pretrained(
       dataclasses.replace(model, image=image), params, tokenizer, preprocess,
       fingerprint.of_params(params))
+
+
+def earlier_digest(params: nnx.State) -> str:
+  """What an earlier version recorded of parameters, to know its runs again.
+
+  Args:
+    params: as they were read.
+  """
+  found = hashlib.sha256()
+  for path, value in jax.tree.leaves_with_path(params):
+    found.update(f'{path} {value.shape} {value.dtype}'.encode())
+    found.update(np.ascontiguousarray(value).data)
+  return found.hexdigest()
 
 
 def _check(tokenizer, model, words, init) -> None:

@@ -27,17 +27,25 @@ ENDS_WITHIN_SECONDS = 10
 INTERRUPTED = 130
 # And of one whose output is read no further, as by `head`.
 _UNREAD = 141
+# What parsing raises where a flag is refused, or a file of flags.
+REFUSED = (flags.Error, UnicodeDecodeError)
 # What absl says in Python's words, and in ours.
 _IN_WORDS = (
     (r'invalid literal for int\(\) with base 10: .*', 'it must be an integer.'),
     (r'could not convert string to float: .*', 'it must be a number.'),
     (r'flag --(\w+)=None: Flag --\1 must have a value other than None\.',
      r'--\1 is needed.'),
+    (r"ERROR:: Unable to open flagfile: \[Errno \d+\] (.*): ('.*')",
+     r'flagfile=\2 cannot be read: \1.'),
+    (r'--flagfile with no argument',
+     '--flagfile needs a file: --flagfile=FILE.'),
 )
 
 
 def in_words(error: Exception) -> str:
-  """What absl says of a refused flag, in one plain line."""
+  """What absl says of a refused flag, or a file of flags, in a plain line."""
+  if isinstance(error, UnicodeDecodeError):
+    return 'a file of --flagfile is no text: it must be UTF-8.'
   said = re.sub(r'[ \n]+', ' ', _given_in_a_line(str(error))).strip()
   for pattern, words in _IN_WORDS:
     said = re.sub(pattern, words, said)
@@ -171,9 +179,24 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses the flags; ends the program with a line about what is refused."""
   guard()
   try:
-    return flags.FLAGS(argv)
-  except flags.Error as e:
+    return parsed(argv)
+  except REFUSED as e:
     end_with(f'{in_words(e)} (--help tells of all flags)')
+
+
+def parsed(argv: Sequence[str]) -> list[str]:
+  """What is left of the command line once its flags are parsed.
+
+  Raises:
+    SystemExit: of status 0 after `--help`, as other programs end.
+    REFUSED: see there.
+  """
+  try:
+    return flags.FLAGS(argv)
+  except SystemExit as e:
+    if e.code == 1:  # absl's status after any kind of help.
+      sys.exit()
+    raise
 
 
 def show(of: Iterable, total: int, what: str) -> Iterable:

@@ -18,7 +18,6 @@ import time
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 import tqdm
 
 from experiments import annotators
@@ -52,8 +51,7 @@ from mmal_jax.align import registry as oracles_lib
 
 # Exit status of a run that waits for people's answers.
 WAITING = 3
-_CONFIG = config_flags.DEFINE_config_file(
-    'config', None,
+_CONFIG = config_file.define(
     'What to run: a Python file with get_config(). Any of its values is a flag,'
     ' too: --config.train.peak_lr=1e-4. Default: experiments/configs/'
     'colorswap.py; with --init, experiments/configs/pretrained.py.')
@@ -279,7 +277,7 @@ def _begin(experiment, config, folder, begun) -> None:
   """Writes what does not change."""
   items = identity.digests(experiment.encoded, experiment.pretrained)
   if begun is not None:
-    items = identity.check(folder, items, begun.moved)
+    items = identity.check(folder, items, config, begun.moved)
   else:
     states = config.get('states')
     if states is not None:
@@ -339,6 +337,9 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
   try:
     # Before ml_collections does it, for which a config may come too late.
     argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+  except program.REFUSED as e:
+    program.end_with(f'{program.in_words(e)} (--help tells of all flags)')
+  try:
     argv = config_file.expand(argv)
     spec = config_file.path_of(argv[1:])
     if spec is None:
@@ -349,14 +350,14 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
       argv = [argv[0], f'--config={spec}', *argv[1:]]
     config = config_file.load(spec)
     config_file.check_overrides(argv, config)
-  except (ValueError, flags.Error) as e:
+  except ValueError as e:
     program.end_with(e)
   if any(re.fullmatch('--?show_config', a) for a in argv[1:]):
     argv = [*argv, '--workdir=.']  # It is of no use, but a required flag.
   # ml_collections reads the overrides there.
   sys.argv = argv
   try:
-    positional = flags.FLAGS(argv)
+    positional = program.parsed(argv)
     _CONFIG.value.keys()  # Raises if the file could not be read.
   except SystemExit:  # --help
     program.say(f'\nvalues of {spec}:\n\n{explain.table(config)}')

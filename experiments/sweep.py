@@ -223,7 +223,7 @@ def _check_same(cells, folder, cache_dir, moved) -> None:
       of = cells_lib.shared(cell.config, _DATA)
       if of not in seen:
         seen[of] = identity.of_config(cell.config, cache_dir)
-      identity.check(home, seen[of], moved)
+      identity.check(home, seen[of], cell.config, moved)
 
 
 def _claim(folder: pathlib.Path, config, settings) -> list[str]:

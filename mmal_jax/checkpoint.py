@@ -124,10 +124,11 @@ def _on_disk(path: epath.Path) -> list[tuple[Any, ...]]:
   found = []
   # Orbax writes to a folder beside it, whose name begins with its own.
   for root in sorted(pathlib.Path(path.parent).glob(f'{path.name}*')):
-    for file in (root, *root.rglob('*')):
-      with contextlib.suppress(OSError):  # It may be gone by now.
-        state = file.stat()
-        found.append((str(file), state.st_size, state.st_mtime_ns))
+    with contextlib.suppress(OSError):  # A folder may be gone by now,
+      for file in (root, *root.rglob('*')):
+        with contextlib.suppress(OSError):  # and so may a file.
+          state = file.stat()
+          found.append((str(file), state.st_size, state.st_mtime_ns))
   return sorted(found)
 
 

@@ -25,8 +25,8 @@ _FLUSH_EVERY = 16  # batches; until then a loss of power may cost them
 _CHUNK = 2**26  # bytes of rows that are copied or checked at a time
 _WHY = {
     'weights': 'the weights of the model are others',
-    'code': 'the type that the model computes in, the code of mmal_jax or a '
-            'library that it runs on has changed'}
+    'code': 'the model, the type that it computes in, the code of mmal_jax or '
+            'a library that it runs on has changed'}
 
 
 class Before(NamedTuple):
@@ -114,8 +114,9 @@ def find(
                   'damaged, or of another version of this program')
   changed = [key for key in note if was[key] != note[key]]
   if changed:
-    # A model of another size is one of other code, too.
-    told = [key for key in changed if key != 'code'] or changed
+    # Other code may make another digest of the same weights.
+    told = [key for key in changed
+            if key != 'weights' or 'code' not in changed]
     return Before(note, {}, (), '; '.join(
         _WHY.get(key) or f'{modality}s were prepared otherwise '
         f'({was[key]}; now {note[key]})' for key in told))

@@ -237,7 +237,7 @@ def test_classes_are_ordered_by_their_composed_names(tmp_path, names):
       _put_class(folder, unicodedata.normalize(form, name), 50 * i)
     data = class_folder.load_labelled(folder, image_size=4)
     found.append((data.classes, data.images[:, 0, 0, 0].tolist()))
-  expected = sorted(name.replace('_', ' ') for name in names)
+  expected = [name.replace('_', ' ') for name in sorted(names)]
   assert found == [(tuple(expected), [
       50 * [n.replace('_', ' ') for n in names].index(name)
       for name in expected])] * 2

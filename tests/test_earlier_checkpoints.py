@@ -1,16 +1,25 @@
 """Checkpoints of runs that an earlier version began, or that are gone by now.
 """
 
+import hashlib
 import json
 
+import jax
 import numpy as np
 from PIL import Image
 import pytest
+import safetensors.numpy
 
+from experiments import earlier
+from experiments import export
+from experiments import identity
+from experiments import pretrained
 from experiments import report
+from experiments import run
 from experiments import workdir
 from experiments.configs import pretrained as pretrained_config
 from tests import programs
+from tests import small_files
 from tests import small_runs
 
 
@@ -54,3 +63,65 @@ def test_a_report_says_why_a_checkpoint_was_not_compared(
   assert f'its checkpoint, {tmp_path / "init"}, cannot be read: ' in note
   assert said in note and 'is not there' not in note
   assert (tmp_path / 'r/asked.md').exists()
+
+
+def _as_earlier(params):
+  """The digest of parameters as an earlier version recorded it."""
+  digest = hashlib.sha256()
+  for path, value in jax.tree_util.tree_leaves_with_path(params):
+    digest.update(f'{path} {value.shape} {value.dtype}'.encode())
+    digest.update(np.asarray(value).tobytes())
+  return digest.hexdigest()
+
+
+@pytest.fixture(name='recorded')
+def _recorded(folder, tmp_path):
+  """What a version recorded of a checkpoint by its name; the config."""
+  small_files.siglip(small_files.plain_tokenizer(tmp_path / 'init'))
+  config = earlier.config_of(folder)
+  found = pretrained.load(config)
+  now = identity.of_checkpoint(found)
+  rest = {name: now[name] for name in ('tokenizer', 'preprocessing')}
+  assert now['checkpoint'] != _as_earlier(found.params)
+  return config, {
+      'now': now, 'earlier': {'checkpoint': _as_earlier(found.params)} | rest,
+      'without the rest': {'checkpoint': _as_earlier(found.params)},
+      'without': {}}
+
+
+@pytest.mark.parametrize(
+    'version', ['now', 'earlier', 'without the rest', 'without'])
+def test_a_run_of_an_earlier_version_goes_on(
+    folder, recorded, version, tmp_path):
+  config, records = recorded
+  workdir.write(folder / workdir.ITEMS, records[version])
+  found = identity.check(folder, records['now'], config)
+  assert found == records['now']  # It is recorded as now from here on.
+  # But not with other weights, where those were recorded.
+  values = small_files.values()
+  values[next(iter(values))][0] += 1
+  safetensors.numpy.save_file(values, tmp_path / 'init/model.safetensors')
+  other = identity.of_checkpoint(pretrained.load(config))
+  if version == 'without':
+    assert identity.check(folder, other, config) == other
+    return
+  with pytest.raises(ValueError, match='^checkpoint: not those with which'):
+    identity.check(folder, other, config)
+
+
+def test_resume_and_export_of_an_earlier_version(folder, recorded, tmp_path):
+  config, records = recorded
+  config.train.steps_per_round, config.rounds = 2, 1
+  path = tmp_path / 'run.json'
+  workdir.write(path, config.to_dict())
+  command = (f'--config={programs.CONFIGS}/saved.py:{path}',
+             f'--workdir={tmp_path / "new"}', f'--cache_dir={tmp_path / "c"}')
+  programs.call(run, *command)
+  items = workdir.read(tmp_path / 'new' / workdir.ITEMS)
+  assert items['checkpoint'] == records['now']['checkpoint']
+  workdir.write(
+      tmp_path / 'new' / workdir.ITEMS, items | records['earlier'])
+  export.export(tmp_path / 'new', 'mmal', 0, tmp_path / 'home')
+  assert (tmp_path / 'home/model.safetensors').exists()
+  programs.call(run, *command, '--resume')
+  assert workdir.read(tmp_path / 'new' / workdir.ITEMS) == items

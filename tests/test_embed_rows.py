@@ -1,6 +1,7 @@
 """The program `embed`: what is bad is named first, what is done is kept."""
 
 import io
+import json
 import os
 import pathlib
 import sys
@@ -11,6 +12,7 @@ from absl.testing import flagsaver
 import numpy as np
 from PIL import Image
 import pytest
+import safetensors.numpy
 
 from experiments import embed
 from mmal_jax import progress
@@ -114,7 +116,8 @@ def test_paths_are_absolute_and_rows_go_with_a_moved_folder(
 def test_why_all_are_embedded_anew(go, checkpoint, tmp_path):
   _, rows = go()
   said, _ = go('--image_size=8')
-  assert ('of which 12 were embedded now (the weights of the model are others; '
+  assert ('of which 12 were embedded now (the model, the type that it computes '
+          'in, the code of mmal_jax or a library that it runs on has changed; '
           'images were prepared otherwise (squashed to 4 x 4') in said
   assert 'now squashed to 8 x 8' in said
   (tmp_path / 'e' / 'image.items').write_bytes(b'')
@@ -123,6 +126,46 @@ def test_why_all_are_embedded_anew(go, checkpoint, tmp_path):
   _assert_same(again, rows)
   small_files.images(checkpoint, resample=2)
   assert 'by bicubic' in (said := go()[0]) and 'now squashed' in said
+
+
+@pytest.mark.parametrize('changes,why', [
+    ({'code': 'x'}, 'the model, the type that it computes in, the code of '),
+    # A version that made other digests of weights, too.
+    ({'code': 'x', 'weights': 'y'}, 'the model, the type that it computes in'),
+    ({'code': 'x', 'weights': 'y', 'prepared': 'cut'},
+     'has changed; images were prepared otherwise (cut; now squashed'),
+    ({'weights': 'y'}, 'the weights of the model are others'),
+    ({'digest': 'z', 'rows': 12, 'done': 12}, 'or of another version of this')])
+def test_weights_are_blamed_only_where_they_can_be_compared(
+    go, tmp_path, capsys, changes, why):
+  _, rows = go()
+  path = tmp_path / 'e' / 'image.json'
+  note = json.loads(path.read_text())
+  path.write_text(json.dumps(
+      changes if 'digest' in changes else note | changes))
+  if 'digest' in changes:
+    (tmp_path / 'e' / 'image.items').unlink()
+  _run(f'--init={tmp_path / "m"}', f'--images={tmp_path / "photos"}',
+       f'--embeddings={tmp_path / "e"}')
+  out, err = capsys.readouterr()
+  assert '12 were embedded now (' in out
+  only = list(changes) == ['weights']
+  for said in (out, err):
+    assert why in said and ('the weights of the model' in said) == only
+  assert 'All rows are embedded anew' in err and 'another --embeddings' in err
+  said, again = go()
+  assert 'of which 0 were embedded now' in said
+  _assert_same(again, rows)
+
+
+def test_changed_weights_are_named(go, checkpoint):
+  _, rows = go()
+  values = {name: value + np.float32(0.1)
+            for name, value in small_files.values().items()}
+  safetensors.numpy.save_file(values, checkpoint / 'model.safetensors')
+  said, again = go()
+  assert 'of which 12 were embedded now (the weights of the model are' in said
+  assert not np.allclose(again['00.jpg'], rows['00.jpg'], atol=1e-4)
 
 
 def test_an_interrupted_run_goes_on(go, photos, monkeypatch):

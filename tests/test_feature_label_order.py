@@ -56,7 +56,13 @@ def test_names_whose_order_is_no_matter_label_rows(tmp_path, make, ending):
     (['a', 'b7', 'frame 99 of 9', 'frame 100 of 9'],
      ('frame 100 of 9', 'frame 99 of 9')),
     (['10/cat', '9/cat', '9/dog'], ('10/cat', '9/cat')),
-    (['s1e9 x', 's1e10 x', 's2e1 x'], ('s1e10 x', 's1e9 x'))])
+    (['s1e9 x', 's1e10 x', 's2e1 x'], ('s1e10 x', 's1e9 x')),
+    (['1_kite', '2_boat', '10_dog', '11_cat'], ('11_cat', '1_kite')),
+    (['0-kite', '1-emu', '2-ox', '10-cow'], ('10-cow', '2-ox')),
+    (['a1/x', 'a2/y', 'a10/z'], ('a10/z', 'a2/y')),
+    (['p0_100x50', 'p2_91x61', 'p11_177x61'], ('p11_177x61', 'p2_91x61')),
+    (['2024-1-5 9.00', '2024-2-1 7.22', '2024-10-3 8.11'],
+     ('2024-10-3 8.11', '2024-2-1 7.22'))])
 @pytest.mark.parametrize('ending', ['.png', '.wav'])
 def test_names_that_differ_in_a_number_alone_are_in_its_order(
     tmp_path, names, pair, ending):

@@ -267,13 +267,14 @@ def test_an_older_record_that_says_less(tmp_path):
   workdir.write(
       tmp_path / workdir.ITEMS, {'pool image': 'a', 'test image': 'b'})
   with pytest.raises(ValueError, match='did not record pretrain image'):
-    identity.check(tmp_path, now, ['dataset.folder'])
-  assert identity.check(tmp_path, now) == now
+    identity.check(tmp_path, now, None, ['dataset.folder'])
+  assert identity.check(tmp_path, now, None) == now
   workdir.write(tmp_path / workdir.ITEMS, now)
   with pytest.raises(ValueError, match='pretrain image: not those'):
-    identity.check(tmp_path, now | {'pretrain image': 'd'})
+    identity.check(tmp_path, now | {'pretrain image': 'd'}, None)
   with pytest.raises(ValueError, match='pretrain image: not those'):
-    identity.check(tmp_path, {k: v for k, v in now.items() if 'pool' in k})
+    identity.check(
+        tmp_path, {k: v for k, v in now.items() if 'pool' in k}, None)
 
 
 @pytest.mark.parametrize('program', [match, diagnose])

@@ -5,6 +5,7 @@ import warnings
 
 from flax import nnx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -136,6 +137,16 @@ def test_match_warns_of_pairs_in_another_order_and_of_one_pool_twice():
   with warnings.catch_warnings():
     warnings.simplefilter('error')
     match_lib.match(images, texts, _known(60))
+
+
+def test_match_takes_scalars_of_arrays_and_says_what_pairs_are():
+  images, texts = _features(80, noise=0.1)
+  match_lib.match(images, texts, _known(40), share=np.array(0.5),
+                  least_probability=jnp.float32(0.5))
+  for known, what in (([], 'has 0 rows'), (iter(_known(9)), 'list'),
+                      (_known(9).astype(object), r'astype\(int\)')):
+    with pytest.raises((TypeError, ValueError), match=what):
+      match_lib.match(images, texts, known)
 
 
 def test_match_takes_what_ask_takes():

@@ -1,6 +1,8 @@
-"""What programs do around their work: output that is closed, bars."""
+"""What all programs do around their work: output, help, signals, flags."""
 
 import os
+import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -9,6 +11,11 @@ import pytest
 
 from experiments import program
 
+_EXPERIMENTS = pathlib.Path(program.__file__).parent
+_PROGRAMS = sorted(
+    '.'.join(('experiments', *path.relative_to(_EXPERIMENTS).parts))[:-3]
+    for path in _EXPERIMENTS.rglob('*.py')
+    if re.search(r'\b(app\.run|program\.start)\(', path.read_text()))
 _RUN = [sys.executable, '-m', 'experiments.run']
 # Of its own output nothing is missing: another pipe broke, or file.
 _OTHER = '''
@@ -118,3 +125,16 @@ def test_a_first_step_that_takes_long_is_explained(monkeypatch, capfd):
   assert list(program.show(range(3), 3, 'embedding')) == [0, 1, 2]
   time.sleep(0.2)
   assert 'first step' not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('name', _PROGRAMS)
+def test_help_is_no_failure(name):
+  done = subprocess.run([sys.executable, '-m', name, '--help'], text=True,
+                        capture_output=True, timeout=300, check=False)
+  assert done.returncode == 0, done.stderr
+  assert '--' in done.stdout and 'Traceback' not in done.stderr
+
+
+def test_there_are_programs_to_ask_for_help():
+  assert {'experiments.run', 'experiments.check_answers', 'experiments.sweep',
+          'experiments.benchmarks.run'} < set(_PROGRAMS)

@@ -188,6 +188,19 @@ def test_an_older_copy_of_a_journal_is_refused_or_told_again(two):
   assert _found(folder) == _found(two / 'one')
 
 
+def test_an_experiment_of_a_version_without_checksums_goes_on(two):
+  folder = _copy(two, unfinished=True)
+  for path in folder.glob('*.json'):
+    path.write_text(re.sub(r',\s*"crc32": "[0-9a-f]*"', '', path.read_text()))
+  _run(folder, '--resume')
+  assert _found(folder) == _found(two / 'one')
+  # Where run.json has one, all have.
+  path = _copy(two, unfinished=True) / workdir.CONFIG
+  path.write_text(re.sub(r',\s*"crc32": "[0-9a-f]*"', '', path.read_text()))
+  with pytest.raises(SystemExit, match='its checksum does not fit'):
+    _run(folder, '--resume')
+
+
 def test_a_report_refuses_records_that_were_changed(two, tmp_path):
   folder = _copy(two, False)
   _edit(workdir.METRICS, r'"annotations": 3\b', '"annotations": 2')(folder, 0)

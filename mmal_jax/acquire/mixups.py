@@ -15,6 +15,7 @@ from mmal_jax.acquire import given as given_lib
 from mmal_jax.data import disk
 
 _LEAST = 20  # known pairs by which a space is judged
+_LEAST_KNOWN = 5  # by which masks are judged
 _MOST = 1024
 _LEAST_SKILL = 1.5  # as of `mmal_plus`
 _NEARLY_ALL = 0.95
@@ -270,7 +271,8 @@ def _check_masks(given, pools, aligned) -> None:
   for m, rows in pools.items():
     known = _known(rows, aligned[m])
     mine, others = given.remaining[m], given.remaining[_other(m)]
-    if others[known].any() or not mine[known].any():
+    if np.count_nonzero(known) < _LEAST_KNOWN or others[known].any() or (
+        not mine[known].any()):
       return
   raise ValueError(
       'known images remain by image_remaining and known texts by '

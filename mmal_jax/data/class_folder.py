@@ -58,8 +58,9 @@ def load_labelled(
           'are linked folders, which are not followed'))
     else:
       folders.append(path)
-  named = sorted(((_class_name(path.name), path) for path in folders),
-                 key=lambda one: (one[0] or '', one[1].name))
+  # Composed, as systems give the same name in several ways.
+  folders.sort(key=lambda path: unicodedata.normalize('NFC', path.name))
+  named = [(_class_name(path.name), path) for path in folders]
   classes, folders = [name for name, _ in named], [path for _, path in named]
   for i, name in enumerate(classes):
     if name is None:

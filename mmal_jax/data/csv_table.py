@@ -17,7 +17,7 @@ from mmal_jax.data import text_file
 SEPARATORS = ',;\t|'
 _MOST_CELLS = 2**17  # of a row; spreadsheets have 2**14 at most
 _LINE = re.compile(r'\S[^\r\n]*')
-_STATED = re.compile(r'("?)sep=(.*)', re.IGNORECASE)
+_STATED = re.compile(r'("?)sep *= ?(.*)', re.IGNORECASE)
 
 
 class Table(NamedTuple):
@@ -66,8 +66,9 @@ def read(
     separator, start = _separator(text, separators)
     rows = _filled(text, start, separator, False)
     line, cells = next(rows, (1, []))
-    if any(cell.startswith(' ') for cell in cells[1:]):
-      # Where a blank follows each separator it is no part of the cells.
+    if any(cell.startswith(' ') for cell in cells[1:]) or any(
+        cell.endswith(' ') for cell in cells):
+      # Where blanks stand around separators they are no part of the cells.
       rows = _filled(text, start, separator, True)
       line, cells = next(rows)
   except ValueError as e:
@@ -124,7 +125,7 @@ def _filled(
     text: of the file.
     start: where the table begins.
     separator: one letter.
-    skips_blanks: whether blanks before a cell are no part of it.
+    skips_blanks: whether blanks around a cell are no part of it.
 
   Raises:
     ValueError: at a row that is wrong.
@@ -132,7 +133,7 @@ def _filled(
   mark, blanks = re.escape(separator), ' *+' if skips_blanks else ''
   plain = re.compile(r'[^"\r\n]*+(\r\n?|\n|\Z)')
   cell = re.compile(
-      rf'{blanks}(?:"([^"]*+(?:""[^"]*+)*+)"|((?!")[^{mark}\r\n]*+))'
+      rf'{blanks}(?:"([^"]*+(?:""[^"]*+)*+)" *+|((?!")[^{mark}\r\n]*+))'
       rf'({mark}|\r\n?|\n|\Z)')
   line, row, first = text_file.line_ends(text[:start]) + 1, [], None
   while start < len(text) or row:
@@ -143,7 +144,7 @@ def _filled(
     if whole:  # most rows, several times as fast
       cells = text[start:whole.start(1)].split(separator)
       if any(one.strip() for one in cells):
-        yield line, [one.lstrip(' ') for one in cells] if blanks else cells
+        yield line, [one.strip(' ') for one in cells] if blanks else cells
       start, line = whole.end(), line + 1
       continue
     found = cell.match(text, start)
@@ -155,7 +156,7 @@ def _filled(
           'a quote within a cell must be doubled, and the cell quoted'))
     first = first or line
     if found[1] is None:
-      row.append(found[2])
+      row.append(found[2].rstrip(' ') if skips_blanks else found[2])
     else:
       row.append(found[1].replace('""', '"'))
       line += text_file.line_ends(found[1])

@@ -142,21 +142,22 @@ def read(
 
 
 def _out_of_order(names: Sequence[str]) -> tuple[str, str] | None:
-  """The first two names that differ in one number alone, the higher one first.
+  """The first two names that count their items, the higher number first.
 
-  Names that differ in more, such as digests and UUIDs, count nothing.
+  Numbers within digests and UUIDs, and ones far above the number of items, as
+  those of a photo site, count nothing.
 
   Args:
     names: in the order in which they label rows.
   """
-  last: dict[tuple[str, str], tuple[int, str]] = {}
+  last: dict[str, tuple[int, str]] = {}
+  most = max(1000, 10 * len(names))
   for name in names:
-    for found in re.finditer(r'\d+', name):
-      number = int(found[0])
-      around = name[:found.start()], name[found.end():]
-      if around in last and last[around][0] > number:
-        return last[around][1], name
-      last[around] = number, name
+    for found in re.finditer(r'\d+(?![^\W_])', name):
+      number, before = int(found[0]), name[:found.start()]
+      if before in last and number < last[before][0] <= most:
+        return last[before][1], name
+      last[before] = number, name
   return None
 
 

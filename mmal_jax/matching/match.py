@@ -161,6 +161,8 @@ def _check_fraction(name, value, fits, within) -> None:
 
 def _number(value: Any) -> float:
   """The value, or NaN of what is no number."""
+  if getattr(value, 'shape', None) == () and hasattr(value, 'item'):
+    value = value.item()  # of NumPy or JAX
   is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
   return float(value) if is_number else math.nan
 
@@ -178,9 +180,13 @@ def _features(name: str, given: Any) -> np.ndarray:
 def _pairs(given: Any, rows: dict[str, np.ndarray]) -> np.ndarray:
   """`[a, 2]` int32, if they are rows of both pools."""
   pairs = np.asarray(arrays.on_host(given))
+  if not pairs.size and pairs.ndim in (1, 2):
+    pairs = np.zeros((0, 2), int)
   if not np.issubdtype(pairs.dtype, np.integer):
     hint = (' Of numbers that are whole give known_pairs.astype(int).'
-            if pairs.dtype.kind == 'f' and pairs.shape[1:] == (2,) else '')
+            if pairs.dtype.kind in 'fO' and pairs.shape[1:] == (2,) else
+            ' Give a list of pairs, as list(...) makes one.'
+            if pairs.dtype == object else '')
     raise TypeError(f'known_pairs has dtype {pairs.dtype}; integers are needed,'
                     f' rows of images and of texts.{hint}')
   if pairs.ndim != 2 or pairs.shape[1] != 2:
