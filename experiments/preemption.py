@@ -44,7 +44,8 @@ def heard(at_once: bool = True) -> Iterator[Notice]:
 
   A second one does not cut short what the first has begun. Where it falls into
   what lets no exception through (a callback of the garbage collector's), only
-  the notice tells of it: to be heeded now and then.
+  the notice tells of it: to be heeded now and then. A program that was started
+  with SIGTERM ignored goes on ignoring it.
 
   Args:
     at_once: False: it raises nothing, and only the notice tells of it. Of
@@ -58,7 +59,9 @@ def heard(at_once: bool = True) -> Iterator[Notice]:
     if notice.at_once:
       raise Preempted
 
-  before = signal.signal(signal.SIGTERM, told)
+  before = signal.getsignal(signal.SIGTERM)
+  if before is not signal.SIG_IGN:
+    signal.signal(signal.SIGTERM, told)
   try:
     yield notice
   finally:

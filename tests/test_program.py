@@ -3,13 +3,16 @@
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
+from experiments import preemption
 from experiments import program
+from tests import programs
 
 _EXPERIMENTS = pathlib.Path(program.__file__).parent
 _PROGRAMS = sorted(
@@ -138,3 +141,76 @@ def test_help_is_no_failure(name):
 def test_there_are_programs_to_ask_for_help():
   assert {'experiments.run', 'experiments.check_answers', 'experiments.sweep',
           'experiments.benchmarks.run'} < set(_PROGRAMS)
+
+
+def test_signals_that_were_ignored_stay_so(tmp_path):
+  """From the first import to the last round, as of `nohup` and `trap`."""
+  numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+  command = [
+      *_RUN, *programs.save_features(tmp_path / 'f'), *programs.SMALL,
+      f'--workdir={tmp_path / "w"}', f'--cache_dir={tmp_path / "c"}']
+  with subprocess.Popen(
+      ['bash', '-c', "trap '' INT TERM HUP; exec \"$@\"", 'bash', *command],
+      stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    status = pathlib.Path(f'/proc/{process.pid}/status')
+    wanted = sum(1 << number - 1 for number in numbers)
+    while process.poll() is None:  # Until bash has set its traps.
+      ignored = int(re.search(r'SigIgn:\s*(\w+)', status.read_text())[1], 16)
+      if ignored & wanted == wanted:
+        break
+    while process.poll() is None:
+      for number in numbers:
+        process.send_signal(number)
+      time.sleep(0.05)
+    assert process.wait() == 0, process.stderr.read()
+  assert (tmp_path / 'w/summary.json').exists()
+
+
+def test_an_ignored_signal_is_not_heard():
+  before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+  try:
+    with preemption.heard() as notice, preemption.held():
+      os.kill(os.getpid(), signal.SIGTERM)
+    with preemption.heard() as notice:
+      os.kill(os.getpid(), signal.SIGTERM)
+    assert not notice.given
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize('name,flag,said', [
+    ('run', '--flagfile=/no/such', "flagfile='/no/such' cannot be read: No such"
+     ' file or directory.'),
+    ('report', '--flagfile={0}', "flagfile='{0}' cannot be read: Is a direct"),
+    ('sweep', '--flagfile={0}/inner', "flagfile='/no/inner' cannot be read: "),
+    ('run', '--flagfile={0}/latin', 'a file of --flagfile is no text: it must '
+     'be UTF-8.'),
+    ('report', '--flagfile={0}/latin', 'a file of --flagfile is no text'),
+    ('run', '--flagfile', '--flagfile needs a file: --flagfile=FILE.'),
+    ('run', '--flagfile={0}/typo', '')])
+def test_a_file_of_flags_that_cannot_be_read(tmp_path, name, flag, said):
+  (tmp_path / 'inner').write_text('# mine\n--flagfile=/no/inner\n')
+  (tmp_path / 'latin').write_bytes(b'--workdir=gr\xfc\xdfe\n')
+  (tmp_path / 'typo').write_text('--workdri=x\n')
+  done = subprocess.run(
+      [sys.executable, '-m', f'experiments.{name}', flag.format(tmp_path)],
+      text=True, capture_output=True, timeout=300, check=False)
+  line, = done.stderr.splitlines()
+  assert done.returncode == 1 and not done.stdout
+  assert line.startswith(f'error: {said.format(tmp_path)}')
+  assert 'Errno' not in line
+  assert ('(--help tells of all flags)' in line) and (
+      said or '--workdri' in line or "'workdri'" in line)
+
+
+def test_a_file_of_flags_is_read(tmp_path):
+  (tmp_path / 'flags').write_text(
+      f'# of mine\n--config={programs.CONFIGS}/features.py\n\n'
+      '--config.rounds=3\n--config.train.peak_lr=0.25\n')
+  done = subprocess.run(
+      [*_RUN, f'--flagfile={tmp_path / "flags"}', '--show_config'], text=True,
+      capture_output=True, timeout=300, check=False)
+  assert done.returncode == 0, done.stderr
+  assert '--config.rounds=3' in done.stdout
+  assert '--config.train.peak_lr=0.25' in done.stdout
