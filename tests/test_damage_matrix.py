@@ -67,7 +67,7 @@ def _programs(made):
       'match': (matched, lambda: damaged_runs.outputs(out))}
 
 
-def _outcomes(made, select=lambda *_: True):
+def _outcomes(made, select):
   """Yields `(state, program, file, damage, outcome)`."""
   rng = random.Random(_SEED)
   with mock.patch.object(plot, 'curves'):
@@ -86,8 +86,7 @@ def _outcomes(made, select=lambda *_: True):
               whole, damaged_runs.results(made.finished))
         for name in damage.targets(tree):
           for one in damage.damages(made, tree, name, rng):
-            if not re.search(_ONLY, name) or not select(
-                title, name, one.name):
+            if not select(state, title, name, one.name):
               continue
             one.do(made.put(tree) / name)
             status, said = damage.call(program)
@@ -133,4 +132,40 @@ def _check(outcomes):
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', ['features', 'people'])
 def test_every_file_under_every_damage(kind, request):
-  _check(_outcomes(request.getfixturevalue(kind)))
+  _check(_outcomes(request.getfixturevalue(kind),
+                   lambda *cell: bool(re.search(_ONLY, cell[2]))))
+
+
+# One file of every kind that decides results, and a place in it; what comes of
+# it in the unfinished experiment, the finished one, a report and the matches.
+_REFUSED, _SAME, _RECOVERED = damage.REFUSED, damage.SAME, damage.RECOVERED
+_IMPORTANT = {
+    ('w/config.json', 'flip in the middle'): (_REFUSED,) * 4,
+    ('w/items.json', 'from another experiment'): (_REFUSED,) * 4,
+    ('w/run.json', 'flip in the end'): (_REFUSED,) * 4,
+    ('w/metrics.jsonl', 'flip in the middle'): (
+        _REFUSED, _REFUSED, _REFUSED, None),
+    ('w/queries.jsonl', 'truncation to half'): (
+        _REFUSED, _REFUSED, _REFUSED, None),
+    ('w/calibration.jsonl', 'removal'): (
+        _RECOVERED, _RECOVERED, _REFUSED, None),
+    ('w/whole_pool.jsonl', 'removal'): (_SAME, _SAME, _REFUSED, None),
+    ('w/summary.json', 'flip in the middle'): (None, _SAME, _REFUSED, None),
+    ('w/matches/mmal-seed0/pairs.jsonl', 'flip in the middle'): (
+        _RECOVERED, _RECOVERED, _SAME, None),
+    ('w/matches/mmal-seed0.sha256.json', 'from another strategy'): (
+        _REFUSED, _REFUSED, None, None),
+    ('w/journals/random-seed1.journal', 'from another seed'): (
+        _REFUSED, _REFUSED, None, None),
+    ('w/states/mmal-seed1', 'from an older copy'): (
+        None, _SAME, None, _REFUSED)}
+
+
+def test_files_that_decide_results(features):
+  titles = [('unfinished', 'run --resume'), ('finished', 'run --resume'),
+            ('finished', 'report'), ('finished', 'match')]
+  wanted = {(*where, *of): verdict for of, verdicts in _IMPORTANT.items()
+            for where, verdict in zip(titles, verdicts) if verdict}
+  found = {tuple(cell): outcome.verdict for *cell, outcome in _outcomes(
+      features, lambda *cell: cell in wanted)}
+  assert found == wanted
