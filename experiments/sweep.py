@@ -26,6 +26,7 @@ import ml_collections
 
 from experiments import cache
 from experiments import cells as cells_lib
+from experiments import cells_check
 from experiments import differences
 from experiments import folders
 from experiments import hosts
@@ -100,7 +101,6 @@ def sweep(
     preemption.Preempted: if the program was told to end.
   """
   cells = cells_lib.product(config, settings)
-  moved = _claim(folder, config, settings)
   mine = cells[shard[0]::shard[1]]
   todo = [cell for cell in mine
           if not cells_lib.is_finished(_home(folder, cell))]
@@ -111,6 +111,10 @@ def sweep(
       raise ValueError(
           f'{cell.name}: {e} Where data have moved, give the new paths in the '
           'same command, --config.dataset...=PATH.') from e
+  if not (folder / records.PLAN).exists():
+    cells_check.check_read(cells, settings)
+    cells_check.check_pools(todo, cache_dir)
+  moved = _claim(folder, config, settings)
   if todo:
     _check_same(cells, folder, cache_dir, moved)
   failed, done = [], 0
