@@ -83,10 +83,11 @@ def save_async(path: str | os.PathLike[str], tree: Tree) -> Callable[[], None]:
 
   def write():
     try:
-      # With the folders made beforehand, nothing waits for them by the clock.
-      with ocp.Context(async_options=ocp.options.AsyncOptions(
-          timeout_secs=_ORBAX_SECONDS,
-          create_directories_asynchronously=False)):
+      context = ocp.Context()
+      context.async_options.timeout_secs = _ORBAX_SECONDS
+      # With folders made beforehand, nothing waits for them by the clock.
+      context.async_options.create_directories_asynchronously = False
+      with context:
         finish = ocp.save_async(path, stored).result
       begun.set_result(None)
       finish()

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -47,8 +48,9 @@ def _free_port():
 
 
 @contextlib.contextmanager
-def _started(data, work, processes, devices, *flags, on_features=True):
-  """Processes of one run; none outlives the block."""
+def _started(data, work, processes, devices, *flags, on_features=True,
+             faults=()):
+  """Processes of one run, by number with a fault; none outlives the block."""
   environment = os.environ | {
       'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': str(devices),
       # A program is compiled once for all runs with as many devices.
@@ -63,7 +65,7 @@ def _started(data, work, processes, devices, *flags, on_features=True):
           f'--process_id={i}', f'--heartbeat_seconds={_HEARTBEAT}']
       with open(f'{work}.{i}', 'w', encoding='utf-8') as said:
         started.append(subprocess.Popen(
-            [sys.executable, '-m', 'experiments.run',
+            [sys.executable, '-m', *dict(faults).get(i, ['experiments.run']),
              f'--config={hosts_config.__file__}:{data if on_features else ""}',
              f'--workdir={work}',
              f'--cache_dir={data / "cache"}', *joining, *flags],
@@ -274,6 +276,26 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(
           data, work, rng.randrange(2), rounds, rng.uniform(0, 0.5))
       print('ended after', seconds)
       assert seconds < 3 * _HEARTBEAT
+    _run(data, work, 2, 4, '--resume')
+    _same_end(work, undisturbed)
+
+
+@pytest.mark.slow
+def test_where_orbax_fails_in_one_process_both_end(
+    data, undisturbed, tmp_path):
+  rng = random.Random(0)
+  for trial in range(6):
+    work, victim = tmp_path / f'work{trial}', trial % 2
+    kind = ('raise', 'block', 'exit')[trial % 3]
+    fault = ['tests.faulty_orbax', str(rng.randint(1, 250)), '1', kind]
+    with _started(data, work, 2, 4, faults={victim: fault}) as started:
+      statuses = _ended(started, work)
+      ended = time.monotonic()
+    said = _said(work, victim)
+    failed = float(re.search(r'^fault: \S+ (\S+)$', said, re.M)[1])
+    print(kind, victim, said[said.index('fault: '):].split()[1], statuses,
+          ended - failed)
+    assert ended - failed < 30 and 0 not in statuses, said
     _run(data, work, 2, 4, '--resume')
     _same_end(work, undisturbed)
 
