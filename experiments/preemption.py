@@ -70,15 +70,14 @@ def heard(at_once: bool = True) -> Iterator[Notice]:
 
 @contextlib.contextmanager
 def leaving() -> Iterator[None]:
-  """Ends the program at once if it leaves the block before its work is done.
+  """Ends the program at once if it leaves the block because it was told to.
 
-  Threads of what was left half begun would keep it from ending: where Orbax
-  has failed, for one, some wait for others that are no more.
+  Threads of what was left half begun would keep it from ending.
   """
   try:
     yield
   except SystemExit as e:
-    if e.code:
+    if e.code in (PREEMPTED, program.INTERRUPTED):
       end(e.code)
     raise
 

@@ -255,8 +255,9 @@ def start(
 ) -> NoReturn:
   """Runs a program from its flags to its end, which comes in bounded time.
 
-  Python waits for every thread; those of a library that failed may wait for
-  ever. So the program is ended with its own status, whatever they do.
+  Python waits for every thread; where Orbax has failed, for one, some wait for
+  others that are no more. So a program that fails waits for none, and any other
+  is ended with its own status in the end.
 
   Args:
     main: the program, given what is left of the command line.
@@ -266,8 +267,9 @@ def start(
   try:
     app.run(main, flags_parser=flags_parser)
   except SystemExit as e:
-    # Python itself prints a text.
-    status = e.code if isinstance(e.code, int) else int(e.code is not None)
+    if e.code:
+      end(e.code)
+    status = 0
     raise
   finally:
     ending = threading.Timer(ENDS_WITHIN_SECONDS, end, [status])
@@ -275,7 +277,7 @@ def start(
     ending.start()
 
 
-def end(code: int | str | None) -> NoReturn:
+def end(code: int | str) -> NoReturn:
   """Does at once what `sys.exit` does, and waits for no thread."""
   if isinstance(code, str):
     with contextlib.suppress(OSError):
@@ -283,4 +285,4 @@ def end(code: int | str | None) -> NoReturn:
   for stream in (sys.stdout, sys.stderr):
     with contextlib.suppress(OSError):  # It may be read no further.
       stream.flush()
-  os._exit(code if isinstance(code, int) else int(code is not None))
+  os._exit(code if isinstance(code, int) else 1)

@@ -23,8 +23,7 @@ import sys
 import threading
 import time
 
-from absl import app
-
+from experiments import program
 from experiments import run
 from mmal_jax import checkpoint
 from mmal_jax.align import registry
@@ -181,9 +180,9 @@ def main() -> None:
     timer.start()
   patch(moments, [pathlib.Path(os.path.abspath(flag.partition('=')[2]))
                   for flag in sys.argv[3:] if re.match(_FOLDERS, flag)])
-  argv = [sys.argv[0], *sys.argv[3:]]
+  sys.argv[1:3] = []
   try:
-    app.run(run.main, argv=argv, flags_parser=run.parse_flags)
+    program.start(run.main, run.parse_flags)
   finally:
     print(f'moments: {moments.count}', file=sys.stderr)
 
