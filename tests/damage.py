@@ -97,7 +97,8 @@ def damages(
 
 def _is_short(name: str) -> bool:
   """Whether all is done to a file; Orbax's own are many, and all sealed."""
-  return 'states/' not in name or name.endswith('.sha256.json')
+  return not re.search('/(states|models)/', name) or (
+      name.endswith('.sha256.json'))
 
 
 def _of_other_runs(kind, root, name):

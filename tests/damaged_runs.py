@@ -21,7 +21,9 @@ from mmal_jax.align import registry
 from mmal_jax.align.people import files
 from tests import killed_run
 from tests import programs
+from tests import published_files
 from tests import tiny
+from tests import torch_models
 
 _UNTOLD = 'seconds', 'compilations', 'embedded_per_second', 'crc32', 'files'
 
@@ -146,7 +148,23 @@ def asking(home: pathlib.Path) -> list[str]:
   """Flags of one that asks people."""
   return features(
       home, '--oracle=files', f'--config.oracle.folder={home}/live/asked',
-      '--config.oracle.wait_seconds=1e6', '--config.oracle.enough=0.5')
+      '--config.oracle.wait_seconds=1e6', '--config.oracle.enough=0.2')
+
+
+def pretrained(home: pathlib.Path) -> list[str]:
+  """Flags of one that starts from a checkpoint, which it makes."""
+  for name in ('published', 'photos'):
+    (home / name).mkdir()
+  published_files.publish(
+      torch_models.siglip(vocab=300), home / 'published',
+      'SiglipImageProcessor')
+  published_files.photos(home / 'photos')
+  return [f'--config={programs.CONFIGS}/pretrained.py:paired_folder',
+          f'--init={home / "published"}',
+          f'--config.dataset.folder={home / "photos"}', '--batch=4',
+          '--config.train.steps_per_round=2', '--config.train.batch_size=8',
+          '--config.train.learner=gradient', '--config.train.peak_lr=0.01',
+          '--rounds=2']
 
 
 def results(root: pathlib.Path) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from unittest import mock
 
 import pytest
 
+from experiments import export
 from experiments import match
 from experiments import plot
 from experiments import report
+from experiments import workdir
 from tests import damage
 from tests import damaged_runs
 from tests import programs
@@ -40,7 +42,15 @@ def _people(tmp_path_factory):
   home = tmp_path_factory.mktemp('people')
   return damaged_runs.make(
       home, damaged_runs.asking(home), ('mmal',), _SEEDS, ('mmal-seed1', 2),
-      ('--batch=4',))
+      ('--rounds=2',))
+
+
+@pytest.fixture(name='pretrained', scope='module')
+def _pretrained(tmp_path_factory):
+  home = tmp_path_factory.mktemp('pretrained')
+  return damaged_runs.make(
+      home, damaged_runs.pretrained(home), ('mmal',), _SEEDS, ('mmal-seed1', 1),
+      ('--batch=3',))
 
 
 def _programs(made):
@@ -60,11 +70,19 @@ def _programs(made):
     programs.call(match, f'--workdir={work}', f'--matched={out}', '--seed=1',
                   f'--cache_dir={made.live.parent / "cache"}')
 
+  def exported():
+    fresh()
+    programs.call(export, f'--workdir={work}', f'--export={out}', '--seed=1',
+                  '--strategy=mmal')
+
+  has_models = (made.finished / 'w' / workdir.MODELS).exists()
   return {
       'run --resume': (
           made.resume, lambda: damaged_runs.results(made.live)),
-      'report': (tell, lambda: damaged_runs.outputs(out)),
-      'match': (matched, lambda: damaged_runs.outputs(out))}
+      **({'export': (exported, lambda: damaged_runs.outputs(out))}
+         if has_models else
+         {'report': (tell, lambda: damaged_runs.outputs(out)),
+          'match': (matched, lambda: damaged_runs.outputs(out))})}
 
 
 def _outcomes(made, select):
@@ -130,10 +148,14 @@ def _check(outcomes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('kind', ['features', 'people'])
-def test_every_file_under_every_damage(kind, request):
+@pytest.mark.parametrize('kind,files', [
+    ('features', ''), ('people', ''),
+    # Its other files are as those of features.
+    ('pretrained', '^w/(models|pretrained)')])
+def test_every_file_under_every_damage(kind, files, request):
   _check(_outcomes(request.getfixturevalue(kind),
-                   lambda *cell: bool(re.search(_ONLY, cell[2]))))
+                   lambda *cell: all(
+                       re.search(part, cell[2]) for part in (_ONLY, files))))
 
 
 # One file of every kind that decides results, and a place in it; what comes of

@@ -14,7 +14,6 @@ import ml_collections
 import numpy as np
 from PIL import Image
 import pytest
-import tokenizers
 import torch
 import transformers
 
@@ -36,6 +35,7 @@ from mmal_jax.models import dual_encoder
 from mmal_jax.models import huggingface
 from mmal_jax.models import names
 from tests import big_vision_files
+from tests import published_files
 from tests import tokenizer_files
 from tests import torch_models
 
@@ -46,48 +46,17 @@ _SMALL = ['--config.train.steps_per_round=2', '--config.train.batch_size=8',
           '--seeds=3']
 
 
-def _publish(model, folder, processor):
-  """Beside a model its tokenizer and preprocessing, as one downloads them."""
-  model.save_pretrained(folder)
-  tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-  tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
-  tokenizer.train_from_iterator(['a red cat and a blue dog'] * 3,
-                                tokenizers.trainers.BpeTrainer(
-      vocab_size=VOCAB, special_tokens=['<pad>', '<eos>'], show_progress=False,
-      initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()))
-  transformers.PreTrainedTokenizerFast(
-      tokenizer_object=tokenizer, pad_token='<pad>', eos_token='<eos>'
-  ).save_pretrained(folder)
-  size = torch_models.IMAGE_SIZE
-  (folder / 'preprocessor_config.json').write_text(json.dumps({
-      'image_processor_type': processor, 'resample': 3,
-      'do_center_crop': False, 'size': {'height': size, 'width': size},
-      'image_mean': [0.5, 0.4, 0.3], 'image_std': [0.5, 0.25, 0.3]}))
-  return folder
-
-
 @pytest.fixture(scope='module')
 def published(tmp_path_factory):
   """A SigLIP."""
-  return _publish(
+  return published_files.publish(
       torch_models.siglip(vocab=VOCAB), tmp_path_factory.mktemp('published'),
       'SiglipImageProcessor')
 
 
 @pytest.fixture(scope='module')
 def photos(tmp_path_factory):
-  """24 noisy pictures of many sizes, in pairs, with a table of captions."""
-  folder = tmp_path_factory.mktemp('photos')
-  rng = np.random.default_rng(0)
-  lines = []
-  for i in range(24):
-    shape = (int(rng.integers(20, 60)), int(rng.integers(20, 60)), 3)
-    Image.fromarray(rng.integers(256, size=shape).astype(np.uint8)).save(
-        folder / f'{i}.png')
-    lines.append({'image': f'{i}.png', 'text': f'a red cat number {i}',
-                  'group': i // 2})
-  (folder / 'pairs.jsonl').write_text('\n'.join(map(json.dumps, lines)))
-  return folder
+  return published_files.photos(tmp_path_factory.mktemp('photos'))
 
 
 def _main(program, *arguments):
@@ -356,8 +325,9 @@ def test_flags_of_the_config_that_readme_names(published):
 
 def test_a_clip_learns_by_the_loss_it_was_trained_with(
     published, photos, tmp_path):
-  clip = _publish(torch_models.clip(vocab=VOCAB, end_id=1), tmp_path,
-                  'CLIPImageProcessor')
+  clip = published_files.publish(
+      torch_models.clip(vocab=VOCAB, end_id=1), tmp_path,
+      'CLIPImageProcessor')
   for init, loss in ((clip, softmax.softmax_loss),
                      (published, loss_lib.sigmoid_loss)):
     config = pretrained_config.get_config('paired_folder')

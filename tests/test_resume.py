@@ -1,7 +1,6 @@
 """A run that was stopped anywhere ends as if it had not been."""
 
 import collections
-import json
 import os
 import random
 import re
@@ -101,8 +100,8 @@ def _essence(work):
       for line in workdir.read_lines(work / workdir.METRICS)]
   journals = {path.name: journal_lib.read(path)
               for path in (work / workdir.JOURNALS).glob('*.journal')}
-  summary = json.loads((work / workdir.SUMMARY).read_text())
-  del summary['seconds']
+  summary = workdir.read(work / workdir.SUMMARY)
+  del summary['seconds'], summary['files']
   return (by_run(metrics), by_run(workdir.read_lines(work / workdir.QUERIES)),
           journals, summary)
 
