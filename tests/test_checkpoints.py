@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mmal_jax import checkpoints as checkpoints_lib
+from mmal_jax import seals
 
 
 def _tree(step):
@@ -134,7 +135,7 @@ def test_an_error_of_the_writer_is_raised_at_the_latest_by_the_next(
   def full(*_):
     raise OSError('No space left on device')
 
-  monkeypatch.setattr(checkpoints_lib.durable, 'write', full)
+  monkeypatch.setattr(seals.durable, 'write', full)
   kept.save(0, _tree(0))
   with pytest.raises(OSError, match='No space left'):
     kept.save(1, _tree(1))
