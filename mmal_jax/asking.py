@@ -187,7 +187,8 @@ def _of_features(
   views = _views(given, seed)
   notes += mixups.of_skill(
       float(views['image'].skill), len(given.aligned['image']))
-  query = ask_lib.answer(select, strategy, views, batch, seed)
+  query = ask_lib.answer(
+      select, strategy, views, batch, seed, of_model=False)
   return query, notes + ask_lib.asked_again(query, of_pools, of_aligned)
 
 

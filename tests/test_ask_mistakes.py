@@ -12,7 +12,6 @@ import torch
 import mmal_jax
 from mmal_jax.acquire import ask as ask_lib
 from mmal_jax.acquire import metric as metric_lib
-from mmal_jax.acquire import mixups
 from mmal_jax.acquire import registry
 from mmal_jax.data import disk
 
@@ -139,6 +138,12 @@ def test_what_only_looks_odd_is_a_warning():
   with pytest.warns(UserWarning, match='the two pools, changed places'):
     mmal_jax.ask(_ONE[_A:] + gap, _OTHER[_A:] - gap, _OTHER[:_A] - gap,
                  _ONE[:_A] + gap, 4)
+
+
+def test_badge_on_features_names_another_way():
+  with pytest.raises(ValueError, match='badge.*of a trained model, which '
+                     'features of two encoders do not have'):
+    _call(strategy='badge')
 
 
 def test_masks_that_mean_something_else():
@@ -384,13 +389,3 @@ def test_help_is_to_be_read(function):
              for name in inspect.signature(function).parameters)
   for name in ('mmal_plus', 'design_by_entropy'):
     assert name in registry.STRATEGIES and name in text
-
-
-def test_fingerprints_tell_rows_apart():
-  rows = np.random.default_rng(0).integers(0, 2, (3000, 16)).astype(np.float16)
-  found = np.asarray(mixups.fingerprints(jnp.asarray(rows)))
-  assert len(np.unique(found, axis=0)) == len(np.unique(rows, axis=0))
-  zeros = np.asarray(mixups.fingerprints(jnp.array([[0.0, 1], [-0.0, 1]])))
-  np.testing.assert_array_equal(*zeros)
-  wide = np.asarray(mixups.fingerprints(jnp.asarray(rows, jnp.float32)))
-  np.testing.assert_array_equal(wide, found)

@@ -1,11 +1,14 @@
 """The rest of the pool, matched: by a call, and from a run's state."""
 
 import dataclasses
+import warnings
 
 from flax import nnx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
 from mmal_jax import rest
 from mmal_jax.align import exact
@@ -89,7 +92,7 @@ def test_few_pairs_one_item_left_and_pools_of_other_sizes():
 
 
 @pytest.mark.parametrize('change,error,message', [
-    ({'images': [[1.0]]}, TypeError, 'images is a list'),
+    ({'images': [[1.0], [1.0, 2.0]]}, TypeError, 'images is a list of rows'),
     ({'images': np.ones((9, 3), int)}, TypeError, 'images has dtype int64'),
     ({'texts': np.ones(9)}, ValueError, 'texts has shape'),
     ({'texts': np.full((30, 3), np.nan)}, ValueError, 'texts is NaN'),
@@ -105,6 +108,15 @@ def test_few_pairs_one_item_left_and_pools_of_other_sizes():
     ({'k': 0}, ValueError, 'k=0'), ({'k': 1.5}, TypeError, 'k=1.5'),
     ({'rank': 0}, ValueError, 'rank=0'), ({'seed': -1}, ValueError, 'seed'),
     ({'share': 0.0}, ValueError, 'share'),
+    ({'share': '1'}, ValueError, "share='1' must be a number within"),
+    ({'least_probability': None}, ValueError, 'must be a number within'),
+    ({'shared_space': 1}, TypeError, 'shared_space=1 must be True or False'),
+    ({'known_pairs': _known(9).T}, ValueError, r'Give known_pairs\.T'),
+    ({'known_pairs': _known(30)[20:] + 1}, ValueError, 'count from 1'),
+    ({'texts': np.ones((40, 3)) * np.arange(1, 41)[:, None], 'known_pairs':
+      np.stack([np.arange(31, 40), np.arange(9)], axis=1)}, ValueError,
+     'two columns changed places'),
+    ({'strategy': 'mmal'}, TypeError, 'match has no argument strategy'),
     ({'least_probability': 2}, ValueError, 'least_probability'),
     ({'shared_space': True}, ValueError, 'one width'),
 ])
@@ -113,6 +125,39 @@ def test_match_refuses(change, error, message):
   arguments = {'images': images, 'texts': texts, 'known_pairs': _known(9)}
   with pytest.raises(error, match=message):
     match_lib.match(**arguments | change)
+
+
+def test_match_warns_of_pairs_in_another_order_and_of_one_pool_twice():
+  images, texts = _features(200, noise=0.1)
+  shifted = np.stack([np.arange(60), np.roll(np.arange(60), 7)], axis=1)
+  with pytest.warns(UserWarning, match='60 known pairs.*image first'):
+    match_lib.match(images, texts, shifted)
+  with pytest.warns(UserWarning, match='one array given for both'):
+    match_lib.match(images, images, _known(60))
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    match_lib.match(images, texts, _known(60))
+
+
+def test_match_takes_scalars_of_arrays_and_says_what_pairs_are():
+  images, texts = _features(80, noise=0.1)
+  match_lib.match(images, texts, _known(40), share=np.array(0.5),
+                  least_probability=jnp.float32(0.5))
+  for known, what in (([], 'has 0 rows'), (iter(_known(9)), 'list'),
+                      (_known(9).astype(object), r'astype\(int\)')):
+    with pytest.raises((TypeError, ValueError), match=what):
+      match_lib.match(images, texts, known)
+
+
+def test_match_takes_what_ask_takes():
+  images, texts = _features(80, noise=0.1)
+  expected = match_lib.match(images, texts, _known(40))
+  for take in (torch.tensor, np.ndarray.tolist, np.float64):
+    found = match_lib.match(take(images), take(texts), _known(40).tolist())
+    np.testing.assert_array_equal(
+        found.images.counterparts, expected.images.counterparts)
+    np.testing.assert_array_equal(
+        found.images.probabilities, expected.images.probabilities)
 
 
 def _run(widths=(12, 9), n=90, missing=0.0, seed=0):

@@ -218,6 +218,7 @@ def answer(
     views: Mapping[str, views_lib.View],
     batch: int,
     seed: int,
+    of_model: bool = True,
 ) -> Query:
   """The query of a strategy, its indices NumPy's; random if nothing is aligned.
 
@@ -227,6 +228,8 @@ def answer(
     views: by modality.
     batch: number of items.
     seed: of what is drawn.
+    of_model: whether the views' embeddings are those of a user's model, with a
+      scale and a bias that can be given.
 
   Raises:
     TypeError: for pools on disk where the strategy needs them in memory, or for
@@ -243,6 +246,11 @@ def answer(
   try:
     query = select(views, batch, jax.random.key(seed))
   except views_lib.Missing as e:
+    if not of_model and e.field.startswith('logit_'):
+      raise ValueError(
+          f'{me} needs the {e.field} of a trained model, which features of two '
+          'encoders do not have: take another strategy, or give embeddings of '
+          'one model (shared_space=True).') from e
     name = {'costs': 'image_costs', 'asked': 'image_asked'}.get(
         e.field, e.field)
     raise ValueError(

@@ -15,6 +15,7 @@ from mmal_jax.acquire import given as given_lib
 from mmal_jax.data import disk
 
 _LEAST = 20  # known pairs by which a space is judged
+_LEAST_KNOWN = 5  # by which masks are judged
 _MOST = 1024
 _LEAST_SKILL = 1.5  # as of `mmal_plus`
 _NEARLY_ALL = 0.95
@@ -80,6 +81,7 @@ def check(
   for m, rows in pools.items():
     if given.masked[m]:
       _check_mask(m, rows, aligned[m], given.remaining[m])
+  _check_masks(given, pools, aligned)
   return notes
 
 
@@ -140,11 +142,21 @@ def of_skill(skill: float, a: int) -> list[str]:
     skill: as of `View`.
     a: known pairs.
   """
-  if a < _LEAST or not skill < _LEAST_SKILL:
+  if not at_chance(skill, a):
     return []
   return [f'of {a} known pairs those held out are matched hardly better than '
           'by chance: are aligned_images and aligned_texts in the same order? '
           'Are they the known pairs, and not the pools?']
+
+
+def at_chance(skill: float, a: int) -> bool:
+  """Whether held-out ones of `a` known pairs are found no better than that.
+
+  Args:
+    skill: as of `View`.
+    a: known pairs; of fewer than 20 nothing is said.
+  """
+  return a >= _LEAST and skill < _LEAST_SKILL
 
 
 def of_sides(
@@ -249,3 +261,20 @@ def _check_mask(m, pool, aligned, remaining) -> None:
         f'{m}_remaining is True for the known {m}s alone: it must be False for '
         f'them, and True for those that may be asked about; give '
         f'~{m}_remaining.')
+
+
+def _check_masks(given, pools, aligned) -> None:
+  """Each mask leaves out what is known of its own pool, not of the other."""
+  images, texts = given.remaining.values()
+  if not all(given.masked.values()) or images.shape != texts.shape:
+    return
+  for m, rows in pools.items():
+    known = _known(rows, aligned[m])
+    mine, others = given.remaining[m], given.remaining[_other(m)]
+    if np.count_nonzero(known) < _LEAST_KNOWN or others[known].any() or (
+        not mine[known].any()):
+      return
+  raise ValueError(
+      'known images remain by image_remaining and known texts by '
+      'text_remaining, but none does by the mask of the other modality: have '
+      'image_remaining and text_remaining changed places?')
