@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 
+from experiments import calibrated
 from experiments import export
 from experiments import match
 from experiments import plot
@@ -88,7 +89,9 @@ def _programs(made):
 def _outcomes(made, select):
   """Yields `(state, program, file, damage, outcome)`."""
   rng = random.Random(_SEED)
-  with mock.patch.object(plot, 'curves'):
+  with (mock.patch.object(plot, 'curves'),  # pictures take long
+        mock.patch.object(plot, 'modalities'),
+        mock.patch.object(calibrated, 'draw')):
     for state, tree in (('unfinished', made.unfinished),
                         ('finished', made.finished)):
       for title, (program, results) in _programs(made).items():
