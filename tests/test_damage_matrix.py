@@ -46,6 +46,11 @@ def _people(tmp_path_factory):
       ('--rounds=2',))
 
 
+@pytest.fixture(name='waiting', scope='module')
+def _waiting(tmp_path_factory):
+  return damaged_runs.make_waiting(tmp_path_factory.mktemp('waiting'))
+
+
 @pytest.fixture(name='pretrained', scope='module')
 def _pretrained(tmp_path_factory):
   home = tmp_path_factory.mktemp('pretrained')
@@ -152,7 +157,7 @@ def _check(outcomes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('kind,files', [
-    ('features', ''), ('people', ''),
+    ('features', ''), ('people', ''), ('waiting', ''),
     # Its other files are as those of features.
     ('pretrained', '^w/(models|pretrained)')])
 def test_every_file_under_every_damage(kind, files, request):
