@@ -103,8 +103,11 @@ def _is_short(name: str) -> bool:
 
 def _of_other_runs(kind, root, name):
   """The same file of a run of another seed, and of another strategy."""
-  run = _RUN.search(name)
-  if run is None:
+  if name.startswith('asked/seed0/'):
+    yield 'seed', root, name.replace('seed0', 'seed1')
+  if name.startswith('asked/seed1/'):
+    yield 'seed', root, name.replace('seed1', 'seed0')
+  if _RUN.search(name) is None:
     return
   start, end = re.search(r'[^/]+-seed\d+', name).span()
   strategy, _, seed = name[start:end].rpartition('-seed')

@@ -15,11 +15,12 @@ import numpy as np
 from experiments import run
 from experiments import workdir
 from mmal_jax import checkpoints
+from mmal_jax import durable
 from mmal_jax import packed
 from mmal_jax.align import journal as journal_lib
 from mmal_jax.align import registry
 from mmal_jax.align.people import files
-from tests import killed_run
+from mmal_jax.align.people import rounds
 from tests import programs
 from tests import published_files
 from tests import tiny
@@ -58,9 +59,17 @@ class Made(NamedTuple):
   seeds: Sequence[int]
 
   def resume(self) -> None:
-    """Runs the program in `live`."""
+    """Runs the program in `live`; where it ends to wait, people answer."""
     with people_who_answer():
-      programs.call(run, *self.flags, '--resume')
+      for _ in range(20):
+        try:
+          return programs.call(run, *self.flags, '--resume')
+        except SystemExit as e:
+          if e.code != run.WAITING:
+            raise
+        for folder in (self.live / 'asked').iterdir():
+          answer(folder, 0)
+    raise AssertionError('it waits, whatever is answered.')
 
   def put(self, tree: pathlib.Path) -> pathlib.Path:
     """Copies one of the folders to `live`."""
@@ -75,10 +84,41 @@ def people_who_answer():
   def make(tuples, modalities, shown, **config):
     del tuples, modalities
     return files.files(shown=shown(), **config, sleep=functools.partial(
-        killed_run.answer_all, pathlib.Path(config['folder'])))
+        answer, pathlib.Path(config['folder']), late=True))
 
   with mock.patch.dict(registry.ORACLES, files=make):
     yield
+
+
+def answer(
+    folder: pathlib.Path, seconds: float, most: int = 100, late: bool = False
+) -> None:
+  """Answers open queries by the item of the same number, in one new file.
+
+  Args:
+    folder: of the questions.
+    seconds: in place of which this is done.
+    most: so many.
+    late: whether those about some items are left until the next round.
+  """
+  del seconds
+  answers = folder / 'answers'
+  given = ''.join(path.read_text('utf-8', 'replace')
+                  for path in sorted(answers.glob('*.jsonl')))
+  asked = rounds.asked(folder)
+  lines = []
+  for query, name in asked.items():
+    number = int(query.rpartition('-')[2])
+    if f'"{query}"' not in given and (
+        number % 4 or name < max(asked.values()) or not late):
+      lines.append(json.dumps(
+          {'query': query, 'answer': number, 'annotator': 'ann',
+           'confirmed': True}) + '\n')
+  if lines:
+    number = len(list(answers.glob('*')))
+    while (answers / f'{number}.jsonl').exists():
+      number += 1
+    durable.write(answers / f'{number}.jsonl', ''.join(lines[:most]))
 
 
 def make(
@@ -151,6 +191,46 @@ def asking(home: pathlib.Path) -> list[str]:
       '--config.oracle.wait_seconds=1e6', '--config.oracle.enough=0.2')
 
 
+def make_waiting(home: pathlib.Path) -> Made:
+  """One that waits for people, who have answered a part of a round."""
+  live, seeds = home / 'live', (0, 1)
+  flags = [*features(home, '--rounds=2', '--oracle=files'),
+           f'--config.oracle.folder={live}/asked', '--strategies=mmal',
+           '--seeds=0,1', f'--workdir={live / "w"}',
+           f'--cache_dir={home / "cache"}']
+  trees = {name: home / name for name in ('waiting', 'before', 'finished',
+                                          'same', 'other')}
+  made = Made(live, flags, trees['finished'], trees['waiting'],
+              [trees['before']], 1, trees['same'], trees['other'], ('mmal',),
+              seeds)
+
+  def until_it_waits(*more):
+    with people_who_answer(), programs.ends(run.WAITING):
+      programs.call(run, *flags, '--resume', *more)
+
+  def begin(*more):
+    shutil.rmtree(live, ignore_errors=True)
+    until_it_waits(*more)
+    while not (live / 'asked' / 'seed1' / 'pools.json').exists():
+      answer(live / 'asked' / 'seed0', 0)
+      until_it_waits(*more)
+
+  for name, more in (('other', ['--batch=4']), ('same', [])):
+    begin(*more)
+    made._replace(flags=[*flags, *more]).resume()
+    shutil.copytree(live, trees[name])
+  begin()
+  shutil.copytree(live, trees['before'])
+  answer(live / 'asked' / 'seed1', 0, most=3)
+  until_it_waits()
+  ledger = live / 'asked' / 'seed1' / 'ledger.jsonl'
+  assert len(ledger.read_text().splitlines()) == 3
+  shutil.copytree(live, trees['waiting'])
+  made.resume()
+  shutil.copytree(live, trees['finished'])
+  return made
+
+
 def pretrained(home: pathlib.Path) -> list[str]:
   """Flags of one that starts from a checkpoint, which it makes."""
   for name in ('published', 'photos'):
@@ -193,10 +273,6 @@ def results(root: pathlib.Path) -> dict[str, Any]:
   for path in (folder / workdir.MODELS).glob('*-seed*'):
     if path.is_dir() and 'damaged' not in path.name:
       found[f'{workdir.MODELS}/{path.name}'] = _values(path)
-  for ledger in (root / 'asked').glob('*/ledger.jsonl'):
-    found[f'asked/{ledger.parent.name}'] = [
-        {key: value for key, value in json.loads(line).items()}
-        for line in ledger.read_text().splitlines()]
   return found
 
 

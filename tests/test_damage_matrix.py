@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 
+from experiments import calibrated
 from experiments import export
 from experiments import match
 from experiments import plot
@@ -43,6 +44,11 @@ def _people(tmp_path_factory):
   return damaged_runs.make(
       home, damaged_runs.asking(home), ('mmal',), _SEEDS, ('mmal-seed1', 2),
       ('--rounds=2',))
+
+
+@pytest.fixture(name='waiting', scope='module')
+def _waiting(tmp_path_factory):
+  return damaged_runs.make_waiting(tmp_path_factory.mktemp('waiting'))
 
 
 @pytest.fixture(name='pretrained', scope='module')
@@ -88,7 +94,9 @@ def _programs(made):
 def _outcomes(made, select):
   """Yields `(state, program, file, damage, outcome)`."""
   rng = random.Random(_SEED)
-  with mock.patch.object(plot, 'curves'):
+  with (mock.patch.object(plot, 'curves'),  # pictures take long
+        mock.patch.object(plot, 'modalities'),
+        mock.patch.object(calibrated, 'draw')):
     for state, tree in (('unfinished', made.unfinished),
                         ('finished', made.finished)):
       for title, (program, results) in _programs(made).items():
@@ -149,7 +157,7 @@ def _check(outcomes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('kind,files', [
-    ('features', ''), ('people', ''),
+    ('features', ''), ('people', ''), ('waiting', ''),
     # Its other files are as those of features.
     ('pretrained', '^w/(models|pretrained)')])
 def test_every_file_under_every_damage(kind, files, request):
@@ -162,23 +170,24 @@ def test_every_file_under_every_damage(kind, files, request):
 # it in the unfinished experiment, the finished one, a report and the matches.
 _REFUSED, _SAME, _RECOVERED = damage.REFUSED, damage.SAME, damage.RECOVERED
 _IMPORTANT = {
-    ('w/config.json', 'flip in the middle'): (_REFUSED,) * 4,
-    ('w/items.json', 'from another experiment'): (_REFUSED,) * 4,
-    ('w/run.json', 'flip in the end'): (_REFUSED,) * 4,
+    ('w/config.json', 'flip in the middle'): (
+        _REFUSED, None, _REFUSED, _REFUSED),
+    ('w/items.json', 'from another experiment'): (
+        _REFUSED, None, _REFUSED, None),
+    ('w/run.json', 'flip in the end'): (_REFUSED, None, _REFUSED, None),
     ('w/metrics.jsonl', 'flip in the middle'): (
         _REFUSED, _REFUSED, _REFUSED, None),
     ('w/queries.jsonl', 'truncation to half'): (
-        _REFUSED, _REFUSED, _REFUSED, None),
-    ('w/calibration.jsonl', 'removal'): (
-        _RECOVERED, _RECOVERED, _REFUSED, None),
-    ('w/whole_pool.jsonl', 'removal'): (_SAME, _SAME, _REFUSED, None),
+        _REFUSED, None, _REFUSED, None),
+    ('w/calibration.jsonl', 'removal'): (_RECOVERED, None, _REFUSED, None),
+    ('w/whole_pool.jsonl', 'removal'): (None, _SAME, _REFUSED, None),
     ('w/summary.json', 'flip in the middle'): (None, _SAME, _REFUSED, None),
     ('w/matches/mmal-seed0/pairs.jsonl', 'flip in the middle'): (
-        _RECOVERED, _RECOVERED, _SAME, None),
+        None, _RECOVERED, None, None),
     ('w/matches/mmal-seed0.sha256.json', 'from another strategy'): (
-        _REFUSED, _REFUSED, None, None),
+        _REFUSED, None, None, None),
     ('w/journals/random-seed1.journal', 'from another seed'): (
-        _REFUSED, _REFUSED, None, None),
+        _REFUSED, None, None, None),
     ('w/states/mmal-seed1', 'from an older copy'): (
         None, _SAME, None, _REFUSED)}
 

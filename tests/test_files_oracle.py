@@ -62,7 +62,8 @@ def test_a_round_is_written_and_answered(asked):
   assert _lines(folder / 'ledger.jsonl')[2] == {
       'query': 'image-0', 'answer': {'text': 0},
       'annotators': {'bob': {'text': 0}}, 'sources': ['b.jsonl, line 1'],
-      'reasons': {'bob': 'why'}}
+      'reasons': {'bob': 'why'},
+      'crc32': _lines(folder / 'ledger.jsonl')[2]['crc32']}
   with pytest.raises(oracle_lib.Waiting):
     _asks(oracle, [2], 'text')
   _give(folder, 'c.jsonl', _line('text-2', 8))
@@ -126,8 +127,41 @@ def test_a_crash_while_the_ledger_is_written(asked):
     _asks(oracle, [3])
   ledger.write_bytes(whole + whole)
   assert _asks(oracle, [3]).tolist() == [[3, 7]]
-  ledger.write_bytes(whole + whole.replace(b'7', b'6'))
+  bare = whole[:whole.index(b', "crc32"')] + b'}\n'  # An earlier version's.
+  ledger.write_bytes(bare)
+  assert _asks(oracle, [3]).tolist() == [[3, 7]]
+  ledger.write_bytes(whole + bare.replace(b'7', b'6'))
   with pytest.raises(ValueError, match='line 2: image-3 has another answer'):
+    _asks(oracle, [3])
+
+
+@pytest.mark.parametrize('old,new', [
+    (b'"answer": {"text": 7', b'"answer": {"text": 6'),
+    (b'image-3', b'image-5'), (b'{"ann":', b'{"bob":'), (b'crc32', b'crc33'),
+    (b'"crc32": "', b'"crc32": "0'), (b'"answer": {"text": 7}',
+                                      b'"answer": {"text": null}')])
+def test_a_ledger_that_was_changed(asked, old, new):
+  folder, oracle = asked
+  _give(folder, 'a.jsonl', _line('image-3', 7))
+  _asks(oracle, [3])
+  ledger = folder / 'ledger.jsonl'
+  assert old in ledger.read_bytes()
+  ledger.write_bytes(ledger.read_bytes().replace(old, new, 1))
+  (folder / 'answers' / 'a.jsonl').unlink()  # It alone says so.
+  with pytest.raises(ValueError, match='ledger.jsonl, line 1 was changed'):
+    _asks(oracle, [3])
+
+
+def test_the_ledger_of_other_pools(asked, tmp_path_factory):
+  folder, oracle = asked
+  other = tmp_path_factory.mktemp('other')
+  stranger = files.files(other, people.shown(seed=1))
+  with pytest.raises(oracle_lib.Waiting):
+    _asks(stranger, [3])
+  _give(other, 'a.jsonl', _line('image-3', 7))
+  assert _asks(stranger, [3]).tolist() == [[3, 7]]
+  (folder / 'ledger.jsonl').write_bytes((other / 'ledger.jsonl').read_bytes())
+  with pytest.raises(ValueError, match='line 1 was changed .* of another fold'):
     _asks(oracle, [3])
 
 

@@ -32,7 +32,7 @@ def test_a_file_of_bad_lines_fills_no_screen(tmp_path):
   path = tmp_path / 'ledger.jsonl'
   path.write_text('[]\n' * 60)
   with pytest.raises(ValueError, match='60 problem') as e:
-    ledger.read(path, ['image', 'text'])
+    ledger.read(path, ['image', 'text'], 'pools')
   assert str(e.value).endswith('... and 10 more.')
   assert str(e.value).count('is no object') == 50
 

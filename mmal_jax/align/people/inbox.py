@@ -112,7 +112,7 @@ class Inbox:
     """
     found = status_lib.find(
         self._folder, self._sizes, asked, self._pools, self._rules)
-    status_lib.enter(self._folder, found, tuple(self._sizes))
+    status_lib.enter(self._folder, found, tuple(self._sizes), self._pools)
     self._fresh |= found.decision.accepted
     self._status = found
     return {q: entry.row for q, entry in found.entries.items()} | (

@@ -2,14 +2,19 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+import json
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
+import zlib
 
 from mmal_jax import durable
 from mmal_jax.align.people import answers as answers_lib
 from mmal_jax.align.people import identity
 from mmal_jax.data import json_lines
 from mmal_jax.data import problems as problems_lib
+
+_CHECKSUM = 'crc32'
+_FIELDS = {'query', 'answer', 'annotators', 'sources', 'reasons', 'names'}
 
 
 class Entry(NamedTuple):
@@ -30,20 +35,29 @@ class Entry(NamedTuple):
   skipped: tuple[str, ...]
 
 
-def read(path: pathlib.Path, sizes: Mapping[str, int]) -> dict[str, Entry]:
+def read(
+    path: pathlib.Path, sizes: Mapping[str, int], pools: str
+) -> dict[str, Entry]:
   """All entries, by query; a line that a crash cut off is not one yet.
 
   Args:
     path: of the ledger.
     sizes: by modality, the number of items, in the order of the columns.
+    pools: marks the pools whose item numbers these are.
 
   Raises:
-    ValueError: if a line is damaged.
+    ValueError: if a line is damaged, was changed, or is of other pools.
   """
   problems: list[str] = []
   entries = {}
   for place, line in json_lines.read(
       durable.whole_lines(path), path.name, problems):
+    if not _is_as_written(line, pools):
+      problems.append(
+          f'{place} was changed after it was written, or is of another folder: '
+          'its checksum does not fit. Restore the file from a copy of this '
+          'very folder.')
+      continue
     try:
       query, answer, people = (
           line[field] for field in ('query', 'answer', 'annotators'))
@@ -77,6 +91,7 @@ def enter(
     accepted: Mapping[str, tuple[int, ...]],
     votes: Mapping[str, Sequence[answers_lib.Vote]],
     modalities: Iterable[str],
+    pools: str,
 ) -> None:
   """Adds entries; they are on the disk when it returns.
 
@@ -85,22 +100,38 @@ def enter(
     accepted: by query, the row.
     votes: by query, what each person had said.
     modalities: in the order of the columns.
+    pools: marks the pools whose item numbers these are.
   """
   lines = []
   for query, row in accepted.items():
     reasons = {v.annotator: v.reason for v in votes[query] if v.reason}
     names = {v.annotator: v.aliases for v in votes[query] if v.aliases}
     agreed = next(v for v in votes[query] if v.row == row)
-    lines.append({
+    line = {
         'query': query,
         'answer': answers_lib.named(agreed, modalities),
         'annotators': {v.annotator: answers_lib.named(v, modalities)
                        for v in votes[query]},
         'sources': [v.place for v in votes[query]],
-    } | ({'reasons': reasons} if reasons else {})
-      | ({'names': names} if names else {}))
+    } | ({'reasons': reasons} if reasons else {}) | (
+        {'names': names} if names else {})
+    # As it will be read: no tuples.
+    line = json.loads(json.dumps(line))
+    lines.append(line | {_CHECKSUM: _checksum(line, pools)})
   if lines:
     durable.append(path, json_lines.dump(lines))
+
+
+def _is_as_written(line: Mapping[str, Any], pools: str) -> bool:
+  """Whether a line's checksum fits; an earlier version wrote none."""
+  fields = {key: value for key, value in line.items() if key != _CHECKSUM}
+  if _CHECKSUM not in line:
+    return fields.keys() <= _FIELDS
+  return line[_CHECKSUM] == _checksum(fields, pools)
+
+
+def _checksum(fields: Mapping[str, Any], pools: str) -> str:
+  return f'{zlib.crc32(json.dumps([pools, fields]).encode()):08x}'
 
 
 def known(

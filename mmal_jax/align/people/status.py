@@ -71,7 +71,7 @@ def find(
   Raises:
     ValueError: listing every problem of the answers, or of the ledger.
   """
-  entries = ledger_lib.read(folder / LEDGER, sizes)
+  entries = ledger_lib.read(folder / LEDGER, sizes, pools)
   found = intake.read(
       folder / ANSWERS, sizes, asked, pools, rules.skip_is_refusal,
       naming.Items(folder),
@@ -96,12 +96,13 @@ def find(
 
 
 def enter(
-    folder: pathlib.Path, status: Status, modalities: Sequence[str]
+    folder: pathlib.Path, status: Status, modalities: Sequence[str],
+    pools: str,
 ) -> None:
   """Puts what is accepted into the ledger, and disputes into their list."""
   _list_conflicts(folder / CONFLICTS, status, modalities)
   ledger_lib.enter(folder / LEDGER, status.decision.accepted,
-                   status.votes, modalities)
+                   status.votes, modalities, pools)
 
 
 def in_words(
