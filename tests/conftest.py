@@ -1,7 +1,13 @@
 """Eight virtual CPU devices, strict shapes; fixtures that several files use."""
 
+import signal
+
 import jax
 import pytest
+
+# A shell's `&` has Ctrl-C ignored, programs keep to that, and tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before any test touches a device.
 jax.config.update('jax_platforms', 'cpu')

@@ -130,7 +130,7 @@ def test_a_crash_while_the_ledger_is_written(asked):
   bare = whole[:whole.index(b', "crc32"')] + b'}\n'  # An earlier version's.
   ledger.write_bytes(bare)
   assert _asks(oracle, [3]).tolist() == [[3, 7]]
-  ledger.write_bytes(whole + bare.replace(b'7', b'6'))
+  ledger.write_bytes(bare + bare.replace(b'7', b'6'))
   with pytest.raises(ValueError, match='line 2: image-3 has another answer'):
     _asks(oracle, [3])
 

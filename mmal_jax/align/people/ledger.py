@@ -50,9 +50,13 @@ def read(
   """
   problems: list[str] = []
   entries = {}
+  sealed = False
   for place, line in json_lines.read(
       durable.whole_lines(path), path.name, problems):
-    if not _is_as_written(line, pools):
+    # A version that writes checksums goes on with a ledger without, and no
+    # earlier one comes after it.
+    sealed |= isinstance(line, dict) and _CHECKSUM in line
+    if not _is_as_written(line, pools, sealed):
       problems.append(
           f'{place} was changed after it was written, or is of another folder: '
           'its checksum does not fit. Restore the file from a copy of this '
@@ -122,11 +126,17 @@ def enter(
     durable.append(path, json_lines.dump(lines))
 
 
-def _is_as_written(line: Mapping[str, Any], pools: str) -> bool:
-  """Whether a line's checksum fits; an earlier version wrote none."""
+def _is_as_written(line: Mapping[str, Any], pools: str, sealed: bool) -> bool:
+  """Whether a line's checksum fits; an earlier version wrote none.
+
+  Args:
+    line: that was read.
+    pools: as for `read`.
+    sealed: whether this or an earlier line has a checksum.
+  """
   fields = {key: value for key, value in line.items() if key != _CHECKSUM}
   if _CHECKSUM not in line:
-    return fields.keys() <= _FIELDS
+    return not sealed and fields.keys() <= _FIELDS
   return line[_CHECKSUM] == _checksum(fields, pools)
 
 
