@@ -89,7 +89,6 @@ def _experiment(folder, strategy='mmal', score='i2t', modality='image', **more):
   config = features.get_config()
   config.dataset.images, config.dataset.texts = '/no/i.npy', '/no/t.npy'
   workdir.write(folder / workdir.CONFIG, config.to_dict() | more)
-  workdir.write(folder / workdir.SUMMARY, {})
   for name in (strategy, 'random'):
     for t in range(3):
       one = {'strategy': name, 'seed': 0, 'round': t}
@@ -99,6 +98,7 @@ def _experiment(folder, strategy='mmal', score='i2t', modality='image', **more):
       if t:
         workdir.append(folder / workdir.QUERIES, one | {
             'asked': [[modality, t]], 'answers': [[t, t]]})
+  workdir.write(folder / workdir.SUMMARY, {})
   return folder
 
 

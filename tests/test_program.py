@@ -18,7 +18,7 @@ _EXPERIMENTS = pathlib.Path(program.__file__).parent
 _PROGRAMS = sorted(
     '.'.join(('experiments', *path.relative_to(_EXPERIMENTS).parts))[:-3]
     for path in _EXPERIMENTS.rglob('*.py')
-    if "__name__ == '__main__'" in path.read_text())
+    if re.search(r'\n  (app\.run|program\.start)\(', path.read_text()))
 _RUN = [sys.executable, '-m', 'experiments.run']
 # Of its own output nothing is missing: another pipe broke, or file.
 _OTHER = '''

@@ -46,7 +46,6 @@ def _write(folder, config, curves, costs=None, asked='image'):
   """A finished experiment; `costs` by seed, of an answer."""
   folder.mkdir(parents=True)
   workdir.write(folder / workdir.CONFIG, config.to_dict())
-  workdir.write(folder / workdir.SUMMARY, {})
   for (strategy, seed), curve in curves.items():
     run = {'strategy': strategy, 'seed': seed}
     for t, score in enumerate(curve):
@@ -60,6 +59,7 @@ def _write(folder, config, curves, costs=None, asked='image'):
             'round': t, 'asked': [[m, 4 * t + i] for i, m in enumerate(names)],
             'answers': [[4 * t + i] * 2 if i < 3 else [-1, -1]
                         for i in range(4)]})
+  workdir.write(folder / workdir.SUMMARY, {})
   return folder
 
 
@@ -283,6 +283,7 @@ def _write_whole(folder, scores, seeds=(0, 1, 2)):
     workdir.append(folder / workdir.WHOLE_POOL, {
         'seed': seed, 'aligned': 30, 'scores': {
             'i2t_r1': 1.0, 'mean_r10': scores + seed}})
+  workdir.write(folder / workdir.SUMMARY, {})  # Finished with these.
 
 
 def test_the_whole_pool_is_in_reports(tmp_path, config):
