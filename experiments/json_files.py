@@ -2,7 +2,8 @@
 
 Those in the folder of an experiment end with `"crc32"`, a checksum of the rest
 and of the experiment's id, which `run.json` there names; of that file itself it
-is one of the rest alone. Elsewhere files have none.
+is one of the rest alone. Elsewhere files have none, nor has any where an
+earlier version began the experiment.
 """
 
 import json
@@ -17,6 +18,7 @@ from mmal_jax import durable
 from mmal_jax.data import json_object
 
 _CHECKSUM = 'crc32'
+_EARLIER = {'experiment', 'settings', 'rounding'}  # in run.json, all there was
 
 
 def read(path: pathlib.Path) -> dict[str, Any]:
@@ -30,8 +32,8 @@ def read(path: pathlib.Path) -> dict[str, Any]:
   found = json_object.parse(durable.read(path), path)
   there = found.pop(_CHECKSUM, None)
   if path.name == lines_lib.PROVENANCE:
-    # An earlier version wrote none, neither here nor beside it.
-    if there is not None and there != _checksum(None, found):
+    if there != _checksum(None, found) and not _is_of_an_earlier_version(
+        path, found, there):
       raise ValueError(
           f'{path} is damaged, or was changed after it was written: its '
           'checksum does not fit. Restore it from a copy of this very '
@@ -53,7 +55,7 @@ def write(path: pathlib.Path, value: dict[str, Any]) -> None:
   fields.pop(_CHECKSUM, None)
   is_provenance = path.name == lines_lib.PROVENANCE
   experiment = None if is_provenance else _experiment(path.parent)
-  if is_provenance or experiment is not None:
+  if is_provenance or experiment is not None and _has_checksums(path.parent):
     fields[_CHECKSUM] = _checksum(experiment, fields)
   durable.write(path, json.dumps(fields, indent=2, allow_nan=False) + '\n')
 
@@ -78,6 +80,13 @@ def _experiment(folder: pathlib.Path) -> str | None:
   except FileNotFoundError:
     return None
   return found if isinstance(found, str) else ''
+
+
+def _is_of_an_earlier_version(path, found, there) -> bool:
+  """Whether `run.json` never had a checksum, and nothing beside it has one."""
+  config = path.with_name('config.json')
+  return there is None and found.keys() == _EARLIER and not (
+      config.exists() and f'"{_CHECKSUM}"'.encode() in durable.read(config))
 
 
 def _has_checksums(folder: pathlib.Path) -> bool:

@@ -209,7 +209,8 @@ def test_states_that_are_gone_are_not_gone_silently(tmp_path, caplog):
   assert f'states=\'{states}\' does not exist, but the run has' in e.value.code
   states.mkdir()
   _run(tmp_path, data, f'--states={states}', '--resume')
-  assert 'there is no state of the rounds that are recorded' in caplog.text
+  assert (f'there is no state in {states}/mmal-seed0 of the rounds that are '
+          'recorded') in caplog.text
 
 
 def test_reports_average_what_is_the_same(tmp_path, capsys):
