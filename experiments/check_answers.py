@@ -14,20 +14,18 @@ if there are problems, else 0. If the folder of questions was moved:
 from collections.abc import Sequence
 import pathlib
 
-from absl import flags
-
-from experiments import annotators
-from experiments import earlier
-from experiments import folders
-from experiments import paths
+from experiments import common_flags
 from experiments import program
-from experiments import workdir as workdir_lib
-from mmal_jax.align.people import inbox
-from mmal_jax.align.people import rounds
-from mmal_jax.align.people import status as status_lib
+from mmal_jax.config import paths
+from mmal_jax.experiment import annotators
+from mmal_jax.experiment import earlier
+from mmal_jax.oracles.people import inbox
+from mmal_jax.oracles.people import rounds
+from mmal_jax.oracles.people import status as status_lib
+from mmal_jax.workdir import layout as workdir_lib
 
-flags.adopt_module_key_flags(earlier)
-flags.adopt_module_key_flags(folders)  # for --help
+_WORKDIR, _CACHE_DIR, _MOVED = (
+    common_flags.take('workdir', 'cache_dir', 'moved'))
 
 
 def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:
@@ -91,7 +89,7 @@ def _check(config, folder) -> str:
 
 def main(argv: Sequence[str]) -> None:
   program.call(lambda: check(
-      pathlib.Path(folders.WORKDIR.value), earlier.MOVED.value), argv)
+      pathlib.Path(_WORKDIR.value), _MOVED.value), argv)
 
 
 if __name__ == '__main__':

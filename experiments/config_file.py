@@ -12,17 +12,16 @@ import os
 import pathlib
 import re
 import sys
-from typing import Any
 
 from absl import flags
 import ml_collections
 from ml_collections import config_flags
 
-from experiments import differences
-from experiments import explain
-from experiments import paths
 from experiments import program
-from mmal_jax import plain_text
+from mmal_jax.config import differences
+from mmal_jax.config import explain
+from mmal_jax.config import keys
+from mmal_jax.config import paths
 
 FOLDER = pathlib.Path(__file__).parent / 'configs'
 _OVERRIDE = re.compile(r'--?(no)?config\.([^=]+)(=.*)?', re.S)
@@ -122,49 +121,7 @@ def check_overrides(
   for argument in argv[1:]:
     found = _OVERRIDE.fullmatch(argument)
     if found:
-      check_key(config, found[2])
-
-
-def check_key(config: ml_collections.ConfigDict, key: str) -> None:
-  """Refuses a dotted key of which the config has no value; see above."""
-  part: Any = config
-  names = key.split('.')
-  for i, name in enumerate(names):
-    if not isinstance(part, ml_collections.ConfigDict):
-      shown = plain_text.for_terminal(key)
-      raise ValueError(f'{shown} is no value of this config: '
-                       f'{".".join(names[:i])} is no section.')
-    if name not in part:
-      raise ValueError(_unknown(config, part, key, names[:i]))
-    part = part.get(name)
-
-
-def _has(part: Any, names: Sequence[str]) -> bool:
-  """Whether a section has a value at a path of names."""
-  for name in names:
-    if not isinstance(part, ml_collections.ConfigDict) or name not in part:
-      return False
-    part = part.get(name)
-  return True
-
-
-def _unknown(config, part, key, sections) -> str:
-  name = key.split('.')[len(sections)]
-  near = difflib.get_close_matches(name, list(part), 1)
-  # `steps` of `steps_per_round`, or a value of another section.
-  near += [known for known in part if name in known or known in name]
-  prefix = ''.join(f'{section}.' for section in sections)
-  rest = key.split('.')[len(sections) + 1:]
-  near = [prefix + '.'.join([known, *rest]) if _has(part[known], rest)
-          else prefix + known for known in near]
-  if not near:
-    every = dict(differences.flat(config.to_dict()))
-    near = [known for known in every if known.split('.')[-1] == name]
-  where = '.'.join(sections) or 'the config'
-  hint = f' Did you mean {near[0]}?' if near else ''
-  return plain_text.for_terminal(
-      f'{key} is no value of this config; {where} has '
-      f'{", ".join(sorted(part))}.{hint}')
+      keys.check(config, found[2])
 
 
 def in_words(error: Exception, config: ml_collections.ConfigDict) -> str:

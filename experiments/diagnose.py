@@ -21,26 +21,24 @@ Columns, over the queries of these later rounds:
 from collections.abc import Sequence
 import pathlib
 
-from absl import flags
 import numpy as np
 
-from experiments import annotators
-from experiments import build as build_lib
-from experiments import earlier
-from experiments import folders
-from experiments import identity
-from experiments import lines as lines_lib
-from experiments import paths
+from experiments import common_flags
 from experiments import program
-from experiments import summary as summary_lib
-from experiments import tables
-from experiments import workdir as workdir_lib
 from mmal_jax import observe
-from mmal_jax.evaluate import queries as queries_lib
+from mmal_jax.analysis import queries as queries_lib
+from mmal_jax.analysis import summary as summary_lib
+from mmal_jax.analysis import tables
+from mmal_jax.config import paths
+from mmal_jax.experiment import annotators
+from mmal_jax.experiment import build as build_lib
+from mmal_jax.experiment import earlier
+from mmal_jax.experiment import identity
+from mmal_jax.workdir import layout as workdir_lib
+from mmal_jax.workdir import lines as lines_lib
 
-flags.adopt_module_key_flags(earlier)
-flags.adopt_module_key_flags(folders)  # --help tells of them.
-
+_WORKDIR, _CACHE_DIR, _MOVED = (
+    common_flags.take('workdir', 'cache_dir', 'moved'))
 _MODALITIES = ('image', 'text')
 _COLUMNS = ('images', 'density', 'margin', 'twins', 'found')
 
@@ -148,8 +146,8 @@ def _describe(
 def main(argv: Sequence[str]) -> None:
   program.call(
       lambda: diagnose(
-          pathlib.Path(folders.WORKDIR.value), folders.CACHE_DIR.value,
-          earlier.MOVED.value), argv)
+          pathlib.Path(_WORKDIR.value), _CACHE_DIR.value,
+          _MOVED.value), argv)
 
 
 if __name__ == '__main__':

@@ -25,38 +25,37 @@ from absl import flags
 import ml_collections
 import numpy as np
 
-from experiments import check
-from experiments import checkpoints
-from experiments import owner
-from experiments import paths
-from experiments import pretrained as pretrained_lib
+from experiments import common_flags
 from experiments import program
-from mmal_jax import durable
-from mmal_jax import embed_disk
 from mmal_jax import progress
-from mmal_jax import sharding
 from mmal_jax.data import encode
-from mmal_jax.data import image_files
-from mmal_jax.data import image_listing
-from mmal_jax.data import problems as problems_lib
-from mmal_jax.data import readable
 from mmal_jax.data import schema
 from mmal_jax.data import text_list
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import image_listing
+from mmal_jax.data.images import readable
+from mmal_jax.embed import to_disk
+from mmal_jax.experiment import check
+from mmal_jax.experiment import pretrained as pretrained_lib
+from mmal_jax.files import durable
+from mmal_jax.files import lock
+from mmal_jax.files import problems as problems_lib
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import partition
+from mmal_jax.parallel import sharding
 
 _SHOWN = 5  # names in a message
-flags.adopt_module_key_flags(checkpoints)  # --help tells of them.
-_IMAGES = paths.define(
+_INIT, _MODEL = common_flags.take('init', 'model')
+_IMAGES = common_flags.define_path(
     'images', None, 'Folder of JPEG, PNG and WebP images; those in folders '
     'below it count, hidden ones do not.')
-_TEXTS = paths.define(
+_TEXTS = common_flags.define_path(
     'texts', None, 'File of texts, one a line, a blank line among them being '
     'one, too; or a .jsonl of {"text": ...}.')
-_EMBEDDINGS = paths.define(
+_EMBEDDINGS = common_flags.define_path(
     'embeddings', None, 'Folder to write to, or to go on with.')
-_TOKENIZER = paths.define(
+_TOKENIZER = common_flags.define_path(
     'tokenizer', None, 'Folder of the tokenizer, where it does not lie with the'
     ' weights, as for a .npz.')
 _IMAGE_SIZE = flags.DEFINE_integer(
@@ -84,7 +83,7 @@ class _Task(NamedTuple):
   modality: str
   items: encode.Items
   names: Sequence[str]
-  before: embed_disk.Before
+  before: to_disk.Before
   listed: Sequence[str]
 
 
@@ -95,8 +94,8 @@ def run() -> str:
   if _EMBEDDINGS.value is None:
     raise ValueError('give --embeddings, the folder to write to.')
   config = ml_collections.ConfigDict({
-      'init': checkpoints.INIT.value,
-      'model': {'name': checkpoints.MODEL.value or pretrained_lib.ANY,
+      'init': _INIT.value,
+      'model': {'name': _MODEL.value or pretrained_lib.ANY,
                 'dtype': _DTYPE.value, 'image_size': _IMAGE_SIZE.value},
       'text': {'folder': _TOKENIZER.value}})
   check.check_model(config)
@@ -111,7 +110,7 @@ def run() -> str:
       model.params, sharding.make_mesh(-1, _FSDP.value))
   out = pathlib.Path(_EMBEDDINGS.value)
   out.mkdir(parents=True, exist_ok=True)
-  with owner.sole(out), progress.shown_by(program.show):
+  with lock.sole(out), progress.shown_by(program.show):
     tasks = []
     if images is not None:
       tasks.append(_images(images, model, params, out))
@@ -142,8 +141,8 @@ def _texts(texts, model, params, out) -> _Task:
                before, [])
 
 
-def _find(out, model, params, modality, prepared) -> embed_disk.Before:
-  before = embed_disk.find(
+def _find(out, model, params, modality, prepared) -> to_disk.Before:
+  before = to_disk.find(
       out, dual_encoder.graphdef_of(model.config), params, modality, prepared)
   if before.why is not None:
     program.say(
@@ -162,7 +161,7 @@ def _embed(task, model, params, out) -> str:
     if list_path.exists() and list_path.read_bytes() != listed:
       list_path.unlink()
   started = time.perf_counter()
-  rows, is_kept = embed_disk.embed_to_disk(
+  rows, is_kept = to_disk.embed_to_disk(
       out, dual_encoder.graphdef_of(model.config), params, items, modality,
       _BATCH_SIZE.value, before)
   if modality == 'image':

@@ -13,32 +13,26 @@ from collections.abc import Sequence
 import os
 import pathlib
 
-from absl import flags
 from etils import epath
 
-from experiments import checkpoints
-from experiments import earlier
-from experiments import folders
-from experiments import identity
-from experiments import paths
-from experiments import pretrained as pretrained_lib
+from experiments import common_flags
 from experiments import program
-from experiments import provenance
-from experiments import which_run
-from experiments import workdir as workdir_lib
-from mmal_jax import checkpoint
-from mmal_jax import seals
-from mmal_jax.data import preprocess as preprocess_lib
+from mmal_jax.checkpoint import pytrees
+from mmal_jax.data.images import preprocess as preprocess_lib
+from mmal_jax.experiment import earlier
+from mmal_jax.experiment import identity
+from mmal_jax.experiment import pretrained as pretrained_lib
+from mmal_jax.files import seals
 from mmal_jax.learn import registry as learners
-from mmal_jax.models import families
-from mmal_jax.models import huggingface
 from mmal_jax.models import partition
+from mmal_jax.models.pretrained import families
+from mmal_jax.models.pretrained import huggingface
+from mmal_jax.workdir import layout as workdir_lib
+from mmal_jax.workdir import provenance
 
-flags.adopt_module_key_flags(checkpoints)  # --help tells of them.
-flags.adopt_module_key_flags(earlier)
-flags.adopt_module_key_flags(folders)
-flags.adopt_module_key_flags(which_run)
-_EXPORT = paths.define(
+_WORKDIR, _STRATEGY, _SEED, _INIT, _MOVED = common_flags.take(
+    'workdir', 'strategy', 'seed', 'init', 'moved')
+_EXPORT = common_flags.define_path(
     'export', None, 'Folder to write; there must be none yet.')
 
 
@@ -103,7 +97,7 @@ def export(
     raise ValueError(
         f'init={config.init!r}: {", ".join(other)}: not what the runs in '
         f'{str(folder)!r} started from. Give the checkpoint as it was: --init.')
-  params = checkpoint.load(path, partition.place(model.params, None))
+  params = pytrees.load(path, partition.place(model.params, None))
   preprocess_lib.save(
       model.preprocess, out,
       'clip' if model.preprocess.crops else families.of(model.config).name)
@@ -115,11 +109,11 @@ def run() -> str:
   """Exports what the flags say."""
   if _EXPORT.value is None:
     raise ValueError('give --export, the folder to write.')
-  export(pathlib.Path(folders.WORKDIR.value), which_run.STRATEGY.value,
-         which_run.SEED.value, pathlib.Path(_EXPORT.value),
-         checkpoints.INIT.value, earlier.MOVED.value)
-  return (f'The model of {which_run.STRATEGY.value}, seed '
-          f'{which_run.SEED.value}, is written to {_EXPORT.value}.')
+  export(pathlib.Path(_WORKDIR.value), _STRATEGY.value,
+         _SEED.value, pathlib.Path(_EXPORT.value),
+         _INIT.value, _MOVED.value)
+  return (f'The model of {_STRATEGY.value}, seed '
+          f'{_SEED.value}, is written to {_EXPORT.value}.')
 
 
 def main(argv: Sequence[str]) -> None:

@@ -11,32 +11,33 @@ row. The same command again goes on where it was stopped.
 
 from collections.abc import Sequence
 import pathlib
+import sys
 from typing import Any
 import zipfile
 
 from absl import flags
 import numpy as np
 
-from experiments import calibrated
-from experiments import check as check_lib
-from experiments import datasets
-from experiments import folders
-from experiments import lines as lines_lib
-from experiments import paths
+from experiments import common_flags
 from experiments import program
-from experiments import records
 from experiments import run as run_lib
-from experiments import summary as summary_lib
-from experiments import tables
-from experiments import workdir as workdir_lib
 from experiments.configs import features
-from mmal_jax import downloads
-from mmal_jax import plain_text
-from mmal_jax.data import image_listing
-from mmal_jax.data import numpy_file
+from mmal_jax.analysis import calibrated
+from mmal_jax.analysis import records
+from mmal_jax.analysis import summary as summary_lib
+from mmal_jax.analysis import tables
+from mmal_jax.data.images import image_listing
 from mmal_jax.evaluate import evaluate
+from mmal_jax.experiment import check as check_lib
+from mmal_jax.experiment import datasets
+from mmal_jax.files import downloads
+from mmal_jax.files import numpy_file
+from mmal_jax.files import plain_text
+from mmal_jax.workdir import layout as workdir_lib
+from mmal_jax.workdir import lines as lines_lib
 
-_SETS = paths.define('sets', None, 'Folder of .npz files.')
+_WORKDIR, _CACHE_DIR = common_flags.take('workdir', 'cache_dir')
+_SETS = common_flags.define_path('sets', None, 'Folder of .npz files.')
 _NAMES = flags.DEFINE_list(
     'names', None, 'Of the sets to take. Default: all.')
 _STRATEGIES = flags.DEFINE_list(
@@ -55,7 +56,6 @@ _WORLD = flags.DEFINE_bool(
 _MATCH = flags.DEFINE_bool(
     'match', False, 'Match what remains after the last round, and tell how true'
     ' the stated probabilities are.')
-flags.adopt_module_key_flags(folders)
 
 
 # Flags of `experiments.run`, and what stands for them here.
@@ -174,13 +174,15 @@ def _work() -> str:
   configs = {path: config_of(path) for path in paths}
   for path, config in configs.items():  # Before the first one is run.
     try:
-      datasets.load_raw(config, folders.CACHE_DIR.value)
+      datasets.load_raw(config, _CACHE_DIR.value)
     except (ValueError, TypeError) as e:
       raise ValueError(f'{path}: {e}') from e
   rows, legend = [_HEADER], tables.legend(_NUM_SEEDS.value)
   for path, config in configs.items():
-    folder = pathlib.Path(folders.WORKDIR.value) / path.stem
-    run_lib.run(config, folder, folders.CACHE_DIR.value, resume=True)
+    folder = pathlib.Path(_WORKDIR.value) / path.stem
+    run_lib.run(
+        config, folder, _CACHE_DIR.value, resume=True,
+        notify=lambda line: program.say(line, sys.stderr))
     mine, curves = rows_of(path.stem, folder)
     rows += mine
     parts = [tables.printed([_HEADER, *mine]), legend, curves, legend]

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 import contextlib
 import sys
 import threading
-from typing import Any
 
 from absl import flags
 import jax
 
-from experiments import preemption
 from experiments import program
-from mmal_jax import processes
+from mmal_jax.experiment import preemption
 
 _MULTIHOST = flags.DEFINE_bool(
     'multihost', False, 'This is one of several processes, which JAX finds by '
@@ -78,17 +76,6 @@ def joined() -> Iterator[None]:
   parting.start()
   parting.join(_FAREWELL_SECONDS)
   preemption.end(status)
-
-
-def check_same(settings: Any) -> None:
-  """Refuses processes that were not started with the same settings.
-
-  Raises:
-    ValueError: in all of them.
-  """
-  if not processes.all_of(processes.from_first(lambda: settings) == settings):
-    raise ValueError('the processes were started with different flags, or '
-                     'configs.')
 
 
 def _initialize() -> bool:

@@ -18,23 +18,21 @@ import sys
 import tarfile
 from typing import Any
 
-from absl import flags
 import numpy as np
 import PIL
 
-from experiments import out as out_lib
-from experiments import paths
+from experiments import common_flags
 from experiments import program
-from mmal_jax import durable
 from mmal_jax.data import emoji
-from mmal_jax.data import images
-from mmal_jax.data import json_object
+from mmal_jax.data.images import images
+from mmal_jax.files import durable
+from mmal_jax.files import json_object
 
-_GOOGLE = paths.define(
+_OUT, = common_flags.take('out')
+_GOOGLE = common_flags.define_path(
     'google', None, 'The archive of emoji-datasource-google: Noto Emoji.')
-_TWITTER = paths.define(
+_TWITTER = common_flags.define_path(
     'twitter', None, 'The archive of emoji-datasource-twitter: Twemoji.')
-flags.adopt_module_key_flags(out_lib)
 
 _VENDORS = dict(zip(emoji.STYLES, ('google', 'twitter')))
 _TONES = 'Component'  # the category of the skin tones themselves
@@ -111,7 +109,7 @@ def _work(arguments: Sequence[str]) -> str:
   for flag in (_GOOGLE, _TWITTER):
     if not flag.value:
       raise ValueError(f'--{flag.name} is needed.')
-  out = pathlib.Path(out_lib.OUT.value or emoji.FOLDER)
+  out = pathlib.Path(_OUT.value or emoji.FOLDER)
   n = make(
       dict(zip(emoji.STYLES, (_GOOGLE.value, _TWITTER.value))), out,
       shlex.join(['python', '-m', 'experiments.make_emoji', *arguments]))

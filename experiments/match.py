@@ -16,28 +16,26 @@ import pathlib
 
 from absl import flags
 
-from experiments import annotators
-from experiments import build as build_lib
-from experiments import earlier
-from experiments import folders
-from experiments import identity
-from experiments import matches as matches_lib
-from experiments import paths
+from experiments import common_flags
 from experiments import program
-from experiments import provenance
-from experiments import which_run
-from experiments import workdir as workdir_lib
-from mmal_jax import checkpoints as checkpoints_lib
+from mmal_jax.checkpoint import newest as checkpoints_lib
+from mmal_jax.config import paths
+from mmal_jax.experiment import annotators
+from mmal_jax.experiment import build as build_lib
+from mmal_jax.experiment import earlier
+from mmal_jax.experiment import identity
+from mmal_jax.experiment import matches as matches_lib
+from mmal_jax.workdir import layout as workdir_lib
+from mmal_jax.workdir import provenance
 
-flags.adopt_module_key_flags(earlier)
-flags.adopt_module_key_flags(folders)  # --help tells of them.
-flags.adopt_module_key_flags(which_run)
+_WORKDIR, _CACHE_DIR, _STRATEGY, _SEED, _MOVED = (
+    common_flags.take('workdir', 'cache_dir', 'strategy', 'seed', 'moved'))
 _K = flags.DEFINE_integer(
     'k', 5, 'Counterparts of each item.', lower_bound=1)
 _LEAST_PROBABILITY = flags.DEFINE_float(
     'least_probability', 0.9, 'Of the pairs that are written.',
     lower_bound=0.0, upper_bound=1.0)
-_MATCHED = paths.define(
+_MATCHED = common_flags.define_path(
     'matched', None, 'Folder to write; there must be none yet.')
 
 
@@ -108,11 +106,11 @@ def run() -> str:
   """Matches what the flags say."""
   if _MATCHED.value is None:
     raise ValueError('give --matched, the folder to write.')
-  match(pathlib.Path(folders.WORKDIR.value), folders.CACHE_DIR.value,
-        which_run.STRATEGY.value, which_run.SEED.value, _K.value,
+  match(pathlib.Path(_WORKDIR.value), _CACHE_DIR.value,
+        _STRATEGY.value, _SEED.value, _K.value,
         _LEAST_PROBABILITY.value,
-        pathlib.Path(_MATCHED.value), earlier.MOVED.value)
-  return (f'Matches of {which_run.STRATEGY.value}, seed {which_run.SEED.value}'
+        pathlib.Path(_MATCHED.value), _MOVED.value)
+  return (f'Matches of {_STRATEGY.value}, seed {_SEED.value}'
           f', are written to {_MATCHED.value}.')
 
 

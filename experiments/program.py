@@ -17,15 +17,14 @@ from absl import flags
 from absl import logging
 import tqdm
 
-from mmal_jax import plain_text
+from mmal_jax.experiment import preemption
+from mmal_jax.files import plain_text
 
 _STILL = 5.0  # seconds after which a first step is explained
 # So long the end of a program takes at most, once its work is done or has
 # failed: threads of libraries may never end.
 ENDS_WITHIN_SECONDS = 10
-# Exit status of a program that Ctrl-C ended, as a shell would report it.
-INTERRUPTED = 130
-# And of one whose output is read no further, as by `head`.
+# Exit status of a program whose output is read no further, as by `head`.
 _UNREAD = 141
 # What parsing raises where a flag is refused, or a file of flags.
 REFUSED = (flags.Error, UnicodeDecodeError)
@@ -246,7 +245,7 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
     end_with(e)
   except KeyboardInterrupt:
     say('Interrupted.', sys.stderr)
-    sys.exit(INTERRUPTED)
+    sys.exit(preemption.INTERRUPTED)
 
 
 def start(
@@ -268,21 +267,10 @@ def start(
     app.run(main, flags_parser=flags_parser)
   except SystemExit as e:
     if e.code:
-      end(e.code)
+      preemption.end(e.code)
     status = 0
     raise
   finally:
-    ending = threading.Timer(ENDS_WITHIN_SECONDS, end, [status])
+    ending = threading.Timer(ENDS_WITHIN_SECONDS, preemption.end, [status])
     ending.daemon = True
     ending.start()
-
-
-def end(code: int | str) -> NoReturn:
-  """Does at once what `sys.exit` does, and waits for no thread."""
-  if isinstance(code, str):
-    with contextlib.suppress(OSError):
-      print(code, file=sys.stderr)
-  for stream in (sys.stdout, sys.stderr):
-    with contextlib.suppress(OSError):  # It may be read no further.
-      stream.flush()
-  os._exit(code if isinstance(code, int) else 1)

@@ -15,29 +15,28 @@ import sys
 
 from absl import flags
 
-from experiments import cache
-from experiments import calibrated
-from experiments import datasets
-from experiments import earlier
-from experiments import identity
-from experiments import out as out_lib
-from experiments import paths as paths_lib
-from experiments import plot
-from experiments import pretrained as pretrained_lib
+from experiments import common_flags
 from experiments import program
-from experiments import records as records_lib
-from experiments import saved_answers
-from experiments import shown as shown_lib
-from experiments import summary as summary_lib
-from experiments import tables
-from experiments import workdir as workdir_lib
-from experiments.configs import saved
-from mmal_jax import durable
-from mmal_jax import plain_text
-from mmal_jax.data import image_listing
+from mmal_jax.analysis import calibrated
+from mmal_jax.analysis import plot
+from mmal_jax.analysis import records as records_lib
+from mmal_jax.analysis import saved_answers
+from mmal_jax.analysis import summary as summary_lib
+from mmal_jax.analysis import tables
+from mmal_jax.data.images import image_listing
 from mmal_jax.evaluate import evaluate
+from mmal_jax.experiment import datasets
+from mmal_jax.experiment import earlier
+from mmal_jax.experiment import identity
+from mmal_jax.experiment import pretrained as pretrained_lib
+from mmal_jax.experiment import shown as shown_lib
+from mmal_jax.files import durable
+from mmal_jax.files import plain_text
+from mmal_jax.workdir import layout as workdir_lib
+from mmal_jax.workdir import saved_config
 
-_WORKDIRS = paths_lib.define_list(
+_CACHE_DIR, _OUT, _MOVED = common_flags.take('cache_dir', 'out', 'moved')
+_WORKDIRS = common_flags.define_paths(
     'workdirs', None,
     'Folders of finished experiments or sweeps, with commas between them.')
 BASELINE = flags.DEFINE_string(
@@ -58,9 +57,6 @@ SHOW = flags.DEFINE_string(
     'no baseline.')
 SHOW_SEED = flags.DEFINE_integer(
     'show_seed', None, 'Seed whose queries are shown. Default: the first.')
-flags.adopt_module_key_flags(cache)
-flags.adopt_module_key_flags(earlier)
-flags.adopt_module_key_flags(out_lib)
 
 _REPORT = 'report.md'
 _CALIBRATION = 'calibration.png'
@@ -172,7 +168,7 @@ def _shown(
   Raises:
     ValueError, OSError: if its data are not there, or are others now.
   """
-  config = earlier.prepared(saved.of_fields(run.config), moved)
+  config = earlier.prepared(saved_config.of_fields(run.config), moved)
   now = {}
   try:
     pretrained = None if config.get('init') is None else (
@@ -282,19 +278,19 @@ def _prepare(out: pathlib.Path) -> None:
 
 def from_flags(paths: Sequence[pathlib.Path], out: pathlib.Path) -> str:
   """`write` with the program's flags."""
-  return write(paths, out, cache.CACHE_DIR.value, BASELINE.value, METRIC.value,
+  return write(paths, out, _CACHE_DIR.value, BASELINE.value, METRIC.value,
                X.value, ASKED.value, SHOW.value, SHOW_SEED.value,
-               earlier.MOVED.value)
+               _MOVED.value)
 
 
 def _work() -> str:
-  for flag in (_WORKDIRS, out_lib.OUT):
+  for flag in (_WORKDIRS, _OUT):
     if not flag.value:
       raise ValueError(f'--{flag.name} is needed.')
   table = from_flags(
       [pathlib.Path(path) for path in _WORKDIRS.value],
-      pathlib.Path(out_lib.OUT.value))
-  return f'{table}\nWritten to {out_lib.OUT.value}.'
+      pathlib.Path(_OUT.value))
+  return f'{table}\nWritten to {_OUT.value}.'
 
 
 def main(argv: Sequence[str]) -> None:

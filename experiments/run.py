@@ -8,49 +8,33 @@ Every strategy gets the same warm start, first batch and training budget.
 """
 
 from collections.abc import Callable, Sequence
-import contextlib
-import os
-import pathlib
 import re
 import shlex
 import sys
-import time
 from typing import Any
 
 from absl import flags
-import tqdm
 
-from experiments import annotators
-from experiments import build as build_lib
-from experiments import check as check_lib
-from experiments import checkpoints
-from experiments import compilations
+from experiments import common_flags
 from experiments import config_file
-from experiments import explain
-from experiments import finish
-from experiments import folders
 from experiments import hosts
-from experiments import identity
-from experiments import kinds
-from experiments import one_run
-from experiments import owner
-from experiments import paths
-from experiments import preemption
 from experiments import program
-from experiments import provenance
-from experiments import states as states_lib
-from experiments import whole_pool
-from experiments import workdir as workdir_lib
-from mmal_jax import checkpoint
-from mmal_jax import processes
 from mmal_jax import progress
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align import registry as oracles_lib
+from mmal_jax.config import explain
+from mmal_jax.config import paths
+from mmal_jax.experiment import check as check_lib
+from mmal_jax.experiment import preemption
+from mmal_jax.experiment import run as run_lib
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles import registry as oracles_lib
+from mmal_jax.parallel import processes
 
 # Exit status of a run that waits for people's answers.
 WAITING = 3
+_WORKDIR, _CACHE_DIR, _INIT, _MODEL = (
+    common_flags.take('workdir', 'cache_dir', 'init', 'model'))
 _CONFIG = config_file.define(
     'What to run: a Python file with get_config(). Any of its values is a flag,'
     ' too: --config.train.peak_lr=1e-4. Default: experiments/configs/'
@@ -82,11 +66,9 @@ _OVERWRITE = flags.DEFINE_bool(
 _RESUME = flags.DEFINE_bool(
     'resume', False, 'Take up the experiment in --workdir where it was stopped,'
     ' or begin it there.')
-_STATES = paths.define(
+_STATES = common_flags.define_path(
     'states', None, 'Folder for the states from which --resume goes on, if not '
     'within --workdir: any that etils.epath takes, as gs://BUCKET/NAME.')
-flags.adopt_module_key_flags(checkpoints)  # --help tells of them, too.
-flags.adopt_module_key_flags(folders)
 flags.adopt_module_key_flags(hosts)
 
 
@@ -98,12 +80,12 @@ def configure() -> Any:
   """
   config = _CONFIG.value
   with config.unlocked():
-    if checkpoints.INIT.value is not None:
-      config.init = paths.escape(checkpoints.INIT.value)
+    if _INIT.value is not None:
+      config.init = paths.escape(_INIT.value)
     if _STATES.value is not None:
       config.states = paths.escape(_STATES.value)
-    if checkpoints.MODEL.value is not None:
-      config.model.name = checkpoints.MODEL.value
+    if _MODEL.value is not None:
+      config.model.name = _MODEL.value
     if _STRATEGIES.value is not None:
       config.strategies = tuple(_STRATEGIES.value)
     if _SEEDS.value is not None:
@@ -142,158 +124,6 @@ def _no_sweep(config: Any) -> Any:
   return config
 
 
-def run(
-    config: Any,
-    workdir: str | os.PathLike[str],
-    cache_dir: str,
-    *,
-    overwrite: bool = False,
-    resume: bool = False,
-    experiment: build_lib.Experiment | None = None,
-    quiet: bool = False,
-    notice: preemption.Notice | None = None,
-) -> str:
-  """Runs the whole experiment; returns the closing tables.
-
-  Args:
-    config: checked.
-    workdir: where all is written.
-    cache_dir: of rendered datasets and warm starts.
-    overwrite: replace the experiment that lies in `workdir`.
-    resume: take up an unfinished one.
-    experiment: what `build.build` would make of the config, if it is at hand.
-    quiet: show no progress.
-    notice: of the end of the machine, if somebody listens for it.
-
-  Raises:
-    preemption.Preempted: if the program was told to end.
-  """
-  hosts.check_same((config.to_dict(), str(workdir), overwrite, resume))
-  with contextlib.ExitStack() as held:
-    def take():
-      workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
-      checkpoint.check_path(workdir)
-      held.enter_context(owner.sole(workdir))
-      # Another program may just have left it.
-      workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
-
-    processes.from_first(take)
-    return _run(config, workdir, cache_dir, resume, experiment,
-                quiet or not processes.is_first(),
-                notice or preemption.Notice(), held)
-
-
-def _run(
-    config, workdir, cache_dir, resume, experiment, quiet, notice, held
-) -> str:
-  """As `run`, in a folder that is ours, as others will be, `held` so long."""
-  started = time.perf_counter()
-  if resume and config.get('batch') is None:
-    with config.unlocked():
-      config.batch = processes.from_first(
-          lambda: workdir_lib.batch_of(workdir))
-  begun = processes.from_first(lambda: workdir_lib.take_up(
-      workdir, config.to_dict()) if resume else None)
-  folder = pathlib.Path(workdir)
-  if begun is not None:
-    processes.from_first(lambda: provenance.check(folder))
-  processes.from_first(lambda: held.enter_context(
-      states_lib.held(config.get('states'), folder, begun is not None)))
-  if config.oracle.name == 'files' and begun is not None:
-    processes.from_first(lambda: _look_at_answers(config, folder, held))
-  counter = compilations.CompilationCounter()
-  if not quiet:
-    held.enter_context(progress.shown_by(program.show))
-    program.say('Preparing data and warm start ...', sys.stderr)
-  if experiment is None:
-    experiment = build_lib.build(config, cache_dir)
-  if config.get('batch') is None and not quiet:
-    program.say(
-        f'batch={experiment.config.batch}: half of the pool over '
-        f'{config.rounds} rounds, at most {kinds.LARGEST_DEFAULT_BATCH}. '
-        '--batch gives another.', sys.stderr)
-  config = experiment.config
-  if config.oracle.name == 'files' and begun is None:
-    processes.from_first(lambda: _hold_people(config, held))
-  # Not before: what was refused up to here has cost no earlier result.
-  processes.from_first(lambda: _begin(experiment, config, folder, begun))
-  if begun is not None and begun.moved and not quiet:
-    program.say(f'{", ".join(begun.moved)}: elsewhere than when the run was '
-                'begun; what lies there is the same.', sys.stderr)
-  reference, whole = whole_pool.is_asked_for(experiment), []
-  total = len(config.seeds) * (
-      len(config.strategies) * config.rounds + reference)
-  with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True,
-                 disable=quiet) as bar:
-    for seed in config.seeds:
-      first = {}  # The round that all strategies of a seed have in common.
-      try:
-        for strategy in config.strategies:
-          one_run.run_one(
-              experiment, strategy, seed, folder, bar, counter, notice, first)
-        if reference:
-          found = whole_pool.of_seed(experiment, seed, folder)
-          whole += [found] if found else []
-          bar.update()
-          notice.heed()
-      except oracle_lib.Waiting as e:
-        waiting = {'seed': seed, 'queries': e.queries}
-        processes.from_first(lambda: workdir_lib.write(
-            folder / workdir_lib.WAITING, waiting))
-        raise
-      except OSError as e:  # A full disk, for one.
-        raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
-                      'it was.') from e
-  return processes.from_first(
-      lambda: finish.finish(experiment, folder, whole, started))
-
-
-def _hold_people(config, held) -> None:
-  """Keeps other programs from asking the same people at the same time."""
-  for seed in config.seeds:
-    folder = annotators.folder_of(config, seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    held.enter_context(owner.sole(folder))
-
-
-def _look_at_answers(config, folder, held) -> None:
-  """Ends at once where a run goes on waiting, and there is no more to do."""
-  path = folder / workdir_lib.WAITING
-  waiting = workdir_lib.waiting(folder)
-  for seed in config.seeds:
-    # Before a folder is made where there should be one with questions.
-    if waiting.get('seed') == seed or workdir_lib.has_begun(folder, seed):
-      annotators.check_asked(config, seed)
-  _hold_people(config, held)
-  # New labels, for one, have to be shown first.
-  if waiting.get('seed') in config.seeds and isinstance(
-      waiting.get('queries'), list) and workdir_lib.is_same(
-          folder, config.to_dict()):
-    annotators.look(config, waiting['seed'], waiting['queries'])
-  path.unlink(missing_ok=True)
-
-
-def _begin(experiment, config, folder, begun) -> None:
-  """Writes what does not change."""
-  items = identity.digests(experiment.encoded, experiment.pretrained)
-  if begun is not None:
-    items = identity.check(folder, items, config, begun.moved)
-  else:
-    states = config.get('states')
-    if states is not None:
-      workdir_lib.claim_states(states, folder)
-    workdir_lib.claim(folder)
-    workdir_lib.write(folder / workdir_lib.PROVENANCE, provenance.begin())
-    states_lib.enter(states, folder)
-  workdir_lib.write(folder / workdir_lib.ITEMS, items)
-  if experiment.data.tokenizer is not None:
-    save = experiment.data.tokenizer.save
-    save(folder / workdir_lib.PRETRAINED if experiment.pretrained
-         else str(folder / workdir_lib.TOKENIZER))
-  # The last: with it, the experiment is begun.
-  workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
-
-
 def _or_end(work: Callable[[preemption.Notice], str]) -> str:
   """Does the work; ends the program where it can only go on later."""
   try:
@@ -305,21 +135,24 @@ def _or_end(work: Callable[[preemption.Notice], str]) -> str:
   except KeyboardInterrupt:
     program.say('\nInterrupted: every finished round and every answer is saved.'
                 ' --resume goes on, or begins.', sys.stderr)
-    sys.exit(program.INTERRUPTED)
+    sys.exit(preemption.INTERRUPTED)
   except oracle_lib.Waiting as e:
     program.say(f'{e}\nGive --resume then. To check answers in a second, '
                 'without taking them: python -m experiments.check_answers '
-                f'--workdir={shlex.quote(folders.WORKDIR.value)}')
+                f'--workdir={shlex.quote(_WORKDIR.value)}')
     sys.exit(WAITING)
 
 
 def _work() -> str:
-  said = _or_end(lambda notice: run(
-      _no_sweep(configure()), folders.WORKDIR.value, folders.CACHE_DIR.value,
-      overwrite=_OVERWRITE.value, resume=_RESUME.value, notice=notice))
+  show = program.show if processes.is_first() else None
+  with progress.shown_by(show):
+    said = _or_end(lambda notice: run_lib.run(
+        _no_sweep(configure()), _WORKDIR.value, _CACHE_DIR.value,
+        overwrite=_OVERWRITE.value, resume=_RESUME.value,
+        notify=lambda line: program.say(line, sys.stderr), notice=notice))
   if not processes.is_first():
     return ''
-  return said + f'\nWritten to {folders.WORKDIR.value}.'
+  return said + f'\nWritten to {_WORKDIR.value}.'
 
 
 def main(argv: Sequence[str]) -> None:

@@ -24,24 +24,24 @@ import uuid
 from absl import flags
 import ml_collections
 
-from experiments import cache
-from experiments import cells as cells_lib
-from experiments import cells_check
-from experiments import differences
-from experiments import folders
+from experiments import common_flags
 from experiments import hosts
-from experiments import identity
-from experiments import owner
-from experiments import paths
-from experiments import preemption
 from experiments import program
-from experiments import records
 from experiments import report
 from experiments import run as run_lib
-from experiments import workdir as workdir_lib
 from mmal_jax import progress
-from mmal_jax.data import image_listing
+from mmal_jax.analysis import records
+from mmal_jax.config import differences
+from mmal_jax.config import paths
+from mmal_jax.data.images import image_listing
+from mmal_jax.experiment import cells as cells_lib
+from mmal_jax.experiment import cells_check
+from mmal_jax.experiment import identity
+from mmal_jax.experiment import preemption
+from mmal_jax.files import lock
+from mmal_jax.workdir import layout as workdir_lib
 
+_WORKDIR, _CACHE_DIR = common_flags.take('workdir', 'cache_dir')
 _SET = flags.DEFINE_multi_string(
     'set', [], 'A key of the config and its values, KEY=VALUE,VALUE; or several'
     ' that change together, KEY+KEY=VALUE+VALUE,VALUE+VALUE. May be given '
@@ -122,7 +122,7 @@ def sweep(
       mine, folder, cache_dir, processes, notice):
     done += 1
     said = 'was finished' if seconds is None else f'{seconds:.1f} s'
-    if isinstance(error, owner.InUse):
+    if isinstance(error, lock.InUse):
       said = 'another program runs it'
     elif error is not None:
       failed.append(cell.name)
@@ -205,7 +205,7 @@ def _timed(
   locks = folder / _LOCKS
   locks.mkdir(exist_ok=True)
   try:
-    with owner.sole(locks, cell.name):
+    with lock.sole(locks, cell.name):
       if cells_lib.is_finished(home):  # By another program, just now.
         return cell, None, None
       home.parent.mkdir(exist_ok=True)
@@ -289,7 +289,7 @@ def _work() -> str:
   if flags.FLAGS['moved'].present and not _REPORT.value:
     raise ValueError('--moved is for --report: give the paths as they are now '
                      'in the same command, --config.dataset...=PATH.')
-  folder = pathlib.Path(folders.WORKDIR.value)
+  folder = pathlib.Path(_WORKDIR.value)
   if _REPORT.value:
     return _report(folder)
   config = run_lib.configure()
@@ -301,7 +301,7 @@ def _work() -> str:
     # No cell goes on alone.
     with preemption.heard() as notice, progress.shown_by(program.show):
       return sweep(
-          config, settings, folder, cache.CACHE_DIR.value, _PROCESSES.value,
+          config, settings, folder, _CACHE_DIR.value, _PROCESSES.value,
           _shard(_SHARD.value), notice)
   except preemption.Preempted:
     program.say('Told to end: all is saved. The same command goes on.',
@@ -310,7 +310,7 @@ def _work() -> str:
   except KeyboardInterrupt:
     program.say('\nInterrupted: every finished round is saved. The same command'
                 ' goes on.', sys.stderr)
-    sys.exit(program.INTERRUPTED)
+    sys.exit(preemption.INTERRUPTED)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -17,20 +17,18 @@ import sys
 from absl import flags
 import ml_collections
 
-from experiments import build as build_lib
-from experiments import cache
-from experiments import check as check_lib
+from experiments import common_flags
 from experiments import configs
-from experiments import datasets
-from experiments import out as out_lib
 from experiments import program
+from mmal_jax.experiment import build as build_lib
+from mmal_jax.experiment import check as check_lib
+from mmal_jax.experiment import datasets
 from mmal_jax.learn.gradient import shipped
 
+_CACHE_DIR, _OUT = common_flags.take('cache_dir', 'out')
 _NAME = flags.DEFINE_string(
     'name', 'colorswap', 'Of the config in experiments/configs whose dataset, '
     'model and warm start are taken, and of the two files.')
-flags.adopt_module_key_flags(cache)  # --help tells of them, too.
-flags.adopt_module_key_flags(out_lib)
 
 
 def make(
@@ -69,10 +67,10 @@ def _work(arguments: Sequence[str]) -> str:
   except ImportError as e:
     raise ValueError(f'name={name!r} is no config: {e}.') from e
   check_lib.check(config)
-  out = out_lib.OUT.value or shipped.FOLDER
+  out = _OUT.value or shipped.FOLDER
   os.makedirs(out, exist_ok=True)  # Not after the training.
   path = os.path.join(out, name)
-  make(config, path, cache.CACHE_DIR.value,
+  make(config, path, _CACHE_DIR.value,
        shlex.join(['python', '-m', 'experiments.warm_start', *arguments]))
   return f'Written to {path}.npz and {path}.json.'
 

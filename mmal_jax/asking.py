@@ -9,16 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmal_jax import embed as embed_lib
 from mmal_jax.acquire import arguments
 from mmal_jax.acquire import ask as ask_lib
 from mmal_jax.acquire import check
 from mmal_jax.acquire import given as given_lib
 from mmal_jax.acquire import mixups
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.align import reference as reference_lib
-from mmal_jax.data import disk
 from mmal_jax.data import encode
+from mmal_jax.embed import disk
+from mmal_jax.embed import in_memory as embed_lib
+from mmal_jax.embed import reference as reference_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.closed_form import learner as closed_form
 from mmal_jax.learn.closed_form import moments as moments_lib

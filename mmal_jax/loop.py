@@ -8,20 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmal_jax import embed as embed_lib
 from mmal_jax import observe
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.strategies import random
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align import pools as pools_lib
-from mmal_jax.align import pseudo as pseudo_lib
-from mmal_jax.align import suggest as suggest_lib
 from mmal_jax.data import encode
+from mmal_jax.embed import in_memory as embed_lib
 from mmal_jax.evaluate import evaluate as evaluate_lib
 from mmal_jax.learn import learner as learner_lib
+from mmal_jax.learn import pseudo as pseudo_lib
 from mmal_jax.learn.gradient import divergence
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles import suggest as suggest_lib
+from mmal_jax.pools import pools as pools_lib
 
 # What becomes of a run whose training diverges: it ends, or it goes on with the
 # next round from what was there before this one's training.

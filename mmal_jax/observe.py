@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmal_jax import embed as embed_lib
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import coverage
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.align import pools as pools_lib
-from mmal_jax.align import reference as reference_lib
 from mmal_jax.data import encode
+from mmal_jax.embed import in_memory as embed_lib
+from mmal_jax.embed import reference as reference_lib
 from mmal_jax.learn import learner as learner_lib
+from mmal_jax.pools import pools as pools_lib
 
 
 def make_views(

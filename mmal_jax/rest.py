@@ -4,10 +4,10 @@ import jax
 import numpy as np
 
 from mmal_jax import state as state_lib
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align import pools as pools_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.matching import pool as pool_lib
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.pools import pools as pools_lib
 
 
 def match(

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.align import oracle as oracle_lib
+from mmal_jax.oracles import oracle as oracle_lib
 
 
 @jax.tree_util.register_dataclass

@@ -13,14 +13,14 @@ from unittest import mock
 import numpy as np
 
 from experiments import run
-from experiments import workdir
-from mmal_jax import checkpoints
-from mmal_jax import durable
-from mmal_jax import packed
-from mmal_jax.align import journal as journal_lib
-from mmal_jax.align import registry
-from mmal_jax.align.people import files
-from mmal_jax.align.people import rounds
+from mmal_jax.checkpoint import newest
+from mmal_jax.checkpoint import packed
+from mmal_jax.files import durable
+from mmal_jax.oracles import journal as journal_lib
+from mmal_jax.oracles import registry
+from mmal_jax.oracles.people import files
+from mmal_jax.oracles.people import rounds
+from mmal_jax.workdir import layout
 from tests import programs
 from tests import published_files
 from tests import tiny
@@ -68,7 +68,7 @@ class Made(NamedTuple):
           if e.code != run.WAITING:
             raise
         # Questions of a seed that is done, which may be damaged, are past.
-        seed = workdir.waiting(self.live / 'w')['seed']
+        seed = layout.waiting(self.live / 'w')['seed']
         answer(self.live / 'asked' / f'seed{seed}', 0)
     raise AssertionError('it waits, whatever is answered.')
 
@@ -143,7 +143,7 @@ def make(
            f'--cache_dir={home / "cache"}']
   before: list[pathlib.Path] = []
   unfinished: list[tuple[pathlib.Path, int]] = []
-  save = checkpoints.Checkpoints.save
+  save = newest.Checkpoints.save
 
   def copy():
     number = len(before) + len(unfinished)
@@ -166,7 +166,7 @@ def make(
   with people_who_answer():
     call('same')
     call('other', *others)
-    with mock.patch.object(checkpoints.Checkpoints, 'save', copied):
+    with mock.patch.object(newest.Checkpoints, 'save', copied):
       call('finished')
   (tree, until), = unfinished
   return Made(live, flags, home / 'finished', tree, before, until,
@@ -252,28 +252,28 @@ def results(root: pathlib.Path) -> dict[str, Any]:
   """All that a finished experiment comes to, by the file that says it."""
   folder = root / 'w'
   found: dict[str, Any] = {}
-  for name in (workdir.METRICS, workdir.QUERIES, workdir.WHOLE_POOL):
+  for name in (layout.METRICS, layout.QUERIES, layout.WHOLE_POOL):
     found[name] = sorted(
         (json.dumps(told(line), sort_keys=True)
-         for line in workdir.read_lines(folder / name)))
+         for line in layout.read_lines(folder / name)))
   # A run that was taken up may say it twice.
-  found[workdir.CALIBRATION] = {
+  found[layout.CALIBRATION] = {
       json.dumps(told(line), sort_keys=True)
-      for line in workdir.read_lines(folder / workdir.CALIBRATION)}
-  for name in (workdir.CONFIG, workdir.ITEMS, workdir.SUMMARY):
+      for line in layout.read_lines(folder / layout.CALIBRATION)}
+  for name in (layout.CONFIG, layout.ITEMS, layout.SUMMARY):
     found[name] = told(json.loads((folder / name).read_text()))
-  for path in (folder / workdir.JOURNALS).glob('*.journal'):
-    found[f'{workdir.JOURNALS}/{path.name}'] = journal_lib.read(path)
-  for path in (folder / workdir.MATCHES).glob('*-seed*/*'):
+  for path in (folder / layout.JOURNALS).glob('*.journal'):
+    found[f'{layout.JOURNALS}/{path.name}'] = journal_lib.read(path)
+  for path in (folder / layout.MATCHES).glob('*-seed*/*'):
     if 'damaged' not in path.parent.name:
-      found[f'{workdir.MATCHES}/{path.parent.name}/{path.name}'] = (
+      found[f'{layout.MATCHES}/{path.parent.name}/{path.name}'] = (
           path.read_bytes())
-  for path in (folder / workdir.STATES).glob('*'):
+  for path in (folder / layout.STATES).glob('*'):
     last = max(int(p.name) for p in path.iterdir() if p.name.isdecimal())
-    found[f'{workdir.STATES}/{path.name}'] = last, _values(path / str(last))
-  for path in (folder / workdir.MODELS).glob('*-seed*'):
+    found[f'{layout.STATES}/{path.name}'] = last, _values(path / str(last))
+  for path in (folder / layout.MODELS).glob('*-seed*'):
     if path.is_dir() and 'damaged' not in path.name:
-      found[f'{workdir.MODELS}/{path.name}'] = _values(path)
+      found[f'{layout.MODELS}/{path.name}'] = _values(path)
   return found
 
 

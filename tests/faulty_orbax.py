@@ -18,7 +18,7 @@ import time
 
 from experiments import program
 from experiments import run
-from mmal_jax import checkpoint
+from mmal_jax.checkpoint import pytrees
 
 _ROOTS = tuple(f'{os.sep}{name}{os.sep}' for name in (
     'orbax', os.path.join('etils', 'epath')))
@@ -61,14 +61,14 @@ class Fault:
 
 def main() -> None:
   fault = Fault(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
-  save = checkpoint.save_async
-  checkpoint.STALLED_SECONDS = _STALLED_SECONDS
+  save = pytrees.save_async
+  pytrees.STALLED_SECONDS = _STALLED_SECONDS
 
   def save_async(*args, **kwargs):
     threading.setprofile(fault)  # of all threads that are started from here on
     return save(*args, **kwargs)
 
-  checkpoint.save_async = save_async
+  pytrees.save_async = save_async
   sys.argv[1:4] = []
   try:
     program.start(run.main, run.parse_flags)

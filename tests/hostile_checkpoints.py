@@ -11,9 +11,9 @@ import zipfile
 import numpy as np
 import safetensors.numpy
 
-from mmal_jax.data import preprocess
-from mmal_jax.models import big_vision
-from mmal_jax.models import huggingface
+from mmal_jax.data.images import preprocess
+from mmal_jax.models.pretrained import big_vision
+from mmal_jax.models.pretrained import huggingface
 from tests import hostile
 from tests import small_files
 

@@ -5,11 +5,11 @@ import pathlib
 
 from PIL import Image
 
-from mmal_jax.data import class_folder
-from mmal_jax.data import images
 from mmal_jax.data import paired_folder
-from mmal_jax.data import preprocess
 from mmal_jax.data import unpaired_folder
+from mmal_jax.data.images import class_folder
+from mmal_jax.data.images import images
+from mmal_jax.data.images import preprocess
 from tests import bad_images
 from tests import hostile
 

@@ -5,8 +5,8 @@ import os
 import pathlib
 import tarfile
 
-from mmal_jax.data import image_files
 from mmal_jax.data import webdataset
+from mmal_jax.data.images import image_files
 from tests import bad_images
 from tests import hostile
 

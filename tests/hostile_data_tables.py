@@ -5,12 +5,12 @@ import os
 import pathlib
 
 from mmal_jax.data import colorswap
-from mmal_jax.data import json_lines
 from mmal_jax.data import karpathy
 from mmal_jax.data import paired_folder
 from mmal_jax.data import prompts
 from mmal_jax.data import splits
 from mmal_jax.data import unpaired_folder
+from mmal_jax.files import json_lines
 from tests import bad_images
 from tests import hostile
 

@@ -6,8 +6,8 @@ import json
 import os
 import pathlib
 
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import files as people_lib
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files as people_lib
 from tests import hostile
 from tests import people
 from tests import small_runs

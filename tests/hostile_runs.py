@@ -10,16 +10,16 @@ import ml_collections
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from experiments import check
 from experiments import export
-from experiments import records
 from experiments import sweep
-from experiments import workdir
 from experiments.configs import colorswap
-from experiments.configs import saved
-from mmal_jax import checkpoint
-from mmal_jax import checkpoints
-from mmal_jax.align import journal
+from mmal_jax.analysis import records
+from mmal_jax.checkpoint import newest
+from mmal_jax.checkpoint import pytrees
+from mmal_jax.experiment import check
+from mmal_jax.oracles import journal
+from mmal_jax.workdir import layout
+from mmal_jax.workdir import saved_config
 from tests import hostile
 from tests import small_runs
 
@@ -36,11 +36,11 @@ def _file(reader: str, make: Callable, use: Callable, name: str, wrong: str,
 
 
 def _take_up(folder):
-  return workdir.take_up(folder, small_runs.CONFIG)
+  return layout.take_up(folder, small_runs.CONFIG)
 
 
 def _keep(folder):
-  return workdir.keep_until(folder, small_runs.RUN, 2)
+  return layout.keep_until(folder, small_runs.RUN, 2)
 
 
 def _report(folder):
@@ -54,28 +54,28 @@ def _journal(folder):
 
 
 def _newest(folder):
-  found = checkpoints.Checkpoints(folder).newest(small_runs.TREE)
+  found = newest.Checkpoints(folder).newest(small_runs.TREE)
   return 'no good checkpoint' if found is None else f'step {found[0]}'
 
 
 def _resumed(wrong: str, content: str | bytes, says: str):
   return _file('config.json of a run', small_runs.workdir, _take_up,
-               workdir.CONFIG, wrong, content, says)
+               layout.CONFIG, wrong, content, says)
 
 
 def _metrics(wrong: str, says: str, **fields):
-  return _file('metrics.jsonl', small_runs.workdir, _keep, workdir.METRICS,
+  return _file('metrics.jsonl', small_runs.workdir, _keep, layout.METRICS,
                wrong, json.dumps(small_runs.metrics(0) | fields) + '\n', says)
 
 
 def _queries(wrong: str, says: str, **fields):
-  return _file('queries.jsonl', small_runs.workdir, _report, workdir.QUERIES,
+  return _file('queries.jsonl', small_runs.workdir, _report, layout.QUERIES,
                wrong, json.dumps(small_runs.queries(1) | fields) + '\n', says)
 
 
 def _reported(wrong: str, lines: list[dict], says: str):
   return _file(
-      'report', small_runs.workdir, _report, workdir.METRICS, wrong,
+      'report', small_runs.workdir, _report, layout.METRICS, wrong,
       ''.join(json.dumps(line) + '\n' for line in lines), says)
 
 
@@ -88,8 +88,8 @@ def _unfinished(name: str, value, says: str):
   """A value changed in the config of a run that was stopped."""
   def read(folder):
     small_runs.workdir(folder)
-    (folder / workdir.SUMMARY).unlink()
-    workdir.write(folder / workdir.CONFIG, small_runs.CONFIG | {name: value})
+    (folder / layout.SUMMARY).unlink()
+    layout.write(folder / layout.CONFIG, small_runs.CONFIG | {name: value})
     _report(folder)
   return hostile.Case('config', f'{name} of a stopped run: {value!r}', read,
                       says)
@@ -133,12 +133,12 @@ def _model(wrong: str, says: str, spoil: Callable):
   """A checkpoint that was spoilt, be it before it was written."""
   def read(folder):
     spoil(folder / 'model')
-    return checkpoint.load(folder / 'model', small_runs.TREE)
+    return pytrees.load(folder / 'model', small_runs.TREE)
   return hostile.Case('model of a run', wrong, read, says)
 
 
 def _damaged_metadata(path):
-  checkpoint.save(path, small_runs.TREE)
+  pytrees.save(path, small_runs.TREE)
   metadata, = path.rglob('_METADATA')
   metadata.write_bytes(b'\xff')
 
@@ -166,7 +166,7 @@ def _config(wrong: str, says: str | None, key: str, value):
 
 def _exported(folder):
   small_runs.config(folder)
-  path = folder / workdir.CONFIG
+  path = folder / layout.CONFIG
   path.write_text(re.sub(r'"rounds": \d+', '"rounds": "5"', path.read_text()))
   export.export(folder, 'mmal', 0, folder / 'out')
 
@@ -181,9 +181,9 @@ CASES = [
     _resumed('a value of a megabyte', json.dumps(
         small_runs.CONFIG | {'rounds': 'x' * 10**6}),
              'holds another experiment'),
-    _file('metrics.jsonl', small_runs.workdir, _keep, workdir.METRICS,
+    _file('metrics.jsonl', small_runs.workdir, _keep, layout.METRICS,
           'no JSON in its midst', '{"a"\n{}\n', 'line 1: bad JSON'),
-    _file('metrics.jsonl', small_runs.workdir, _keep, workdir.METRICS,
+    _file('metrics.jsonl', small_runs.workdir, _keep, layout.METRICS,
           'its last line nested 100,000 deep', _DEEP,
           'nested more than 100 deep'),
     _metrics('a text for a round', "line 1: round is '0'", round='0'),
@@ -273,9 +273,9 @@ CASES = [
         folder / '1.sha256.json').write_text('[[1]]')),
     _model('damaged', 'model cannot be read', _damaged_metadata),
     _model('of another structure', "['a'] is missing", lambda path: (
-        checkpoint.save(path, {'b': np.zeros(3)}))),
+        pytrees.save(path, {'b': np.zeros(3)}))),
     _model('of another shape', "['a'] is float32[9] there, not float32[3]",
-           lambda path: checkpoint.save(path, {'a': np.zeros(9, np.float32)})),
+           lambda path: pytrees.save(path, {'a': np.zeros(9, np.float32)})),
     _model('an index cut off', 'cannot be read', _indexed('[["[\'a')),
     _model('an index of 10^15 numbers', 'cannot be read',
            _indexed('[["[\'a\']", "float32", [1000000000000000]]]')),
@@ -286,9 +286,9 @@ CASES = [
     _model('an index nested 100,000 deep', 'cannot be read', _indexed(_DEEP)),
     hostile.Case('export', 'a config of another kind', _exported,
                  "rounds='5' must be a finite number"),
-    _file('saved config', small_runs.config, lambda folder: saved.get_config(
-        folder / workdir.CONFIG), workdir.CONFIG, 'no JSON', 'x',
-          'config.json is not JSON'),
+    _file('saved config', small_runs.config,
+          lambda folder: saved_config.get_config(folder / layout.CONFIG), layout.CONFIG,
+          'no JSON', 'x', 'config.json is not JSON'),
     _config('an unknown section', 'trian is unknown; known are dataset, text',
             'trian.steps', 1),
     _config('an unknown value', 'batches is unknown; known are', 'batches', 3),

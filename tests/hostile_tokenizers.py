@@ -5,7 +5,7 @@ import json
 
 from sentencepiece import sentencepiece_model_pb2
 
-from mmal_jax.data import pretrained_tokenizer
+from mmal_jax.data.tokenizers import pretrained_tokenizer
 from tests import hostile
 from tests import small_files
 

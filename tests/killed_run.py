@@ -25,10 +25,10 @@ import time
 
 from experiments import program
 from experiments import run
-from mmal_jax import checkpoint
-from mmal_jax.align import registry
-from mmal_jax.align.people import files
+from mmal_jax.checkpoint import pytrees
 from mmal_jax.learn.gradient import step
+from mmal_jax.oracles import registry
+from mmal_jax.oracles.people import files
 
 # Flags that name folders to which a run writes.
 _FOLDERS = r'--(workdir|config\.oracle\.folder)='
@@ -147,8 +147,8 @@ def patch(moments: Moments, folders: list[pathlib.Path]) -> None:
   os.replace = moments.around('renaming', torn.replace(os.replace))
   os.rename = moments.around('renaming', os.rename)
   step.train_step = moments.around('training', step.train_step)
-  checkpoint.save_async = moments.soon_after(
-      'checkpoint being written', checkpoint.save_async)
+  pytrees.save_async = moments.soon_after(
+      'checkpoint being written', pytrees.save_async)
   registry.ORACLES['exact'] = _asked(registry.ORACLES['exact'], moments)
   registry.ORACLES['files'] = lambda tuples, modalities, shown, **config: (
       files.files(shown=shown(), **config, sleep=moments.around(

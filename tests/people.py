@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from mmal_jax.align import oracle as oracle_lib
+from mmal_jax.oracles import oracle as oracle_lib
 
 N = 9
 MODALITIES = ('image', 'text', 'sketch')

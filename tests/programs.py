@@ -10,8 +10,8 @@ from absl.testing import flagsaver
 import numpy as np
 import pytest
 
-from experiments import preemption
 from experiments import run
+from mmal_jax.experiment import preemption
 from tests import tiny
 
 CONFIGS = os.path.join(os.path.dirname(run.__file__), 'configs')

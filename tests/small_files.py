@@ -10,11 +10,11 @@ import safetensors.numpy
 from sentencepiece import sentencepiece_model_pb2
 import tokenizers
 
-from mmal_jax.models import big_vision
 from mmal_jax.models import config as config_lib
-from mmal_jax.models import families
-from mmal_jax.models import huggingface_config
-from mmal_jax.models import tensors
+from mmal_jax.models.pretrained import big_vision
+from mmal_jax.models.pretrained import families
+from mmal_jax.models.pretrained import huggingface_config
+from mmal_jax.models.pretrained import tensors
 
 _STACK = config_lib.Stack(width=4, depth=1, heads=2, mlp_width=8)
 SIGLIP = families.SIGLIP.build(

@@ -7,12 +7,12 @@ import zlib
 
 import numpy as np
 
-from experiments import workdir as workdir_lib
 from experiments.configs import colorswap
-from mmal_jax import checkpoints
-from mmal_jax.align import journal as journal_lib
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import files as people_lib
+from mmal_jax.checkpoint import newest
+from mmal_jax.oracles import journal as journal_lib
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files as people_lib
+from mmal_jax.workdir import layout as workdir_lib
 from tests import people
 
 MODALITIES = ('image', 'text')
@@ -99,7 +99,7 @@ def sweep(folder: pathlib.Path) -> None:
 
 def states(folder: pathlib.Path) -> None:
   """A checkpoint."""
-  kept = checkpoints.Checkpoints(folder)
+  kept = newest.Checkpoints(folder)
   kept.save(1, TREE)
   kept.wait()
 

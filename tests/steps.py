@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mmal_jax import sharding
 from mmal_jax.learn.gradient import gradient
 from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import step
 from mmal_jax.models import partition
+from mmal_jax.parallel import sharding
 
 
 def take(

@@ -7,10 +7,10 @@ import unicodedata
 
 import pytest
 
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import answers as answers_lib
-from mmal_jax.align.people import files
-from mmal_jax.align.people import identity
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import answers as answers_lib
+from mmal_jax.oracles.people import files
+from mmal_jax.oracles.people import identity
 from tests import exports
 from tests import people
 

@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from mmal_jax import durable
-from mmal_jax.align.people import answer_files
-from mmal_jax.align.people import records
-from mmal_jax.data import csv_table
-from mmal_jax.data import json_lines
+from mmal_jax.files import csv_table
+from mmal_jax.files import durable
+from mmal_jax.files import json_lines
+from mmal_jax.oracles.people import answer_files
+from mmal_jax.oracles.people import records
 
 
 def _read(folder):

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import files
-from mmal_jax.align.people import records
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files
+from mmal_jax.oracles.people import records
 from tests import exports
 from tests import people
 

@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import files
-from mmal_jax.align.people import naming
-from mmal_jax.align.people import shown
-from mmal_jax.align.people import status as status_lib
 from mmal_jax.data import feature_rows
-from mmal_jax.data import json_lines
+from mmal_jax.files import json_lines
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files
+from mmal_jax.oracles.people import naming
+from mmal_jax.oracles.people import shown
+from mmal_jax.oracles.people import status as status_lib
 from tests import people
 
 _N = 40

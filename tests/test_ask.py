@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import compilations
-from mmal_jax import sharding
 from mmal_jax.acquire import ask as ask_lib
 from mmal_jax.acquire import check
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
+from mmal_jax.experiment import compilations
+from mmal_jax.parallel import sharding
 from tests import problems
 from tests import reference
 

@@ -13,7 +13,7 @@ import mmal_jax
 from mmal_jax.acquire import ask as ask_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
 
 _N, _A = 60, 25
 _RNG = np.random.default_rng(7)

@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax import sharding
 from mmal_jax.acquire import ask as ask_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import mixups
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
+from mmal_jax.parallel import sharding
 
 _D = 4
 

@@ -7,7 +7,7 @@ import mmal_jax
 from mmal_jax import asking
 from mmal_jax.acquire import ask as ask_lib
 from mmal_jax.acquire import registry
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
 
 
 def _features(seed=0, n=120):

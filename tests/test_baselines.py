@@ -7,22 +7,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax import sharding
-from mmal_jax.acquire import design
-from mmal_jax.acquire import facility_location
-from mmal_jax.acquire import herding
-from mmal_jax.acquire import max_coverage
 from mmal_jax.acquire import metric as metric_lib
-from mmal_jax.acquire import plan_scores
 from mmal_jax.acquire import registry
-from mmal_jax.acquire import seeding
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire.kernels import design
+from mmal_jax.acquire.kernels import facility_location
+from mmal_jax.acquire.kernels import herding
+from mmal_jax.acquire.kernels import max_coverage
+from mmal_jax.acquire.kernels import plan_scores
+from mmal_jax.acquire.kernels import seeding
 from mmal_jax.acquire.strategies import badge
 from mmal_jax.acquire.strategies import cluster_margin
 from mmal_jax.acquire.strategies import kmeans
 from mmal_jax.acquire.strategies import probcover
 from mmal_jax.acquire.strategies import typiclust
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
+from mmal_jax.parallel import sharding
 from tests import problems
 from tests import reference
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmal_jax.models import big_vision
 from mmal_jax.models import dual_encoder
-from mmal_jax.models import huggingface
-from mmal_jax.models import presets
-from mmal_jax.models import pretrained
-from mmal_jax.models import tensors
+from mmal_jax.models.pretrained import big_vision
+from mmal_jax.models.pretrained import huggingface
+from mmal_jax.models.pretrained import presets
+from mmal_jax.models.pretrained import published
+from mmal_jax.models.pretrained import tensors
 from tests import big_vision_files
 from tests import torch_models
 
@@ -82,7 +82,7 @@ def test_every_form_holds_the_same(case, tmp_path):
   }.items():
     path = tmp_path / f'{name}.npz'
     (np.savez_compressed if name == 'both' else np.savez)(path, **form)
-    found, same = pretrained.load(path)
+    found, same = published.load(path)
     # What neither says of the other: where training of the scale began.
     assert found == config, name
     _same(same, params)
@@ -116,7 +116,7 @@ def test_given_configuration(case, tmp_path):
   # Of the same grid: the last 4 pixels are in no patch.
   given = dataclasses.replace(config, dtype='bfloat16', image=(
       dataclasses.replace(config.image, size=(36, 36))))
-  found, same = pretrained.load(path, given)
+  found, same = published.load(path, given)
   assert found == given
   _same(same, params)
   found, larger = big_vision.load(path, given, image_size=48)

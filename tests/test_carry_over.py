@@ -8,14 +8,14 @@ import numpy as np
 import optax
 import pytest
 
-from mmal_jax import embed
 from mmal_jax import observe
-from mmal_jax import sharding
 from mmal_jax.acquire import coverage
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry
+from mmal_jax.embed import in_memory
 from mmal_jax.learn.gradient import freeze
 from mmal_jax.learn.gradient import optimizer
+from mmal_jax.parallel import sharding
 from tests import problems
 from tests import reference
 from tests import tiny
@@ -178,8 +178,8 @@ def test_a_locked_tower_is_embedded_once(tiny_run, monkeypatch):
   locked = tiny_run.with_recipe(
       frozen=frozen, optimizer=optimizer.make_optimizer(
           1e-2, tiny.STEPS, frozen=frozen, ema=0.9))
-  embedded, seen, calls, whole = [], [], [], embed.embed
-  monkeypatch.setattr(embed, 'embed', lambda *arguments, **more: (
+  embedded, seen, calls, whole = [], [], [], in_memory.embed
+  monkeypatch.setattr(in_memory, 'embed', lambda *arguments, **more: (
       calls.append(arguments[3]), whole(*arguments, **more))[1])
 
   def strategy(views, batch, key):

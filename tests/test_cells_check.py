@@ -2,11 +2,11 @@
 
 import pytest
 
-from experiments import cells
-from experiments import cells_check
 from experiments import sweep
 from experiments.configs import features
 from experiments.configs import images_and_texts
+from mmal_jax.experiment import cells
+from mmal_jax.experiment import cells_check
 from tests import programs
 
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 import transformers
 
-from experiments import pretrained
-from mmal_jax.data import images as images_lib
-from mmal_jax.data import preprocess
-from mmal_jax.data import pretrained_tokenizer
+from mmal_jax.data.images import images as images_lib
+from mmal_jax.data.images import preprocess
+from mmal_jax.data.tokenizers import pretrained_tokenizer
+from mmal_jax.experiment import pretrained
 from mmal_jax.models import dual_encoder
-from mmal_jax.models import huggingface
+from mmal_jax.models.pretrained import huggingface
 from tests import small_files
 from tests import tokenizer_files
 from tests import torch_models

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax import checkpoints as checkpoints_lib
-from mmal_jax import seals
+from mmal_jax.checkpoint import newest as checkpoints_lib
+from mmal_jax.files import seals
 
 
 def _tree(step):

@@ -9,14 +9,14 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import datasets
-from mmal_jax.data import class_folder
 from mmal_jax.data import encode
-from mmal_jax.data import image_files
-from mmal_jax.data import preprocess
 from mmal_jax.data import prompts
 from mmal_jax.data import schema
+from mmal_jax.data.images import class_folder
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
 from mmal_jax.evaluate import classification
+from mmal_jax.experiment import datasets
 
 
 def _reference(images, classes, labels):

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax import sharding
-from mmal_jax.acquire import sinkhorn
-from mmal_jax.data import disk
+from mmal_jax.acquire.kernels import sinkhorn
+from mmal_jax.embed import disk
 from mmal_jax.learn.closed_form import basis as basis_lib
 from mmal_jax.learn.closed_form import canonical
 from mmal_jax.learn.closed_form import closed_world
 from mmal_jax.learn.closed_form import moments as moments_lib
+from mmal_jax.parallel import sharding
 
 
 def _unit(x):

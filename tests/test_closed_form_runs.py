@@ -7,24 +7,24 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import compilations
-from mmal_jax import checkpoint
 from mmal_jax import loop
-from mmal_jax import sharding
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry
-from mmal_jax.align import exact
-from mmal_jax.align import pools as pools_lib
-from mmal_jax.align import refusing
-from mmal_jax.align import stream
+from mmal_jax.checkpoint import pytrees
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import evaluate
+from mmal_jax.experiment import compilations
 from mmal_jax.learn.closed_form import closed_world
 from mmal_jax.learn.closed_form import crossval
 from mmal_jax.learn.closed_form import learner as closed_form
 from mmal_jax.learn.closed_form import moments
 from mmal_jax.models import registry as models
+from mmal_jax.oracles import exact
+from mmal_jax.oracles import refusing
+from mmal_jax.parallel import sharding
+from mmal_jax.pools import pools as pools_lib
+from mmal_jax.pools import stream
 
 _ROUNDS, _BATCH = 4, 12
 
@@ -128,8 +128,8 @@ def test_a_saved_state_goes_on_to_the_bit(world, tmp_path, buffer):
   source = world.pools if buffer is None else stream.of_pools(
       world.pools, buffer)
   states = list(world.rounds(source=source))
-  checkpoint.save(tmp_path / 'state', states[2])
-  loaded = checkpoint.load(tmp_path / 'state', world.start())
+  pytrees.save(tmp_path / 'state', states[2])
+  loaded = pytrees.load(tmp_path / 'state', world.start())
   _assert_same(loaded, states[2])
   _assert_same([*world.rounds(state=loaded, source=source)][-1], states[-1])
 

@@ -16,9 +16,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from mmal_jax.data import coco_captions
-from mmal_jax.data import image_files
-from mmal_jax.data import preprocess
 from mmal_jax.data import registry
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
 
 _SPLITS = {'train': (1, 2, 3), 'val': (7,), 'test': (5, 6), 'restval': (4,)}
 

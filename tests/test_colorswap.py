@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from mmal_jax.data import images
 from mmal_jax.data import scenes
 from mmal_jax.data import synthetic_colorswap as colorswap
+from mmal_jax.data.images import images
 
 _SMALL = dict(pretrain=6, pool=8, test=7, image_size=16)
 

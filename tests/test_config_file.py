@@ -10,20 +10,21 @@ import time
 from absl import app
 import pytest
 
-from experiments import build
 from experiments import config_file
-from experiments import differences
-from experiments import explain
 from experiments import match
 from experiments import program
 from experiments import run
 from experiments import sweep
-from experiments import workdir
 from experiments.configs import colorswap
 from experiments.configs import features
 from experiments.configs import images_and_texts
+from mmal_jax.config import differences
+from mmal_jax.config import explain
 from mmal_jax.data import encode
 from mmal_jax.data import schema
+from mmal_jax.experiment import build
+from mmal_jax.experiment import preemption
+from mmal_jax.workdir import layout
 from tests import programs
 from tests import tiny
 
@@ -151,12 +152,12 @@ def test_the_batch_of_a_run_is_kept(tmp_path, capsys):
   programs.call(run, *arguments)
   assert 'batch=8: half of the pool over 2 rounds, at most 100.' in (
       capsys.readouterr().err)
-  assert workdir.read(tmp_path / 'w/config.json')['batch'] == 8
+  assert layout.read(tmp_path / 'w/config.json')['batch'] == 8
   programs.call(run, *arguments, '--resume')
   programs.call(run, *arguments, '--overwrite', '--batch=7')
   (tmp_path / 'w/summary.json').unlink()
   programs.call(run, *arguments, '--resume')  # What was begun is gone on with.
-  assert workdir.read(tmp_path / 'w/config.json')['batch'] == 7
+  assert layout.read(tmp_path / 'w/config.json')['batch'] == 7
   with programs.ends() as e:
     programs.call(run, *arguments, '--overwrite', '--budget=12')
   assert 'budget=12: give --batch as well' in e.value.code
@@ -178,7 +179,7 @@ def test_ctrl_c_is_one_line(tmp_path):
       time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     said = process.stderr.read()
-  assert process.returncode == program.INTERRUPTED, said
+  assert process.returncode == preemption.INTERRUPTED, said
   last = said.replace('\r', '\n').strip().splitlines()[-1]
   assert last == (
       'Interrupted: every finished round and every answer is saved. --resume '

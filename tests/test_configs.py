@@ -4,9 +4,6 @@ import inspect
 
 import pytest
 
-from experiments import check
-from experiments import learners
-from experiments import paths
 from experiments.configs import colorswap
 from experiments.configs import colorswap_siglip
 from experiments.configs import emoji
@@ -14,9 +11,12 @@ from experiments.configs import features
 from experiments.configs import images_and_texts
 from experiments.configs import pretrained_authors
 from experiments.configs import trio
+from mmal_jax.config import paths
 from mmal_jax.data import encode
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.data import schema
+from mmal_jax.experiment import check
+from mmal_jax.experiment import learners
 from tests import tiny
 
 

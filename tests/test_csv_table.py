@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from mmal_jax.align.people import records
-from mmal_jax.data import csv_table
 from mmal_jax.data import paired_folder
+from mmal_jax.files import csv_table
+from mmal_jax.oracles.people import records
 from tests import bad_images
 
 _ROWS = [{'image': '0.png', 'text': 'a'}, {'image': '1.png', 'text': 'b'}]

@@ -17,12 +17,12 @@ from unittest import mock
 
 import pytest
 
-from experiments import calibrated
 from experiments import export
 from experiments import match
-from experiments import plot
 from experiments import report
-from experiments import workdir
+from mmal_jax.analysis import calibrated
+from mmal_jax.analysis import plot
+from mmal_jax.workdir import layout
 from tests import damage
 from tests import damaged_runs
 from tests import programs
@@ -84,7 +84,7 @@ def _programs(made):
     programs.call(export, f'--workdir={work}', f'--export={out}', '--seed=1',
                   '--strategy=mmal')
 
-  has_models = (made.finished / 'w' / workdir.MODELS).exists()
+  has_models = (made.finished / 'w' / layout.MODELS).exists()
   return {
       'run --resume': (
           made.resume, lambda: damaged_runs.results(made.live)),

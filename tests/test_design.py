@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from mmal_jax.acquire import alike
-from mmal_jax.acquire import design
-from mmal_jax.acquire import herding
-from mmal_jax.acquire import max_coverage
-from mmal_jax.acquire import plan_scores
 from mmal_jax.acquire import registry
-from mmal_jax.acquire import two_sided
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire.kernels import design
+from mmal_jax.acquire.kernels import herding
+from mmal_jax.acquire.kernels import max_coverage
+from mmal_jax.acquire.kernels import plan_scores
+from mmal_jax.acquire.kernels import two_sided
 from tests import problems
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')

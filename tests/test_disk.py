@@ -7,12 +7,12 @@ import pytest
 
 from mmal_jax.acquire import coreset
 from mmal_jax.acquire import coverage
-from mmal_jax.acquire import matches
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry
-from mmal_jax.acquire import streaming
 from mmal_jax.acquire import uncertainty
-from mmal_jax.data import disk
+from mmal_jax.acquire.kernels import matches
+from mmal_jax.acquire.kernels import streaming
+from mmal_jax.embed import disk
 from tests import problems
 from tests import reference
 

@@ -14,17 +14,12 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import check
 from experiments import run as run_lib
-from experiments import workdir
 from experiments.configs import colorswap
 from experiments.configs import features
 from mmal_jax import loop
-from mmal_jax import sharding
-from mmal_jax.align import exact
-from mmal_jax.align import journal as journal_lib
-from mmal_jax.align import stream
 from mmal_jax.evaluate import evaluate
+from mmal_jax.experiment import check
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.gradient import average
 from mmal_jax.learn.gradient import divergence
@@ -36,6 +31,11 @@ from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import step
 from mmal_jax.learn.gradient import unaligned
 from mmal_jax.models import partition
+from mmal_jax.oracles import exact
+from mmal_jax.oracles import journal as journal_lib
+from mmal_jax.parallel import sharding
+from mmal_jax.pools import stream
+from mmal_jax.workdir import layout
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
@@ -373,7 +373,7 @@ def test_a_program_says_it_in_a_line_and_can_be_taken_up(tmp_path, capsys):
 
   with pytest.raises(SystemExit) as e:
     main()
-  journal = workdir.journal_path(tmp_path / 'w', 'random', 0)
+  journal = layout.journal_path(tmp_path / 'w', 'random', 0)
   asked, = journal_lib.read(journal)
   numbers = ', '.join(map(str, np.array(asked.answers)[:, 0]))
   message, = str(e.value).splitlines()
@@ -382,13 +382,13 @@ def test_a_program_says_it_in_a_line_and_can_be_taken_up(tmp_path, capsys):
       r'minibatch: image ([\d, ]*); text ([\d, ]*)\.', message)
   assert sorted(said[1].split(', ')) == sorted(numbers.split(', '))
   main('--resume', '--config.train.divergence=roll_back')
-  first, *rounds = workdir.read_lines(tmp_path / 'w' / workdir.METRICS)
+  first, *rounds = layout.read_lines(tmp_path / 'w' / layout.METRICS)
   assert 'diverged' not in first and len(rounds) == 2
   for t, record in enumerate(rounds, start=1):
     assert f'error: {record["diverged"]}'.startswith(
         f'error: round {t} of 2: training diverged in step 2 of 3: ')
     assert record['loss'] is None and record['scores'] == first['scores']
   assert f'error: {rounds[0]["diverged"]}' == message
-  config = json.loads((tmp_path / 'w' / workdir.CONFIG).read_text())
+  config = json.loads((tmp_path / 'w' / layout.CONFIG).read_text())
   assert config['train']['divergence'] == 'roll_back'
   assert len(journal_lib.read(journal)) >= 2

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mmal_jax.align.people import answers as answers_lib
-from mmal_jax.align.people import doubts
+from mmal_jax.oracles.people import answers as answers_lib
+from mmal_jax.oracles.people import doubts
 
 _MODALITIES = ('image', 'text', 'sound')
 

@@ -17,16 +17,16 @@ from pyarrow import parquet
 import pytest
 
 from mmal_jax.data import features
-from mmal_jax.data import image_formats
-from mmal_jax.data import images
-from mmal_jax.data import numpy_file
 from mmal_jax.data import paired_folder
-from mmal_jax.data import preprocess
-from mmal_jax.data import pretrained_tokenizer
-from mmal_jax.data import text_file
 from mmal_jax.data import webdataset
-from mmal_jax.models import big_vision
-from mmal_jax.models import pretrained
+from mmal_jax.data.images import image_formats
+from mmal_jax.data.images import images
+from mmal_jax.data.images import preprocess
+from mmal_jax.data.tokenizers import pretrained_tokenizer
+from mmal_jax.files import numpy_file
+from mmal_jax.files import text_file
+from mmal_jax.models.pretrained import big_vision
+from mmal_jax.models.pretrained import published
 from tests import small_files
 
 _LFS = (b'version https://git-lfs.github.com/spec/v1\noid sha256:' + b'7' * 64
@@ -55,7 +55,7 @@ def _siglip(folder):
 
 
 def _open(folder):
-  pretrained.load(folder)
+  published.load(folder)
   preprocess.load(folder)
   pretrained_tokenizer.load(folder, 6)
 
@@ -87,10 +87,10 @@ def test_of_a_checkpoint(name, kind, tmp_path):
 def test_of_shards(kind, tmp_path):
   folder = small_files.sharded_siglip(tmp_path)
   shutil.copytree(folder, tmp_path / 'b')
-  _check(folder / 'model-1.safetensors', lambda: pretrained.load(folder), kind)
+  _check(folder / 'model-1.safetensors', lambda: published.load(folder), kind)
   if kind != 'error':
     _check(tmp_path / 'b' / 'model.safetensors.index.json',
-           lambda: pretrained.load(tmp_path / 'b'), kind)
+           lambda: published.load(tmp_path / 'b'), kind)
 
 
 @pytest.mark.parametrize('kind', INSTEAD)
@@ -201,11 +201,11 @@ def test_of_what_is_packed(tmp_path):
   path = folder / 'model.safetensors'
   path.write_bytes(gzip.compress(path.read_bytes()))
   with pytest.raises(ValueError, match='safetensors .*packed by gzip: unpack'):
-    pretrained.load(folder)
+    published.load(folder)
   np.savez(path.with_suffix('.npz'), np.ones(3))  # as torch.save does
   path.with_suffix('.npz').rename(path)
   with pytest.raises(ValueError, match='is a pickle of PyTorch .*may run any'):
-    pretrained.load(folder)
+    published.load(folder)
 
 
 @pytest.mark.parametrize('kept', [-1, -50, 400, 9, 20])
@@ -218,7 +218,7 @@ def test_of_what_was_cut_off(kept, tmp_path):
   needed = len(whole) if kept < 0 else 8 + int.from_bytes(whole[:8], 'little')
   with pytest.raises(ValueError, match=(
       f'it has {size:,} bytes, but {needed:,} by its header, so it was cut')):
-    pretrained.load(folder)
+    published.load(folder)
 
 
 def _rename(*names):
@@ -249,7 +249,7 @@ def test_weights_that_are_not_there(change, says, tmp_path):
   folder = small_files.siglip(tmp_path / 'a')
   change(folder)
   with pytest.raises(FileNotFoundError, match=f'no model.safetensors .*{says}'):
-    pretrained.load(folder)
+    published.load(folder)
 
 
 def test_all_missing_shards_are_named(tmp_path):
@@ -257,11 +257,11 @@ def test_all_missing_shards_are_named(tmp_path):
   (folder / 'model-0.safetensors').unlink()
   with pytest.raises(FileNotFoundError, match=(
       'model-0.safetensors does not exist.*: 1 of 2 files of weights')):
-    pretrained.load(folder)
+    published.load(folder)
   (folder / 'model-1.safetensors').unlink()
   with pytest.raises(FileNotFoundError, match=(
       'model-0.safetensors, model-1.safetensors does not exist')):
-    pretrained.load(folder)
+    published.load(folder)
 
 
 def _cache(root, *revisions, main=None):
@@ -283,21 +283,21 @@ def _cache(root, *revisions, main=None):
 
 def test_folders_of_a_cache(tmp_path):
   folder = _cache(tmp_path / 'a', 'abc')
-  want = pretrained.load(tmp_path / 'a' / 'source')[0]
+  want = published.load(tmp_path / 'a' / 'source')[0]
   for given in (folder, folder / 'snapshots', folder / 'snapshots' / 'abc'):
-    assert pretrained.load(given)[0] == want
-  assert pretrained.folder_of(folder) == folder / 'snapshots' / 'abc'
+    assert published.load(given)[0] == want
+  assert published.folder_of(folder) == folder / 'snapshots' / 'abc'
   several = _cache(tmp_path / 'b', 'abc', 'def', main='def\n')
-  assert pretrained.folder_of(several).name == 'def'
+  assert published.folder_of(several).name == 'def'
   (several / 'refs' / 'main').unlink()
   with pytest.raises(ValueError, match='2 snapshots: give one of them: .*abc'):
-    pretrained.load(several)
+    published.load(several)
   for given in (tmp_path / 'b', tmp_path / 'b' / 'hub'):
     with pytest.raises(ValueError, match='the folder of one .*acme--siglip'):
-      pretrained.load(given)
+      published.load(given)
   shutil.rmtree(folder / 'snapshots' / 'abc')
   with pytest.raises(ValueError, match='holds no snapshot'):
-    pretrained.load(folder)
+    published.load(folder)
 
 
 @pytest.mark.parametrize('name', ['config.json', 'model.safetensors',
@@ -306,7 +306,7 @@ def test_links_whose_files_are_gone(name, tmp_path):
   folder = _cache(tmp_path, 'abc')
   os.remove((folder / 'snapshots' / 'abc' / name).resolve())
   with pytest.raises(ValueError, match=f'{name} is a link to .*blobs'):
-    pretrained.load(folder)
+    published.load(folder)
 
 
 def test_folders_beside_the_checkpoint(tmp_path):
@@ -314,15 +314,15 @@ def test_folders_beside_the_checkpoint(tmp_path):
     small_files.siglip(tmp_path / name)
   with pytest.raises(FileNotFoundError, match=(
       'config.json does not exist. Folders in it .*checkpoint-1000, .*-500')):
-    pretrained.load(tmp_path)
+    published.load(tmp_path)
   (tmp_path / 'b').mkdir()
   (tmp_path / 'b' / 'adapter_config.json').write_text('{}')
   with pytest.raises(FileNotFoundError, match='adapter .LoRA., not a model'):
-    pretrained.load(tmp_path / 'b')
+    published.load(tmp_path / 'b')
   (tmp_path / 'c').mkdir()
   (tmp_path / 'c' / 'open_clip_config.json').write_text('{}')
   with pytest.raises(FileNotFoundError, match='names of OpenCLIP are not read'):
-    pretrained.load(tmp_path / 'c')
+    published.load(tmp_path / 'c')
 
 
 def test_a_file_in_place_of_its_folder(tmp_path):
@@ -330,4 +330,4 @@ def test_a_file_in_place_of_its_folder(tmp_path):
   with pytest.raises(ValueError, match=f'is a file: give the .*{folder}$'):
     pretrained_tokenizer.load(folder / 'tokenizer.json', 6)
   with pytest.raises(ValueError, match=f'a file, .*the folder: {folder}$'):
-    pretrained.load(folder / 'model.safetensors')
+    published.load(folder / 'model.safetensors')

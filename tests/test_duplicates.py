@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import datasets
 from experiments.configs import images_and_texts
 from mmal_jax.data import paired_folder
 from mmal_jax.data import unpaired_folder
+from mmal_jax.experiment import datasets
 
 
 def _image(folder, name, value):

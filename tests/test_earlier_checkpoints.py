@@ -10,14 +10,14 @@ from PIL import Image
 import pytest
 import safetensors.numpy
 
-from experiments import earlier
 from experiments import export
-from experiments import identity
-from experiments import pretrained
 from experiments import report
 from experiments import run
-from experiments import workdir
 from experiments.configs import pretrained as pretrained_config
+from mmal_jax.experiment import earlier
+from mmal_jax.experiment import identity
+from mmal_jax.experiment import pretrained
+from mmal_jax.workdir import layout
 from tests import programs
 from tests import small_files
 from tests import small_runs
@@ -41,7 +41,7 @@ def _folder(tmp_path):
   config.dataset.folder, config.init = str(photos), str(tmp_path / 'init')
   config.strategies, config.seeds, config.rounds = ('mmal',), (0,), 2
   config.batch = 2
-  workdir.write(folder / workdir.CONFIG, config.to_dict())
+  layout.write(folder / layout.CONFIG, config.to_dict())
   return folder
 
 
@@ -94,7 +94,7 @@ def _recorded(folder, tmp_path):
 def test_a_run_of_an_earlier_version_goes_on(
     folder, recorded, version, tmp_path):
   config, records = recorded
-  workdir.write(folder / workdir.ITEMS, records[version])
+  layout.write(folder / layout.ITEMS, records[version])
   found = identity.check(folder, records['now'], config)
   assert found == records['now']  # It is recorded as now from here on.
   # But not with other weights, where those were recorded.
@@ -113,15 +113,15 @@ def test_resume_and_export_of_an_earlier_version(folder, recorded, tmp_path):
   config, records = recorded
   config.train.steps_per_round, config.rounds = 2, 1
   path = tmp_path / 'run.json'
-  workdir.write(path, config.to_dict())
+  layout.write(path, config.to_dict())
   command = (f'--config={programs.CONFIGS}/saved.py:{path}',
              f'--workdir={tmp_path / "new"}', f'--cache_dir={tmp_path / "c"}')
   programs.call(run, *command)
-  items = workdir.read(tmp_path / 'new' / workdir.ITEMS)
+  items = layout.read(tmp_path / 'new' / layout.ITEMS)
   assert items['checkpoint'] == records['now']['checkpoint']
-  workdir.write(
-      tmp_path / 'new' / workdir.ITEMS, items | records['earlier'])
+  layout.write(
+      tmp_path / 'new' / layout.ITEMS, items | records['earlier'])
   export.export(tmp_path / 'new', 'mmal', 0, tmp_path / 'home')
   assert (tmp_path / 'home/model.safetensors').exists()
   programs.call(run, *command, '--resume')
-  assert workdir.read(tmp_path / 'new' / workdir.ITEMS) == items
+  assert layout.read(tmp_path / 'new' / layout.ITEMS) == items

@@ -16,11 +16,11 @@ import safetensors.numpy
 
 from experiments import embed
 from mmal_jax import progress
-from mmal_jax.data import checked_images
-from mmal_jax.data import image_files
-from mmal_jax.data import images
-from mmal_jax.data import preprocess
-from mmal_jax.data import readable
+from mmal_jax.data.images import checked_images
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import images
+from mmal_jax.data.images import preprocess
+from mmal_jax.data.images import readable
 from tests import small_files
 
 

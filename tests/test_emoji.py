@@ -18,17 +18,17 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import build
-from experiments import check
 from experiments import make_emoji
 from experiments import report
-from experiments import run as run_lib
-from experiments import shown as shown_lib
 from experiments.configs import emoji as config_lib
 from mmal_jax.data import emoji
 from mmal_jax.data import encode
 from mmal_jax.data import registry as datasets
 from mmal_jax.data import schema
+from mmal_jax.experiment import build
+from mmal_jax.experiment import check
+from mmal_jax.experiment import run as run_lib
+from mmal_jax.experiment import shown as shown_lib
 from mmal_jax.models import hog
 from mmal_jax.models import registry as models
 
@@ -221,7 +221,7 @@ def test_a_small_run_and_its_report_show_the_drawings(tmp_path, monkeypatch):
   experiment = build.build(config, str(tmp_path))
   assert not experiment.learner.has_prior
   assert all(map(encode.is_features, experiment.data.pool.items.values()))
-  run_lib.run(config, tmp_path / 'run', str(tmp_path / 'cache'), quiet=True)
+  run_lib.run(config, tmp_path / 'run', str(tmp_path / 'cache'))
   with mock.patch.object(
       shown_lib, '_show', side_effect=shown_lib._show) as show:
     report.write([tmp_path / 'run'], tmp_path / 'out', str(tmp_path / 'cache'))

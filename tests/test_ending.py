@@ -9,7 +9,7 @@ import time
 import pytest
 
 from experiments import run
-from experiments import workdir
+from mmal_jax.workdir import layout
 from tests import programs
 
 # From a fault to the end of the program, and of a whole run, at most.
@@ -65,9 +65,9 @@ def _run_with_fault(home, name, *fault):
 
 
 def _found(folder):
-  return (workdir.read_lines(folder / workdir.QUERIES),
-          [(line['round'], line['scores']) for line in workdir.read_lines(
-              folder / workdir.METRICS)])
+  return (layout.read_lines(folder / layout.QUERIES),
+          [(line['round'], line['scores']) for line in layout.read_lines(
+              folder / layout.METRICS)])
 
 
 def _check(home, functions, seed):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from mmal_jax.evaluate import curves
+from mmal_jax.analysis import curves
+from mmal_jax.analysis import queries
+from mmal_jax.analysis import savings
 from mmal_jax.evaluate import evaluate
-from mmal_jax.evaluate import queries
 from mmal_jax.evaluate import retrieval
-from mmal_jax.evaluate import savings
 from mmal_jax.evaluate import winoground
 
 

@@ -6,12 +6,12 @@ distances to the aligned set, reference spaces) must not tell.
 
 import pytest
 
-from mmal_jax import checkpoint
 from mmal_jax.acquire import registry
-from mmal_jax.align import stream
+from mmal_jax.checkpoint import pytrees
 from mmal_jax.learn.gradient import freeze
 from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import unaligned
+from mmal_jax.pools import stream
 from tests import tiny
 
 
@@ -34,8 +34,8 @@ def _resumed(run, start, at, folder, **more):
     if state.round == at:
       break
   rounds.close()
-  checkpoint.save(folder, state)
-  *_, last = run.rounds(state=checkpoint.load(folder, start), **more)
+  pytrees.save(folder, state)
+  *_, last = run.rounds(state=pytrees.load(folder, start), **more)
   return last
 
 

@@ -9,16 +9,16 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import annotators
-from experiments import datasets
 from experiments import embed
-from experiments import shown as shown_lib
 from experiments.configs import features as config_lib
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import files
 from mmal_jax.data import feature_rows
 from mmal_jax.data import features
-from mmal_jax.data import image_files
+from mmal_jax.data.images import image_files
+from mmal_jax.experiment import annotators
+from mmal_jax.experiment import datasets
+from mmal_jax.experiment import shown as shown_lib
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files
 from tests import people
 
 _N = 30

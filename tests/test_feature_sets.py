@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from experiments import build
-from experiments import datasets
 from experiments import feature_sets
-from experiments import workdir
 from experiments.configs import features
+from mmal_jax.experiment import build
+from mmal_jax.experiment import datasets
 from mmal_jax.learn.closed_form import learner as closed_form
+from mmal_jax.workdir import layout
 from tests import tiny
 
 
@@ -41,9 +41,9 @@ def test_a_table_of_all_sets_that_is_taken_up(tmp_path, capsys):
   for name in ('a', 'b'):
     for row in ('random', 'mmal', 'whole pool'):
       assert f'| {name}   | {row}' in said
-  before = (tmp_path / 'w' / 'a' / workdir.METRICS).read_bytes()
+  before = (tmp_path / 'w' / 'a' / layout.METRICS).read_bytes()
   _main(tmp_path, sets, '--of=random,mmal')
-  assert (tmp_path / 'w' / 'a' / workdir.METRICS).read_bytes() == before
+  assert (tmp_path / 'w' / 'a' / layout.METRICS).read_bytes() == before
   assert capsys.readouterr().out.splitlines()[-9:] == said.splitlines()[-9:]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmal_jax.data import features
-from mmal_jax.data import parquet_column
+from mmal_jax.files import parquet_column
 
 pa = pytest.importorskip('pyarrow')
 from pyarrow import parquet  # noqa: E402 pylint: disable=wrong-import-position

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from mmal_jax.align import journal as journal_lib
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import files
+from mmal_jax.oracles import journal as journal_lib
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files
 from tests import tiny
 
 MODALITIES = ('image', 'text')

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import files
 from mmal_jax.data import coco_captions
-from mmal_jax.data import image_files
-from mmal_jax.data import preprocess
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files
 from tests import people
 
 _asks, _give, _line, _lines = (
@@ -183,7 +183,7 @@ def test_nothing_is_answered_before_the_disk_has_it(asked, monkeypatch):
 def test_a_crash_while_a_round_is_written(tmp_path, monkeypatch):
   oracle = files.files(tmp_path, people.shown())
   with monkeypatch.context() as patch:
-    patch.setattr('mmal_jax.align.people.label_studio.config', None)
+    patch.setattr('mmal_jax.oracles.people.label_studio.config', None)
     with pytest.raises(TypeError):
       _asks(oracle, [3])
   assert {p.name for p in tmp_path.iterdir()} == {

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import files
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files
 from tests import people
 
 _asks, _give, _line, _lines = (

@@ -11,15 +11,15 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import annotators
 from experiments import check_answers
-from experiments import owner
 from experiments import run
-from experiments import workdir
 from experiments.configs import features as features_config
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import files
 from mmal_jax.data import feature_rows
+from mmal_jax.experiment import annotators
+from mmal_jax.files import lock
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files
+from mmal_jax.workdir import layout
 from tests import people
 from tests import tiny
 
@@ -69,14 +69,14 @@ def test_it_ends_while_it_waits_and_goes_on_with_the_answers(
             'query': query['query'], 'answer': {other: likely[0]['item']},
             'annotator': 'ann'}) + '\n')
   _main(tmp_path, *features, '--resume')
-  metrics = workdir.read_lines(tmp_path / 'w' / workdir.METRICS)
+  metrics = layout.read_lines(tmp_path / 'w' / layout.METRICS)
   assert [m['annotations'] for m in metrics] == [0, 3, 6]
   assert len(list(folder.glob('round_*'))) == 2  # Nobody is asked twice.
   assert 'zero-shot' in capsys.readouterr().out
-  with owner.sole(folder):
+  with lock.sole(folder):
     with pytest.raises(SystemExit, match='seed0.* is in use by process'):
       _main(tmp_path, *features, '--overwrite')
-  assert len(workdir.read_lines(tmp_path / 'w' / workdir.METRICS)) == 3
+  assert len(layout.read_lines(tmp_path / 'w' / layout.METRICS)) == 3
 
 
 def test_resume_checks_answers_before_any_data_are_read(tmp_path, capsys):
@@ -91,7 +91,8 @@ def test_resume_checks_answers_before_any_data_are_read(tmp_path, capsys):
                        'answer': {other: likely[0]['item']}}) + '\n'
   (folder / 'answers' / 'a.jsonl').write_text(answer + '{"query"\n')
   (folder / 'answers' / 'notes.txt').write_text('call bob')
-  with mock.patch('experiments.build.build', side_effect=AssertionError):
+  with mock.patch('mmal_jax.experiment.build.build',
+                  side_effect=AssertionError):
     for call in (_check, lambda at: _main(at, *features, '--resume')):
       with pytest.raises(SystemExit, match='a.jsonl, line 2: bad JSON'):
         call(tmp_path)
@@ -166,12 +167,12 @@ def _begun(tmp_path, seeds=(0,), **changes):
     config.dataset.images = config.dataset.texts = str(tmp_path / 'x.npy')
     config.update(changes)
   (tmp_path / 'w').mkdir()
-  workdir.write(tmp_path / 'w' / workdir.CONFIG, config.to_dict())
+  layout.write(tmp_path / 'w' / layout.CONFIG, config.to_dict())
   for seed in seeds:
     folder = tmp_path / 'people' / f'seed{seed}'
     with pytest.raises(oracle_lib.Waiting) as e:
       people.asks(files.files(folder, people.shown()), [0, 1])
-    workdir.write(tmp_path / 'w' / workdir.WAITING,
+    layout.write(tmp_path / 'w' / layout.WAITING,
                   {'seed': seed, 'queries': e.value.queries})
     people.give(folder, 'a.jsonl', people.line('image-0', 4))
 
@@ -211,8 +212,8 @@ def test_a_check_names_the_problems_of_all_seeds(tmp_path):
     ('strategies', None)])
 def test_a_check_of_a_config_without_what_it_needs(tmp_path, key, value):
   _begun(tmp_path)
-  path = tmp_path / 'w' / workdir.CONFIG
-  path.write_text(json.dumps(workdir.read(path) | {key: value}))
+  path = tmp_path / 'w' / layout.CONFIG
+  path.write_text(json.dumps(layout.read(path) | {key: value}))
   with pytest.raises(SystemExit, match=key) as e:
     _check(tmp_path)
   assert 'error: ' in str(e.value) and 'NoneType' not in str(e.value)

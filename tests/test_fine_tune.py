@@ -5,13 +5,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import compilations
-from mmal_jax import checkpoint
-from mmal_jax import embed
 from mmal_jax import loop
-from mmal_jax import sharding
 from mmal_jax import state as state_lib
-from mmal_jax.align import stream
+from mmal_jax.checkpoint import pytrees
+from mmal_jax.embed import in_memory
+from mmal_jax.experiment import compilations
 from mmal_jax.learn import fine_tune
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.closed_form import frozen
@@ -24,6 +22,8 @@ from mmal_jax.learn.gradient import step
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import partition
 from mmal_jax.models import registry as models
+from mmal_jax.parallel import sharding
+from mmal_jax.pools import stream
 from tests import tiny
 
 _NOTHING = -1
@@ -77,7 +77,7 @@ def _known(run, state):
 
 
 def _embedded(graphdef, params, items):
-  return {m: np.asarray(embed.embed(graphdef, params, some.values, m))
+  return {m: np.asarray(in_memory.embed(graphdef, params, some.values, m))
           for m, some in items.items()}
 
 
@@ -186,8 +186,8 @@ def test_a_saved_state_goes_on_to_the_bit(tiny_run, tmp_path, restart, buffer):
   source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)
   start = run.start(restart=restart)
   states = list(run.rounds('mmal', start, source=source))
-  checkpoint.save(tmp_path / 'state', states[2])
-  loaded = checkpoint.load(tmp_path / 'state', start)
+  pytrees.save(tmp_path / 'state', states[2])
+  loaded = pytrees.load(tmp_path / 'state', start)
   *_, last = other.rounds('mmal', loaded, source=source)
   tiny.assert_same(last, states[-1])
 

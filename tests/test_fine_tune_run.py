@@ -9,15 +9,15 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import build
-from experiments import check
-from experiments import run
-from experiments import workdir
 from experiments.configs import colorswap
 from experiments.configs import features
 from experiments.configs import images_and_texts
-from mmal_jax import checkpoints
+from mmal_jax.checkpoint import newest
+from mmal_jax.experiment import build
+from mmal_jax.experiment import check
+from mmal_jax.experiment import run
 from mmal_jax.learn import fine_tune
+from mmal_jax.workdir import layout
 from tests import tiny
 
 
@@ -43,16 +43,16 @@ def _config(**train):
 @pytest.fixture(name='finished', scope='module')
 def _finished(tmp_path_factory):
   folder = tmp_path_factory.mktemp('run')
-  said = run.run(_config(), folder / 'w', str(folder / 'c'), quiet=True)
+  said = run.run(_config(), folder / 'w', str(folder / 'c'))
   return folder, said
 
 
 def test_it_runs_and_learns_towers_and_heads(finished):
   folder, said = finished
   assert 'random ends at' in said
-  record, = workdir.read_lines(folder / 'w' / workdir.WHOLE_POOL)
+  record, = layout.read_lines(folder / 'w' / layout.WHOLE_POOL)
   assert record['aligned'] == 60  # 30 examples of two pairs
-  lines = workdir.read_lines(folder / 'w' / workdir.METRICS)
+  lines = layout.read_lines(folder / 'w' / layout.METRICS)
   assert [line['round'] for line in lines] == [0, 1, 2, 3]
   for line in lines[1:]:
     assert np.isfinite([line['loss'], line['skill']]).all()
@@ -60,7 +60,7 @@ def test_it_runs_and_learns_towers_and_heads(finished):
   assert isinstance(experiment.learner, fine_tune.FineTune)
   pools, _, _ = build.annotators_of(experiment, 0)
   start = build.initial_state(experiment, pools.sizes, 0)
-  kept = checkpoints.Checkpoints(workdir.state_path(folder / 'w', 'random', 0))
+  kept = newest.Checkpoints(layout.state_path(folder / 'w', 'random', 0))
   _, last = kept.newest(start)
   for m in ('image', 'text'):
     for part in ('tower', 'projection', 'head'):
@@ -73,22 +73,21 @@ def test_it_runs_and_learns_towers_and_heads(finished):
 def test_what_was_stopped_ends_as_if_it_had_not_been(finished, tmp_path):
   folder, said = finished
   shutil.copytree(folder / 'w', tmp_path / 'w')
-  states = pathlib.Path(workdir.state_path(tmp_path / 'w', 'random', 0))
+  states = pathlib.Path(layout.state_path(tmp_path / 'w', 'random', 0))
   at = sorted(int(p.name) for p in states.iterdir() if p.name.isdigit())
   assert at[-1] == 3 and len(at) > 1
   for path in states.iterdir():  # The last round's state is gone.
     if path.name.split('.')[0] == '3':
       shutil.rmtree(path) if path.is_dir() else path.unlink()
-  (tmp_path / 'w' / workdir.SUMMARY).unlink()
-  again = run.run(_config(), tmp_path / 'w', str(folder / 'c'), resume=True,
-                  quiet=True)
+  (tmp_path / 'w' / layout.SUMMARY).unlink()
+  again = run.run(_config(), tmp_path / 'w', str(folder / 'c'), resume=True)
   assert again == said
   experiment = build.build(_config(), str(folder / 'c'))
   pools, _, _ = build.annotators_of(experiment, 0)
   start = build.initial_state(experiment, pools.sizes, 0)
   tiny.assert_same(*(
-      checkpoints.Checkpoints(
-          workdir.state_path(w, 'random', 0)).newest(start)[1]
+      newest.Checkpoints(
+          layout.state_path(w, 'random', 0)).newest(start)[1]
       for w in (tmp_path / 'w', folder / 'w')))
 
 

@@ -11,8 +11,8 @@ import pytest
 from experiments.benchmarks import flops
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
-from mmal_jax.models import families
-from mmal_jax.models import presets
+from mmal_jax.models.pretrained import families
+from mmal_jax.models.pretrained import presets
 
 _STACK = config_lib.Stack(128, 2, 4, 320)
 _IMAGE = {'stack': _STACK, 'size': (50, 32), 'patch': 8}

@@ -16,25 +16,25 @@ import pytest
 
 from experiments import check_answers
 from experiments import diagnose
-from experiments import differences
-from experiments import explain
 from experiments import export
 from experiments import feature_sets
 from experiments import match
 from experiments import program
 from experiments import report
 from experiments import run
-from experiments import shown
-from experiments import workdir
 from experiments.configs import features
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import files
-from mmal_jax.data import class_folder
-from mmal_jax.data import fast_tokenizer
-from mmal_jax.data import image_files
-from mmal_jax.data import preprocess
-from mmal_jax.data import tokenizer_folder
-from mmal_jax.models import tensors
+from mmal_jax.config import differences
+from mmal_jax.config import explain
+from mmal_jax.data.images import class_folder
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
+from mmal_jax.data.tokenizers import fast_tokenizer
+from mmal_jax.data.tokenizers import tokenizer_folder
+from mmal_jax.experiment import shown
+from mmal_jax.models.pretrained import tensors
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files
+from mmal_jax.workdir import layout
 from tests import people
 from tests import programs
 
@@ -88,17 +88,17 @@ def _experiment(folder, strategy='mmal', score='i2t', modality='image', **more):
   folder.mkdir(parents=True)
   config = features.get_config()
   config.dataset.images, config.dataset.texts = '/no/i.npy', '/no/t.npy'
-  workdir.write(folder / workdir.CONFIG, config.to_dict() | more)
+  layout.write(folder / layout.CONFIG, config.to_dict() | more)
   for name in (strategy, 'random'):
     for t in range(3):
       one = {'strategy': name, 'seed': 0, 'round': t}
-      workdir.append(folder / workdir.METRICS, one | {
+      layout.append(folder / layout.METRICS, one | {
           'annotations': 4 * t, 'cost': 4.0 * t, 'aligned': 4 * t,
           'scores': {'mean_r10': 10.0 * t, score: 10.0 * t + len(name)}})
       if t:
-        workdir.append(folder / workdir.QUERIES, one | {
+        layout.append(folder / layout.QUERIES, one | {
             'asked': [[modality, t]], 'answers': [[t, t]]})
-  workdir.write(folder / workdir.SUMMARY, {})
+  layout.write(folder / layout.SUMMARY, {})
   return folder
 
 

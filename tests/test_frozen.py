@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from experiments import build
-from experiments import check
 from experiments.configs import colorswap
 from experiments.configs import trio
 from mmal_jax.data import encode
+from mmal_jax.experiment import build
+from mmal_jax.experiment import check
 from mmal_jax.learn.closed_form import learner as closed_form
 
 

@@ -18,16 +18,16 @@ from pyarrow import parquet
 import pyarrow as pa
 import pytest
 
-from mmal_jax.data import class_folder
 from mmal_jax.data import coco_captions
 from mmal_jax.data import colorswap
-from mmal_jax.data import disk
 from mmal_jax.data import features
 from mmal_jax.data import karpathy
 from mmal_jax.data import paired_folder
-from mmal_jax.data import preprocess
 from mmal_jax.data import unpaired_folder
 from mmal_jax.data import webdataset
+from mmal_jax.data.images import class_folder
+from mmal_jax.data.images import preprocess
+from mmal_jax.embed import disk
 from tests import bad_images
 from tests import hostile_data_arrays as arrays
 from tests import hostile_data_shards as shards

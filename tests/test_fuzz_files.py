@@ -16,20 +16,20 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from experiments import check
-from experiments import records
-from experiments import workdir
-from experiments.configs import saved
-from mmal_jax import checkpoints
-from mmal_jax.align import journal
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align.people import files as people_lib
-from mmal_jax.align.people import inbox
-from mmal_jax.align.people import status
-from mmal_jax.data import preprocess
-from mmal_jax.data import pretrained_tokenizer
-from mmal_jax.models import big_vision
-from mmal_jax.models import huggingface
+from mmal_jax.analysis import records
+from mmal_jax.checkpoint import newest
+from mmal_jax.data.images import preprocess
+from mmal_jax.data.tokenizers import pretrained_tokenizer
+from mmal_jax.experiment import check
+from mmal_jax.models.pretrained import big_vision
+from mmal_jax.models.pretrained import huggingface
+from mmal_jax.oracles import journal
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files as people_lib
+from mmal_jax.oracles.people import inbox
+from mmal_jax.oracles.people import status
+from mmal_jax.workdir import layout
+from mmal_jax.workdir import saved_config
 from tests import people
 from tests import small_files
 from tests import small_runs
@@ -92,12 +92,12 @@ def _journal(folder):
 
 
 def _take_up(folder):
-  workdir.take_up(folder, small_runs.CONFIG)
+  layout.take_up(folder, small_runs.CONFIG)
 
 
 def _config(folder):
   try:
-    check.check(saved.get_config(folder / 'config.json'))
+    check.check(saved_config.get_config(folder / 'config.json'))
   except ValueError as e:
     # Values are refused by their keys, as those of flags are.
     if folder.name not in str(e):
@@ -106,7 +106,7 @@ def _config(folder):
 
 
 def _keep(folder):
-  workdir.keep_until(folder, small_runs.RUN, 1)
+  layout.keep_until(folder, small_runs.RUN, 1)
 
 
 def _records(folder):
@@ -116,7 +116,7 @@ def _records(folder):
 
 
 def _newest(folder):
-  checkpoints.Checkpoints(folder).newest(small_runs.TREE)
+  newest.Checkpoints(folder).newest(small_runs.TREE)
 
 
 READERS = {

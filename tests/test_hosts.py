@@ -16,11 +16,11 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 import pytest
 
-from experiments import preemption
-from experiments import workdir
-from mmal_jax import checkpoints
-from mmal_jax import packed
-from mmal_jax.align import journal as journal_lib
+from mmal_jax.checkpoint import newest
+from mmal_jax.checkpoint import packed
+from mmal_jax.experiment import preemption
+from mmal_jax.oracles import journal as journal_lib
+from mmal_jax.workdir import layout
 from tests import hosts_config
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -99,7 +99,7 @@ def _run(data, work, processes, devices, *flags, on_features=True):
 
 
 def _queries(work):
-  return workdir.read_lines(work / workdir.QUERIES)
+  return layout.read_lines(work / layout.QUERIES)
 
 
 def _until_asked(started, work, rounds):
@@ -113,12 +113,12 @@ def _until_asked(started, work, rounds):
 
 
 def _kept(work):
-  return checkpoints.Checkpoints(
-      workdir.state_path(work, _STRATEGY, _SEED)).steps()
+  return newest.Checkpoints(
+      layout.state_path(work, _STRATEGY, _SEED)).steps()
 
 
 def _last_state(work):
-  path = workdir.state_path(work, _STRATEGY, _SEED) / str(_ROUNDS)
+  path = layout.state_path(work, _STRATEGY, _SEED) / str(_ROUNDS)
   # As NumPy's: they lay over other devices than there are here.
   like = {name: np.zeros(leaf.shape, leaf.dtype)
           for name, leaf in ocp.metadata(path).metadata.items()}
@@ -127,7 +127,7 @@ def _last_state(work):
 
 
 def _answers(work):
-  return journal_lib.read(workdir.journal_path(work, _STRATEGY, _SEED))
+  return journal_lib.read(layout.journal_path(work, _STRATEGY, _SEED))
 
 
 def _same_picks(work, other):
@@ -143,14 +143,14 @@ def _same_end(work, other):
   _same_picks(work, other)
   one, two = ([{k: v for k, v in line.items() if k not in (
       'seconds', 'compilations', 'embedded_per_second')}
-               for line in workdir.read_lines(w / workdir.METRICS)]
+               for line in layout.read_lines(w / layout.METRICS)]
               for w in (work, other))
   assert one == two and len(one) == _ROUNDS + 1
   one, two = map(_last_state, (work, other))
   assert one.keys() == two.keys() and len(one) > 20
   for name, value in one.items():
     np.testing.assert_array_equal(value, two[name], err_msg=name)
-  one, two = (workdir.read(w / workdir.SUMMARY) | {'seconds': 0, 'files': 0}
+  one, two = (layout.read(w / layout.SUMMARY) | {'seconds': 0, 'files': 0}
               for w in (work, other))
   assert one == two
 
@@ -241,7 +241,7 @@ def test_states_may_lie_elsewhere(data, undisturbed, tmp_path):
     _until_asked(started, work, 1)
     started[0].terminate()
     assert _ended(started, work) == [preemption.PREEMPTED]
-  assert not (work / workdir.STATES).exists()
+  assert not (work / layout.STATES).exists()
   for name, flags, said in (
       (work, ['--resume'], 'states: '), (tmp_path / 'w', [flag], 'not empty')):
     with _started(data, name, 1, 4, *flags) as started:
@@ -249,7 +249,7 @@ def test_states_may_lie_elsewhere(data, undisturbed, tmp_path):
     assert said in _said(name, 0)
   _run(data, work, 1, 4, flag, '--resume')
   _same_picks(work, undisturbed)
-  kept = checkpoints.Checkpoints(states / f'{_STRATEGY}-seed{_SEED}')
+  kept = newest.Checkpoints(states / f'{_STRATEGY}-seed{_SEED}')
   assert kept.steps()[-1] == _ROUNDS
 
 

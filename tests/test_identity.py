@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from experiments import diagnose
-from experiments import identity
 from experiments import match
-from experiments import records
 from experiments import report
 from experiments import run
-from experiments import run_labels
-from experiments import settings
 from experiments import sweep
-from experiments import workdir
+from mmal_jax.analysis import records
+from mmal_jax.analysis import run_labels
+from mmal_jax.analysis import settings
+from mmal_jax.experiment import identity
+from mmal_jax.workdir import layout
 from tests import programs
 
 _WAITING = ('--oracle=files',)
@@ -45,11 +45,11 @@ def test_a_run_goes_on_with_the_same_data_elsewhere(tmp_path, capsys):
     _run(tmp_path, tmp_path / 'b', *people, '--resume')
   said = capsys.readouterr().err
   assert 'dataset.images, dataset.texts: elsewhere than when' in said
-  assert workdir.read(tmp_path / 'w/config.json')['dataset']['images'] == str(
+  assert layout.read(tmp_path / 'w/config.json')['dataset']['images'] == str(
       tmp_path / 'b/image.npy')
   _change(tmp_path / 'b')
   # While it only waits, data are not read.
-  (tmp_path / 'w' / workdir.WAITING).unlink()
+  (tmp_path / 'w' / layout.WAITING).unlink()
   with programs.ends() as e:
     _run(tmp_path, tmp_path / 'b', *people, '--resume')
   assert 'pool image, test image: not those with which' in e.value.code
@@ -86,7 +86,7 @@ def test_questions_never_go_out_twice_from_an_empty_folder(tmp_path):
   people = (*_WAITING, f'--config.oracle.folder={folder}')
   with programs.ends(run.WAITING):
     _run(tmp_path, data, *people)
-  (tmp_path / 'w' / workdir.WAITING).unlink()
+  (tmp_path / 'w' / layout.WAITING).unlink()
   shutil.move(folder, tmp_path / 'moved')
   with programs.ends() as e:
     _run(tmp_path, data, *people, '--resume')
@@ -265,12 +265,12 @@ def test_data_that_were_changed_in_place_are_other_settings():
 
 def test_an_older_record_that_says_less(tmp_path):
   now = {'pool image': 'a', 'test image': 'b', 'pretrain image': 'c'}
-  workdir.write(
-      tmp_path / workdir.ITEMS, {'pool image': 'a', 'test image': 'b'})
+  layout.write(
+      tmp_path / layout.ITEMS, {'pool image': 'a', 'test image': 'b'})
   with pytest.raises(ValueError, match='did not record pretrain image'):
     identity.check(tmp_path, now, None, ['dataset.folder'])
   assert identity.check(tmp_path, now, None) == now
-  workdir.write(tmp_path / workdir.ITEMS, now)
+  layout.write(tmp_path / layout.ITEMS, now)
   with pytest.raises(ValueError, match='pretrain image: not those'):
     identity.check(tmp_path, now | {'pretrain image': 'd'}, None)
   with pytest.raises(ValueError, match='pretrain image: not those'):

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from mmal_jax.data import image_files
-from mmal_jax.data import preprocess
 from mmal_jax.data import schema
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
 
 SIZE = 6
 

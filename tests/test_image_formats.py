@@ -3,8 +3,8 @@
 
 import pytest
 
-from mmal_jax.data import image_formats
-from mmal_jax.data import images
+from mmal_jax.data.images import image_formats
+from mmal_jax.data.images import images
 from tests import bad_images
 
 

@@ -10,10 +10,10 @@ from PIL import Image
 import pytest
 
 from experiments import embed
-from mmal_jax.data import class_folder
-from mmal_jax.data import image_listing
 from mmal_jax.data import paired_folder
 from mmal_jax.data import unpaired_folder
+from mmal_jax.data.images import class_folder
+from mmal_jax.data.images import image_listing
 from tests import bad_images
 
 _HEIC = b'\0\0\0\x20ftypheic\0\0\0\0mif1heic' + bytes(60)

@@ -11,9 +11,9 @@ from PIL import Image
 from PIL import PngImagePlugin
 import pytest
 
-from mmal_jax.data import image_bytes
-from mmal_jax.data import images
-from mmal_jax.data import orientation
+from mmal_jax.data.images import image_bytes
+from mmal_jax.data.images import images
+from mmal_jax.data.images import orientation
 from tests import bad_images
 
 _NOISE = np.random.default_rng(3).integers(

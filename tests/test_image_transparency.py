@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
-from mmal_jax.data import images
+from mmal_jax.data.images import images
 from tests import bad_images
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from mmal_jax import checkpoints as checkpoints_lib
-from mmal_jax.align import journal as journal_lib
-from mmal_jax.align import oracle as oracle_lib
+from mmal_jax.checkpoint import newest as checkpoints_lib
+from mmal_jax.oracles import journal as journal_lib
+from mmal_jax.oracles import oracle as oracle_lib
 
 _MODALITIES = ('image', 'text')
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments import json_files
+from mmal_jax.workdir import json_files
 
 _RUN, _CONFIG = {'experiment': 'a1', 'settings': {}}, {
     'batch': 3, 'seeds': (0, 1), 'rate': float('nan'), 'mean': np.float32(0.1)}

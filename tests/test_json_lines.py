@@ -2,9 +2,9 @@
 
 import pytest
 
-from mmal_jax.align.people import ledger
-from mmal_jax.data import json_lines
 from mmal_jax.data import paired_folder
+from mmal_jax.files import json_lines
+from mmal_jax.oracles.people import ledger
 
 
 def test_what_is_written_is_read_back():

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from mmal_jax.data import image_files
 from mmal_jax.data import karpathy
-from mmal_jax.data import preprocess
 from mmal_jax.data import registry
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
 
 _SPLITS = ('train', 'test', 'val', 'restval', 'train', 'test')
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax.acquire import kmeans
 from mmal_jax.acquire import metric as metric_lib
-from mmal_jax.acquire import seeding
-from mmal_jax.acquire import turns
-from mmal_jax.acquire import typicality
+from mmal_jax.acquire.kernels import kmeans
+from mmal_jax.acquire.kernels import seeding
+from mmal_jax.acquire.kernels import turns
+from mmal_jax.acquire.kernels import typicality
 from tests import problems
 
 _SIZES = [1, 40, 4096 + 7]  # within and beyond a tile

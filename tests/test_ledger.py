@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from mmal_jax.align.people import answers as answers_lib
-from mmal_jax.align.people import ledger
+from mmal_jax.oracles.people import answers as answers_lib
+from mmal_jax.oracles.people import ledger
 
 _SIZES = {'image': 30, 'text': 40}
 

@@ -6,18 +6,18 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import compilations
-from mmal_jax import checkpoint
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.align import exact
-from mmal_jax.align import pools as pools_lib
-from mmal_jax.align import stream
+from mmal_jax.checkpoint import pytrees
 from mmal_jax.data import encode
+from mmal_jax.experiment import compilations
 from mmal_jax.learn.gradient import fit
 from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import unaligned
+from mmal_jax.oracles import exact
+from mmal_jax.pools import pools as pools_lib
+from mmal_jax.pools import stream
 from tests import tiny
 
 
@@ -161,8 +161,8 @@ def test_a_saved_state_goes_on_as_if_nothing_happened(
   start = tiny_run.start(restart=restart)
   whole = _last(tiny_run.rounds(state=start))
   half = _nth(tiny_run.rounds(state=start), 2)
-  checkpoint.save(tmp_path / 'state', half)
-  loaded = checkpoint.load(
+  pytrees.save(tmp_path / 'state', half)
+  loaded = pytrees.load(
       tmp_path / 'state', tiny_run.start(seed=9, restart=restart))
   tiny.assert_same(loaded, half)
   tiny.assert_same(_last(tiny_run.rounds(state=loaded)), whole)
@@ -204,14 +204,14 @@ def test_every_round_has_a_key_of_its_own(tiny_run):
 
 def test_checkpoint_that_is_missing_or_of_another_shape(tiny_run, tmp_path):
   with pytest.raises(FileNotFoundError, match='no checkpoint at'):
-    checkpoint.load(tmp_path / 'none', {'a': np.zeros(2)})
-  checkpoint.save(tmp_path / 'a', {'a': np.zeros(2)})
+    pytrees.load(tmp_path / 'none', {'a': np.zeros(2)})
+  pytrees.save(tmp_path / 'a', {'a': np.zeros(2)})
   with pytest.raises(ValueError):
-    checkpoint.load(tmp_path / 'a', {'b': np.zeros(2)})
+    pytrees.load(tmp_path / 'a', {'b': np.zeros(2)})
   with pytest.raises(ValueError, match='there is a checkpoint'):
-    checkpoint.save(tmp_path / 'a', {'a': np.ones(2)})
+    pytrees.save(tmp_path / 'a', {'a': np.ones(2)})
   np.testing.assert_array_equal(
-      checkpoint.load(tmp_path / 'a', {'a': np.ones(2)})['a'], [0, 0])
+      pytrees.load(tmp_path / 'a', {'a': np.ones(2)})['a'], [0, 0])
 
 
 @pytest.mark.parametrize('strategy', ['mmal', 'random', 'coreset', 'margin'])

@@ -11,10 +11,6 @@ import pytest
 import torch
 
 from mmal_jax import rest
-from mmal_jax.align import exact
-from mmal_jax.align import pools as pools_lib
-from mmal_jax.align import refusing
-from mmal_jax.align import stream
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import calibration
@@ -23,6 +19,10 @@ from mmal_jax.matching import candidates
 from mmal_jax.matching import match as match_lib
 from mmal_jax.matching import pool as pool_lib
 from mmal_jax.models import registry as models
+from mmal_jax.oracles import exact
+from mmal_jax.oracles import refusing
+from mmal_jax.pools import pools as pools_lib
+from mmal_jax.pools import stream
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')

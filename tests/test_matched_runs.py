@@ -16,18 +16,18 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import calibrated
-from experiments import lines
 from experiments import match as match_program
-from experiments import matches
-from experiments import records
 from experiments import report
 from experiments import run
-from experiments import workdir
-from mmal_jax.align import pools as pools_lib
+from mmal_jax.analysis import calibrated
+from mmal_jax.analysis import records
 from mmal_jax.data import encode
 from mmal_jax.data import paired_folder
+from mmal_jax.experiment import matches
 from mmal_jax.matching import pool as pool_lib
+from mmal_jax.pools import pools as pools_lib
+from mmal_jax.workdir import layout
+from mmal_jax.workdir import lines
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
@@ -59,10 +59,10 @@ def test_features_end_to_end(tmp_path, capsys):
                '--config.matches.k=3', '--config.matches.least_probability=0.4']
   folder = _main(tmp_path, 'features', *arguments)
   for seed in (0, 1):
-    out = workdir.matches_path(folder, 'mmal', seed)
+    out = layout.matches_path(folder, 'mmal', seed)
     found = lines.read(out / matches.MATCHES)
     assert len(found) == 2 * (64 - 16)
-    asked = {(m, n) for record in lines.queries(folder / workdir.QUERIES)
+    asked = {(m, n) for record in lines.queries(folder / layout.QUERIES)
              if record['strategy'] == 'mmal' and record['seed'] == seed
              for answer in record['answers']
              for m, n in zip(('image', 'text'), answer)}
@@ -80,7 +80,7 @@ def test_features_end_to_end(tmp_path, capsys):
     assert [p['probability'] for p in pairs[:16]] == [1.0] * 16
     assert all(p['probability'] >= 0.4 for p in pairs)
     told, = (record for record in lines.calibration(
-        folder / workdir.CALIBRATION) if record['strategy'] == 'mmal'
+        folder / layout.CALIBRATION) if record['strategy'] == 'mmal'
              and record['seed'] == seed)
     assert told['to_be_had'] == 48 and sum(told['items']['count']) == 96
     np.testing.assert_allclose(
@@ -90,7 +90,7 @@ def test_features_end_to_end(tmp_path, capsys):
   (out / matches.PAIRS).unlink()
   _main(tmp_path, 'features', *arguments, '--resume')
   for path, content in before.items():
-    if path.name != workdir.CALIBRATION:
+    if path.name != layout.CALIBRATION:
       assert path.read_bytes() == content
   match_program.match(
       folder, str(tmp_path / 'c'), 'mmal', 1, 3, 0.4, tmp_path / 'again')
@@ -128,13 +128,13 @@ def test_without_the_section_or_by_gradient_nothing_is_matched(
                '--strategies=random', '--config.train.steps_per_round=1']
   folder = _main(tmp_path, 'features', *arguments,
                  '--config.train.learner=gradient')
-  assert not (folder / workdir.MATCHES).exists()
+  assert not (folder / layout.MATCHES).exists()
   report.write([folder], tmp_path / 'r', '', asked=False)
   assert 'matched' not in (tmp_path / 'r' / 'report.md').read_text()
   folder = _main(tmp_path, 'features', *arguments, '--overwrite', '--batch=4')
-  assert not (folder / workdir.MATCHES).exists()  # of too few answers
+  assert not (folder / layout.MATCHES).exists()  # of too few answers
   folder = _main(tmp_path, 'features', *arguments, '--overwrite')
-  assert (folder / workdir.MATCHES).exists()
+  assert (folder / layout.MATCHES).exists()
   capsys.readouterr()
 
 
@@ -153,7 +153,7 @@ def test_paired_folder_reads_the_pairs(tmp_path, capsys):
       '--config.train.learner=closed_form', '--config.model.width=16',
       '--config.model.depth=1', '--rounds=2', '--batch=4', '--seeds=0',
       '--strategies=random', '--config.matches.least_probability=0')
-  made = workdir.matches_path(folder, 'random', 0).resolve() / matches.PAIRS
+  made = layout.matches_path(folder, 'random', 0).resolve() / matches.PAIRS
   found = paired_folder.load(images, str(made), image_size=8)
   count = len(found.pool) + len(found.test)
   assert count == len(made.read_text().splitlines()) > 8
@@ -199,11 +199,11 @@ def test_damaged_calibration_is_told(tmp_path, change):
   record = {'strategy': 'mmal', 'seed': 0, 'annotations': 4,
             'of': ['image', 'text'], 'items': bins, 'pairs': bins,
             'to_be_had': 3, 'had': {'0.9': 0, '0.99': 0}}
-  path = pathlib.Path(tmp_path / workdir.CALIBRATION)
+  path = pathlib.Path(tmp_path / layout.CALIBRATION)
   assert lines.calibration(path) == []
-  workdir.append(path, record)
+  layout.append(path, record)
   assert lines.calibration(path) == [record]
-  workdir.append(path, record | change)
+  layout.append(path, record | change)
   with pytest.raises(ValueError, match='line 2'):
     lines.calibration(path)
 

@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax.acquire import matches as matches_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import uncertainty
-from mmal_jax.data import disk
+from mmal_jax.acquire.kernels import matches as matches_lib
+from mmal_jax.embed import disk
 from tests import problems
 from tests import reference
 

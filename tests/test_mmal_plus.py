@@ -12,7 +12,7 @@ from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry
 from mmal_jax.acquire.strategies import plan
-from mmal_jax.align import stream
+from mmal_jax.pools import stream
 from tests import problems
 from tests import tiny
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax import embed
 from mmal_jax.data import encode
+from mmal_jax.embed import in_memory
 from mmal_jax.models import registry
 from mmal_jax.models import vit
 
@@ -111,8 +111,8 @@ def test_embed_is_the_same_in_any_batch_size():
   graphdef, params = nnx.split(_model(pairs), nnx.Param)
   whole = nnx.merge(graphdef, params).encode_image(pairs.items['image'].values)
   for batch_size in (1, 3, 7, 100):
-    got = embed.embed(graphdef, params, pairs.items['image'].values, 'image',
-                      batch_size)
+    got = in_memory.embed(graphdef, params, pairs.items['image'].values,
+                          'image', batch_size)
     np.testing.assert_allclose(got, whole, atol=1e-6)
 
 
@@ -124,4 +124,4 @@ def test_embed_names_the_row_of_a_nan():
   features = features.copy()
   features[3, 1] = np.nan
   with pytest.raises(ValueError, match='1 of 5 text embeddings .* row 3'):
-    embed.embed(graphdef, params, features, 'text')
+    in_memory.embed(graphdef, params, features, 'text')

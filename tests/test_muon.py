@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax import sharding
 from mmal_jax.learn.gradient import freeze
 from mmal_jax.learn.gradient import gradient
 from mmal_jax.learn.gradient import losses
@@ -17,6 +16,7 @@ from mmal_jax.learn.gradient import step
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import names
+from mmal_jax.parallel import sharding
 from tests import steps
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')

@@ -8,17 +8,17 @@ import pytest
 
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.align import costs
-from mmal_jax.align import exact
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align import pools as pools_lib
-from mmal_jax.align import refusing
-from mmal_jax.align import registry
-from mmal_jax.align import similar
-from mmal_jax.align import stream
-from mmal_jax.align import suggest
-from mmal_jax.align import wrong
 from mmal_jax.data import encode
+from mmal_jax.oracles import exact
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles import refusing
+from mmal_jax.oracles import registry
+from mmal_jax.oracles import similar
+from mmal_jax.oracles import suggest
+from mmal_jax.oracles import wrong
+from mmal_jax.pools import costs
+from mmal_jax.pools import pools as pools_lib
+from mmal_jax.pools import stream
 from tests import tiny
 
 N = 2000

@@ -11,10 +11,10 @@ import threading
 import numpy as np
 import pytest
 
-from experiments import owner
-from experiments import preemption
-from mmal_jax import durable
-from mmal_jax.align import journal
+from mmal_jax.experiment import preemption
+from mmal_jax.files import durable
+from mmal_jax.files import lock
+from mmal_jax.oracles import journal
 
 _HOLDER = '''
 import sys, time
@@ -30,15 +30,15 @@ def test_a_second_program_is_refused_and_told_of_the_first(tmp_path):
                         stdout=subprocess.PIPE, text=True) as first:
     assert first.stdout.readline() == 'held\n'
     with pytest.raises(ValueError, match=f'in use by process {first.pid} on'):
-      with owner.sole(tmp_path):
+      with lock.sole(tmp_path):
         pass
     first.kill()
   # What a dead one has left behind keeps nobody out.
-  assert (tmp_path / owner.NAME).read_text()
+  assert (tmp_path / lock.NAME).read_text()
   for _ in range(2):
-    with owner.sole(tmp_path):
-      assert f'process {os.getpid()} on' in (tmp_path / owner.NAME).read_text()
-    assert not (tmp_path / owner.NAME).read_text()
+    with lock.sole(tmp_path):
+      assert f'process {os.getpid()} on' in (tmp_path / lock.NAME).read_text()
+    assert not (tmp_path / lock.NAME).read_text()
 
 
 def test_a_signal_is_heard_once_and_then_as_before():
@@ -90,17 +90,17 @@ def test_a_signal_that_is_held_is_heard_afterwards(
 
 @pytest.mark.parametrize('kind', ['link', 'hard link', 'dangling', 'pipe'])
 @pytest.mark.parametrize('write', [
-    lambda folder: contextlib.ExitStack().enter_context(owner.sole(folder)),
-    lambda folder: durable.append(folder / owner.NAME, '{}\n'),
+    lambda folder: contextlib.ExitStack().enter_context(lock.sole(folder)),
+    lambda folder: durable.append(folder / lock.NAME, '{}\n'),
     lambda folder: journal.Journal(
-        folder / owner.NAME, lambda *_: np.zeros((1, 2), np.int32),
+        folder / lock.NAME, lambda *_: np.zeros((1, 2), np.int32),
         ('image', 'text'))('image', np.zeros(1, np.int32))])
 def test_what_a_link_leads_to_is_not_touched(tmp_path, kind, write):
   folder, precious = tmp_path / 'shared', tmp_path / 'thesis.tex'
   folder.mkdir()
   if kind != 'dangling':
     precious.write_text('')
-  name = folder / owner.NAME
+  name = folder / lock.NAME
   if kind == 'hard link':
     name.hardlink_to(precious)
   elif kind == 'pipe':

@@ -6,9 +6,9 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 import pytest
 
-from mmal_jax import checkpoint
-from mmal_jax import packed
-from mmal_jax import sharding
+from mmal_jax.checkpoint import packed
+from mmal_jax.checkpoint import pytrees
+from mmal_jax.parallel import sharding
 
 _KINDS = ['bool', 'int8', 'uint32', 'int64', 'float16', 'bfloat16', 'float32',
           'float64', 'complex64', 'float8_e4m3fn']
@@ -52,9 +52,9 @@ def test_what_is_small_and_what_is_not():
     np.zeros(2, [('a', np.int32)])], ids=lambda x: str(x.dtype))
 def test_what_would_not_come_back_is_refused(array, tmp_path):
   with pytest.raises(ValueError, match=r"\['a'\] is of dtype.* cannot be stor"):
-    checkpoint.save(tmp_path / 'a', {'a': array})
+    pytrees.save(tmp_path / 'a', {'a': array})
   with pytest.raises(ValueError, match=r"\['a'\] is of dtype.* cannot be stor"):
-    checkpoint.save(tmp_path / 'a', {'a': np.repeat(array, 1 << 18)})
+    pytrees.save(tmp_path / 'a', {'a': np.repeat(array, 1 << 18)})
   assert not list(tmp_path.iterdir())
 
 
@@ -102,11 +102,11 @@ def test_cut_in_any_way_then_in_any_other(tmp_path, ways, others):
   specs = {'whole': sharding.P(), 'data': sharding.P('data'),
            'fsdp': sharding.P(None, 'fsdp')}
   tree, like = _tree(mesh, specs[ways], 0), _tree(mesh, specs[others], 1)
-  checkpoint.save(tmp_path / 'a', tree)
+  pytrees.save(tmp_path / 'a', tree)
   # Each device writes its own of what is cut.
   assert ("['16']" in ocp.metadata(tmp_path / 'a').metadata) == (
       ways != 'whole')
-  back = checkpoint.load(tmp_path / 'a', like)
+  back = pytrees.load(tmp_path / 'a', like)
   _assert_same(back, tree)
   for name, x in back.items():
     assert type(x) is type(like[name])
@@ -125,19 +125,19 @@ def test_a_checkpoint_of_arrays_by_themselves(tmp_path):
   ocp.save(tmp_path / 'a', {
       f"['{name}']": jax.random.key_data(x) if name == 'key' else x
       for name, x in tree.items()})
-  _assert_same(checkpoint.load(tmp_path / 'a', like), tree)
+  _assert_same(pytrees.load(tmp_path / 'a', like), tree)
 
 
 def test_nothing_but_empty_arrays(tmp_path):
   tree = {'a': np.zeros((0, 2)), 'b': jnp.zeros(0, jnp.bfloat16)}
-  checkpoint.save(tmp_path / 'a', tree)
-  back = checkpoint.load(tmp_path / 'a', tree)
+  pytrees.save(tmp_path / 'a', tree)
+  back = pytrees.load(tmp_path / 'a', tree)
   assert back['a'].shape == (0, 2) and back['b'].dtype == jnp.bfloat16
 
 
 def test_what_differs_is_named(tmp_path):
   tree = {'a': np.zeros(2), 'b': jnp.zeros((600, 600)), 'c': jnp.zeros(3)}
-  checkpoint.save(tmp_path / 'a', tree)
+  pytrees.save(tmp_path / 'a', tree)
   for change, said in (
       ({'a': np.zeros(3)}, r"\['a'\] is float64\[2\] there, not float64\[3\]"),
       ({'b': jnp.zeros((600, 600), jnp.int32)},
@@ -145,32 +145,32 @@ def test_what_differs_is_named(tmp_path):
       ({'c': np.zeros(3)}, r"\['c'\] is float32\[3\] there, not float64"),
       ({'d': np.zeros(3)}, r"\['d'\] is missing")):
     with pytest.raises(ValueError, match='of another structure: ' + said):
-      checkpoint.load(tmp_path / 'a', tree | change)
+      pytrees.load(tmp_path / 'a', tree | change)
   for name in 'abc':
     some = {other: x for other, x in tree.items() if other != name}
     with pytest.raises(ValueError, match=rf"\['{name}'\] is not expected\.$"):
-      checkpoint.load(tmp_path / 'a', some)
+      pytrees.load(tmp_path / 'a', some)
 
 
 def test_what_is_large_and_not_expected_is_not_read(tmp_path, monkeypatch):
-  checkpoint.save(tmp_path / 'a', {'b': np.zeros((600, 600))})
+  pytrees.save(tmp_path / 'a', {'b': np.zeros((600, 600))})
   monkeypatch.delattr(ocp, 'load')
   with pytest.raises(ValueError, match=r"\['b'\] is float64\[600, 600\] there"):
-    checkpoint.load(tmp_path / 'a', {'b': np.zeros(3)})
+    pytrees.load(tmp_path / 'a', {'b': np.zeros(3)})
 
 
 def test_more_bytes_than_can_be_expected_are_not_read(tmp_path, monkeypatch):
   monkeypatch.setattr(packed, '_ALWAYS', 100)
   tree = {'a': np.zeros(1000), 'b': np.zeros(300)}
-  checkpoint.save(tmp_path / 'a', tree)
-  _assert_same(checkpoint.load(tmp_path / 'a', tree), tree)
+  pytrees.save(tmp_path / 'a', tree)
+  _assert_same(pytrees.load(tmp_path / 'a', tree), tree)
   with pytest.raises(ValueError, match='#bytes has 10401 bytes; at most 2500'):
-    checkpoint.load(tmp_path / 'a', {'b': np.zeros(300)})
+    pytrees.load(tmp_path / 'a', {'b': np.zeros(300)})
 
 
 @pytest.mark.parametrize('name', ['run[1]', 'run*', 'run?'])
 def test_where_orbax_would_not_find_it_again_nothing_is_written(
     tmp_path, name):
   with pytest.raises(ValueError, match=r'must not hold \*, \? or \['):
-    checkpoint.save(tmp_path / name / 'a', {'a': np.zeros(3)})
+    pytrees.save(tmp_path / name / 'a', {'a': np.zeros(3)})
   assert not list(tmp_path.iterdir())

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from experiments import cells
 from experiments.configs.paper import pool
+from mmal_jax.experiment import cells
 
 _FOLDER = pathlib.Path(pool.__file__).parent
 _NAMES = sorted(

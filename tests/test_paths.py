@@ -8,17 +8,17 @@ from absl import flags
 import numpy as np
 import pytest
 
-from experiments import cells
 from experiments import config_file
-from experiments import datasets
 from experiments import diagnose
-from experiments import paths
 from experiments import report
 from experiments import run
 from experiments.configs import features
 from experiments.configs import images_and_texts
 from experiments.configs import pretrained
-from experiments.configs import saved
+from mmal_jax.config import paths
+from mmal_jax.experiment import cells
+from mmal_jax.experiment import datasets
+from mmal_jax.workdir import saved_config
 from tests import programs
 
 
@@ -127,12 +127,12 @@ def test_paths_of_a_saved_config_are_not_expanded_again(home):
   config.dataset.images, config.dataset.texts = '/no/$HOME', '/no/$NONE/$$'
   config.states, config.oracle.folder = 'gs://b/$$/$HOME', '/no/${HOME}'
   (home / 'config.json').write_text(config.to_json(), 'utf-8')
-  plain = saved.read(home / 'config.json')
+  plain = saved_config.read(home / 'config.json')
   assert plain.to_dict() == json.loads(config.to_json())
   with pytest.raises(ValueError) as e:
     paths.check_exist(plain)
   assert "dataset.images='/no/$HOME'" in str(e.value)
-  again = saved.get_config('$SCRATCH/config.json')
+  again = saved_config.get_config('$SCRATCH/config.json')
   again.dataset.images = '$SCRATCH/i'
   paths.make_absolute(again)
   assert again.to_dict() == plain.to_dict() | {

@@ -8,7 +8,7 @@ import unicodedata
 import markdown_it
 import pytest
 
-from mmal_jax import plain_text
+from mmal_jax.files import plain_text
 
 # Ranges of Default_Ignorable_Code_Point, as Unicode's own table lists them.
 _IGNORABLE = [

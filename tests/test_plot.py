@@ -6,12 +6,12 @@ import matplotlib.text
 import numpy as np
 import pytest
 
-from experiments import calibrated
-from experiments import plot
-from experiments import plot_lines
-from experiments import records
-from experiments import summary as summary_lib
-from mmal_jax.evaluate import significance
+from mmal_jax.analysis import calibrated
+from mmal_jax.analysis import plot
+from mmal_jax.analysis import plot_lines
+from mmal_jax.analysis import records
+from mmal_jax.analysis import significance
+from mmal_jax.analysis import summary as summary_lib
 
 _X = np.array([0, 10, 20, 30])
 

@@ -8,8 +8,8 @@ from PIL import Image
 import pytest
 import transformers
 
-from mmal_jax.data import images
-from mmal_jax.data import preprocess
+from mmal_jax.data.images import images
+from mmal_jax.data.images import preprocess
 
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -9,9 +9,9 @@ import torch
 import transformers
 
 from mmal_jax.models import dual_encoder
-from mmal_jax.models import families
-from mmal_jax.models import presets
-from mmal_jax.models import tensors
+from mmal_jax.models.pretrained import families
+from mmal_jax.models.pretrained import presets
+from mmal_jax.models.pretrained import tensors
 
 
 def _sides(preset):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import transformers
 
-from mmal_jax.models import huggingface
-from mmal_jax.models import presets
+from mmal_jax.models.pretrained import huggingface
+from mmal_jax.models.pretrained import presets
 from tests import torch_models
 
 

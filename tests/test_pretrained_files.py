@@ -15,10 +15,10 @@ import torch
 import transformers
 
 from mmal_jax.models import dual_encoder
-from mmal_jax.models import families
-from mmal_jax.models import huggingface
-from mmal_jax.models import pretrained
-from mmal_jax.models import tensors
+from mmal_jax.models.pretrained import families
+from mmal_jax.models.pretrained import huggingface
+from mmal_jax.models.pretrained import published
+from mmal_jax.models.pretrained import tensors
 from tests import torch_models
 
 
@@ -273,23 +273,23 @@ def test_given_configuration_must_agree(saved):
       config, dtype='bfloat16', remat=True, logit_scale=0.0, logit_bias=1.0,
       image=dataclasses.replace(config.image, mean=(0.1, 0.2, 0.3)),
       text=dataclasses.replace(config.text, end_id=7))
-  found, params = pretrained.load(saved / 'siglip', given)
+  found, params = published.load(saved / 'siglip', given)
   assert found == dataclasses.replace(config, dtype='bfloat16', remat=True)
   _same(params, huggingface.load(saved / 'siglip')[1])
   deeper = dataclasses.replace(config, text=dataclasses.replace(
       config.text, length=64, stack=dataclasses.replace(
           config.text.stack, depth=3)))
   _refuses('siglip is not of the configuration.*text.stack.depth: 2 and 3; '
-           r'text.length: 9 and 64\.$', pretrained.load, saved / 'siglip',
+           r'text.length: 9 and 64\.$', published.load, saved / 'siglip',
            deeper)
   assert families.of(given) is families.SIGLIP
 
 
 def test_image_size(saved):
-  config, params = pretrained.load(saved / 'clip', image_size=(48, 36))
+  config, params = published.load(saved / 'clip', image_size=(48, 36))
   assert config.image.size == (48, 36)
   assert params.image_tower.position[...].shape == (1 + 6 * 4, 24)
-  _refuses('patch=8 is larger', pretrained.load, saved / 'clip', None, 7)
+  _refuses('patch=8 is larger', published.load, saved / 'clip', None, 7)
 
 
 def test_repositories_are_fetched(saved, tmp_path, monkeypatch):
@@ -301,7 +301,7 @@ def test_repositories_are_fetched(saved, tmp_path, monkeypatch):
 
   monkeypatch.chdir(tmp_path)
   monkeypatch.setattr(huggingface_hub, 'snapshot_download', fetch)
-  config, params = pretrained.load('openai/clip-vit')
+  config, params = published.load('openai/clip-vit')
   assert config == huggingface.read_config(saved / 'clip')
   assert asked[0][0] == 'openai/clip-vit'
   assert not any(huggingface_hub.utils.filter_repo_objects(
@@ -314,7 +314,7 @@ def test_repositories_are_fetched(saved, tmp_path, monkeypatch):
       wanted, allow_patterns=asked[0][1])) == wanted
   # A path that exists comes first.
   shutil.copytree(saved / 'siglip', tmp_path / 'openai' / 'clip-vit')
-  assert pretrained.folder_of('openai/clip-vit').resolve() == (
+  assert published.folder_of('openai/clip-vit').resolve() == (
       tmp_path / 'openai' / 'clip-vit')
   assert len(asked) == 1
 
@@ -325,11 +325,11 @@ def test_what_is_nowhere(tmp_path, monkeypatch):
 
   monkeypatch.setattr(huggingface_hub, 'snapshot_download', fail)
   _refuses('google/siglip.*could not be fetched.*no route.*Without internet',
-           pretrained.load, 'google/siglip', error=FileNotFoundError)
+           published.load, 'google/siglip', error=FileNotFoundError)
   for name in (str(tmp_path / 'nothing'), './a/b', 'clip_b16', '../a', 'a/b/c'):
-    _refuses('does not exist, and is no name of a repository', pretrained.load,
+    _refuses('does not exist, and is no name of a repository', published.load,
              name, error=FileNotFoundError)
   file = tmp_path / 'model.safetensors'
   file.write_bytes(b'')
-  _refuses('is a file, but no .npz', pretrained.load, file)
-  _refuses('is no folder', pretrained.folder_of, file)
+  _refuses('is a file, but no .npz', published.load, file)
+  _refuses('is no folder', published.folder_of, file)

@@ -12,13 +12,13 @@ import pytest
 import torch
 import transformers
 
-from mmal_jax import sharding
 from mmal_jax.learn.gradient import loss as loss_lib
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
-from mmal_jax.models import huggingface
 from mmal_jax.models import positions
-from mmal_jax.models import tensors
+from mmal_jax.models.pretrained import huggingface
+from mmal_jax.models.pretrained import tensors
+from mmal_jax.parallel import sharding
 from tests import torch_models
 
 # Compiling takes longer than running.

@@ -17,23 +17,23 @@ import pytest
 import torch
 import transformers
 
-from experiments import build
-from experiments import check
 from experiments import embed
 from experiments import export
-from experiments import learners
-from experiments import pretrained
 from experiments import run
-from experiments import workdir
 from experiments.configs import pretrained as pretrained_config
-from mmal_jax import checkpoint
-from mmal_jax.align import pools as pools_lib
-from mmal_jax.data import preprocess
+from mmal_jax.checkpoint import pytrees
+from mmal_jax.data.images import preprocess
+from mmal_jax.experiment import build
+from mmal_jax.experiment import check
+from mmal_jax.experiment import learners
+from mmal_jax.experiment import pretrained
 from mmal_jax.learn.gradient import loss as loss_lib
 from mmal_jax.learn.gradient import softmax
 from mmal_jax.models import dual_encoder
-from mmal_jax.models import huggingface
 from mmal_jax.models import names
+from mmal_jax.models.pretrained import huggingface
+from mmal_jax.pools import pools as pools_lib
+from mmal_jax.workdir import layout
 from tests import big_vision_files
 from tests import published_files
 from tests import tokenizer_files
@@ -82,14 +82,14 @@ def finished(published, photos, tmp_path_factory):
 
 
 def test_a_run_starts_from_a_checkpoint(finished, published):
-  metrics = workdir.read_lines(finished / 'w' / workdir.METRICS)
+  metrics = layout.read_lines(finished / 'w' / layout.METRICS)
   assert [m['annotations'] for m in metrics] == [0, 4, 8]
   assert {'group', 'i2t_r1'} <= set(metrics[0]['scores'])
-  config = json.loads((finished / 'w' / workdir.CONFIG).read_text())
+  config = json.loads((finished / 'w' / layout.CONFIG).read_text())
   assert config['init'] == str(published)
   # Its tokenizer is kept with the run.
   saved = transformers.AutoTokenizer.from_pretrained(
-      finished / 'w' / workdir.PRETRAINED)
+      finished / 'w' / layout.PRETRAINED)
   original = transformers.AutoTokenizer.from_pretrained(published)
   text = 'a blue dog, unheard of'
   assert saved(text).input_ids == original(text).input_ids
@@ -124,11 +124,11 @@ def test_its_model_goes_home(finished, published):
     if name.startswith('image_'):
       np.testing.assert_array_equal(one, other)
   config = ml_collections.ConfigDict(
-      json.loads((finished / 'w' / workdir.CONFIG).read_text()))
+      json.loads((finished / 'w' / layout.CONFIG).read_text()))
   experiment = build.build(config, str(finished / 'c'))
   pools, _ = pools_lib.hide_pairing(experiment.data.pool, 3)
-  state = checkpoint.load(
-      workdir.state_path(finished / 'w', 'mmal_entropy', 3)
+  state = pytrees.load(
+      layout.state_path(finished / 'w', 'mmal_entropy', 3)
       / str(config.rounds), build.initial_state(experiment, pools.sizes, 3))
   name = 'text_tower.position'
   np.testing.assert_array_equal(
@@ -288,8 +288,8 @@ def test_a_checkpoint_is_fine_tuned_from_closed_form_heads(
         f'--init={published}', f'--config.dataset.folder={photos}',
         '--config.mesh.fsdp=2', '--config.train.learner=fine_tune',
         '--config.train.freeze=lit', *_SMALL, '--rounds=2', '--batch=6')
-  losses = [line['loss'] for line in workdir.read_lines(
-      tmp_path / 'w' / workdir.METRICS)[1:]]
+  losses = [line['loss'] for line in layout.read_lines(
+      tmp_path / 'w' / layout.METRICS)[1:]]
   assert len(losses) == 2 and np.isfinite(losses).all()
   with pytest.raises(ValueError, match='heads have no place in a published'):
     export.export(tmp_path / 'w', 'mmal_entropy', 3, tmp_path / 'out')

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import transformers
 
-from mmal_jax.data import pretrained_tokenizer
+from mmal_jax.data.tokenizers import pretrained_tokenizer
 from tests import tokenizer_files
 from tests.tokenizer_files import FOLDERS
 from tests.tokenizer_files import TEXTS

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from mmal_jax import processes
-from mmal_jax.align import shared
+from mmal_jax.oracles import shared
+from mmal_jax.parallel import processes
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _SECONDS = 120

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from experiments import preemption
 from experiments import program
+from mmal_jax.experiment import preemption
 from tests import programs
 
 _EXPERIMENTS = pathlib.Path(program.__file__).parent

@@ -8,10 +8,10 @@ import shutil
 import jax
 import pytest
 
-from experiments import provenance
 from experiments import report
 from experiments import run
-from experiments import workdir
+from mmal_jax.workdir import layout
+from mmal_jax.workdir import provenance
 from tests import programs
 
 _RUNS = [f'{strategy}-seed{seed}' for strategy in ('random', 'mmal')
@@ -42,18 +42,18 @@ def _copy(two, unfinished):
   shutil.rmtree(folder, ignore_errors=True)
   shutil.copytree(two / 'one', folder)
   if unfinished:
-    (folder / workdir.SUMMARY).unlink()
+    (folder / layout.SUMMARY).unlink()
     for name in _RUNS:
-      (folder / workdir.STATES / name / '2.sha256.json').unlink()
-      shutil.rmtree(folder / workdir.STATES / name / '2')
+      (folder / layout.STATES / name / '2.sha256.json').unlink()
+      shutil.rmtree(folder / layout.STATES / name / '2')
   return folder
 
 
 def _found(folder):
   """What was asked, answered and scored."""
   metrics = [(line['strategy'], line['seed'], line['round'], line['scores'])
-             for line in workdir.read_lines(folder / workdir.METRICS)]
-  queries = workdir.read_lines(folder / workdir.QUERIES)
+             for line in layout.read_lines(folder / layout.METRICS)]
+  queries = layout.read_lines(folder / layout.QUERIES)
   return sorted(metrics, key=str), sorted(queries, key=str)
 
 
@@ -103,8 +103,8 @@ def _without_line(name, number):
   return change
 
 
-_JOURNAL = f'{workdir.JOURNALS}/{{}}.journal'.format
-_STATES = f'{workdir.STATES}/{{}}'.format
+_JOURNAL = f'{layout.JOURNALS}/{{}}.journal'.format
+_STATES = f'{layout.STATES}/{{}}'.format
 
 
 @pytest.mark.parametrize('unfinished', [False, True], ids=['whole', 'part'])
@@ -121,32 +121,32 @@ _STATES = f'{workdir.STATES}/{{}}'.format
      'holds a state of .* strategy mmal, seed 0, not of .* strategy random'),
     (_exchanged(_STATES('mmal-seed1'), _STATES('mmal-seed0')), 'a state of'),
     (_from_other(_STATES('mmal-seed0')), 'a state of experiment'),
-    (_from_other(workdir.STATES), 'a state of experiment'),
-    (_edit(workdir.METRICS, r'"aligned": 3\b', '"aligned": 2'),
+    (_from_other(layout.STATES), 'a state of experiment'),
+    (_edit(layout.METRICS, r'"aligned": 3\b', '"aligned": 2'),
      r'metrics.jsonl, line \d+ was changed'),
-    (_edit(workdir.METRICS, r'"annotations": 0', '"annotations": 1'),
+    (_edit(layout.METRICS, r'"annotations": 0', '"annotations": 1'),
      r'metrics.jsonl, line \d+ was changed'),
-    (_edit(workdir.METRICS, '"strategy": "random"', '"strategy": "mmal"'),
+    (_edit(layout.METRICS, '"strategy": "random"', '"strategy": "mmal"'),
      r'metrics.jsonl, line \d+ was changed'),
-    (_edit(workdir.METRICS, ', "crc32": "[0-9a-f]*"', ''), 'was changed'),
-    (_edit(workdir.QUERIES, r'\["image", (\d+)\]', r'["image", 1\1]'),
+    (_edit(layout.METRICS, ', "crc32": "[0-9a-f]*"', ''), 'was changed'),
+    (_edit(layout.QUERIES, r'\["image", (\d+)\]', r'["image", 1\1]'),
      r'queries.jsonl, line \d+ was changed'),
-    (_from_other(workdir.METRICS), 'is of another experiment'),
-    (_from_other(workdir.QUERIES), 'is of another experiment'),
-    (_from_other(workdir.PROVENANCE),
+    (_from_other(layout.METRICS), 'is of another experiment'),
+    (_from_other(layout.QUERIES), 'is of another experiment'),
+    (_from_other(layout.PROVENANCE),
      'config.json was changed .* not of the experiment that run.json beside'),
-    (_from_other(workdir.CONFIG), 'config.json was changed .* or is not of'),
-    (_from_other(workdir.ITEMS), 'items.json was changed .* or is not of'),
-    (_edit(workdir.CONFIG, '"divergence"', '"convergence"'),
+    (_from_other(layout.CONFIG), 'config.json was changed .* or is not of'),
+    (_from_other(layout.ITEMS), 'items.json was changed .* or is not of'),
+    (_edit(layout.CONFIG, '"divergence"', '"convergence"'),
      'config.json was changed'),
-    (_edit(workdir.ITEMS, '"pool image": "[0-9a-f]', '"pool image": "x'),
+    (_edit(layout.ITEMS, '"pool image": "[0-9a-f]', '"pool image": "x'),
      'items.json was changed'),
-    (_edit(workdir.PROVENANCE, '"jaxlib": "[0-9]', '"jaxlib": "x'),
+    (_edit(layout.PROVENANCE, '"jaxlib": "[0-9]', '"jaxlib": "x'),
      'run.json is damaged, or was changed'),
-    (_gone(workdir.PROVENANCE), 'run.json is missing, which says'),
-    (_edit(workdir.PROVENANCE, '"experiment"', '"experimint"'), 'is damaged'),
-    (_gone(workdir.ITEMS), 'items.json is missing, which says'),
-    (_edit(workdir.WHOLE_POOL, r'"aligned": (\d)', r'"aligned": 1\1'),
+    (_gone(layout.PROVENANCE), 'run.json is missing, which says'),
+    (_edit(layout.PROVENANCE, '"experiment"', '"experimint"'), 'is damaged'),
+    (_gone(layout.ITEMS), 'items.json is missing, which says'),
+    (_edit(layout.WHOLE_POOL, r'"aligned": (\d)', r'"aligned": 1\1'),
      r'whole_pool.jsonl, line \d+ was changed')])
 def test_what_is_of_another_run_or_was_changed_is_refused_by_name(
     two, unfinished, change, said):
@@ -157,16 +157,16 @@ def test_what_is_of_another_run_or_was_changed_is_refused_by_name(
   assert re.search(said, e.value.code, re.DOTALL), e.value.code
   assert 'put back the journal' not in e.value.code
   # What is another's is left as it is.
-  assert not list((folder / workdir.STATES).rglob('damaged_*'))
+  assert not list((folder / layout.STATES).rglob('damaged_*'))
 
 
 @pytest.mark.parametrize('unfinished', [False, True], ids=['whole', 'part'])
 @pytest.mark.parametrize('change', [
     lambda folder, _: None,
-    lambda folder, _: shutil.rmtree(folder / workdir.STATES),
+    lambda folder, _: shutil.rmtree(folder / layout.STATES),
     lambda folder, _: [
         path.write_bytes(path.read_bytes()[:-3]) for path in (
-            folder / workdir.STATES).rglob('1.sha256.json')]])
+            folder / layout.STATES).rglob('1.sha256.json')]])
 def test_what_is_whole_or_can_be_computed_again_ends_the_same(
     two, unfinished, change):
   folder = _copy(two, unfinished)
@@ -195,7 +195,7 @@ def test_an_experiment_of_a_version_without_checksums_goes_on(two):
   _run(folder, '--resume')
   assert _found(folder) == _found(two / 'one')
   # Where run.json has one, all have.
-  path = _copy(two, unfinished=True) / workdir.CONFIG
+  path = _copy(two, unfinished=True) / layout.CONFIG
   path.write_text(re.sub(r',\s*"crc32": "[0-9a-f]*"', '', path.read_text()))
   with pytest.raises(SystemExit, match='its checksum does not fit'):
     _run(folder, '--resume')
@@ -203,7 +203,7 @@ def test_an_experiment_of_a_version_without_checksums_goes_on(two):
 
 def test_a_report_refuses_records_that_were_changed(two, tmp_path):
   folder = _copy(two, False)
-  _edit(workdir.METRICS, r'"annotations": 3\b', '"annotations": 2')(folder, 0)
+  _edit(layout.METRICS, r'"annotations": 3\b', '"annotations": 2')(folder, 0)
   with programs.ends() as e:
     programs.call(report, f'--workdirs={folder}', f'--out={tmp_path / "r"}',
                   '--workdir=x')
@@ -212,17 +212,17 @@ def test_a_report_refuses_records_that_were_changed(two, tmp_path):
 
 def test_settings_that_draw_other_numbers_are_refused(two, caplog):
   folder = _copy(two, True)
-  path = folder / workdir.PROVENANCE
+  path = folder / layout.PROVENANCE
   good = json.loads(path.read_text())
   name = 'jax_threefry_partitionable'
   now = jax.config.jax_threefry_partitionable
   assert good['settings'][name] == now
-  workdir.write(path, good | {
+  layout.write(path, good | {
       'settings': good['settings'] | {name: not now}})
   with programs.ends() as e:
     _run(folder, '--resume')
   assert f'{name} is {now} now, and was {not now}' in e.value.code
-  workdir.write(path, good | {
+  layout.write(path, good | {
       'rounding': good['rounding'] | {'device': 'TPU v9'}})
   provenance.check(folder)
   assert "was 'TPU v9' when the experiment was begun" in caplog.text

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax import sharding
 from mmal_jax.acquire import metric as metric_lib
-from mmal_jax.acquire import pseudo_alignment
-from mmal_jax.data import disk
+from mmal_jax.acquire.kernels import pseudo_alignment
+from mmal_jax.embed import disk
+from mmal_jax.parallel import sharding
 from tests import problems
 from tests import reference
 

@@ -8,8 +8,8 @@ import re
 from absl import flags
 import pytest
 
-from experiments import differences
 from mmal_jax.acquire import registry
+from mmal_jax.config import differences
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _README = (_ROOT / 'README.md').read_text()

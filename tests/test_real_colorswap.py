@@ -9,9 +9,9 @@ import pytest
 
 from mmal_jax.data import colorswap
 from mmal_jax.data import encode
-from mmal_jax.data import image_files
-from mmal_jax.data import preprocess
 from mmal_jax.data import registry
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
 
 pa = pytest.importorskip('pyarrow')
 from pyarrow import parquet  # noqa: E402 pylint: disable=wrong-import-position

@@ -7,13 +7,12 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import compilations
-from mmal_jax import checkpoint
 from mmal_jax import state as state_lib
-from mmal_jax.align import stream
+from mmal_jax.checkpoint import pytrees
 from mmal_jax.data import encode
-from mmal_jax.data import image_files
-from mmal_jax.data import preprocess
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
+from mmal_jax.experiment import compilations
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import fit
@@ -22,6 +21,7 @@ from mmal_jax.learn.gradient import replay
 from mmal_jax.learn.gradient import step
 from mmal_jax.learn.gradient import twins
 from mmal_jax.learn.gradient import unaligned
+from mmal_jax.pools import stream
 from tests import tiny
 from tests import tiny_words
 
@@ -167,8 +167,8 @@ def test_a_saved_state_goes_on_to_the_same_bits(
   start = run.start(restart=restart)
   states = list(run.rounds('mmal', state=start, **options))
   for at in (0, 2):
-    checkpoint.save(tmp_path / str(at), states[at])
-    loaded = checkpoint.load(tmp_path / str(at), start)
+    pytrees.save(tmp_path / str(at), states[at])
+    loaded = pytrees.load(tmp_path / str(at), start)
     *_, last = run.rounds('mmal', state=loaded, **options)
     tiny.assert_same(last, states[-1])
 

@@ -10,18 +10,18 @@ import ml_collections
 import numpy as np
 import pytest
 
-from experiments import datasets
-from experiments import plot
-from experiments import records
 from experiments import report
-from experiments import shown
-from experiments import summary as summary_lib
-from experiments import tables
-from experiments import workdir
 from experiments.configs import features
-from mmal_jax.align import pools
+from mmal_jax.analysis import plot
+from mmal_jax.analysis import records
+from mmal_jax.analysis import significance
+from mmal_jax.analysis import summary as summary_lib
+from mmal_jax.analysis import tables
 from mmal_jax.data import schema
-from mmal_jax.evaluate import significance
+from mmal_jax.experiment import datasets
+from mmal_jax.experiment import shown
+from mmal_jax.pools import pools
+from mmal_jax.workdir import layout
 from tests import tiny
 
 _CURVES = {  # by strategy and seed: mean_r10 after 0, 4 and 8 annotations
@@ -45,21 +45,21 @@ def _config(tmp_path):
 def _write(folder, config, curves, costs=None, asked='image'):
   """A finished experiment; `costs` by seed, of an answer."""
   folder.mkdir(parents=True)
-  workdir.write(folder / workdir.CONFIG, config.to_dict())
+  layout.write(folder / layout.CONFIG, config.to_dict())
   for (strategy, seed), curve in curves.items():
     run = {'strategy': strategy, 'seed': seed}
     for t, score in enumerate(curve):
       cost = 4.0 * t * (costs or {}).get(seed, 1.0)
-      workdir.append(folder / workdir.METRICS, run | {
+      layout.append(folder / layout.METRICS, run | {
           'round': t, 'annotations': 4 * t, 'cost': cost, 'aligned': 4 * t,
           'scores': {'i2t_r1': score / 2, 'mean_r10': float(score)}})
       if t:
         names = [asked, 'image', 'text', asked]
-        workdir.append(folder / workdir.QUERIES, run | {
+        layout.append(folder / layout.QUERIES, run | {
             'round': t, 'asked': [[m, 4 * t + i] for i, m in enumerate(names)],
             'answers': [[4 * t + i] * 2 if i < 3 else [-1, -1]
                         for i in range(4)]})
-  workdir.write(folder / workdir.SUMMARY, {})
+  layout.write(folder / layout.SUMMARY, {})
   return folder
 
 
@@ -242,7 +242,7 @@ def test_what_cannot_be_reported(tmp_path, config):
   (tmp_path / 'empty').mkdir()
   for path, what in (
       (tmp_path / 'nowhere', 'nowhere is no folder: there is nothing'),
-      (folder / workdir.METRICS, 'metrics.jsonl is no folder, but a file'),
+      (folder / layout.METRICS, 'metrics.jsonl is no folder, but a file'),
       (tmp_path / 'empty', 'empty holds no experiment: there is no config.json '
        'in it.'),
       (tmp_path, f'holds no experiment: .*, but in {folder}.')):
@@ -270,9 +270,9 @@ def test_an_unfinished_experiment_says_where_it_is(
     tmp_path, config, curves, waits, what):
   config.rounds, config.seeds, config.strategies = 6, (0, 1), ('random', 'mmal')
   folder = _write(tmp_path / 'a', config, curves)
-  (folder / workdir.SUMMARY).unlink()
+  (folder / layout.SUMMARY).unlink()
   if waits:
-    workdir.write(folder / workdir.WAITING, {'seed': 1, 'queries': []})
+    layout.write(folder / layout.WAITING, {'seed': 1, 'queries': []})
   with pytest.raises(ValueError, match=f'holds no finished experiment: {what}'):
     _report(tmp_path, [folder])
   assert not (tmp_path / 'out').exists()
@@ -280,10 +280,10 @@ def test_an_unfinished_experiment_says_where_it_is(
 
 def _write_whole(folder, scores, seeds=(0, 1, 2)):
   for seed in seeds:
-    workdir.append(folder / workdir.WHOLE_POOL, {
+    layout.append(folder / layout.WHOLE_POOL, {
         'seed': seed, 'aligned': 30, 'scores': {
             'i2t_r1': 1.0, 'mean_r10': scores + seed}})
-  workdir.write(folder / workdir.SUMMARY, {})  # Finished with these.
+  layout.write(folder / layout.SUMMARY, {})  # Finished with these.
 
 
 def test_the_whole_pool_is_in_reports(tmp_path, config):

@@ -13,12 +13,12 @@ import time
 import numpy as np
 import pytest
 
-from experiments import preemption
-from experiments import workdir
-from mmal_jax import packed
-from mmal_jax.align import journal as journal_lib
+from mmal_jax.checkpoint import packed
+from mmal_jax.experiment import preemption
+from mmal_jax.oracles import journal as journal_lib
+from mmal_jax.workdir import layout
 
-_CONFIG = os.path.join(os.path.dirname(workdir.__file__), 'configs',
+_CONFIG = os.path.join(os.path.dirname(layout.__file__), 'configs',
                        'features.py')
 _ROUNDS, _STRATEGIES = 3, ('random', 'mmal_plus')
 # What a run goes on from: answers, states and what makes them count.
@@ -97,21 +97,21 @@ def _essence(work):
   metrics = [
       {k: v for k, v in line.items()
        if k not in ('seconds', 'compilations', 'embedded_per_second')}
-      for line in workdir.read_lines(work / workdir.METRICS)]
+      for line in layout.read_lines(work / layout.METRICS)]
   journals = {path.name: journal_lib.read(path)
-              for path in (work / workdir.JOURNALS).glob('*.journal')}
-  summary = workdir.read(work / workdir.SUMMARY)
+              for path in (work / layout.JOURNALS).glob('*.journal')}
+  summary = layout.read(work / layout.SUMMARY)
   del summary['seconds'], summary['files']
-  return (by_run(metrics), by_run(workdir.read_lines(work / workdir.QUERIES)),
+  return (by_run(metrics), by_run(layout.read_lines(work / layout.QUERIES)),
           journals, summary)
 
 
 def _asked_of_people(work):
   """By query, what was answered; and all queries, as often as they went out."""
   folder, = work.with_name(f'{work.name}_asked').iterdir()
-  ledger = workdir.read_lines(folder / 'ledger.jsonl')
+  ledger = layout.read_lines(folder / 'ledger.jsonl')
   queries = [line['query'] for path in folder.glob('round_*/queries.jsonl')
-             for line in workdir.read_lines(path)]
+             for line in layout.read_lines(path)]
   return {x['query']: x['answer'] for x in ledger}, len(ledger), sorted(queries)
 
 
@@ -136,15 +136,15 @@ def _in_closed_form(data):
 def _same_end(work, undisturbed):
   for one, other in zip(_essence(work), _essence(undisturbed), strict=True):
     assert one == other
-  runs = [path.name for path in (undisturbed / workdir.STATES).iterdir()]
+  runs = [path.name for path in (undisturbed / layout.STATES).iterdir()]
   assert runs
   for run in runs:
-    one, other = (_values(w / workdir.STATES / run / str(_ROUNDS))
+    one, other = (_values(w / layout.STATES / run / str(_ROUNDS))
                   for w in (work, undisturbed))
     assert one.keys() == other.keys() and len(one) > 20
     for name, value in one.items():
       np.testing.assert_array_equal(value, other[name], err_msg=name)
-  for path in (work / workdir.JOURNALS).glob('*.journal'):
+  for path in (work / layout.JOURNALS).glob('*.journal'):
     answered = [(record.modality, row)
                 for record in journal_lib.read(path) for row in record.answers
                 if max(row) >= 0]
@@ -248,9 +248,9 @@ def test_a_signal_to_end_leaves_all_that_was_done(
   work = tmp_path / 'w'
   with subprocess.Popen(_command(data, work), stderr=subprocess.PIPE,
                         text=True) as process:
-    metrics = work / workdir.METRICS
+    metrics = work / layout.METRICS
     until = time.monotonic() + _SECONDS
-    while not metrics.exists() or len(workdir.read_lines(metrics)) < 2:
+    while not metrics.exists() or len(layout.read_lines(metrics)) < 2:
       assert process.poll() is None and time.monotonic() < until
       time.sleep(0.01)
     process.terminate()
@@ -294,10 +294,10 @@ def test_what_is_damaged_is_computed_again(data, undisturbed, tmp_path):
   before, _ = undisturbed
   work = tmp_path / 'w'
   shutil.copytree(before, work)
-  states = workdir.state_path(work, 'mmal_plus', 3)
+  states = layout.state_path(work, 'mmal_plus', 3)
   (states / f'{_ROUNDS}.sha256.json').write_text('{}')
   # ... and of the other strategy there is not even that.
-  shutil.rmtree(workdir.state_path(work, 'random', 3))
+  shutil.rmtree(layout.state_path(work, 'random', 3))
   _run(data, work, '--resume')
   _same_end(work, before)
   assert (states / f'damaged_{_ROUNDS}').is_dir()
@@ -313,6 +313,6 @@ def test_a_journal_that_is_gone_is_missed(data, undisturbed, tmp_path):
   before, _ = undisturbed
   work = tmp_path / 'w'
   shutil.copytree(before, work)
-  (work / workdir.JOURNALS / 'random-seed3.journal').unlink()
+  (work / layout.JOURNALS / 'random-seed3.journal').unlink()
   said = _run(data, work, '--resume', status=1).stderr
   assert 'random-seed3.journal lacks 24 of the 24 answers that' in said

@@ -18,15 +18,15 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import build
-from experiments import check
 from experiments import diagnose
 from experiments import run
-from experiments import summary as summary_lib
-from experiments import tables
-from experiments import workdir
 from experiments.configs import colorswap
 from mmal_jax.acquire import registry
+from mmal_jax.analysis import summary as summary_lib
+from mmal_jax.analysis import tables
+from mmal_jax.experiment import build
+from mmal_jax.experiment import check
+from mmal_jax.workdir import layout
 from tests import tiny
 
 _CONFIGS = os.path.join(os.path.dirname(run.__file__), 'configs')
@@ -60,7 +60,7 @@ def _error(tmp_path, *arguments, config='colorswap', lines=1):
   return message
 
 
-_lines = workdir.read_lines
+_lines = layout.read_lines
 
 
 def test_end_to_end(tmp_path, capsys):
@@ -69,25 +69,25 @@ def test_end_to_end(tmp_path, capsys):
   for word in ('zero-shot', 'mmal', 'random', 'saving', '±', 'group'):
     assert word in out
   folder = tmp_path / 'w'
-  metrics = _lines(folder / workdir.METRICS)
+  metrics = _lines(folder / layout.METRICS)
   assert len(metrics) == 2 * 2 * 3
   assert [m['annotations'] for m in metrics[:3]] == [0, 4, 8]
   assert {'group', 'text', 'image', 'i2t_r1', 't2i_r10'} <= set(
       metrics[0]['scores'])
-  queries = _lines(folder / workdir.QUERIES)
+  queries = _lines(folder / layout.QUERIES)
   assert len(queries) == 2 * 2 * 2 and len(queries[0]['asked']) == 4
   firsts = {(q['seed'], q['strategy']): q['asked']
             for q in queries if q['round'] == 1}
   assert firsts[0, 'mmal'] == firsts[0, 'random'] != firsts[7, 'mmal']
-  summary = json.loads((folder / workdir.SUMMARY).read_text())
+  summary = json.loads((folder / layout.SUMMARY).read_text())
   curve = summary['strategies']['mmal']['curves']['group']
   assert np.shape(curve) == (2, 3)
   last = [m for m in metrics if m['seed'] == 7 and m['strategy'] == 'mmal'][-1]
   assert last['scores']['group'] == curve[1][2]
-  assert json.loads((folder / workdir.CONFIG).read_text())['rounds'] == 2
-  assert (folder / workdir.CURVES).read_bytes().startswith(b'\x89PNG')
-  assert (folder / workdir.TOKENIZER).exists()
-  assert (folder / workdir.STATES / 'mmal-seed7').is_dir()
+  assert json.loads((folder / layout.CONFIG).read_text())['rounds'] == 2
+  assert (folder / layout.CURVES).read_bytes().startswith(b'\x89PNG')
+  assert (folder / layout.TOKENIZER).exists()
+  assert (folder / layout.STATES / 'mmal-seed7').is_dir()
 
   table = diagnose.diagnose(folder, tmp_path / 'c')
   rows = [line.split('|')[1:] for line in table.splitlines()
@@ -103,9 +103,9 @@ def test_end_to_end(tmp_path, capsys):
   # The same again, elsewhere, is the same.
   _main(tmp_path, *_SMALL, '--strategies=mmal', '--seeds=7',
         f'--workdir={tmp_path / "w2"}')
-  again = _lines(tmp_path / 'w2' / workdir.METRICS)[-1]
+  again = _lines(tmp_path / 'w2' / layout.METRICS)[-1]
   assert again['scores'] == last['scores']
-  assert _lines(tmp_path / 'w2' / workdir.QUERIES) == [
+  assert _lines(tmp_path / 'w2' / layout.QUERIES) == [
       q for q in queries if q['seed'] == 7 and q['strategy'] == 'mmal']
 
   # A used folder is safe, also from an --overwrite that is refused later.
@@ -115,19 +115,19 @@ def test_end_to_end(tmp_path, capsys):
       tmp_path, *_SMALL, '--batch=11', '--config.missing=0.5', '--overwrite')
   assert 'must be above 0' in _error(
       tmp_path, *_SMALL, '--config.costs.image=0.0', '--overwrite')
-  assert (folder / workdir.SUMMARY).exists()
+  assert (folder / layout.SUMMARY).exists()
   assert 'is not empty: give --resume to' in _error(tmp_path, *_SMALL)
   assert 'give one of the two' in _error(tmp_path, '--resume', '--overwrite')
   (folder / 'thesis.tex').write_text('years of work')
   assert 'thesis.tex' in _error(tmp_path, *_SMALL, '--overwrite')
-  assert (folder / workdir.SUMMARY).exists()
+  assert (folder / layout.SUMMARY).exists()
   (folder / 'thesis.tex').unlink()
-  unfinished = folder / workdir.QUERIES
+  unfinished = folder / layout.QUERIES
   unfinished.write_text(''.join(unfinished.open().readlines()[:-1]))
   with pytest.raises(ValueError, match='holds 7 of 8 rounds'):
     diagnose.diagnose(folder, tmp_path / 'c')
   _main(tmp_path, *_SMALL, '--strategies=coreset', '--seeds=1', '--overwrite')
-  assert len(_lines(folder / workdir.METRICS)) == 3
+  assert len(_lines(folder / layout.METRICS)) == 3
   assert 'no random run' in capsys.readouterr().out
 
 
@@ -140,7 +140,7 @@ def test_features_end_to_end(tmp_path, capsys, monkeypatch):
       '--config.dataset.images=x.npy', '--config.dataset.texts=y.npy',
       '--config.train.steps_per_round=2', '--batch=8', '--seeds=0,1']
   _main(tmp_path, *arguments, '--budget=16', config='features')
-  config = json.loads((tmp_path / 'w' / workdir.CONFIG).read_text())
+  config = json.loads((tmp_path / 'w' / layout.CONFIG).read_text())
   assert config['dataset']['images'] == str(tmp_path / 'x.npy')
   out = capsys.readouterr().out
   assert "random's final mean_r10" in out
@@ -167,9 +167,9 @@ def test_the_clock_may_jump(tmp_path, monkeypatch):
 
   def told(folder, *more):
     _main(folder, *arguments, *more, config='features')
-    return (_lines(folder / 'w' / workdir.QUERIES),
+    return (_lines(folder / 'w' / layout.QUERIES),
             [(line['scores'], line.get('loss'))
-             for line in _lines(folder / 'w' / workdir.METRICS)])
+             for line in _lines(folder / 'w' / layout.METRICS)])
 
   steady, now = told(tmp_path / 'steady'), time.time()
   for name, times in (
@@ -195,13 +195,13 @@ def test_runs_that_end_at_different_costs_or_without_any(tmp_path, capsys):
   # A text in the random first round; then 7 images, or 2 more texts.
   out = capsys.readouterr().out
   assert 'not measured at the same cost' in out and 'end at 9, the mo' in out
-  summary = json.loads((tmp_path / 'w' / workdir.SUMMARY).read_text())
+  summary = json.loads((tmp_path / 'w' / layout.SUMMARY).read_text())
   assert summary['annotations'] == [0, 3, 9] and summary['x'] == 'cost'
   _main(tmp_path, *arguments, '--config.costs.budget=0.5', '--overwrite',
         config='features')
   out = capsys.readouterr().out
   assert 'zero-shot' in out and 'not measured' in out
-  summary = json.loads((tmp_path / 'w' / workdir.SUMMARY).read_text())
+  summary = json.loads((tmp_path / 'w' / layout.SUMMARY).read_text())
   assert summary['annotations'] == [0]
 
 
@@ -380,5 +380,5 @@ def test_further_modalities_of_features(tmp_path):
         f'--config.dataset.others.sound={tmp_path / "sound.npy"}',
         '--config.train.steps_per_round=2', '--batch=4', '--rounds=2',
         '--seeds=0', '--strategies=mmal_plus,random', config='features:sound')
-  last = _lines(tmp_path / 'w' / workdir.METRICS)[-1]
+  last = _lines(tmp_path / 'w' / layout.METRICS)[-1]
   assert 's2t_r10' in last['scores'] and last['aligned'] == 8

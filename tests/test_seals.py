@@ -3,7 +3,7 @@
 from etils import epath
 import pytest
 
-from mmal_jax import seals
+from mmal_jax.files import seals
 
 _RUN = {'experiment': 'e', 'strategy': 'mmal', 'seed': 0}
 

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax import sharding
 from mmal_jax.acquire import coreset
-from mmal_jax.acquire import matches
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import uncertainty
+from mmal_jax.acquire.kernels import matches
+from mmal_jax.parallel import sharding
 from tests import problems
 from tests import reference
 

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import build
-from experiments import datasets
 from experiments import warm_start as program
 from experiments.configs import colorswap
 from experiments.configs import colorswap_siglip
+from mmal_jax.experiment import build
+from mmal_jax.experiment import datasets
 from mmal_jax.learn.gradient import fit
 from mmal_jax.learn.gradient import shipped
 from mmal_jax.models import fingerprint

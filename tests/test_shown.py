@@ -5,10 +5,10 @@ import io
 from PIL import Image
 import pytest
 
-from mmal_jax.align.people import shown
-from mmal_jax.data import image_files
-from mmal_jax.data import image_formats
-from mmal_jax.data import preprocess
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import image_formats
+from mmal_jax.data.images import preprocess
+from mmal_jax.oracles.people import shown
 
 
 def _picture(kind):

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from mmal_jax.evaluate import curves
-from mmal_jax.evaluate import significance
+from mmal_jax.analysis import curves
+from mmal_jax.analysis import significance
 
 
 # From printed tables of Student's t, two-sided.

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from mmal_jax.acquire import coreset
-from mmal_jax.acquire import matches
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import uncertainty
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire.kernels import matches
 from tests import reference
 
 _TOLERANCE = 2e-6  # of float32 cosines

@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax import checkpoint
 from mmal_jax import loop
 from mmal_jax import observe
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.align import journal as journal_lib
-from mmal_jax.align import pools as pools_lib
+from mmal_jax.checkpoint import pytrees
+from mmal_jax.oracles import journal as journal_lib
+from mmal_jax.pools import pools as pools_lib
 from tests import tiny
 
 _N = 12  # items of each modality
@@ -236,8 +236,8 @@ def test_a_run_keeps_its_books_however_often_it_is_stopped(settings, data):
       state = saved[-1] if last else saved[-data.draw(
           st.integers(1, min(2, len(saved))))]
       if not last and data.draw(st.booleans()):
-        checkpoint.save(folder / f'state{count}', state)
-        state = checkpoint.load(folder / f'state{count}', state)
+        pytrees.save(folder / f'state{count}', state)
+        state = pytrees.load(folder / f'state{count}', state)
       del saved[1 + int(state.round):]
       try:
         for state in _rounds(state, journal, world, settings):

@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from experiments import json_files
-from experiments import owner
-from experiments import provenance
 from experiments import run
-from experiments import states
-from experiments import workdir
+from mmal_jax.files import lock
+from mmal_jax.workdir import json_files
+from mmal_jax.workdir import layout
+from mmal_jax.workdir import provenance
+from mmal_jax.workdir import states
 from tests import programs
 
 _SECONDS = 300
@@ -42,13 +42,13 @@ def _refused(home, name, *more):
 def _files(folder):
   return {path.relative_to(folder): path.read_bytes()
           for path in folder.rglob('*')
-          if path.is_file() and path.name != owner.NAME}
+          if path.is_file() and path.name != lock.NAME}
 
 
 def _found(folder):
-  return (workdir.read_lines(folder / workdir.QUERIES),
-          [line['scores'] for line in workdir.read_lines(
-              folder / workdir.METRICS)])
+  return (layout.read_lines(folder / layout.QUERIES),
+          [line['scores'] for line in layout.read_lines(
+              folder / layout.METRICS)])
 
 
 @pytest.fixture(name='home', scope='module')
@@ -65,7 +65,7 @@ def _copies(home, to):
   for name in ('one', 'one_states', 'other_states', 'data'):
     shutil.copytree(home / name, to / name)
   # The config has the path of before: that is how the folder was moved.
-  path = to / 'one' / workdir.CONFIG
+  path = to / 'one' / layout.CONFIG
   config = json.dumps(json_files.read(path))
   json_files.write(path, json.loads(config.replace(str(home), str(to))))
   return to
@@ -87,7 +87,7 @@ def test_of_two_that_begin_at_once_one_goes_on(home, tmp_path):
   assert (f"in use by process {started[good].pid} on " in said[bad]
           and f"for the workdir '{tmp_path / good}', since" in said[bad]), said
   assert 'File exists' not in said[bad]
-  assert {p.name for p in (tmp_path / bad).iterdir()} == {owner.NAME}
+  assert {p.name for p in (tmp_path / bad).iterdir()} == {lock.NAME}
   # Both go on: the one where it was, the other with a folder of its own.
   _run(home, tmp_path / good, flag, '--resume')
   _run(home, tmp_path / bad, f'--states={tmp_path / "own"}')
@@ -197,7 +197,7 @@ def test_the_workdir_itself_and_a_linked_lock_are_refused(home, tmp_path):
   assert 'is the workdir itself' in _refused(home, work, f'--states={work}')
   folder = tmp_path / 'states'
   folder.mkdir()
-  (folder / owner.NAME).symlink_to(precious)
+  (folder / lock.NAME).symlink_to(precious)
   with programs.ends() as e:
     _run(home, work, f'--states={folder}')
   assert 'is a symbolic link' in e.value.code
@@ -214,11 +214,11 @@ def test_where_nothing_can_be_locked_the_last_record_decides(
   path, ends = str(tmp_path / 'states'), {}
   for name in ('a', 'b'):
     (tmp_path / name).mkdir()
-    workdir.write(tmp_path / name / workdir.PROVENANCE, {'experiment': name})
+    layout.write(tmp_path / name / layout.PROVENANCE, {'experiment': name})
 
   def begin(name):
     try:
-      workdir.claim_states(path, tmp_path / name)
+      layout.claim_states(path, tmp_path / name)
       states.enter(path, tmp_path / name)
     except ValueError as e:
       ends[name] = str(e)

@@ -9,7 +9,6 @@ import numpy as np
 import optax
 import pytest
 
-from mmal_jax import sharding
 from mmal_jax.learn.gradient import average
 from mmal_jax.learn.gradient import freeze
 from mmal_jax.learn.gradient import gradient
@@ -21,6 +20,7 @@ from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import names
 from mmal_jax.models import partition
+from mmal_jax.parallel import sharding
 from tests import steps
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')

@@ -6,8 +6,8 @@ import pytest
 from mmal_jax import observe
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry
-from mmal_jax.align import stream
 from mmal_jax.data import encode
+from mmal_jax.pools import stream
 from tests import tiny
 
 

@@ -16,16 +16,15 @@ from absl.testing import flagsaver
 import numpy as np
 import pytest
 
-from experiments import cells
-from experiments import datasets
-from experiments import preemption
-from experiments import program
-from experiments import records
-from experiments import run
 from experiments import sweep
-from experiments import workdir
 from experiments.configs import features
-from experiments.configs import saved
+from mmal_jax.analysis import records
+from mmal_jax.experiment import cells
+from mmal_jax.experiment import datasets
+from mmal_jax.experiment import preemption
+from mmal_jax.experiment import run
+from mmal_jax.workdir import layout
+from mmal_jax.workdir import saved_config
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
@@ -69,7 +68,7 @@ def _interrupted():
   with mock.patch.object(preemption, 'end', sys.exit):
     with pytest.raises(SystemExit) as e:
       yield
-  assert e.value.code == program.INTERRUPTED
+  assert e.value.code == preemption.INTERRUPTED
 
 
 @pytest.fixture(name='whole', scope='module')
@@ -85,11 +84,11 @@ def _found(folder):
   """All that was measured and asked, but for what clocks say."""
   found = {}
   for cell in sorted((folder / 'cells').iterdir()):
-    metrics = workdir.read_lines(cell / workdir.METRICS)
+    metrics = layout.read_lines(cell / layout.METRICS)
     for record in metrics:
       for key in ('seconds', 'compilations', 'embedded_per_second'):
         record.pop(key, None)
-    found[cell.name] = metrics, workdir.read_lines(cell / workdir.QUERIES)
+    found[cell.name] = metrics, layout.read_lines(cell / layout.QUERIES)
   return found
 
 
@@ -122,7 +121,7 @@ def test_a_sweep_that_is_stopped_and_fails_ends_as_the_others(
     ran.append(home.name)
     if home.name in trouble:
       home.mkdir(exist_ok=True)
-      (home / workdir.METRICS).write_text('half a li')
+      (home / layout.METRICS).write_text('half a li')
       raise trouble.pop(home.name)('out of luck\nand more')
     if home.name in (_NAMES[0], _NAMES[3]):  # Their results need no proof.
       shutil.copytree(whole / 'cells' / home.name, home, dirs_exist_ok=True)
@@ -140,7 +139,7 @@ def test_a_sweep_that_is_stopped_and_fails_ends_as_the_others(
     said = _ended(capsys.readouterr().err)
     assert said[-4] == f'[1/4] {_NAMES[0]}: was finished'
     assert said[-2] == f'[3/4] {_NAMES[2]}: failed: RuntimeError: out of luck'
-    failed, = workdir.read_lines(folder / 'failed.jsonl')
+    failed, = layout.read_lines(folder / 'failed.jsonl')
     assert failed.pop('time').endswith(' UTC')
     assert failed == {'cell': _NAMES[2],
                       'error': 'RuntimeError: out of luck\nand more'}
@@ -156,7 +155,7 @@ def test_a_sweep_that_is_stopped_and_fails_ends_as_the_others(
 def test_a_cell_that_another_program_runs_is_left_to_it(
     data, whole, tmp_path, capsys):
   folder = tmp_path / 'sweep'
-  theirs = folder / 'cells' / _NAMES[0] / workdir.METRICS
+  theirs = folder / 'cells' / _NAMES[0] / layout.METRICS
 
   def copied(config, home, *args, **kwargs):
     if home.name == _NAMES[1]:  # Meanwhile, elsewhere, the third is finished.
@@ -293,14 +292,14 @@ def test_processes(data, tmp_path, capsys):
   folder = tmp_path / 'sweep'
   with pytest.raises(SystemExit, match='4 of 8 cells failed'):
     _main(data, folder, '--processes=3', '--seeds=3,4')
-  failed = workdir.read_lines(folder / 'failed.jsonl')
+  failed = layout.read_lines(folder / 'failed.jsonl')
   assert len(failed) == 4
   assert failed[0]['error'] == (
       'RuntimeError: ended with 1: no luck:\n  line 1\n  line 2')
   assert len(capsys.readouterr().err.splitlines()) == 8
   cell = folder / 'cells' / 'mmal-train.pseudo_pairs=1-seed4'
   assert (cell / 'summary.json').read_text() == 'experiments.run'
-  config = saved.get_config(str(cell / 'config.json'))
+  config = saved_config.get_config(str(cell / 'config.json'))
   assert config.train.pseudo_pairs == 1 and config.seeds == [4]
   assert not list(folder.glob('*.draft'))
 
@@ -335,7 +334,7 @@ def test_a_signal_to_end_ends_it_as_it_does_a_run(data, tmp_path, processes):
   started = time.perf_counter()
   with subprocess.Popen(command, stderr=subprocess.PIPE,
                         text=True) as process:
-    while not list(folder.glob(f'cells/*/{workdir.METRICS}')):
+    while not list(folder.glob(f'cells/*/{layout.METRICS}')):
       assert process.poll() is None and time.perf_counter() - started < 300
       time.sleep(0.01)
     process.terminate()
@@ -343,7 +342,7 @@ def test_a_signal_to_end_ends_it_as_it_does_a_run(data, tmp_path, processes):
   assert process.returncode == preemption.PREEMPTED, said
   assert 'The same command goes on' in said
   assert not (folder / 'failed.jsonl').exists()
-  assert len(list(folder.glob(f'cells/*/{workdir.SUMMARY}'))) < 4
+  assert len(list(folder.glob(f'cells/*/{layout.SUMMARY}'))) < 4
 
 
 @pytest.mark.slow

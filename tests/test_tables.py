@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from experiments import records
-from experiments import run_labels
-from experiments import saved_answers
-from experiments import summary as summary_lib
-from experiments import tables
+from mmal_jax.analysis import records
+from mmal_jax.analysis import run_labels
+from mmal_jax.analysis import saved_answers
+from mmal_jax.analysis import summary as summary_lib
+from mmal_jax.analysis import tables
 
 _X = np.array([0, 10, 20, 30])
 

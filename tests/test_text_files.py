@@ -10,19 +10,19 @@ import os
 import pytest
 
 from experiments import embed
-from mmal_jax import durable
 from mmal_jax.data import colorswap
 from mmal_jax.data import feature_rows
 from mmal_jax.data import features
-from mmal_jax.data import image_files
-from mmal_jax.data import images
-from mmal_jax.data import json_lines
-from mmal_jax.data import json_object
 from mmal_jax.data import karpathy
-from mmal_jax.data import numpy_file
 from mmal_jax.data import paired_folder
-from mmal_jax.data import text_file
 from mmal_jax.data import unpaired_folder
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import images
+from mmal_jax.files import durable
+from mmal_jax.files import json_lines
+from mmal_jax.files import json_object
+from mmal_jax.files import numpy_file
+from mmal_jax.files import text_file
 from tests import bad_images
 
 

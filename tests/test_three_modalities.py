@@ -11,8 +11,6 @@ import pytest
 from mmal_jax import loop
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry
-from mmal_jax.align import exact
-from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
 from mmal_jax.data import scenes
 from mmal_jax.data import schema
@@ -24,6 +22,8 @@ from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import pairwise
 from mmal_jax.learn.gradient import step
 from mmal_jax.models import registry as models
+from mmal_jax.oracles import exact
+from mmal_jax.pools import pools as pools_lib
 from tests import loss_reference
 
 NAMES = ('image', 'text', 'sound')

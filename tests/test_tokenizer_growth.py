@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tokenizers
 
-from mmal_jax.data import pretrained_tokenizer
-from mmal_jax.data import tokenizer_growth
+from mmal_jax.data.tokenizers import pretrained_tokenizer
+from mmal_jax.data.tokenizers import tokenizer_growth
 from tests import small_files
 
 _N, _P = tokenizers.normalizers, tokenizers.pre_tokenizers

@@ -7,7 +7,7 @@ import pytest
 
 from mmal_jax.data import encode
 from mmal_jax.data import schema
-from mmal_jax.data import tokenizer
+from mmal_jax.data.tokenizers import tokenizer
 
 
 def test_tokenizer_is_lossless_and_pads(tmp_path):

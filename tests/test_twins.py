@@ -8,8 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmal_jax import sharding
-from mmal_jax.align import stream
 from mmal_jax.data import encode
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.gradient import gradient
@@ -18,6 +16,8 @@ from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import step
 from mmal_jax.learn.gradient import twins
 from mmal_jax.models import partition
+from mmal_jax.parallel import sharding
+from mmal_jax.pools import stream
 from tests import tiny
 from tests import tiny_words
 

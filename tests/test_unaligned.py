@@ -9,16 +9,16 @@ import pytest
 
 from mmal_jax import loop
 from mmal_jax import observe
-from mmal_jax import sharding
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.align import pseudo
-from mmal_jax.align import reference
-from mmal_jax.align import stream
+from mmal_jax.embed import reference
+from mmal_jax.learn import pseudo
 from mmal_jax.learn.gradient import fit
 from mmal_jax.learn.gradient import gradient
 from mmal_jax.learn.gradient import loss as loss_lib
 from mmal_jax.learn.gradient import unaligned
 from mmal_jax.models import partition
+from mmal_jax.parallel import sharding
+from mmal_jax.pools import stream
 
 U, B, D, R = 6, 9, 4, 5
 NAMES = ('image', 'text')

@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from mmal_jax.data import image_files
-from mmal_jax.data import preprocess
 from mmal_jax.data import registry
 from mmal_jax.data import schema
 from mmal_jax.data import unpaired_folder
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
 
 
 def _image(path, value, suffix='PNG'):

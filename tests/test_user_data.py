@@ -8,9 +8,9 @@ from PIL import Image
 import pytest
 
 from mmal_jax.data import features
-from mmal_jax.data import images
 from mmal_jax.data import paired_folder
 from mmal_jax.data import splits
+from mmal_jax.data.images import images
 
 _RED = (200, 30, 30)
 

@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from mmal_jax.data import image_files
-from mmal_jax.data import preprocess
 from mmal_jax.data import registry
 from mmal_jax.data import webdataset
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
 
 
 def _image(value, fmt='PNG'):

@@ -7,21 +7,21 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import build
-from experiments import lines
-from experiments import run
-from experiments import saved_answers
-from experiments import summary as summary_lib
-from experiments import tables
-from experiments import whole_pool
-from experiments import workdir
 from experiments.configs import features
 from mmal_jax import loop
-from mmal_jax.align import journal as journal_lib
-from mmal_jax.align import stream
+from mmal_jax.analysis import saved_answers
+from mmal_jax.analysis import summary as summary_lib
+from mmal_jax.analysis import tables
 from mmal_jax.evaluate import evaluate
+from mmal_jax.experiment import build
+from mmal_jax.experiment import run
+from mmal_jax.experiment import whole_pool
 from mmal_jax.learn.gradient import fit
 from mmal_jax.learn.gradient import minibatches
+from mmal_jax.oracles import journal as journal_lib
+from mmal_jax.pools import stream
+from mmal_jax.workdir import layout
+from mmal_jax.workdir import lines
 from tests import tiny
 
 _TIMES = 'seconds', 'compilations', 'embedded_per_second'
@@ -98,12 +98,12 @@ def _config(tmp_path, quick_compilation):
 def _records(folder: pathlib.Path, strategy):
   metrics = [
       {k: v for k, v in line.items() if k not in _TIMES}
-      for line in lines.metrics(folder / workdir.METRICS)
+      for line in lines.metrics(folder / layout.METRICS)
       if line['strategy'] == strategy]
-  queries = [line for line in lines.queries(folder / workdir.QUERIES)
+  queries = [line for line in lines.queries(folder / layout.QUERIES)
              if line['strategy'] == strategy]
   journals = {path.name: journal_lib.read(path)
-              for path in (folder / workdir.JOURNALS).glob(f'{strategy}-*')}
+              for path in (folder / layout.JOURNALS).glob(f'{strategy}-*')}
   return metrics, queries, journals
 
 
@@ -114,16 +114,16 @@ def test_a_shared_first_round_changes_nothing(config, tmp_path, monkeypatch):
   plain = fit.fit
   monkeypatch.setattr(
       fit, 'fit', lambda *args, **kw: trained.append(1) or plain(*args, **kw))
-  run.run(config, tmp_path / 'together', cache, quiet=True)
+  run.run(config, tmp_path / 'together', cache)
   # Of each seed: one first round, two more of each strategy, the whole pool.
   assert len(trained) == 2 * (1 + 3 * 2 + 1)
   for strategy in config.strategies:
     alone = config.copy_and_resolve_references()
     alone.strategies, alone.whole_pool = (strategy,), False
-    run.run(alone, tmp_path / strategy, cache, quiet=True)
+    run.run(alone, tmp_path / strategy, cache)
     assert _records(tmp_path / 'together', strategy) == _records(
         tmp_path / strategy, strategy)
-    assert not (tmp_path / strategy / workdir.WHOLE_POOL).exists()
+    assert not (tmp_path / strategy / layout.WHOLE_POOL).exists()
 
 
 def test_answers_that_may_differ_are_not_shared(
@@ -133,34 +133,34 @@ def test_answers_that_may_differ_are_not_shared(
   trained, plain = [], fit.fit
   monkeypatch.setattr(
       fit, 'fit', lambda *args, **kw: trained.append(1) or plain(*args, **kw))
-  run.run(config, tmp_path / 'w', str(tmp_path / 'c'), quiet=True)
+  run.run(config, tmp_path / 'w', str(tmp_path / 'c'))
   # All three rounds of both strategies, and the whole pool.
   assert len(trained) == 2 * 3 + 1
 
 
 def test_pairs_that_lack_an_item_are_not_counted(config, tmp_path):
   config.strategies, config.seeds, config.missing = ('random',), (5,), 0.25
-  run.run(config, tmp_path / 'w', str(tmp_path / 'c'), quiet=True)
-  record, = lines.whole_pool(tmp_path / 'w' / workdir.WHOLE_POOL)
+  run.run(config, tmp_path / 'w', str(tmp_path / 'c'))
+  record, = lines.whole_pool(tmp_path / 'w' / layout.WHOLE_POOL)
   assert record['aligned'] == 36
 
 
 def test_it_is_written_once_a_seed_and_taken_up(
     config, tmp_path, monkeypatch):
   config.strategies = ('random',)
-  said = run.run(config, tmp_path / 'w', str(tmp_path / 'c'), quiet=True)
-  path = tmp_path / 'w' / workdir.WHOLE_POOL
+  said = run.run(config, tmp_path / 'w', str(tmp_path / 'c'))
+  path = tmp_path / 'w' / layout.WHOLE_POOL
   records = lines.whole_pool(path)
   assert [r['seed'] for r in records] == [5, 6]
   assert all(r['aligned'] == 48 for r in records)
   assert '| all 48 pairs ' in said
-  summary = json.loads((tmp_path / 'w' / workdir.SUMMARY).read_text())
+  summary = json.loads((tmp_path / 'w' / layout.SUMMARY).read_text())
   assert summary['whole_pool']['final']['mean_r10']['mean'] == pytest.approx(
       np.mean([r['scores']['mean_r10'] for r in records]))
   content = path.read_bytes()
   monkeypatch.setattr(fit, 'fit', None)  # From here on it cannot train.
   again = run.run(
-      config, tmp_path / 'w', str(tmp_path / 'c'), quiet=True, resume=True)
+      config, tmp_path / 'w', str(tmp_path / 'c'), resume=True)
   assert again == said and path.read_bytes() == content
 
 

@@ -7,25 +7,25 @@ import sys
 
 import pytest
 
-from experiments import workdir
-from mmal_jax import durable
+from mmal_jax.files import durable
+from mmal_jax.workdir import layout
 from tests import small_runs
 
 
 def _begun(folder):
   small_runs.workdir(folder)
-  for name in (workdir.JOURNALS, workdir.STATES):
+  for name in (layout.JOURNALS, layout.STATES):
     (folder / name).mkdir()
     (folder / name / 'a.journal').write_text('an answer')
 
 
 def test_answers_without_a_config_are_lost_by_no_resume(tmp_path):
   _begun(tmp_path)
-  assert workdir.take_up(tmp_path, small_runs.CONFIG)
-  (tmp_path / workdir.CONFIG).unlink()
+  assert layout.take_up(tmp_path, small_runs.CONFIG)
+  (tmp_path / layout.CONFIG).unlink()
   with pytest.raises(ValueError, match='holds answers.* but no config.json'):
-    workdir.take_up(tmp_path, small_runs.CONFIG)
-  workdir.claim(tmp_path)  # as by --overwrite
+    layout.take_up(tmp_path, small_runs.CONFIG)
+  layout.claim(tmp_path)  # as by --overwrite
   assert not list(tmp_path.iterdir())
 
 
@@ -42,48 +42,48 @@ def test_what_was_half_cleared_is_begun_anew(tmp_path, monkeypatch, last):
 
   with monkeypatch.context() as patch:
     patch.setattr(shutil, 'rmtree', or_die(shutil.rmtree))
-    patch.setattr(workdir.pathlib.Path, 'unlink', or_die(
-        workdir.pathlib.Path.unlink))
+    patch.setattr(layout.pathlib.Path, 'unlink', or_die(
+        layout.pathlib.Path.unlink))
     with contextlib.suppress(StopIteration):
-      workdir.claim(tmp_path)
+      layout.claim(tmp_path)
       assert last > 20 and not list(tmp_path.iterdir())
-  workdir.check(tmp_path, overwrite=False, resume=True)
-  assert not workdir.take_up(tmp_path, small_runs.CONFIG)
+  layout.check(tmp_path, overwrite=False, resume=True)
+  assert not layout.take_up(tmp_path, small_runs.CONFIG)
 
 
 def test_states_elsewhere_are_cleared_only_of_what_is_replaced(tmp_path):
   states, mine, others = (tmp_path / name for name in 'abc')
   for folder, config in ((mine, {'states': str(states)}), (others, {})):
     folder.mkdir()
-    workdir.write(folder / workdir.CONFIG, config)
-  workdir.claim_states(str(states), others)  # There is nothing yet.
+    layout.write(folder / layout.CONFIG, config)
+  layout.claim_states(str(states), others)  # There is nothing yet.
   (states / 'mmal-seed0').mkdir(parents=True)
   for folder in (others, tmp_path):
     with pytest.raises(ValueError, match="not empty: it holds .'mmal-seed0'"):
-      workdir.claim_states(str(states), folder)
+      layout.claim_states(str(states), folder)
   for name in ('thesis.tex', 'notes-seed3', 'mmal-seed3.txt'):
     (states / name).touch()
     with pytest.raises(ValueError, match=f"not empty: it holds .'{name}'"):
-      workdir.claim_states(str(states), mine)
+      layout.claim_states(str(states), mine)
     (states / name).unlink()
-  workdir.claim_states(str(states), mine)
+  layout.claim_states(str(states), mine)
   assert not list(states.iterdir())
   # Nor need be known whose they are where there are none.
-  (mine / workdir.CONFIG).write_text('{"cut o')
-  workdir.claim_states(str(states), mine)
+  (mine / layout.CONFIG).write_text('{"cut o')
+  layout.claim_states(str(states), mine)
 
 
-@pytest.mark.parametrize('name', [workdir.METRICS, workdir.QUERIES])
+@pytest.mark.parametrize('name', [layout.METRICS, layout.QUERIES])
 def test_a_state_that_is_newer_than_its_records_is_refused(tmp_path, name):
   _begun(tmp_path)
   lines = (tmp_path / name).read_text().splitlines(keepends=True)
-  assert len(workdir.keep_until(tmp_path, small_runs.RUN, 2)) == 3
+  assert len(layout.keep_until(tmp_path, small_runs.RUN, 2)) == 3
   (tmp_path / name).write_text(''.join(lines[:-1]))
   with pytest.raises(ValueError, match=f'{name} lacks rounds .* to 2'):
-    workdir.keep_until(tmp_path, small_runs.RUN, 2)
-  assert len(workdir.keep_until(tmp_path, small_runs.RUN, 1)) == 2
+    layout.keep_until(tmp_path, small_runs.RUN, 2)
+  assert len(layout.keep_until(tmp_path, small_runs.RUN, 1)) == 2
   (tmp_path / name).unlink()
-  assert not workdir.keep_until(tmp_path, small_runs.RUN, -1)
+  assert not layout.keep_until(tmp_path, small_runs.RUN, -1)
 
 
 @pytest.mark.parametrize('torn', [
@@ -113,8 +113,8 @@ for _ in range({lines}):
 
 def test_the_id_of_an_experiment_is_read_once_for_all_lines(
     tmp_path, monkeypatch):
-  of_run, path = tmp_path / workdir.PROVENANCE, tmp_path / workdir.METRICS
-  workdir.write(of_run, {'experiment': 'one'})
+  of_run, path = tmp_path / layout.PROVENANCE, tmp_path / layout.METRICS
+  layout.write(of_run, {'experiment': 'one'})
   opened, read = [], durable.read
 
   def counted(file, *args, **kwargs):
@@ -123,11 +123,11 @@ def test_the_id_of_an_experiment_is_read_once_for_all_lines(
 
   monkeypatch.setattr(durable, 'read', counted)
   for at in range(10):
-    workdir.append(path, {'a': at})
-  assert len(workdir.read_lines(path)) == 10
+    layout.append(path, {'a': at})
+  assert len(layout.read_lines(path)) == 10
   assert opened.count(str(of_run)) == 1
-  workdir.write(of_run, {'experiment': 'two'})  # of the same size
+  layout.write(of_run, {'experiment': 'two'})  # of the same size
   with pytest.raises(ValueError, match='line 1 was changed'):
-    workdir.read_lines(path)
+    layout.read_lines(path)
   of_run.unlink()
-  assert len(workdir.read_lines(path)) == 10
+  assert len(layout.read_lines(path)) == 10

@@ -9,8 +9,6 @@ import numpy as np
 from mmal_jax import loop
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry as strategies
-from mmal_jax.align import exact
-from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import evaluate
@@ -18,6 +16,8 @@ from mmal_jax.learn.gradient import learner as by_gradient
 from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import step
 from mmal_jax.models import registry as models
+from mmal_jax.oracles import exact
+from mmal_jax.pools import pools as pools_lib
 
 ROUNDS, BATCH, STEPS = 4, 4, 3
 

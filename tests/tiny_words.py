@@ -4,7 +4,6 @@ from flax import nnx
 import jax
 import numpy as np
 
-from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.learn.gradient import learner as by_gradient
@@ -12,6 +11,7 @@ from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import replay as replay_lib
 from mmal_jax.learn.gradient import step
 from mmal_jax.models import registry as models
+from mmal_jax.pools import pools as pools_lib
 from tests import tiny
 
 # The last has no text of the same words, whatever the order.

@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmal_jax import sharding
 from mmal_jax.acquire import ask
 from mmal_jax.acquire import coreset
 from mmal_jax.acquire import coverage
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import uncertainty
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.parallel import sharding
 from tests import problems
 
 MODALITIES = ('image', 'text')

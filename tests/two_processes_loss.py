@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmal_jax import sharding
 from mmal_jax.learn.gradient import ring
+from mmal_jax.parallel import sharding
 from tests import loss_reference
 
 P = jax.sharding.PartitionSpec

@@ -13,12 +13,12 @@ import time
 import jax
 import numpy as np
 
-from mmal_jax import checkpoint
-from mmal_jax import checkpoints
-from mmal_jax import processes
-from mmal_jax import sharding
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align import shared
+from mmal_jax.checkpoint import newest
+from mmal_jax.checkpoint import pytrees
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles import shared
+from mmal_jax.parallel import processes
+from mmal_jax.parallel import sharding
 
 
 class Enough(BaseException):
@@ -91,7 +91,7 @@ def _kept(folder):
             'own': jax.numpy.arange(3) + step, 'key': jax.random.key(step),
             'round': np.asarray(step, np.int32)}
 
-  kept = checkpoints.Checkpoints(folder / 'states')
+  kept = newest.Checkpoints(folder / 'states')
   for step in (1, 2, 3):
     kept.save(step, tree(step))
   kept.wait()
@@ -106,7 +106,7 @@ def _kept(folder):
       'steps': steps, 'newest': step, 'again': again[0],
       'same': all(map(np.array_equal, _values(found), _values(tree(step)))),
       'where': found['rows'].sharding == like.sharding,
-      'alone': _raised(lambda: checkpoint.load(folder / 'none', like))[0]}
+      'alone': _raised(lambda: pytrees.load(folder / 'none', like))[0]}
 
 
 def _values(tree) -> list[np.ndarray]:

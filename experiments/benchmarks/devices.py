@@ -11,10 +11,10 @@ from experiments.benchmarks import child
 from experiments.benchmarks import data
 from experiments.benchmarks import result
 from experiments.benchmarks import timing
-from mmal_jax import sharding
 from mmal_jax.acquire import coreset
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.parallel import sharding
 
 _COLLECTIVE = re.compile(
     r' (all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)'

@@ -12,7 +12,7 @@ from experiments.benchmarks import result
 from experiments.benchmarks import timing
 from experiments.benchmarks import truth
 from mmal_jax.acquire import coreset
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
 
 
 def run(small: bool) -> result.Result:

@@ -6,18 +6,19 @@ import time
 
 import tqdm
 
-from experiments import build as build_lib
-from experiments import cache
-from experiments import check
-from experiments import compilations
-from experiments import one_run
-from experiments import preemption
-from experiments import provenance
-from experiments import workdir
+from experiments import common_flags
 from experiments.benchmarks import result
 from experiments.benchmarks import timing
 from experiments.configs import colorswap
+from mmal_jax.experiment import build as build_lib
+from mmal_jax.experiment import check
+from mmal_jax.experiment import compilations
+from mmal_jax.experiment import one_run
+from mmal_jax.experiment import preemption
+from mmal_jax.workdir import layout
+from mmal_jax.workdir import provenance
 
+_CACHE_DIR, = common_flags.take('cache_dir')
 _STRATEGY, _SEED = 'mmal', 0
 # So many runs of each, in turn, after one of each to warm up.
 _PAIRS = 3
@@ -35,7 +36,7 @@ def run(small: bool) -> result.Result:
   check.check(config)
   with tempfile.TemporaryDirectory() as folder:
     experiment = build_lib.build(
-        config, folder if small else cache.CACHE_DIR.value)
+        config, folder if small else _CACHE_DIR.value)
     seconds = {_kept: [], _not_kept: []}
     for pair in range(1 + (1 if small else _PAIRS)):
       for work, of_it in seconds.items():
@@ -61,7 +62,7 @@ def run(small: bool) -> result.Result:
 
 def _kept(experiment) -> None:
   with tempfile.TemporaryDirectory() as folder:
-    workdir.write(pathlib.Path(folder) / workdir.PROVENANCE, provenance.begin())
+    layout.write(pathlib.Path(folder) / layout.PROVENANCE, provenance.begin())
     with tqdm.tqdm(disable=True) as bar:
       one_run.run_one(
           experiment, _STRATEGY, _SEED, pathlib.Path(folder), bar,

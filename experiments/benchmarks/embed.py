@@ -17,8 +17,8 @@ from experiments.benchmarks import result
 from experiments.benchmarks import timing
 from experiments.benchmarks import torch_siglip
 from mmal_jax.data import encode
-from mmal_jax.data import image_files
-from mmal_jax.data import preprocess
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
 from mmal_jax.models import config as config_lib
 
 _MEMORY, _FILES, _TEXTS = 'images in memory', 'image files', 'texts'

@@ -14,9 +14,9 @@ from experiments.benchmarks import timing
 from experiments.benchmarks import torch_siglip
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.models import config as config_lib
-from mmal_jax.models import families
-from mmal_jax.models import huggingface
-from mmal_jax.models import presets
+from mmal_jax.models.pretrained import families
+from mmal_jax.models.pretrained import huggingface
+from mmal_jax.models.pretrained import presets
 
 PRESET = 'siglip_b16'
 OURS, COMPILED, EAGER = 'ours', 'PyTorch, compiled', 'PyTorch, eager'

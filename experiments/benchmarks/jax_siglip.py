@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmal_jax import embed
 from mmal_jax.data import encode
+from mmal_jax.embed import in_memory
 from mmal_jax.learn.gradient import gradient
 from mmal_jax.learn.gradient import loss as loss_lib
 from mmal_jax.learn.gradient import optimizer as optimizer_lib
@@ -97,7 +97,7 @@ class Siglip:
       self, items: encode.Values, modality: str, dtype: str, batch_size: int
   ) -> jax.Array:
     """All the items, as `embed.embed` does it."""
-    return embed.embed(
+    return in_memory.embed(
         _graphdef(self._config, dtype), self.params, items, modality,
         batch_size)
 

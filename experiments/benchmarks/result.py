@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import tables
 from experiments.benchmarks import timing
+from mmal_jax.analysis import tables
 
 
 class Result(NamedTuple):

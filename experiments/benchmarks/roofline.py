@@ -13,9 +13,9 @@ from experiments.benchmarks import result
 from experiments.benchmarks import timing
 from mmal_jax.acquire import coreset
 from mmal_jax.acquire import coverage
-from mmal_jax.acquire import matches
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import uncertainty
+from mmal_jax.acquire.kernels import matches
 
 _ALIGNED = 100
 _SCALE = 100.0  # CLIP's

@@ -18,9 +18,8 @@ from absl import flags
 from absl import logging
 import jax
 
-from experiments import out
+from experiments import common_flags
 from experiments import program
-from experiments import workdir
 from experiments.benchmarks import blocks
 from experiments.benchmarks import closed_form
 from experiments.benchmarks import devices
@@ -37,6 +36,7 @@ from experiments.benchmarks import scaling
 from experiments.benchmarks import step
 from experiments.benchmarks import stream
 from experiments.benchmarks import train
+from mmal_jax.workdir import layout
 
 BENCHMARKS = {
     'peers': peers.run,
@@ -55,8 +55,8 @@ BENCHMARKS = {
     'durable': durable.run,
     'closed_form': closed_form.run,
 }
-flags.adopt_module_key_flags(out)  # --help tells of it.
 _OUT = 'runs/benchmarks'  # The JSON files, one a benchmark.
+_OUT, = common_flags.take('out')
 _ONLY = flags.DEFINE_list(
     'only', None, 'Benchmarks to run, with commas between them, out of: '
     f'{", ".join(BENCHMARKS)}. Default: all.')
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
   if unknown or len(argv) > 1:
     program.end_with(f'unknown {(unknown + argv[1:])[0]!r}; --only takes '
                      f'{", ".join(BENCHMARKS)}.')
-  folder = pathlib.Path(out.OUT.value or _OUT)
+  folder = pathlib.Path(_OUT.value or _OUT)
   folder.mkdir(parents=True, exist_ok=True)
   for name in names:
     program.say(f'{name} ...', sys.stderr)
@@ -79,7 +79,7 @@ def main(argv: Sequence[str]) -> None:
     found = BENCHMARKS[name](_SMALL.value)
     record = result.record(found, _SMALL.value)
     record['took'] = time.perf_counter() - start
-    workdir.write(folder / f'{name}.json', record)
+    layout.write(folder / f'{name}.json', record)
     program.say(result.markdown(found))
     jax.clear_caches()  # Of compiled programs, which are of no use to the next.
 

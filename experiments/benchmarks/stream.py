@@ -13,8 +13,6 @@ from experiments.benchmarks import result
 from mmal_jax import loop
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry
-from mmal_jax.align import oracle as oracle_lib
-from mmal_jax.align import stream
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import evaluate
@@ -22,6 +20,8 @@ from mmal_jax.learn.gradient import learner as by_gradient
 from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import step
 from mmal_jax.models import registry as models
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.pools import stream
 
 _D, _CENTRES = 32, 1000
 _STRIDE = 7_368_787  # a prime: texts are in another order than their images

@@ -7,7 +7,7 @@ import inspect
 import re
 from typing import Any
 
-from mmal_jax.data import json_object
+from mmal_jax.files import json_object
 
 # What other packages call the arguments of `ask`.
 _SYNONYMS = {

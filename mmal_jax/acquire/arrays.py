@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from mmal_jax.acquire import arguments
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
 
 _DTYPES = 'float32, float64, float16, bfloat16'
 
@@ -60,7 +60,7 @@ def _on_host(name, given) -> np.ndarray:
   if isinstance(given, (str, bytes, os.PathLike)):
     raise TypeError(
         f'{name}={arguments.shown(given)} is a path or a text; an array is '
-        'needed: give numpy.load(path), or mmal_jax.data.disk.open_rows(path) '
+        'needed: give numpy.load(path), or mmal_jax.embed.disk.open_rows(path) '
         'for one that stays on disk.')
   if isinstance(given, Mapping):
     names = ', '.join(map(str, given))

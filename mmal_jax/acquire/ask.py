@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmal_jax import sharding
 from mmal_jax.acquire import arguments
 from mmal_jax.acquire import check
 from mmal_jax.acquire import given as given_lib
@@ -19,7 +18,8 @@ from mmal_jax.acquire import mixups
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
+from mmal_jax.parallel import sharding
 
 _LEAST_ALIGNED = 64
 

@@ -11,8 +11,8 @@ from mmal_jax.acquire import arguments
 from mmal_jax.acquire import arrays
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import mixups
-from mmal_jax.acquire import streaming
-from mmal_jax.data import disk
+from mmal_jax.acquire.kernels import streaming
+from mmal_jax.embed import disk
 
 # Squared norms beyond these would over- or underflow in float32.
 _LARGEST, _LEAST = 1e36, 1e-26
@@ -66,7 +66,7 @@ def options(
       and rows.spec[0] is not None):
     raise TypeError(
         f'rows={arguments.shown(rows)} must shard a leading axis alone, as '
-        'mmal_jax.sharding.row_sharding() does.')
+        'mmal_jax.parallel.sharding.row_sharding() does.')
   scale = number('logit_scale', logit_scale)
   bias = number('logit_bias', logit_bias)
   if scale is not None and not scale > 1e-30:

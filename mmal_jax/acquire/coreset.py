@@ -5,13 +5,13 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from mmal_jax import sharding
-from mmal_jax.acquire import block as block_lib
 from mmal_jax.acquire import coverage
-from mmal_jax.acquire import nearest as nearest_lib
-from mmal_jax.acquire import streaming
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.data import disk
+from mmal_jax.acquire.kernels import block as block_lib
+from mmal_jax.acquire.kernels import nearest as nearest_lib
+from mmal_jax.acquire.kernels import streaming
+from mmal_jax.embed import disk
+from mmal_jax.parallel import sharding
 
 
 def select_coreset(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmal_jax.acquire import given as given_lib
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
 
 _LEAST = 20  # known pairs by which a space is judged
 _LEAST_KNOWN = 5  # by which masks are judged

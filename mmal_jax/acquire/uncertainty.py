@@ -18,8 +18,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import matches as matches_lib
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire.kernels import matches as matches_lib
 
 
 class Uncertainty(NamedTuple):

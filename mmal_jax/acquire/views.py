@@ -7,9 +7,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mmal_jax import sharding
 from mmal_jax.acquire import metric as metric_lib
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
+from mmal_jax.parallel import sharding
 
 
 @jax.tree_util.register_dataclass

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from mmal_jax import sharding
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
+from mmal_jax.parallel import sharding
 
 
 class OnDisk(TypeError):

@@ -22,12 +22,12 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from mmal_jax import durable
-from mmal_jax.data import checked_images
-from mmal_jax.data import json_object
-from mmal_jax.data import preprocess as preprocess_lib
-from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
+from mmal_jax.data.images import checked_images
+from mmal_jax.data.images import preprocess as preprocess_lib
+from mmal_jax.files import durable
+from mmal_jax.files import json_object
+from mmal_jax.files import problems as problems_lib
 
 _SPLITS = {'pool': ('train', 'restval'), 'test': ('test',)}
 

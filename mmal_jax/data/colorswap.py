@@ -26,15 +26,15 @@ from typing import Any
 
 import numpy as np
 
-from mmal_jax import durable
-from mmal_jax.data import checked_images
-from mmal_jax.data import growth
-from mmal_jax.data import image_files
-from mmal_jax.data import image_listing
-from mmal_jax.data import json_object
-from mmal_jax.data import preprocess as preprocess_lib
-from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
+from mmal_jax.data.images import checked_images
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import image_listing
+from mmal_jax.data.images import preprocess as preprocess_lib
+from mmal_jax.files import durable
+from mmal_jax.files import growth
+from mmal_jax.files import json_object
+from mmal_jax.files import problems as problems_lib
 
 _HALVES = ('1', '2')
 _COLUMNS = ('id', 'image_1', 'image_2', 'caption_1', 'caption_2')

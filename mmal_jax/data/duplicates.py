@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from absl import logging
 
-from mmal_jax.data import problems as problems_lib
+from mmal_jax.files import problems as problems_lib
 
 _MAX_NAMED = 3
 _MAX_WAYS = 10  # sentences that name the way out

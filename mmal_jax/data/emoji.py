@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from mmal_jax import durable
-from mmal_jax.data import images as images_lib
-from mmal_jax.data import json_object
 from mmal_jax.data import schema
 from mmal_jax.data import splits
+from mmal_jax.data.images import images as images_lib
+from mmal_jax.files import durable
+from mmal_jax.files import json_object
 
 FOLDER = pathlib.Path(str(importlib.resources.files('mmal_jax'))) / 'emoji'
 STYLES = ('noto', 'twemoji')  # the modalities, and names of their sheets

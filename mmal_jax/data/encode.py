@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import tokenizers
 
-from mmal_jax.data import image_files
-from mmal_jax.data import preprocess as preprocess_lib
-from mmal_jax.data import pretrained_tokenizer
 from mmal_jax.data import prompts as prompts_lib
 from mmal_jax.data import schema
-from mmal_jax.data import tokenizer as tokenizer_lib
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess as preprocess_lib
+from mmal_jax.data.tokenizers import pretrained_tokenizer
+from mmal_jax.data.tokenizers import tokenizer as tokenizer_lib
 
 Values = np.ndarray | image_files.ImageFiles
 Tokenizer = tokenizers.Tokenizer | pretrained_tokenizer.PretrainedTokenizer

@@ -8,13 +8,13 @@ import re
 from absl import logging
 import numpy as np
 
-from mmal_jax import durable
-from mmal_jax.data import image_files
-from mmal_jax.data import image_formats
-from mmal_jax.data import image_listing
-from mmal_jax.data import preprocess as preprocess_lib
-from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import text_list
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import image_formats
+from mmal_jax.data.images import image_listing
+from mmal_jax.data.images import preprocess as preprocess_lib
+from mmal_jax.files import durable
+from mmal_jax.files import problems as problems_lib
 
 # Of what a browser may show, be it read by this package or not.
 _ENDINGS = (*image_formats.ENDINGS, '.bmp', '.gif', '.svg', '.tif', '.tiff')

@@ -7,15 +7,15 @@ import pathlib
 from absl import logging
 import numpy as np
 
-from mmal_jax import durable
-from mmal_jax import plain_text
 from mmal_jax.data import feature_rows
-from mmal_jax.data import numpy_file
-from mmal_jax.data import parquet_column
-from mmal_jax.data import preprocess as preprocess_lib
-from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
+from mmal_jax.data.images import preprocess as preprocess_lib
+from mmal_jax.files import durable
+from mmal_jax.files import numpy_file
+from mmal_jax.files import parquet_column
+from mmal_jax.files import plain_text
+from mmal_jax.files import problems as problems_lib
 
 
 def load(

@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 from absl import logging
 
-from mmal_jax import durable
-from mmal_jax.data import checked_images
-from mmal_jax.data import image_listing
-from mmal_jax.data import json_object
-from mmal_jax.data import preprocess as preprocess_lib
-from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
+from mmal_jax.data.images import checked_images
+from mmal_jax.data.images import image_listing
+from mmal_jax.data.images import preprocess as preprocess_lib
+from mmal_jax.files import durable
+from mmal_jax.files import json_object
+from mmal_jax.files import problems as problems_lib
 
 _MAX_BYTES = 2**31  # of the annotations; COCO's are less than a tenth
 _SPLIT_OF = {'train': 'pool', 'restval': 'pool', 'test': 'test', 'val': None}

@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmal_jax import durable
-from mmal_jax.data import checked_images
-from mmal_jax.data import csv_table
 from mmal_jax.data import duplicates
-from mmal_jax.data import image_listing
-from mmal_jax.data import json_lines
-from mmal_jax.data import json_object
-from mmal_jax.data import preprocess as preprocess_lib
-from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
+from mmal_jax.data.images import checked_images
+from mmal_jax.data.images import image_listing
+from mmal_jax.data.images import preprocess as preprocess_lib
+from mmal_jax.files import csv_table
+from mmal_jax.files import durable
+from mmal_jax.files import json_lines
+from mmal_jax.files import json_object
+from mmal_jax.files import problems as problems_lib
 
 SPLITS = ('pretrain', 'pool', 'test')
 _ENDINGS = (*json_lines.ENDINGS, '.csv')

@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from mmal_jax.data import image_files
+from mmal_jax.data.images import image_files
 
 # What a modality's items may be: pixels, files, strings, or feature rows.
 Images = np.ndarray | image_files.ImageFiles

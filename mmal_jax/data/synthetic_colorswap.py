@@ -18,9 +18,9 @@ import numpy as np
 import PIL
 import tensorflow_datasets as tfds
 
-from mmal_jax.data import images as images_lib
 from mmal_jax.data import scenes
 from mmal_jax.data import schema
+from mmal_jax.data.images import images as images_lib
 
 _COLUMNS = ('image_0', 'image_1', 'caption_0', 'caption_1')
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmal_jax.data import images as images_lib
 from mmal_jax.data import scenes
 from mmal_jax.data import schema
+from mmal_jax.data.images import images as images_lib
 
 # How the pitch of a call moves over its time t in [0, 1], within [-1, 1].
 _CALLS = {

@@ -7,10 +7,10 @@ import pathlib
 
 from absl import logging
 
-from mmal_jax import durable
-from mmal_jax.data import json_lines
-from mmal_jax.data import json_object
-from mmal_jax.data import text_file
+from mmal_jax.files import durable
+from mmal_jax.files import json_lines
+from mmal_jax.files import json_object
+from mmal_jax.files import text_file
 
 MAX_BYTES = 2**31  # of a file, which is read as a whole
 _TABLES = ('.csv', '.htm', '.html', '.json', '.ods', '.parquet', '.tsv', '.xls',

@@ -7,14 +7,14 @@ model is. Whatever else is to be known is asked of a person.
 import os
 import pathlib
 
-from mmal_jax.data import checked_images
 from mmal_jax.data import duplicates
-from mmal_jax.data import image_listing
 from mmal_jax.data import paired_folder
-from mmal_jax.data import preprocess as preprocess_lib
-from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import text_list
+from mmal_jax.data.images import checked_images
+from mmal_jax.data.images import image_listing
+from mmal_jax.data.images import preprocess as preprocess_lib
+from mmal_jax.files import problems as problems_lib
 
 
 def load(

@@ -22,18 +22,18 @@ from typing import NamedTuple
 
 from absl import logging
 
-from mmal_jax import downloads
-from mmal_jax import durable
-from mmal_jax.data import checked_images
-from mmal_jax.data import image_files
-from mmal_jax.data import image_listing
-from mmal_jax.data import images as images_lib
-from mmal_jax.data import preprocess as preprocess_lib
-from mmal_jax.data import problems as problems_lib
 from mmal_jax.data import schema
 from mmal_jax.data import splits as splits_lib
-from mmal_jax.data import text_file
 from mmal_jax.data import webdataset_names
+from mmal_jax.data.images import checked_images
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import image_listing
+from mmal_jax.data.images import images as images_lib
+from mmal_jax.data.images import preprocess as preprocess_lib
+from mmal_jax.files import downloads
+from mmal_jax.files import durable
+from mmal_jax.files import problems as problems_lib
+from mmal_jax.files import text_file
 
 _MAX_NAMED = 3  # members in a warning
 _MAX_TEXT = 2**20  # bytes; what is longer is no caption

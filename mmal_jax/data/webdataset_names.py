@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pathlib
 from typing import NamedTuple
 
-from mmal_jax.data import image_formats
+from mmal_jax.data.images import image_formats
 
 _KINDS = {ending[1:]: 'image' for ending in image_formats.ENDINGS} | {
     'txt': 'text', 'json': 'json'}

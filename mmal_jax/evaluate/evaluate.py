@@ -6,9 +6,9 @@ import itertools
 from flax import nnx
 import numpy as np
 
-from mmal_jax import embed as embed_lib
 from mmal_jax.data import encode
 from mmal_jax.data import prompts as prompts_lib
+from mmal_jax.embed import in_memory as embed_lib
 from mmal_jax.evaluate import classification
 from mmal_jax.evaluate import retrieval as retrieval_lib
 from mmal_jax.evaluate import winoground as winoground_lib

@@ -8,12 +8,12 @@ from flax import nnx
 import jax
 import optax
 
-from mmal_jax import sharding
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.closed_form import frozen
 from mmal_jax.learn.closed_form import learner as closed_form
 from mmal_jax.learn.gradient import learner as by_gradient
 from mmal_jax.models import partition
+from mmal_jax.parallel import sharding
 
 # How the names of a modality's parts end; the names of the loss's parameters.
 _TOWER, _HEAD = '_tower', '_head'

@@ -16,9 +16,9 @@ from mmal_jax.acquire import arrays
 from mmal_jax.acquire import check
 from mmal_jax.acquire import given as given_lib
 from mmal_jax.acquire import mixups
-from mmal_jax.data import disk
 from mmal_jax.data import encode
 from mmal_jax.data import schema
+from mmal_jax.embed import disk
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.closed_form import learner as closed_form
 from mmal_jax.matching import pool as pool_lib

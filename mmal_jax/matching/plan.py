@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmal_jax.acquire import pseudo_alignment
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire.kernels import pseudo_alignment
 
 ITERATIONS = 10
 

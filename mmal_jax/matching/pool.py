@@ -11,7 +11,7 @@ from flax import nnx
 import jax
 import numpy as np
 
-from mmal_jax import embed
+from mmal_jax.embed import in_memory
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.closed_form import canonical
 from mmal_jax.matching import calibrate
@@ -230,7 +230,7 @@ def _graphs(graphdef, encoder, known, held):
   """`Edges` of what remains and of what is held out, by couple."""
   embedded, there = [], []
   for (m, items), column in zip(known.items.items(), held.T):
-    embedded.append(embed.embed(graphdef, encoder, items.values, m))
+    embedded.append(in_memory.embed(graphdef, encoder, items.values, m))
     mask = np.zeros(len(items), bool)
     mask[known.pool.rows[m]] = True
     mask[column[column >= 0]] = True

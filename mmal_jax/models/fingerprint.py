@@ -26,7 +26,7 @@ def of(graphdef: nnx.GraphDef) -> str:
   digest = hashlib.sha256(repr((
       structure, jax.__version__, jax.lib.__version__, flax.__version__,
       jax.default_backend())).encode())
-  for path in sorted(pathlib.Path(__file__).parent.glob('*.py')):
+  for path in sorted(pathlib.Path(__file__).parent.rglob('*.py')):
     digest.update(path.read_bytes())
   return digest.hexdigest()
 

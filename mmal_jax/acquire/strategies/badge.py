@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import kmeans
 from mmal_jax.acquire import modality as modality_lib
-from mmal_jax.acquire import pseudo_alignment
-from mmal_jax.acquire import seeding
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import kmeans
+from mmal_jax.acquire.kernels import pseudo_alignment
+from mmal_jax.acquire.kernels import seeding
 
 
 def badge(

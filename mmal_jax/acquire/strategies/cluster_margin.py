@@ -6,12 +6,12 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import kmeans
 from mmal_jax.acquire import modality as modality_lib
-from mmal_jax.acquire import turns
 from mmal_jax.acquire import uncertainty as uncertainty_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import kmeans
+from mmal_jax.acquire.kernels import turns
 
 
 def cluster_margin(

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import jax
 
 from mmal_jax.acquire import alike
-from mmal_jax.acquire import design as design_lib
 from mmal_jax.acquire import modality as modality_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import design as design_lib
 from mmal_jax.acquire.strategies import plan
 
 _RANK = 256  # of the rows: every pick reads all of them

@@ -5,10 +5,10 @@ import dataclasses
 
 import jax
 
-from mmal_jax.acquire import facility_location
 from mmal_jax.acquire import modality as modality_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import facility_location
 
 
 def facility(

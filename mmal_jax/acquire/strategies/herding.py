@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import jax
 
 from mmal_jax.acquire import alike
-from mmal_jax.acquire import herding as herding_lib
 from mmal_jax.acquire import modality as modality_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import herding as herding_lib
 from mmal_jax.acquire.strategies import plan
 
 

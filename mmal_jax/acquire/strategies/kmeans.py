@@ -6,11 +6,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import kmeans as kmeans_lib
 from mmal_jax.acquire import modality as modality_lib
-from mmal_jax.acquire import turns
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import kmeans as kmeans_lib
+from mmal_jax.acquire.kernels import turns
 
 
 def kmeans(

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from mmal_jax.acquire import modality as modality_lib
-from mmal_jax.acquire import plan_scores
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import plan_scores
 
 Score = Callable[[plan_scores.Scores], jax.Array]
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import jax
 
-from mmal_jax.acquire import max_coverage
 from mmal_jax.acquire import modality as modality_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import max_coverage
 
 
 def probcover(

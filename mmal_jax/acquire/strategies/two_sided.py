@@ -9,10 +9,10 @@ import jax.numpy as jnp
 
 from mmal_jax.acquire import alike
 from mmal_jax.acquire import modality as modality_lib
-from mmal_jax.acquire import plan_scores
-from mmal_jax.acquire import two_sided as two_sided_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import plan_scores
+from mmal_jax.acquire.kernels import two_sided as two_sided_lib
 from mmal_jax.acquire.strategies import design
 
 

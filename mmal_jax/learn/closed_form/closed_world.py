@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmal_jax import sharding
-from mmal_jax.acquire import sinkhorn
-from mmal_jax.data import disk
+from mmal_jax.acquire.kernels import sinkhorn
+from mmal_jax.embed import disk
 from mmal_jax.learn.closed_form import basis as basis_lib
 from mmal_jax.learn.closed_form import canonical
 from mmal_jax.learn.closed_form import moments as moments_lib
+from mmal_jax.parallel import sharding
 
 BLOCK = 1024  # items of a modality in a block
 MOST_BLOCKS = 64  # beyond, a sample of the pool tells as much

@@ -8,8 +8,8 @@ from flax import nnx
 import jax
 import numpy as np
 
-from mmal_jax import embed
 from mmal_jax.data import encode
+from mmal_jax.embed import in_memory
 
 
 def features(
@@ -77,5 +77,5 @@ class Kept:
 
 
 def _embedded(graphdef, params, items, modality) -> encode.Items:
-  rows = embed.embed(graphdef, params, items.values, modality)
+  rows = in_memory.embed(graphdef, params, items.values, modality)
   return encode.Items(np.asarray(rows), items.ids)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmal_jax import sharding
-from mmal_jax.data import disk
+from mmal_jax.embed import disk
+from mmal_jax.parallel import sharding
 
 _TINY = 1e-12
 _CHUNK = 4096  # rows at a time

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mmal_jax import embed as embed_lib
 from mmal_jax.data import encode
+from mmal_jax.embed import in_memory as embed_lib
 from mmal_jax.models import names
 
 _SHOWN = 8  # Of the numbers of a list's items.

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmal_jax import sharding
 from mmal_jax.data import encode
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.gradient import divergence
@@ -19,6 +18,7 @@ from mmal_jax.learn.gradient import step as step_lib
 from mmal_jax.learn.gradient import twins as twins_lib
 from mmal_jax.learn.gradient import unaligned as unaligned_lib
 from mmal_jax.models import partition
+from mmal_jax.parallel import sharding
 
 
 class Rows(NamedTuple):

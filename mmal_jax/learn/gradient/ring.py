@@ -5,9 +5,9 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from mmal_jax import sharding
 from mmal_jax.learn.gradient import chunked
 from mmal_jax.learn.gradient import pairs
+from mmal_jax.parallel import sharding
 
 
 def sigmoid_loss(

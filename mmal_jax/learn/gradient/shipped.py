@@ -13,9 +13,9 @@ from flax import nnx
 import jax
 import numpy as np
 
-from mmal_jax import durable
 from mmal_jax.data import encode
-from mmal_jax.data import json_object
+from mmal_jax.files import durable
+from mmal_jax.files import json_object
 from mmal_jax.models import names
 
 MOST_BYTES = 1 << 20

@@ -12,8 +12,7 @@ import jax
 import numpy as np
 import optax
 
-from mmal_jax import checkpoint
-from mmal_jax import processes
+from mmal_jax.checkpoint import pytrees
 from mmal_jax.data import encode
 from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import fit as fit_lib
@@ -21,6 +20,7 @@ from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import optimizer as optimizer_lib
 from mmal_jax.learn.gradient import step as step_lib
 from mmal_jax.models import fingerprint
+from mmal_jax.parallel import processes
 
 
 def warm_start(
@@ -68,11 +68,11 @@ def warm_start(
             mesh and tuple(mesh.shape.items()))
   path = None
   if cache_dir is not None:
-    checkpoint.check_path(cache_dir)
+    pytrees.check_path(cache_dir)
     path = pathlib.Path(cache_dir) / _digest(
         graphdef, params, pairs, recipe)
     if processes.all_of(path.is_dir()):
-      return checkpoint.load(path, params)
+      return pytrees.load(path, params)
   how = step_lib.Recipe(
       graphdef,
       optimizer_lib.make_optimizer(peak_lr, steps, weight_decay),
@@ -113,7 +113,7 @@ def _publish(path: pathlib.Path, params: nnx.State) -> None:
   try:
     if not processes.all_of(private.is_dir()):
       return  # Each host has a cache of its own, and only a part of each array.
-    checkpoint.save(private / 'params', params)
+    pytrees.save(private / 'params', params)
     processes.from_first(lambda: _rename(private / 'params', path))
   finally:
     if processes.is_first():

@@ -1,0 +1,99 @@
+"""Flags that several programs have in common.
+
+A program adopts those that it takes: `take('workdir', 'cache_dir')` lists them
+in its `--help`.
+"""
+
+from collections.abc import Sequence
+import os
+from typing import Any
+
+from absl import flags
+
+from mmal_jax.config import paths
+from mmal_jax.models.pretrained import presets
+
+
+class _Parser(flags.ArgumentParser):
+  """Of a flag that holds a path."""
+
+  syntactic_help = 'a path'
+
+  def parse(self, argument):
+    return paths.expand(argument)
+
+
+class _ListParser(flags.ListParser):
+  """Of a flag that holds paths with commas between them."""
+
+  def parse(self, argument):
+    return [paths.expand(path) for path in super().parse(argument)]
+
+
+def define_path(
+    name: str, default: str | None, text: str, **how: Any
+) -> flags.FlagHolder:
+  """A flag that takes a path; its value is what `paths.expand` makes of it."""
+  return flags.DEFINE(_Parser(), name, default, text, **how)
+
+
+def define_paths(
+    name: str, default: Sequence[str] | None, text: str, **how: Any
+) -> flags.FlagHolder:
+  """A flag that takes paths with commas between them."""
+  return flags.DEFINE(
+      _ListParser(), name, default, text,
+      serializer=flags.CsvListSerializer(','), **how)
+
+
+flags.disclaim_key_flags()  # They are of the program that defines them.
+
+
+# By name, how a flag is defined.
+_DEFINITIONS = {
+    'workdir': lambda: define_path(
+        'workdir', None, 'Folder of the experiment: metrics, queries, models, '
+        'summary and curves.', required=True),
+    'cache_dir': lambda: define_path(
+        'cache_dir', os.path.join(
+            os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'),
+            'mmal_jax'),
+        'Folder that keeps rendered datasets and warm starts between runs.'),
+    'out': lambda: define_path(
+        'out', None, 'Folder to write to. A report replaces an earlier report '
+        'there; benchmarks write to runs/benchmarks by default.'),
+    'moved': lambda: flags.DEFINE_multi_string(
+        'moved', [], 'KEY=PATH, as dataset.images=/new/images.npy: where data '
+        'or checkpoint of the experiment lie now. May be given several times.'),
+    'strategy': lambda: flags.DEFINE_string(
+        'strategy', 'mmal', 'Of the run whose results are taken.'),
+    'seed': lambda: flags.DEFINE_integer('seed', 0, 'Of that run.'),
+    'init': lambda: define_path(
+        'init', None,
+        'Checkpoint to start from: a folder in Hugging Face\'s layout '
+        '(config.json, model.safetensors, the tokenizer, '
+        'preprocessor_config.json), a repository\'s name, or a .npz of '
+        'big_vision.'),
+    'model': lambda: flags.DEFINE_string(
+        'model', None,
+        'What --init must hold, to be refused otherwise, out of: '
+        f'{", ".join(presets.PRESETS)}.'),
+}
+_defined: dict[str, flags.FlagHolder] = {}
+
+
+def take(*names: str) -> list[flags.FlagHolder]:
+  """Defines common flags, unless another program of this process has.
+
+  Args:
+    names: of flags.
+
+  Returns:
+    The flags, in that order.
+  """
+  for name in names:
+    if name in _defined:
+      flags.declare_key_flag(name)
+    else:
+      _defined[name] = _DEFINITIONS[name]()
+  return [_defined[name] for name in names]

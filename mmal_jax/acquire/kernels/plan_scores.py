@@ -1,0 +1,177 @@
+r"""How sure Sinkhorn's plan is of every item's counterpart.
+
+Similarities of one item know nothing of the others; the plan does: what belongs
+to somebody else for certain is nobody's second choice any more. In blocks drawn
+at random a pass stays linear in the pools. An item's counterpart is then mostly
+in another block; but so it is for all, and an item is the less certain, the
+more strangers look like a counterpart.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import kmeans
+from mmal_jax.acquire.kernels import sinkhorn
+
+_TEMPERATURE = 0.05  # where no logit scale says another
+_TINY = 1e-30
+
+
+class Scores(NamedTuple):
+  """Of every item of one modality; of what does not remain 0.
+
+  Attributes:
+    confidence: `[n]` float32 within [0, 1], the largest probability.
+    margin: `[n]` within [0, 1], by how much it is above the second largest.
+    entropy: `[n]` at least 0, in nats.
+  """
+
+  confidence: jax.Array
+  margin: jax.Array
+  entropy: jax.Array
+
+
+def plan_scores(
+    view: views_lib.View,
+    other: views_lib.View,
+    key: jax.Array,
+    temperature: float | None = None,
+    block: int = 1024,
+    iterations: int = 20,
+) -> tuple[Scores, Scores]:
+  """Scores of both pools' items by the plan between what remains of them.
+
+  Args:
+    view: of n items, in memory on one device. The similarity is the cosine.
+    other: of m items of another modality, in the same space.
+    key: draws the blocks.
+    temperature: of the plan; 1 / `view.logit_scale` if None, or .05 where that
+      is None, too.
+    block: at most so many items of either side are matched at a time.
+    iterations: of Sinkhorn's algorithm.
+
+  Returns:
+    `(scores of view's items, scores of other's)`. In O((n + m) block d) time
+    and O(block^2) memory beyond the pools.
+
+  Raises:
+    TypeError: for a pool on disk.
+    ValueError: for a sharded one, or a block below 1.
+  """
+  return _over_blocks(
+      view, other, key, temperature, block, iterations, _scores,
+      (view.remaining, other.remaining))
+
+
+def expected_rows(
+    view: views_lib.View,
+    other: views_lib.View,
+    rows: jax.Array,
+    other_rows: jax.Array,
+    key: jax.Array,
+    temperature: float | None = None,
+    block: int = 1024,
+    iterations: int = 20,
+) -> tuple[jax.Array, jax.Array]:
+  """What the plan expects of every item's counterpart.
+
+  Args:
+    view: of n items; this and what is not named here as for `plan_scores`.
+    other: of m items of another modality.
+    rows: `[n, r]` of what is expected of view's items.
+    other_rows: `[m, s]` of other's.
+    key: draws the blocks.
+    temperature: of the plan.
+    block: at most so many items of either side are matched at a time.
+    iterations: of Sinkhorn's algorithm.
+
+  Returns:
+    `([n, s], [m, r])` float32, the mean of the other side's rows under each
+    item's probabilities; 0 of what does not remain.
+
+  Raises:
+    TypeError: for a pool on disk.
+    ValueError: for a sharded one, or a block below 1.
+  """
+  return _over_blocks(
+      view, other, key, temperature, block, iterations, _expected,
+      (rows, other_rows))
+
+
+def _over_blocks(
+    view, other, key, temperature, block, iterations, summary, rows):
+  whole.check({'first': view, 'second': other}, 'plan_scores')
+  if block < 1:
+    raise ValueError(f'block={block!r} must be at least 1.')
+  if temperature is None:
+    temperature = _TEMPERATURE if view.logit_scale is None else (
+        1.0 / view.logit_scale)
+  return _summarized(
+      view.pool, view.remaining, other.pool, other.remaining, key, temperature,
+      block, iterations, summary, *rows)
+
+
+@functools.partial(
+    jax.jit, static_argnames=('block', 'iterations', 'summary'))
+def _summarized(
+    x, x_remaining, y, y_remaining, key, temperature, block, iterations,
+    summary, x_rows, y_rows):
+  """`summary(chances [r, c], rows of the columns [c, ...])` of either side."""
+  count = -(-max(len(x), len(y)) // block)
+  x_places, y_places = (
+      _deal(part, remaining, count) for part, remaining in zip(
+          jax.random.split(key), (x_remaining, y_remaining)))
+
+  def match(places):
+    i, j = places
+    similarities = metric_lib.dots(*(
+        kmeans.points(pool[index], metric_lib.COSINE)
+        for pool, index in ((x, i), (y, j))))
+    plan = sinkhorn.plan(
+        similarities, temperature, iterations, (i >= 0).astype(jnp.float32),
+        (j >= 0).astype(jnp.float32))
+    return (summary(_chances(plan), y_rows[j]),
+            summary(_chances(plan.T), x_rows[i]))
+
+  of_x, of_y = jax.lax.map(match, (x_places, y_places))
+  return (_in_place(of_x, x_places, len(x)), _in_place(of_y, y_places, len(y)))
+
+
+def _deal(key, remaining, count):
+  """`[count, slots]` int32: what remains in random order, dealt out in turn."""
+  n = len(remaining)
+  order = views_lib.keep_best(
+      jax.random.uniform(key, (n,)), remaining, -(-n // count) * count)
+  return order.reshape(-1, count).T
+
+
+def _chances(plan):
+  return plan / jnp.maximum(jnp.sum(plan, axis=1, keepdims=True), _TINY)
+
+
+def _scores(chances, _):
+  # Of one column there is no second.
+  best, second = jax.lax.top_k(jnp.pad(chances, ((0, 0), (0, 1))), 2)[0].T
+  entropy = -jnp.sum(jax.scipy.special.xlogy(chances, chances), axis=1)
+  return Scores(best, best - second, entropy)
+
+
+def _expected(chances, rows):
+  return jnp.matmul(
+      chances, rows.astype(jnp.float32), precision='highest')
+
+
+def _in_place(values, places, n):
+  places = jnp.where(places >= 0, places, n).reshape(-1)
+
+  def scatter(some):
+    some = some.reshape((-1,) + some.shape[2:])
+    return jnp.zeros((n,) + some.shape[1:]).at[places].set(some, mode='drop')
+
+  return jax.tree.map(scatter, values)

@@ -1,0 +1,131 @@
+r"""Who would belong to whom, if the present model were right.
+
+Unlike `matches`, this tells *which* items the best matches are, and it can keep
+hubs, the items that are near to everything, from winning everywhere: CSLS takes
+from every similarity how similar both items are to their neighbourhoods,
+
+.. math::
+  \mathrm{csls}(x, y) = 2\, s(x, y) - r(x) - r(y), \qquad
+  r(x) = \frac{1}{k} \sum_{y \in N_k(x)} s(x, y).
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import nearest as nearest_lib
+from mmal_jax.acquire.kernels import tiles
+
+_ROWS = 256  # of a tile
+
+
+def best_matches(
+    view: views_lib.View, other: views_lib.View, k: int
+) -> tuple[jax.Array, jax.Array]:
+  """Every item's most similar ones among what remains of another modality.
+
+  Args:
+    view: of n items, whether they remain or not; its metric is used.
+    other: of m items.
+    k: how many.
+
+  Returns:
+    `([n, k] int32 indices into other.pool, [n, k] float32 similarities)`, by
+    falling similarity, ties to the lowest index; -1 and -inf where fewer than k
+    remain. In O(n m d) time, and memory that does not grow with n times m.
+
+  Raises:
+    TypeError: for a pool on disk.
+    ValueError: for a sharded one.
+  """
+  whole.check({'first': view, 'second': other}, 'best_matches')
+  return _top(
+      view.pool, other.pool, other.remaining, jnp.zeros(len(other.pool)), k,
+      view.metric)
+
+
+def csls_mutual(
+    view: views_lib.View, other: views_lib.View, k: int = 10
+) -> tuple[jax.Array, jax.Array]:
+  """Pairs of remaining items that are each other's best by CSLS.
+
+  Args:
+    view: of n items; its metric is used.
+    other: of m items of another modality.
+    k: neighbours of the other modality whose mean similarity is taken off; all
+      where fewer remain.
+
+  Returns:
+    `([n] int32, [n] float32)`: the partner's index into `other.pool` and their
+    CSLS; -1 and -inf for items that have none or do not remain. No partner
+    comes twice; ties go to the lowest index on either side. In O(n m d) time,
+    and memory that does not grow with n times m.
+
+  Raises:
+    TypeError: for a pool on disk.
+    ValueError: for a sharded one, or a k below 1.
+
+  References:
+    Conneau et al., Word Translation Without Parallel Data, 2018, section 2.3.
+  """
+  if k < 1:
+    raise ValueError(f'k={k!r} must be at least 1.')
+  whole.check({'first': view, 'second': other}, 'csls_mutual')
+  return _csls_mutual(
+      view.pool, view.remaining, other.pool, other.remaining, k, view.metric)
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'metric'))
+def _csls_mutual(x, x_remaining, y, y_remaining, k, metric):
+
+  def best(x, y, remaining, mean):
+    # What does not depend on y changes no maximum over y.
+    index, score = _top(x, y, remaining, -0.5 * mean, 1, metric)
+    return index[:, 0], score[:, 0]
+
+  x_mean = _neighbourhood(x, y, y_remaining, k, metric)
+  y_mean = _neighbourhood(y, x, x_remaining, k, metric)
+  partner, score = best(x, y, y_remaining, y_mean)
+  back, _ = best(y, x, x_remaining, x_mean)
+  is_mutual = x_remaining & (partner >= 0) & (
+      back[partner] == jnp.arange(len(x)))
+  return (jnp.where(is_mutual, partner, -1),
+          jnp.where(is_mutual, 2 * score - x_mean, -jnp.inf))
+
+
+def _neighbourhood(x, y, y_remaining, k, metric):
+  """`[n]`: the mean of the k largest similarities; 0 where there are none."""
+  _, largest = _top(x, y, y_remaining, jnp.zeros(len(y)), k, metric)
+  is_there = largest > -jnp.inf
+  return jnp.sum(largest, axis=1, where=is_there) / jnp.maximum(
+      jnp.sum(is_there, axis=1), 1)
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'metric'))
+def _top(x, y, y_remaining, y_bonus, k, metric):
+  """The k largest of similarity plus bonus for each row, and where they are."""
+
+  def top_of(some, some_norms):
+    none = (jnp.full((len(some), k), -1, jnp.int32),
+            jnp.full((len(some), k), -jnp.inf))
+
+    def add(found, first, fresh, part, norms, remaining, bonus):
+      score = bonus[None] + metric.similarity_at_zero - metric.distances(
+          metric_lib.dots(some, part), some_norms, norms)
+      score = jnp.where((fresh & remaining)[None], score, -jnp.inf)
+      # Tiles come in the order of their rows: ties stay with the lowest index.
+      index, best = found
+      best, places = jax.lax.top_k(jnp.concatenate([best, score], axis=1), k)
+      before = jnp.take_along_axis(index, jnp.minimum(places, k - 1), axis=1)
+      return jnp.where(places < k, before, first + places - k), best
+
+    index, score = tiles.fold_tiles(
+        add, none, nearest_lib.tile_rows(), y, metric.norms(y), y_remaining,
+        y_bonus)
+    return jnp.where(score > -jnp.inf, index, -1), score
+
+  return tiles.map_tiles(top_of, _ROWS, x, metric.norms(x))

@@ -1,0 +1,127 @@
+"""What a sweep should not find out late: cells that cannot or need not be run.
+"""
+
+from collections.abc import Mapping, Sequence
+import inspect
+
+import ml_collections
+import numpy as np
+
+from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.data import encode
+from mmal_jax.data import schema
+from mmal_jax.experiment import build as build_lib
+from mmal_jax.experiment import cells as cells_lib
+from mmal_jax.experiment import datasets
+from mmal_jax.learn import registry as learners
+
+# Of `train`, what any learner goes by.
+_OF_ALL_LEARNERS = ('learner', 'divergence', 'restart')
+# Values that are read only where another one is not 0.
+_ONLY_WITH = {
+    'train.unaligned_size': 'train.unaligned',
+    'train.unaligned_temperature': 'train.unaligned',
+    'train.twins_size': 'train.twins', 'oracle.mistake': 'oracle.wrong'}
+# Sections by which cells have other pools, or ask more of them.
+_OF_POOLS = ('dataset', 'rounds', 'batch', 'missing', 'stream', 'costs',
+             'oracle')
+
+
+def unread(config: ml_collections.ConfigDict, key: str) -> str | None:
+  """Why nothing in a run reads the value at a dotted key; None if it is read.
+
+  Args:
+    config: checked.
+    key: of the config.
+  """
+  section, _, name = key.partition('.')
+  learner = config.train.get('learner') or learners.GRADIENT
+  if learner == learners.CLOSED_FORM and section == 'train' and (
+      name not in _OF_ALL_LEARNERS):
+    return f'train.learner={learner!r} does not train by gradient'
+  if learner == learners.GRADIENT and section == 'closed_form':
+    return f'train.learner={learner!r} has no closed form'
+  if key in _ONLY_WITH:
+    section, name = _ONLY_WITH[key].split('.')
+    if not config[section].get(name):
+      return f'{_ONLY_WITH[key]} is 0'
+  if section == 'acquisition' and name != 'metric' and not any(
+      _takes(strategy, name) for strategy in config.strategies):
+    return f'no such value goes into {", ".join(config.strategies)}'
+  return None
+
+
+def _takes(strategy: str, name: str) -> bool:
+  """Whether a strategy has such an argument, and leaves it open."""
+  found = strategies_lib.find(strategy)
+  return name in inspect.signature(found).parameters and (
+      name not in getattr(found, 'keywords', {}))
+
+
+def check_read(
+    cells: Sequence[cells_lib.Cell], settings: Mapping[str, Sequence[str]]
+) -> None:
+  """Refuses settings of which no cell reads any: all would come to the same.
+
+  Args:
+    cells: of the sweep.
+    settings: as for `cells.product`.
+
+  Raises:
+    ValueError: naming the setting, and why it is not read.
+  """
+  for keys, values in settings.items():
+    if len(values) < 2:
+      continue
+    reasons = [unread(cell.config, key) for cell in cells
+               for key in keys.split('+')]
+    if None not in reasons:
+      raise ValueError(
+          f'set={keys}={",".join(values)}: no cell reads it, as {reasons[0]}: '
+          'all would come to the same. Leave it out.')
+
+
+def check_pools(cells: Sequence[cells_lib.Cell], cache_dir: str) -> None:
+  """Refuses what a cell asks beyond its pools, before the first one runs.
+
+  Where all cells ask the same of the same pools, that one says it itself.
+
+  Args:
+    cells: that are still to be run.
+    cache_dir: of rendered datasets.
+
+  Raises:
+    ValueError: naming the cell.
+  """
+  different = {_asked(cell.config): cell for cell in reversed(cells)}
+  if len(different) < 2:
+    return
+  pools = {}
+  for cell in reversed(different.values()):
+    of = cells_lib.shared(cell.config, ['dataset'])
+    if of not in pools:
+      pools[of] = _stand_in(datasets.load_seen(cell.config, cache_dir).pool)
+    try:
+      build_lib.fitted(cell.config, pools[of])
+    except ValueError as e:
+      raise ValueError(f'{cell.name}: {e}') from e
+
+
+def _asked(config) -> str:
+  """All that decides whether the pools suffice, to be compared."""
+  sections = list(_OF_POOLS)
+  if config.get('missing'):  # Each seed has other pools.
+    sections.append('seeds')
+  if any('@' in strategy for strategy in config.strategies):  # A rule.
+    sections.append('strategies')
+  return cells_lib.shared(config, sections)
+
+
+def _stand_in(pool: schema.Pairs | schema.Loose) -> encode.EncodedDataset:
+  """A dataset of pools as large, of items that are nothing."""
+  items = {name: encode.Items(np.zeros((len(of), 0), np.float32),
+                              np.arange(len(of), dtype=np.int32))
+           for name, of in pool.items.items()}
+  found = (encode.EncodedLoose(items) if isinstance(pool, schema.Loose)
+           else encode.EncodedPairs(items, pool.groups))
+  return encode.EncodedDataset(found, found, None, None)

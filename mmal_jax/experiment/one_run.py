@@ -1,0 +1,283 @@
+"""One strategy with one seed, from where it was stopped on."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import pathlib
+import time
+from typing import Any
+
+from absl import logging
+from etils import epath
+import jax
+import numpy as np
+import tqdm
+
+from mmal_jax import state as state_lib
+from mmal_jax.checkpoint import newest
+from mmal_jax.checkpoint import pytrees
+from mmal_jax.evaluate import evaluate
+from mmal_jax.experiment import annotators
+from mmal_jax.experiment import build as build_lib
+from mmal_jax.experiment import compilations
+from mmal_jax.experiment import matches as matches_lib
+from mmal_jax.experiment import preemption
+from mmal_jax.files import seals
+from mmal_jax.oracles import journal as journal_lib
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles import shared
+from mmal_jax.parallel import processes
+from mmal_jax.workdir import layout as workdir_lib
+from mmal_jax.workdir import provenance
+
+# Of the answers that name counterparts, and of how well they are predicted
+# (1 is chance), from which on no warning is due.
+_LEAST_ALIGNED, _LEAST_SKILL = 20, 1.5
+# What is to be looked at then, of features.
+_ROWS = ('Is row i of each modality of one item, and are the answers right? '
+         '(Rows of experiments.embed go by image.txt.)')
+
+
+def run_one(
+    experiment: build_lib.Experiment,
+    strategy: str,
+    seed: int,
+    folder: pathlib.Path,
+    bar: tqdm.tqdm,
+    counter: compilations.CompilationCounter,
+    notice: preemption.Notice,
+    first: dict[int, state_lib.RunState] | None = None,
+) -> None:
+  """Runs one strategy with one seed, and leaves behind how to go on.
+
+  A round's answers are in its journal before they are used, its records in
+  their files before its state is a checkpoint: so what is computed again after
+  a crash is told the same, and records what is not there yet.
+
+  Of several processes all call it; the first keeps journal and records.
+
+  Args:
+    experiment: from `build.build`.
+    strategy: its name.
+    seed: of the run.
+    folder: of the experiment, where a part of the run may lie.
+    bar: of progress, a step a round.
+    counter: of compiled programs.
+    notice: of the end of the machine, heeded after every round.
+    first: by round, the states up to the first answers of another strategy with
+      this seed. They are the same for all; if it is empty, they are put there.
+
+  Raises:
+    preemption.Preempted: if the program was told to end.
+  """
+  config = experiment.config
+  pools, hidden = annotators.hide(config, experiment.data.pool, seed)
+  # In their order: what comes from a checkpoint is in another.
+  metrics = evaluate.metric_names(experiment.data.test)
+  headline = evaluate.headline(metrics)
+  run = {'strategy': strategy, 'seed': seed}
+  names = processes.from_first(
+      lambda: provenance.of_run(folder, strategy, seed))
+  kept = newest.Checkpoints(workdir_lib.state_path(
+      folder, strategy, seed, config.get('states')), run=names)
+  state = build_lib.initial_state(experiment, pools.sizes, seed)
+  with preemption.held():
+    found = kept.newest(state)
+  if found is not None:
+    _, state = found
+  bar.update(int(state.round))
+  last = -1 if found is None else int(state.round)
+  if found is None and processes.from_first(
+      lambda: workdir_lib.has_rounds(folder, run)):
+    logging.warning(
+        '%s, seed %d: there is no state in %s of the rounds that are recorded: '
+        'they are computed again, with the answers in the journal.', strategy,
+        seed, workdir_lib.state_path(
+            folder, strategy, seed, config.get('states')))
+  processes.from_first(lambda: _check_records(
+      state, workdir_lib.keep_until(folder, run, last),
+      folder / workdir_lib.METRICS))
+
+  def open_journal():
+    path = workdir_lib.journal_path(folder, strategy, seed)
+    path.parent.mkdir(exist_ok=True)
+    oracle = annotators.make_oracle(
+        config, pools, hidden, seed, experiment.load_seen)
+    opened = journal_lib.Journal(path, oracle, tuple(pools.sizes), names)
+    journal_lib.check_used(path, journal_lib.read(path), _used(state))
+    return opened
+
+  journal = processes.at_first(open_journal)
+
+  def begin(t):
+    if journal is not None:
+      journal.begin(t)
+
+  begin(int(state.round))
+  rates = {}  # of the round's embedding, items a second by modality
+
+  def report(modality, items, seconds):
+    rates[modality] = items / seconds
+
+  def write(t, record):
+    if t:
+      workdir_lib.append(
+          folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
+    workdir_lib.append(folder / workdir_lib.METRICS, record)
+
+  undone = []  # Why, of a round whose training was.
+  compiled, started = counter.count, time.perf_counter()
+  try:
+    oracle = shared.shared(journal, notice.heed)
+    for state in _from_first(
+        first if _may_share(experiment) else None, oracle, state,
+        lambda state: build_lib.rounds(
+            experiment, strategy, pools, oracle, state, report,
+            undone.append)):
+      t = int(state.round)
+      scores = {name: float(state.scores[name][t]) for name in metrics}
+      record = run | {
+          'round': t, 'annotations': state.annotations, 'cost': state.spent,
+          'aligned': state.num_aligned, 'scores': scores}
+      if t:
+        record['loss'] = state.losses[t - 1]
+        record['skill'] = state.skills[t - 1]
+        record['embedded_per_second'] = dict(rates)
+        rates.clear()
+        if undone:
+          record['diverged'] = undone.pop()
+        bar.update()
+      record |= {'seconds': time.perf_counter() - started,
+                 'compilations': counter.count - compiled}
+      processes.from_first(lambda: write(t, record))
+      with preemption.held():
+        kept.save(t, state)
+      begin(t)
+      bar.set_postfix_str(
+          f'{strategy}, seed {seed}, round {t}, {state.annotations} '
+          f'annotations, {headline} {scores[headline]:.1f} %')
+      compiled, started = counter.count, time.perf_counter()
+      notice.heed()
+  except jax.errors.JaxRuntimeError:
+    # Another process may have gone: the checkpoint would wait for its part.
+    raise
+  except BaseException as e:
+    # What is not raised in all processes would wait for the others for ever.
+    if processes.several() and not isinstance(
+        e, (preemption.Preempted, oracle_lib.Waiting)):
+      raise
+    kept.wait()
+    raise
+  with preemption.held():
+    kept.wait()
+  if processes.is_first():
+    _warn_of_chance(state, strategy, seed, config.dataset.name)
+  matches_lib.write(
+      experiment, state, pools, hidden, strategy, seed, folder)
+  if experiment.pretrained is not None:
+    # For `experiments.export`.
+    model = epath.Path(workdir_lib.model_path(folder, strategy, seed))
+    with preemption.held():
+      if not processes.from_first(lambda: _is_saved(model, names)):
+        pytrees.save(model, experiment.learner.encoder(
+            state.params, state.learner_state))
+        processes.from_first(lambda: seals.write(model, names))
+
+
+def _is_saved(model: epath.Path, run: Mapping[str, str | int]) -> bool:
+  """Whether a run's last parameters are there as they were saved."""
+  if not model.exists():
+    return False
+  wrong = seals.wrong_with(
+      model, run, what='parameters', remedy='Put those of this very run there, '
+      'or move them away: --resume writes them again.')
+  if wrong is not None:
+    seals.put_aside(model, f'The model of {model.name}', wrong)
+  return wrong is None
+
+
+def _warn_of_chance(
+    state: state_lib.RunState, strategy: str, seed: int, dataset: str
+) -> None:
+  """Says where answers that were held out are not predicted by the others."""
+  skill = float(state.skills[-1]) if len(state.skills) else np.nan
+  if state.num_aligned >= _LEAST_ALIGNED and skill < _LEAST_SKILL:
+    logging.warning(
+        '%s, seed %d: after %d answers, those held out are predicted hardly '
+        'better than by chance. %s', strategy, seed, state.num_aligned,
+        _ROWS if dataset == 'features' else
+        'Are the pairs, or the answers, right?')
+
+
+def _may_share(experiment) -> bool:
+  """Whether a first round can serve several strategies.
+
+  People and annotators that err answer each by itself, and the states of a
+  published model would fill the device.
+  """
+  oracle = experiment.config.oracle
+  return (oracle.name == 'exact' and experiment.pretrained is None
+          and not oracle.get('wrong') and not oracle.get('refuse'))
+
+
+def _from_first(
+    first: dict[int, state_lib.RunState] | None,
+    oracle: oracle_lib.Oracle,
+    state: state_lib.RunState,
+    rounds: Callable[[state_lib.RunState], Iterator[state_lib.RunState]],
+) -> Iterator[state_lib.RunState]:
+  """All states of a run, the first ones of another strategy if they are there.
+
+  The first batch is drawn at random, by the seed alone. The oracle answers it
+  again: it keeps a journal for every run.
+  """
+  fresh = all(np.isnan(curve[0]) for curve in state.scores.values())
+  if first and fresh and first.keys() == {0, 1}:
+    yield first[0]
+    state = first[1]
+    for column, modality in enumerate(state.modalities):
+      mine = state.query_modalities[0] == column
+      if mine.any():
+        oracle(modality, state.queries[0, mine], None)
+    yield state
+  for state in rounds(state):
+    # Where training was undone, the record says so: of its own run.
+    if first is not None and (
+        not state.round or state.round == 1 and np.isfinite(state.losses[0])):
+      first.setdefault(int(state.round), state)
+    yield state
+
+
+def _used(
+    state: state_lib.RunState
+) -> dict[tuple[str, int], tuple[int, ...]]:
+  """By modality and number of the item, the answers that a state has used."""
+  return {(state.modalities[state.query_modalities[where]],
+           int(state.queries[where])): tuple(state.answers[where].tolist())
+          for where in zip(*np.nonzero(state.answered))}
+
+
+def _check_records(
+    state: state_lib.RunState, metrics: Sequence[Mapping[str, Any]],
+    path: pathlib.Path,
+) -> None:
+  """Refuses records that say something else than the state of their run.
+
+  Raises:
+    ValueError: naming the first round that does.
+  """
+  for record in metrics:
+    t = record['round']
+    if record['scores'] != {name: float(curve[t])
+                            for name, curve in state.scores.items()}:
+      raise ValueError(
+          f'{path} has other scores of round {t} than the last state of the '
+          'run: one of the two is of another run, or was changed.')
+
+
+def _asked(state: state_lib.RunState, t: int) -> dict[str, Any]:
+  """A record of what was asked in a round, and answered by its end."""
+  there = state.queries[t] >= 0
+  columns, numbers = state.query_modalities[t, there], state.queries[t, there]
+  return {
+      'round': t + 1,
+      'asked': [[state.modalities[c], n] for c, n in zip(columns, numbers)],
+      'answers': state.answers[t, there]}

@@ -1,0 +1,181 @@
+"""A whole experiment: every strategy with every seed, written to a workdir.
+
+Every strategy gets the same warm start, first batch and training budget.
+"""
+
+from collections.abc import Callable
+import contextlib
+import os
+import pathlib
+import time
+from typing import Any
+
+import tqdm
+
+from mmal_jax.checkpoint import pytrees
+from mmal_jax.config import kinds
+from mmal_jax.experiment import annotators
+from mmal_jax.experiment import build as build_lib
+from mmal_jax.experiment import compilations
+from mmal_jax.experiment import finish
+from mmal_jax.experiment import identity
+from mmal_jax.experiment import one_run
+from mmal_jax.experiment import preemption
+from mmal_jax.experiment import whole_pool
+from mmal_jax.files import lock
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.parallel import processes
+from mmal_jax.workdir import layout as workdir_lib
+from mmal_jax.workdir import provenance
+from mmal_jax.workdir import states as states_lib
+
+
+def run(
+    config: Any,
+    workdir: str | os.PathLike[str],
+    cache_dir: str,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    experiment: build_lib.Experiment | None = None,
+    notify: Callable[[str], None] | None = None,
+    notice: preemption.Notice | None = None,
+) -> str:
+  """Runs the whole experiment; returns the closing tables.
+
+  Args:
+    config: checked.
+    workdir: where all is written.
+    cache_dir: of rendered datasets and warm starts.
+    overwrite: replace the experiment that lies in `workdir`.
+    resume: take up an unfinished one.
+    experiment: what `build.build` would make of the config, if it is at hand.
+    notify: takes lines for the user, about what is being done; with one, a
+      bar shows the rounds, too.
+    notice: of the end of the machine, if somebody listens for it.
+
+  Raises:
+    preemption.Preempted: if the program was told to end.
+  """
+  processes.check_same((config.to_dict(), str(workdir), overwrite, resume))
+  with contextlib.ExitStack() as held:
+    def take():
+      workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
+      pytrees.check_path(workdir)
+      held.enter_context(lock.sole(workdir))
+      # Another program may just have left it.
+      workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
+
+    processes.from_first(take)
+    return _run(config, workdir, cache_dir, resume, experiment,
+                notify if processes.is_first() else None,
+                notice or preemption.Notice(), held)
+
+
+def _run(
+    config, workdir, cache_dir, resume, experiment, notify, notice, held
+) -> str:
+  """As `run`, in a folder that is ours, as others will be, `held` so long."""
+  started = time.perf_counter()
+  if resume and config.get('batch') is None:
+    with config.unlocked():
+      config.batch = processes.from_first(
+          lambda: workdir_lib.batch_of(workdir))
+  begun = processes.from_first(lambda: workdir_lib.take_up(
+      workdir, config.to_dict()) if resume else None)
+  folder = pathlib.Path(workdir)
+  if begun is not None:
+    processes.from_first(lambda: provenance.check(folder))
+  processes.from_first(lambda: held.enter_context(
+      states_lib.held(config.get('states'), folder, begun is not None)))
+  if config.oracle.name == 'files' and begun is not None:
+    processes.from_first(lambda: _look_at_answers(config, folder, held))
+  counter = compilations.CompilationCounter()
+  quiet, notify = notify is None, notify or (lambda line: None)
+  notify('Preparing data and warm start ...')
+  if experiment is None:
+    experiment = build_lib.build(config, cache_dir)
+  if config.get('batch') is None:
+    notify(f'batch={experiment.config.batch}: half of the pool over '
+           f'{config.rounds} rounds, at most {kinds.LARGEST_DEFAULT_BATCH}. '
+           '--batch gives another.')
+  config = experiment.config
+  if config.oracle.name == 'files' and begun is None:
+    processes.from_first(lambda: _hold_people(config, held))
+  # Not before: what was refused up to here has cost no earlier result.
+  processes.from_first(lambda: _begin(experiment, config, folder, begun))
+  if begun is not None and begun.moved:
+    notify(f'{", ".join(begun.moved)}: elsewhere than when the run was begun; '
+           'what lies there is the same.')
+  reference, whole = whole_pool.is_asked_for(experiment), []
+  total = len(config.seeds) * (
+      len(config.strategies) * config.rounds + reference)
+  with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True,
+                 disable=quiet) as bar:
+    for seed in config.seeds:
+      first = {}  # The round that all strategies of a seed have in common.
+      try:
+        for strategy in config.strategies:
+          one_run.run_one(
+              experiment, strategy, seed, folder, bar, counter, notice, first)
+        if reference:
+          found = whole_pool.of_seed(experiment, seed, folder)
+          whole += [found] if found else []
+          bar.update()
+          notice.heed()
+      except oracle_lib.Waiting as e:
+        waiting = {'seed': seed, 'queries': e.queries}
+        processes.from_first(lambda: workdir_lib.write(
+            folder / workdir_lib.WAITING, waiting))
+        raise
+      except OSError as e:  # A full disk, for one.
+        raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
+                      'it was.') from e
+  return processes.from_first(
+      lambda: finish.finish(experiment, folder, whole, started))
+
+
+def _hold_people(config, held) -> None:
+  """Keeps other programs from asking the same people at the same time."""
+  for seed in config.seeds:
+    folder = annotators.folder_of(config, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    held.enter_context(lock.sole(folder))
+
+
+def _look_at_answers(config, folder, held) -> None:
+  """Ends at once where a run goes on waiting, and there is no more to do."""
+  path = folder / workdir_lib.WAITING
+  waiting = workdir_lib.waiting(folder)
+  for seed in config.seeds:
+    # Before a folder is made where there should be one with questions.
+    if waiting.get('seed') == seed or workdir_lib.has_begun(folder, seed):
+      annotators.check_asked(config, seed)
+  _hold_people(config, held)
+  # New labels, for one, have to be shown first.
+  if waiting.get('seed') in config.seeds and isinstance(
+      waiting.get('queries'), list) and workdir_lib.is_same(
+          folder, config.to_dict()):
+    annotators.look(config, waiting['seed'], waiting['queries'])
+  path.unlink(missing_ok=True)
+
+
+def _begin(experiment, config, folder, begun) -> None:
+  """Writes what does not change."""
+  items = identity.digests(experiment.encoded, experiment.pretrained)
+  if begun is not None:
+    items = identity.check(folder, items, config, begun.moved)
+  else:
+    states = config.get('states')
+    if states is not None:
+      workdir_lib.claim_states(states, folder)
+    workdir_lib.claim(folder)
+    workdir_lib.write(folder / workdir_lib.PROVENANCE, provenance.begin())
+    states_lib.enter(states, folder)
+  workdir_lib.write(folder / workdir_lib.ITEMS, items)
+  if experiment.data.tokenizer is not None:
+    save = experiment.data.tokenizer.save
+    save(folder / workdir_lib.PRETRAINED if experiment.pretrained
+         else str(folder / workdir_lib.TOKENIZER))
+  # The last: with it, the experiment is begun.
+  workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())

@@ -1,0 +1,131 @@
+"""Seals of folders: digests of their files, and of which run these are.
+
+A folder `NAME` has its seal beside it, `NAME.sha256.json`, written last: what a
+program that died had not written whole has none.
+"""
+
+from collections.abc import Mapping
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+from absl import logging
+from etils import epath
+
+from mmal_jax.files import durable
+
+ENDING = '.sha256.json'
+_DAMAGED = 'damaged_'
+
+
+class OfAnother(ValueError):
+  """A folder belongs to another run."""
+
+
+def path(folder: epath.Path) -> epath.Path:
+  """Where the seal of a folder lies."""
+  return folder.with_name(f'{folder.name}{ENDING}')
+
+
+def write(
+    folder: epath.Path, run: Mapping[str, str | int] | None,
+    more: Mapping[str, str] | None = None,
+) -> None:
+  """Seals a folder.
+
+  Args:
+    folder: that is written whole.
+    run: that it is of, by names of its own; None for any.
+    more: digests of what lies elsewhere, and belongs to it.
+  """
+  text = _text({**digests(folder), **(more or {})}, run)
+  if '://' in str(folder):  # There a file appears once it is whole.
+    path(folder).write_text(text)
+  else:
+    durable.write(pathlib.Path(path(folder)), text)
+
+
+def wrong_with(
+    folder: epath.Path, run: Mapping[str, str | int] | None,
+    more: Mapping[str, str] | None = None, what: str = 'files',
+    remedy: str = 'Move it away.',
+) -> str | None:
+  """What is wrong with a sealed folder; None if nothing is.
+
+  Args:
+    folder: it need not exist.
+    run: whose it must be; None takes that of any.
+    more: as for `write`, as it is now.
+    what: it holds, for the error.
+    remedy: what to do where it is another run's, for the error.
+
+  Raises:
+    OfAnother: if it is another run's.
+  """
+  found = {**digests(folder), **(more or {})}
+  try:
+    text = path(folder).read_text()
+    fields = json.loads(text)
+    sealed, of = fields['files'], fields['run']
+    if text != _text(sealed, of):
+      return 'its seal is broken'
+    if run is not None and of != dict(run):
+      raise OfAnother(
+          f'{folder} holds {what} of {durable.run_in_words(of)}, not of '
+          f'{durable.run_in_words(run)}: nothing of it is used, and it is left '
+          f'as it is. {remedy}')
+    for name in sorted({*sealed, *found}):
+      if name not in found:
+        return f'{name} is missing'
+      if found[name] != sealed.get(name):
+        return f'{name} is not as it was written'
+    return None
+  except OfAnother:
+    raise
+  except FileNotFoundError:
+    return 'it has no seal'
+  except (AttributeError, KeyError, OSError, RecursionError, TypeError,
+          ValueError):
+    return 'its seal is broken'
+
+
+def put_aside(folder: epath.Path, what: str, wrong: str) -> None:
+  """Renames a folder that is damaged, and removes its seal, with a warning.
+
+  Args:
+    folder: it need not exist.
+    what: it holds, for the warning.
+    wrong: of `wrong_with`.
+  """
+  aside = durable.unused(folder.with_name(f'{_DAMAGED}{folder.name}'))
+  path(folder).unlink(missing_ok=True)
+  if folder.exists():
+    folder.rename(aside)
+  logging.warning(
+      '%s in %s is damaged: %s. It is put aside, as %s.', what, folder.parent,
+      wrong, aside.name)
+
+
+def digests(folder: epath.Path) -> dict[str, str]:
+  """The SHA-256 of every file, by its path in the folder."""
+  found = {}
+  for parent, _, names in folder.walk():
+    for file_path in map(parent.joinpath, names):
+      name = str(file_path.relative_to(folder))
+      # Who reads a pipe waits for it.
+      if '://' not in str(file_path) and not pathlib.Path(file_path).is_file():
+        found[name] = 'no file'
+        continue
+      digest = hashlib.sha256()
+      with file_path.open('rb') as file:
+        while part := file.read(1 << 20):
+          digest.update(part)
+      found[name] = digest.hexdigest()
+  return found
+
+
+def _text(found: Mapping[str, str], run: Mapping[str, Any] | None) -> str:
+  return json.dumps(
+      {'run': None if run is None else dict(run),
+       'files': dict(sorted(found.items()))}, indent=1) + '\n'

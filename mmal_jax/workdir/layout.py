@@ -1,0 +1,377 @@
+"""The folder of one experiment: what lies there, and who may write to it."""
+
+import json
+import os
+import pathlib
+import shutil
+from typing import Any, NamedTuple
+
+from absl import logging
+from etils import epath
+
+from mmal_jax.config import differences
+from mmal_jax.config import paths
+from mmal_jax.data.images import image_listing
+from mmal_jax.files import durable
+from mmal_jax.files import json_object
+from mmal_jax.files import lock
+from mmal_jax.files import plain_text
+from mmal_jax.oracles.people import inbox
+from mmal_jax.workdir import json_files
+from mmal_jax.workdir import lines as lines_lib
+from mmal_jax.workdir import states as states_lib
+
+# All that an experiment writes, and so all that `--overwrite` may remove.
+CONFIG = 'config.json'
+ITEMS = 'items.json'
+PROVENANCE = lines_lib.PROVENANCE
+TOKENIZER = 'tokenizer.json'
+PRETRAINED = 'pretrained'
+METRICS = 'metrics.jsonl'
+QUERIES = 'queries.jsonl'
+WHOLE_POOL = 'whole_pool.jsonl'
+SUMMARY = 'summary.json'
+CURVES = 'curves.png'
+JOURNALS = 'journals'
+STATES = 'states'
+MODELS = 'models'
+MATCHES = 'matches'
+CALIBRATION = 'calibration.jsonl'
+WAITING = 'waiting.json'  # The queries for which a run waits.
+_OURS = (CONFIG, ITEMS, PROVENANCE, TOKENIZER, PRETRAINED, METRICS, QUERIES,
+         WHOLE_POOL, SUMMARY, CURVES, JOURNALS, STATES, MODELS, MATCHES,
+         CALIBRATION, WAITING, lock.NAME)
+# What a run that was stopped may be taken up with another value of: up to there
+# it has made no difference.
+_MAY_CHANGE = ('train.divergence',)
+# What people see of items may be mended while they answer.
+_LABELS = 'dataset.labels'
+_DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
+_CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
+
+read_lines = lines_lib.read
+read, write = json_files.read, json_files.write
+
+
+def check(
+    path: str | os.PathLike[str], *, overwrite: bool, resume: bool
+) -> None:
+  """Makes sure of a folder that can be written and holds nothing to lose.
+
+  It is made if there is none; nothing in it is touched.
+
+  Raises:
+    ValueError: if it is in use and neither `overwrite` nor `resume` is given,
+      if both are, or if it cannot be made.
+  """
+  if overwrite and resume:
+    raise ValueError('--overwrite and --resume: give one of the two.')
+  if '://' in str(path):
+    raise ValueError(f'workdir={str(path)!r} must be a local folder.')
+  path = pathlib.Path(path)
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+  except OSError as e:
+    raise ValueError(f'workdir={str(path)!r} cannot be made: {e}.') from e
+  if not os.access(path, os.W_OK):
+    raise ValueError(f'workdir={str(path)!r} cannot be written to.')
+  present = sorted(p.name for p in path.iterdir())
+  foreign = [name for name in present if name not in (*_OURS, *_DRAFTS)
+             and not image_listing.is_of_a_system(name)]
+  if foreign:
+    raise ValueError(
+        f'workdir={str(path)!r} is not empty: it holds {foreign[:3]}, which no '
+        'experiment wrote; choose another.')
+  if not (overwrite or resume) and set(present) - {lock.NAME} and not all(
+      map(image_listing.is_of_a_system, set(present) - {lock.NAME})):
+    raise ValueError(
+        f'workdir={str(path)!r} is not empty: give --resume to take up the '
+        'experiment there, --overwrite to replace it, or choose another.')
+
+
+class Begun(NamedTuple):
+  """An experiment that can be gone on with.
+
+  Attributes:
+    moved: dotted keys of the paths to data and checkpoint that are others now.
+      What lies there must be the same (`identity.check`).
+  """
+
+  moved: list[str]
+
+
+def batch_of(path: str | os.PathLike[str]) -> int | None:
+  """The batch of the begun experiment in a folder, if there is one."""
+  config = pathlib.Path(path) / CONFIG
+  return read(config).get('batch') if config.exists() else None
+
+
+def take_up(
+    path: str | os.PathLike[str], config: dict[str, Any]
+) -> Begun | None:
+  """The begun experiment in a folder that `check` has passed, if there is one.
+
+  Raises:
+    ValueError: if it is one of another config, saying in what; or if it has
+      none, but answers.
+  """
+  path = pathlib.Path(path) / CONFIG
+  if not path.exists():
+    answers = any((path.parent / JOURNALS).glob('*'))
+    if answers and not (path.parent / _CLEARED).exists():
+      raise ValueError(
+          f'workdir={str(path.parent)!r} holds answers, in {JOURNALS}, but no '
+          f'{CONFIG} that says of what: put it back, choose another folder, or '
+          'give --overwrite to lose them.')
+    return None
+  # As it will be read: no tuples.
+  now = json.loads(json.dumps(json_files.plain(config)))
+  there = read(path)
+  of_paths = paths.keys((now.get('dataset') or {}).get('name'))
+  different = differences.lines(
+      there, now, (*_MAY_CHANGE, *of_paths, _LABELS))
+  if different:
+    raise ValueError('\n'.join([
+        f'workdir={str(path.parent)!r} holds another experiment; choose another'
+        ' folder, give --overwrite to replace it, or undo:', *different]))
+  states = differences.value(now, paths.STATES)
+  if states is not None and (path.parent / METRICS).exists() and (
+      not epath.Path(states).exists()):
+    raise ValueError(
+        f'states={states!r} does not exist, but the run has saved states there:'
+        ' say where they lie now (--states), or make that folder, empty, to '
+        'compute all rounds again with the answers in the journals.')
+  moved = [key for key in differences.keys(there, now)
+           if differences.within(key, of_paths)
+           and not differences.within(key, (_LABELS,))]
+  for key in (paths.STATES, paths.PEOPLE):
+    if key in moved:
+      _check_moved(key, differences.value(there, key),
+                   differences.value(now, key), path.parent)
+      moved.remove(key)
+  return Begun(moved)
+
+
+def is_same(folder: pathlib.Path, config: dict[str, Any]) -> bool:
+  """Whether an experiment was begun with this config, value by value."""
+  # As it will be read: no tuples.
+  return read(folder / CONFIG) == json.loads(
+      json.dumps(json_files.plain(config)))
+
+
+def _check_moved(
+    key: str, there: str | None, now: str | None, folder: pathlib.Path
+) -> None:
+  """Refuses a folder that the run wrote to, unless it was moved as a whole.
+
+  Raises:
+    ValueError: then, saying how to go on.
+  """
+  if there is not None and now is not None and (
+      _is_same_folder(there, now) or key == paths.STATES
+      and states_lib.is_of_another(there, folder)):
+    return
+  if there is None or now is None or _holds(key, there):
+    given = (f'give --config.{key}={there}' if there is not None else
+             f'leave --config.{key} out')
+    raise ValueError(
+        f'{key}: the run that was begun uses {there or "its workdir"!r}, not '
+        f'{now!r}: {given} to go on with it.' + (
+            '' if there is None or now is None else
+            f' To use another folder, move {there!r} there as a whole.'))
+  if not _holds(key, now):
+    raise ValueError(
+        f'{key}: the run that was begun uses {there!r}, which is gone, and '
+        f'{now!r} holds nothing of it: put the folder back, or say where it '
+        f'lies now: --config.{key}=PATH.')
+
+
+def _is_same_folder(one: str, other: str) -> bool:
+  """Whether two paths, one of them by a link perhaps, lead to one folder."""
+  return os.path.exists(one) and os.path.exists(other) and (
+      os.path.samefile(one, other))
+
+
+def _holds(key: str, path: str) -> bool:
+  """Whether a folder of people, or of states, holds those of any run."""
+  if key == paths.STATES:
+    return bool(states_lib.runs_in(path))
+  folder = epath.Path(path)
+  return folder.is_dir() and any(
+      (run / inbox.POOLS).exists() for run in folder.iterdir())
+
+
+def claim(path: str | os.PathLike[str]) -> pathlib.Path:
+  """Clears a folder that `check` has passed of an earlier experiment."""
+  path = pathlib.Path(path)
+  if (path / CONFIG).exists():
+    # From here on there is no experiment to take up, whatever is still there.
+    os.replace(path / CONFIG, path / _CLEARED)
+    durable.sync_folder(path)
+  for name in sorted({*_OURS, *_DRAFTS} - {lock.NAME, _CLEARED}) + [_CLEARED]:
+    entry = path / name
+    if entry.is_dir():
+      shutil.rmtree(entry)
+    else:
+      entry.unlink(missing_ok=True)
+  return path
+
+
+def waiting(folder: pathlib.Path) -> dict[str, Any]:
+  """The queries for which a run waits, and its seed; empty if it does not.
+
+  What is damaged is of no use, and no loss: the run finds it out again.
+  """
+  try:
+    return read(folder / WAITING)
+  except FileNotFoundError:
+    return {}
+  except ValueError as e:
+    logging.warning('%s It is not used.', e)
+    return {}
+
+
+def journal_path(
+    folder: pathlib.Path, strategy: str, seed: int
+) -> pathlib.Path:
+  """Where the answers of a run are kept."""
+  return folder / JOURNALS / f'{strategy}-seed{seed}.journal'
+
+
+def has_begun(folder: pathlib.Path, seed: int) -> bool:
+  """Whether a run of a seed has been evaluated before its first questions."""
+  return has_rounds(folder, {'seed': seed}, least=0)
+
+
+def has_rounds(
+    folder: pathlib.Path, run: dict[str, Any], least: int = 1
+) -> bool:
+  """Whether a round from `least` on is recorded of a run.
+
+  Args:
+    folder: of the experiment.
+    run: the fields that its records have in common.
+    least: number of a round.
+  """
+  path = folder / METRICS
+  return path.exists() and any(
+      run.items() <= record.items() and isinstance(record.get('round'), int)
+      and record['round'] >= least for record in read_lines(path))
+
+
+def claim_states(path: str, folder: pathlib.Path) -> None:
+  """Makes sure of a folder elsewhere for states, with nothing in it to lose.
+
+  Args:
+    path: any that `etils.epath` takes. It is cleared of states of the
+      experiment that is replaced.
+    folder: of the experiment.
+
+  Raises:
+    ValueError: if there is anything else.
+  """
+  foreign, runs = states_lib.foreign_in(path), states_lib.runs_in(path)
+  there = states_lib.read(path)
+  if there is not None:
+    mine = there['experiment'] == lines_lib.experiment_in(folder)
+  else:
+    mine = not runs or (folder / CONFIG).exists() and (
+        read(folder / CONFIG).get('states') == path)
+  if foreign or not mine:
+    whose = '' if there is None else f' but of that in {there["workdir"]!r}'
+    raise ValueError(
+        f'states={path!r} is not empty: it holds '
+        f'{(foreign or runs or [states_lib.RECORD])[:3]}, not of the experiment'
+        f' in {str(folder)!r}{whose}. It is left as it is: choose another '
+        'folder.')
+  states_lib.clear(path)
+
+
+def state_path(
+    folder: pathlib.Path, strategy: str, seed: int, states: str | None = None
+) -> epath.Path:
+  """Where the last states of a run are kept.
+
+  Args:
+    folder: of the experiment.
+    strategy: of the run.
+    seed: of the run.
+    states: where those of the experiment lie, if not in its folder.
+  """
+  root = folder / STATES if states is None else states
+  return epath.Path(root) / f'{strategy}-seed{seed}'
+
+
+def model_path(
+    folder: pathlib.Path, strategy: str, seed: int
+) -> pathlib.Path:
+  """Where the parameters that a run on a checkpoint ended with are kept."""
+  return folder / MODELS / f'{strategy}-seed{seed}'
+
+
+def runs_in(folder: pathlib.Path) -> str:
+  """In words, the runs of an experiment of which anything is recorded."""
+  path = folder / METRICS
+  found = sorted({(str(record.get('strategy')), record.get('seed'))
+                  for record in (read_lines(path) if path.exists() else ())},
+                 key=str)
+  return plain_text.for_terminal(', '.join(
+      f'--strategy={strategy} --seed={seed}' for strategy, seed in found)
+  ) or 'none'
+
+
+def matches_path(
+    folder: pathlib.Path, strategy: str, seed: int
+) -> pathlib.Path:
+  """Where the likeliest counterparts of what a run did not ask about lie."""
+  return folder / MATCHES / f'{strategy}-seed{seed}'
+
+
+def append(path: pathlib.Path, record: dict[str, Any]) -> None:
+  """Adds a line to a JSON-lines file; it is on the disk when it returns.
+
+  In the folder of an experiment it has a checksum (`lines.line`). With more
+  records than it was finished with, one is finished no longer.
+  """
+  (path.parent / SUMMARY).unlink(missing_ok=True)
+  durable.append(path, lines_lib.line(path, json_files.plain(record)))
+
+
+def keep_until(
+    folder: pathlib.Path, run: dict[str, Any], last: int
+) -> list[dict[str, Any]]:
+  """Drops what is recorded of a run's rounds after the `last`.
+
+  Args:
+    folder: of the experiment.
+    run: the fields that tell its records from those of other runs.
+    last: round, from 0 on; -1 for none at all.
+
+  Returns:
+    Its metrics that stay, a record a round.
+
+  Raises:
+    ValueError: if one is missing, or a line is damaged.
+  """
+  before = {METRICS: lines_lib.metrics(folder / METRICS),
+            QUERIES: lines_lib.queries(folder / QUERIES)}
+  for name, lines in before.items():
+    kept = [line for line in lines
+            if line['round'] <= last or not run.items() <= line.items()]
+    if len(kept) < len(lines):
+      (folder / SUMMARY).unlink(missing_ok=True)
+      durable.write(folder / name, ''.join(
+          lines_lib.line(folder / name, line) for line in kept))
+  stay = {name: [line for line in lines
+                 if line['round'] <= last and run.items() <= line.items()]
+          for name, lines in before.items()}
+  for name, first in ((METRICS, 0), (QUERIES, 1)):
+    rounds = [line['round'] for line in stay[name]]
+    if rounds != list(range(first, last + 1)):
+      raise ValueError(
+          f'{folder / name} lacks rounds of '
+          f'{", ".join(f"{key} {value}" for key, value in run.items())}: it '
+          f'holds {json_object.told(rounds)} of {first} to {last}. Restore it '
+          'from a copy of this very experiment; or move the states of this run '
+          'away, to compute its rounds again with the answers in its journal.')
+  return stay[METRICS]
