@@ -9,7 +9,6 @@ from typing import Any
 import ml_collections
 
 from mmal_jax.data import registry as datasets_lib
-from mmal_jax.experiment import annotators
 from mmal_jax.files import json_object
 from mmal_jax.files import plain_text
 from mmal_jax.models import registry as models_lib
@@ -65,6 +64,9 @@ _TEXTS = ('init', 'states', 'dataset.name', 'model.name', 'model.dtype',
           'text.folder', 'train.loss', 'train.freeze', 'train.lr_factors',
           'train.divergence', 'train.learner', 'train.optimizer',
           'acquisition.metric')
+# What `config.oracle` may say of people who answer.
+PEOPLE = ('folder', 'candidates', 'enough', 'wait_seconds', 'conflicts',
+          'people', 'skip_is_refusal', 'link')
 # All that sections may hold; those of a dataset, a model and costs depend on
 # which they are.
 _KNOWN = {
@@ -81,7 +83,7 @@ _KNOWN = {
     'matches': ('k', 'least_probability'),
     'mesh': ('data', 'fsdp'),
     'acquisition': ('coreset_ratio', 'metric'),
-    'oracle': ('name', 'wrong', 'mistake', 'refuse', *annotators.PEOPLE),
+    'oracle': ('name', 'wrong', 'mistake', 'refuse', *PEOPLE),
     'stream': ('buffer', 'beyond'),
 }
 

@@ -8,6 +8,7 @@ import pathlib
 from absl import logging
 import ml_collections
 
+from mmal_jax.config import kinds
 from mmal_jax.data import encode
 from mmal_jax.data import feature_rows
 from mmal_jax.data import schema
@@ -21,10 +22,6 @@ from mmal_jax.oracles.people import status
 from mmal_jax.pools import costs as costs_lib
 from mmal_jax.pools import pools as pools_lib
 from mmal_jax.pools import stream as stream_lib
-
-# What `config.oracle` may say of people who answer.
-PEOPLE = ('folder', 'candidates', 'enough', 'wait_seconds', 'conflicts',
-          'people', 'skip_is_refusal', 'link')
 
 
 def hide(
@@ -88,7 +85,7 @@ def make_oracle(
 
   asking = {}
   if settings.name == 'files':
-    asking = {k: v for k, v in settings.items() if k in PEOPLE}
+    asking = {k: v for k, v in settings.items() if k in kinds.PEOPLE}
     # Item numbers are those of the seed's pools.
     asking['folder'] = folder_of(config, seed)
   oracle = oracles_lib.ORACLES[settings.name](

@@ -1,7 +1,4 @@
-"""An experiment that was run before: `--config=.../saved.py:PATH`.
-
-PATH is the `config.json` that it left in its workdir.
-"""
+"""The config that an experiment left in its workdir, read back."""
 
 from collections.abc import Mapping
 import os
