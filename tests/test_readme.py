@@ -16,6 +16,7 @@ from mmal_jax.config import differences
 from mmal_jax.data import registry as datasets
 from tests import programs
 from tests import published_files
+from tests import test_package
 from tests import torch_models
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -163,8 +164,9 @@ def test_flags_and_values_that_texts_name_are_there():
         assert f'{section}.{rest}' in values, (name, section, rest)
 
 
-def test_modules_that_tables_name_as_programs_are_there():
-  for module in set(re.findall(r'`(experiments\.[\w.]+)`', _TEXT)):
+def test_modules_that_texts_name_as_programs_are_there():
+  for module in set(re.findall(r'`(experiments\.[\w.]+)`', _TEXT)) | set(
+      re.findall(r'python3? -m ([\w.]+\w)', _TEXT)):
     assert importlib.util.find_spec(module), module
 
 
@@ -201,12 +203,14 @@ def test_files_that_texts_name_are_there():
     assert (_ROOT / name).exists(), name
 
 
-def test_every_module_of_the_house_is_in_the_picture():
+def test_table_of_packages_is_in_the_order_of_imports():
+  table = re.findall(r'^\| `(\w+)` \| ', _CONTRIBUTING, re.M)
+  assert table == test_package._FLOW
   root = _ROOT / 'mmal_jax'
-  packages = [p.name.removesuffix('.py') for p in root.iterdir()
-              if p.suffix == '.py' or (p / '__init__.py').exists()]
-  for package in set(packages) - {'__init__'}:
-    assert f'`{package}`' in _CONTRIBUTING, package
+  assert set(table) == {
+      path.name.removesuffix('.py') for path in root.iterdir()
+      if path.suffix == '.py' or (path / '__init__.py').exists()
+  } - {'__init__'}
 
 
 def test_ci_finds_the_test_command():
