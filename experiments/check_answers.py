@@ -19,6 +19,7 @@ from experiments import program
 from mmal_jax.config import paths
 from mmal_jax.experiment import annotators
 from mmal_jax.experiment import earlier
+from mmal_jax.files import plain_text
 from mmal_jax.oracles.people import inbox
 from mmal_jax.oracles.people import rounds
 from mmal_jax.oracles.people import status as status_lib
@@ -44,10 +45,13 @@ def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:
     raise ValueError(f'the experiment in workdir={str(workdir)!r} asks no '
                      f'people (oracle={config.oracle.name!r}).')
   parts, problems = [], []
+  waiting = workdir_lib.waiting(workdir)
   for seed in config.seeds:
     folder = annotators.folder_of(config, seed)
     try:
       if (folder / inbox.POOLS).exists():
+        if waiting.get('seed') == seed:
+          _check_asked(folder, waiting.get('queries'))
         parts.append(f'Seed {seed}: {_check(config, folder)}')
       elif _has_asked(workdir, config, seed):
         problems.append(
@@ -69,6 +73,20 @@ def _has_asked(workdir, config, seed) -> bool:
   journals = [workdir_lib.journal_path(workdir, strategy, seed)
               for strategy in config.strategies]
   return any(path.exists() and path.stat().st_size for path in journals)
+
+
+def _check_asked(folder, queries) -> None:
+  """Refuses a folder in which nobody was asked what a run waits for."""
+  asked = rounds.asked(folder)
+  never = [query for query in queries if query not in asked] if isinstance(
+      queries, list) else []
+  if never:
+    raise ValueError(
+        f'{folder} is not that of this run, which waits for '
+        f'{plain_text.for_terminal(", ".join(map(str, never[:3])))}: nothing '
+        'of the kind was asked there. Put the right folder back, or say where '
+        f'it lies now: --moved={paths.PEOPLE}=PATH, of the folder that holds '
+        f'{folder.name}.')
 
 
 def _check(config, folder) -> str:

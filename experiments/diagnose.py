@@ -34,6 +34,7 @@ from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import earlier
 from mmal_jax.experiment import identity
+from mmal_jax.workdir import finished
 from mmal_jax.workdir import layout as workdir_lib
 from mmal_jax.workdir import lines as lines_lib
 
@@ -55,6 +56,8 @@ def diagnose(
   """
   config = earlier.config_of(folder, moved)
   earlier.check_data(config)
+  if (folder / workdir_lib.SUMMARY).exists():
+    finished.check_records(folder)
   records = lines_lib.queries(folder / workdir_lib.QUERIES)
   expected = config.rounds * len(config.strategies) * len(config.seeds)
   if config.rounds < 2 or len(records) < expected:

@@ -27,6 +27,7 @@ from mmal_jax.learn import registry as learners
 from mmal_jax.models import partition
 from mmal_jax.models.pretrained import families
 from mmal_jax.models.pretrained import huggingface
+from mmal_jax.workdir import checksums
 from mmal_jax.workdir import layout as workdir_lib
 from mmal_jax.workdir import provenance
 
@@ -75,9 +76,12 @@ def export(
                      f'{workdir_lib.runs_in(folder)}.')
   if out.exists():
     raise ValueError(f'export={str(out)!r} exists.')
-  if seals.path(epath.Path(path)).exists():  # An earlier version wrote none.
+  version = checksums.version(folder)
+  if version == checksums.Version.WITH_CHECKSUMS or (
+      seals.path(epath.Path(path)).exists()):  # A later one may have ended it.
     wrong = seals.wrong_with(
-        epath.Path(path), provenance.of_run(folder, strategy, seed),
+        epath.Path(path), provenance.of_run(folder, strategy, seed) if (
+            version != checksums.Version.WITHOUT_ID) else None,
         what='parameters', remedy='Put those of this very run there.')
     if wrong is not None:
       raise ValueError(f'{path} is damaged: {wrong}. Restore it from a copy, '

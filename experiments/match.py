@@ -25,6 +25,8 @@ from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import earlier
 from mmal_jax.experiment import identity
 from mmal_jax.experiment import matches as matches_lib
+from mmal_jax.workdir import checksums
+from mmal_jax.workdir import finished
 from mmal_jax.workdir import layout as workdir_lib
 from mmal_jax.workdir import provenance
 
@@ -63,9 +65,20 @@ def match(
 
   Raises:
     ValueError: if there is no such run, its items have changed, its learner can
-      hold no answers out, there are too few of them, or `out` exists.
+      hold no answers out, there are too few of them, `out` exists, its records
+      are not those it was finished with, or a version began it whose states say
+      of no run.
   """
   config = earlier.config_of(folder, moved)
+  if checksums.version(folder) == checksums.Version.WITHOUT_ID:
+    raise ValueError(
+        f'workdir={str(folder)!r} was begun by an earlier version, which wrote '
+        f'no {workdir_lib.PROVENANCE}: nothing tells of which run its states '
+        'are, and this version does not read them. Match with the version that '
+        'began it.')
+  if (folder / workdir_lib.SUMMARY).exists():
+    # By its records it is known whether the state is the last one.
+    finished.check_records(folder)
   earlier.check_data(config)
   if out.exists():
     raise ValueError(f'matched={str(out)!r} exists.')

@@ -38,7 +38,9 @@ from mmal_jax.experiment import cells as cells_lib
 from mmal_jax.experiment import cells_check
 from mmal_jax.experiment import identity
 from mmal_jax.experiment import preemption
+from mmal_jax.files import durable
 from mmal_jax.files import lock
+from mmal_jax.workdir import json_files
 from mmal_jax.workdir import layout as workdir_lib
 
 _WORKDIR, _CACHE_DIR = common_flags.take('workdir', 'cache_dir')
@@ -254,7 +256,7 @@ def _claim(folder: pathlib.Path, config, settings) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     # Other shards may start at this very moment.
     draft = folder / f'{uuid.uuid4().hex}{_DRAFT}'
-    workdir_lib.write(draft, plan)
+    durable.write(draft, json_files.text(path, plan))
     os.replace(draft, path)
   there = workdir_lib.read(path)
   of_paths = [f'config.{key}' for key in paths.keys(config.dataset.name)]

@@ -22,6 +22,7 @@ from mmal_jax.experiment import identity
 from mmal_jax.experiment import one_run
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import whole_pool
+from mmal_jax.files import durable
 from mmal_jax.files import lock
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.parallel import processes
@@ -174,8 +175,18 @@ def _begin(experiment, config, folder, begun) -> None:
     states_lib.enter(states, folder)
   workdir_lib.write(folder / workdir_lib.ITEMS, items)
   if experiment.data.tokenizer is not None:
-    save = experiment.data.tokenizer.save
-    save(folder / workdir_lib.PRETRAINED if experiment.pretrained
-         else str(folder / workdir_lib.TOKENIZER))
+    _write_tokenizer(experiment, folder)
   # The last: with it, the experiment is begun.
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
+
+
+def _write_tokenizer(experiment, folder) -> None:
+  """Writes what texts are read by, never to where a link leads."""
+  tokenizer = experiment.data.tokenizer
+  if not experiment.pretrained:
+    durable.write(folder / workdir_lib.TOKENIZER, tokenizer.to_str(pretty=True))
+    return
+  path = folder / workdir_lib.PRETRAINED
+  if path.is_symlink():
+    path.unlink()
+  tokenizer.save(path)

@@ -15,6 +15,7 @@ import ml_dtypes  # noqa: F401
 import numpy as np
 
 from mmal_jax.data.images import preprocess
+from mmal_jax.files import durable
 from mmal_jax.files import problems as problems_lib
 from mmal_jax.models import config as config_lib
 from mmal_jax.models import dual_encoder
@@ -162,8 +163,9 @@ def _save_preprocess(folder, image, family):
 def _publish(path, write):
   """A file appears once it is complete."""
   private = path.with_name(f'{path.name}.partial')
+  private.unlink(missing_ok=True)
   try:
-    with open(private, 'wb') as file:
+    with open(durable.open_own(private, os.O_WRONLY | os.O_EXCL), 'wb') as file:
       write(file)
     os.rename(private, path)
   finally:
