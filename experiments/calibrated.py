@@ -77,7 +77,7 @@ def draw(records: records_lib.Records, path: pathlib.Path) -> None:
   axes.grid(alpha=0.3)
   for text in axes.legend(fontsize='small').get_texts():
     text.set_parse_math(False)
-  figure.savefig(path, dpi=100)
+  plot_lines.save(figure, path, dpi=100)
   plt.close(figure)
 
 

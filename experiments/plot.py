@@ -65,7 +65,7 @@ def curves(summary: dict[str, Any], path: pathlib.Path) -> None:
       f'Means over {seeds} seeds, 95 % confidence intervals', fontsize=10)
   _label(figure, axes[0], panel_ends, points[-1])
   _keep_inside(figure, axes[0, 0], savings)
-  figure.savefig(path, dpi=150)
+  plot_lines.save(figure, path, dpi=150)
   plt.close(figure)
 
 
@@ -104,7 +104,7 @@ def modalities(
   axes[-1, 0].set_xlabel('round')
   axes[-1, 0].xaxis.get_major_locator().set_params(integer=True)
   _label(figure, axes[:, 0], ends, last)
-  figure.savefig(path, dpi=150)
+  plot_lines.save(figure, path, dpi=150)
   plt.close(figure)
 
 

@@ -154,8 +154,9 @@ def write(
             'its last round') + (
         '.' if drawn else ': features cannot be looked at, and there is no '
         'picture of them.')
-  (out / _REPORT).write_text(
-      _markdown(records, summary, notes, shares, link, matched), 'utf-8')
+  durable.write(
+      out / _REPORT,
+      _markdown(records, summary, notes, shares, link, matched))
   return '\n\n'.join((
       tables.score_table(summary), tables.comparison_table(summary),
       *map(plain_text.for_terminal, (

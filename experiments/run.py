@@ -42,6 +42,7 @@ from experiments import states as states_lib
 from experiments import whole_pool
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
+from mmal_jax import durable
 from mmal_jax import processes
 from mmal_jax import progress
 from mmal_jax.acquire import modality
@@ -287,11 +288,21 @@ def _begin(experiment, config, folder, begun) -> None:
     states_lib.enter(states, folder)
   workdir_lib.write(folder / workdir_lib.ITEMS, items)
   if experiment.data.tokenizer is not None:
-    save = experiment.data.tokenizer.save
-    save(folder / workdir_lib.PRETRAINED if experiment.pretrained
-         else str(folder / workdir_lib.TOKENIZER))
+    _write_tokenizer(experiment, folder)
   # The last: with it, the experiment is begun.
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
+
+
+def _write_tokenizer(experiment, folder) -> None:
+  """Writes what texts are read by, never to where a link leads."""
+  tokenizer = experiment.data.tokenizer
+  if not experiment.pretrained:
+    durable.write(folder / workdir_lib.TOKENIZER, tokenizer.to_str(pretty=True))
+    return
+  path = folder / workdir_lib.PRETRAINED
+  if path.is_symlink():
+    path.unlink()
+  tokenizer.save(path)
 
 
 def _or_end(work: Callable[[preemption.Notice], str]) -> str:

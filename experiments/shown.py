@@ -12,7 +12,9 @@ import ml_collections
 import numpy as np
 
 from experiments import datasets
+from experiments import plot_lines
 from experiments import tables
+from mmal_jax import durable
 from mmal_jax import plain_text
 from mmal_jax.align import pools as pools_lib
 from mmal_jax.data import encode
@@ -124,7 +126,7 @@ def write(
       rows.append([asked[0], *(
           _cell(shown, m, n, asked) for m, n in zip(shown.items, answer))])
     parts += [f'## Round {record["round"]}', tables.markdown(rows)]
-  (folder / 'asked.md').write_text('\n\n'.join(parts) + '\n', 'utf-8')
+  durable.write(folder / 'asked.md', '\n\n'.join(parts) + '\n')
   if drawn:
     _draw(shown, batches, title, folder / 'asked.png')
   return drawn
@@ -170,7 +172,7 @@ def _draw(shown, batches, title, path) -> None:
               f'({min(height, total)} of {total})', fontsize=8,
               parse_math=False)
       first = False
-  figure.savefig(path, dpi=100)
+  plot_lines.save(figure, path, dpi=100)
   plt.close(figure)
 
 

@@ -252,7 +252,7 @@ def save(
   try:
     path, _ = _read(folder)
   except FileNotFoundError:
-    (folder / FILE).write_text(json.dumps(fields, indent=2) + '\n')
+    durable.write(folder / FILE, json.dumps(fields, indent=2) + '\n')
     return
   if load(folder) != preprocess:
     raise FileExistsError(f'{path} exists and says something else.')

@@ -14,6 +14,7 @@ from flax import nnx
 import ml_dtypes  # noqa: F401
 import numpy as np
 
+from mmal_jax import durable
 from mmal_jax.data import preprocess
 from mmal_jax.data import problems as problems_lib
 from mmal_jax.models import config as config_lib
@@ -162,8 +163,9 @@ def _save_preprocess(folder, image, family):
 def _publish(path, write):
   """A file appears once it is complete."""
   private = path.with_name(f'{path.name}.partial')
+  private.unlink(missing_ok=True)
   try:
-    with open(private, 'wb') as file:
+    with open(durable.open_own(private, os.O_WRONLY | os.O_EXCL), 'wb') as file:
       write(file)
     os.rename(private, path)
   finally:
