@@ -27,6 +27,7 @@ import numpy as np
 from experiments import annotators
 from experiments import build as build_lib
 from experiments import earlier
+from experiments import finished
 from experiments import folders
 from experiments import identity
 from experiments import lines as lines_lib
@@ -57,6 +58,8 @@ def diagnose(
   """
   config = earlier.config_of(folder, moved)
   earlier.check_data(config)
+  if (folder / workdir_lib.SUMMARY).exists():
+    finished.check_records(folder)
   records = lines_lib.queries(folder / workdir_lib.QUERIES)
   expected = config.rounds * len(config.strategies) * len(config.seeds)
   if config.rounds < 2 or len(records) < expected:

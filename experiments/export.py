@@ -17,6 +17,7 @@ from absl import flags
 from etils import epath
 
 from experiments import checkpoints
+from experiments import checksums
 from experiments import earlier
 from experiments import folders
 from experiments import identity
@@ -81,9 +82,12 @@ def export(
                      f'{workdir_lib.runs_in(folder)}.')
   if out.exists():
     raise ValueError(f'export={str(out)!r} exists.')
-  if seals.path(epath.Path(path)).exists():  # An earlier version wrote none.
+  version = checksums.version(folder)
+  if version == checksums.Version.WITH_CHECKSUMS or (
+      seals.path(epath.Path(path)).exists()):  # A later one may have ended it.
     wrong = seals.wrong_with(
-        epath.Path(path), provenance.of_run(folder, strategy, seed),
+        epath.Path(path), provenance.of_run(folder, strategy, seed) if (
+            version != checksums.Version.WITHOUT_ID) else None,
         what='parameters', remedy='Put those of this very run there.')
     if wrong is not None:
       raise ValueError(f'{path} is damaged: {wrong}. Restore it from a copy, '

@@ -5,6 +5,7 @@ import math
 import pathlib
 from typing import Any
 
+from experiments import checksums
 from experiments import lines as lines_lib
 from experiments import workdir as workdir_lib
 from mmal_jax import durable
@@ -12,7 +13,7 @@ from mmal_jax import plain_text
 from mmal_jax.data import json_object
 
 # Of a sweep: what it consists of, and one experiment a folder.
-PLAN, CELLS = 'sweep.json', 'cells'
+PLAN, CELLS = checksums.PLAN, 'cells'
 _RECORDS = (workdir_lib.METRICS, workdir_lib.QUERIES, workdir_lib.WHOLE_POOL,
             workdir_lib.CALIBRATION)
 _MOST = 3  # folders that a message names

@@ -5,21 +5,19 @@ tells a line that was changed, and one that is another experiment's.
 """
 
 from collections.abc import Callable, Mapping
-import functools
 import json
 import math
-import os
 import pathlib
 from typing import Any
-import zlib
 
+from experiments import checksums
 from mmal_jax import durable
 from mmal_jax.data import json_lines
 from mmal_jax.data import json_object
 from mmal_jax.data import problems as problems_lib
 
-PROVENANCE = 'run.json'  # Says which experiment a folder holds.
-_CHECKSUM = 'crc32'
+PROVENANCE = checksums.PROVENANCE
+experiment_in = checksums.experiment_in
 
 
 def line(path: pathlib.Path, record: Mapping[str, Any]) -> str:
@@ -33,7 +31,7 @@ def line(path: pathlib.Path, record: Mapping[str, Any]) -> str:
   experiment = experiment_in(path.parent)
   return json.dumps(
       dict(record) if experiment is None else
-      {**record, _CHECKSUM: _checksum(experiment, record)},
+      {**record, checksums.KEY: checksums.of(experiment, record)},
       allow_nan=False) + '\n'
 
 
@@ -45,14 +43,16 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
 
   Raises:
     ValueError: listing the lines that hold no object, were changed, or are
-      another experiment's.
+      another experiment's; or if `run.json`, which says so, is gone.
   """
   problems: list[str] = []
   id_, found = experiment_in(path.parent), []
   for place, record in json_lines.read(
       durable.whole_lines(path), path.name, problems):
-    there = record.pop(_CHECKSUM, None)
-    if id_ is not None and there != _checksum(id_, record):
+    there = record.pop(checksums.KEY, None)
+    if id_ is None and there is not None:
+      raise checksums.Missing(path)
+    if id_ is not None and there != checksums.of(id_, record):
       problems.append(
           f'{place} was changed after it was written, or is of another '
           'experiment: its checksum does not fit. Restore the file from a copy '
@@ -61,42 +61,6 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
       found.append(record)
   problems_lib.report(path, problems)
   return found
-
-
-def experiment_in(folder: pathlib.Path) -> str | None:
-  """The id of the experiment in a folder; None if nothing says so.
-
-  Raises:
-    ValueError: if what says so is damaged.
-  """
-  path = folder / PROVENANCE
-  try:
-    there = os.stat(path)
-    return _id_in(path, (
-        there.st_ino, there.st_mtime_ns, there.st_ctime_ns, there.st_size))
-  except FileNotFoundError:
-    return None
-
-
-@functools.lru_cache(maxsize=128)
-def _id_in(path: pathlib.Path, version: tuple[int, ...]) -> str:
-  """The id in a file, which is read once: every line of every round needs it.
-
-  Args:
-    path: of the file.
-    version: what the system says of it, so that another one is read anew.
-  """
-  del version
-  found = json_object.parse(durable.read(path), path).get('experiment')
-  if not isinstance(found, str):
-    raise ValueError(f'{path} names no experiment: it is damaged. Restore it '
-                     'from a copy of this very experiment.')
-  return found
-
-
-def _checksum(experiment: str, record: Mapping[str, Any]) -> str:
-  text = json.dumps([experiment, record])
-  return f'{zlib.crc32(text.encode()):08x}'
 
 
 def metrics(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from absl import flags
 
 from experiments import annotators
 from experiments import build as build_lib
+from experiments import checksums
 from experiments import earlier
 from experiments import folders
 from experiments import identity
@@ -65,9 +66,16 @@ def match(
 
   Raises:
     ValueError: if there is no such run, its items have changed, its learner can
-      hold no answers out, there are too few of them, or `out` exists.
+      hold no answers out, there are too few of them, `out` exists, or a version
+      began it whose states say of no run.
   """
   config = earlier.config_of(folder, moved)
+  if checksums.version(folder) == checksums.Version.WITHOUT_ID:
+    raise ValueError(
+        f'workdir={str(folder)!r} was begun by an earlier version, which wrote '
+        f'no {workdir_lib.PROVENANCE}: nothing tells of which run its states '
+        'are, and this version does not read them. Match with the version that '
+        'began it.')
   earlier.check_data(config)
   if out.exists():
     raise ValueError(f'matched={str(out)!r} exists.')

@@ -76,8 +76,9 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
   except FileNotFoundError:
     raise ValueError(
         f'{path} is missing, which says to what experiment journals, states '
-        'and records belong (an earlier version wrote none). Put it back, '
-        'choose another folder, or give --overwrite to begin anew.') from None
+        'and records belong: an earlier version, which wrote none, began this '
+        'experiment. Go on with that version, choose another folder, or give '
+        '--overwrite to begin anew.') from None
   if not isinstance(found.get('experiment'), str) or not all(
       isinstance(found.get(name), dict) for name in ('settings', 'rounding')):
     raise ValueError(

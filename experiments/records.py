@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import pathlib
 from typing import Any, NamedTuple
 
+from absl import logging
 import numpy as np
 
+from experiments import checksums
 from experiments import finished as finished_lib
 from experiments import lines as lines_lib
 from experiments import run_labels
@@ -110,10 +112,7 @@ def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
   runs, origins = {}, {}
   configs = {folder: workdir_lib.read(folder / workdir_lib.CONFIG)
              for folder in folders}
-  # Without one, as a copy may be, its data are known by their paths alone.
-  items = {folder: workdir_lib.read(path) if (
-      path := folder / workdir_lib.ITEMS).exists() else {}
-           for folder in folders}
+  items = {folder: _items(folder, notes) for folder in folders}
   flats = settings_lib.values(list(configs.values()), list(items.values()))
   suffixes, keys = run_labels.suffixes(flats), run_labels.varying(flats)
   settings = {suffix: {key: run_labels.as_text(flat.get(key)) for key in keys}
@@ -140,6 +139,19 @@ def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
                  'are left out.')
   return Records({label: [by_seed[seed] for seed in seeds]
                   for label, by_seed in runs.items()}, seeds, notes, settings)
+
+
+def _items(folder: pathlib.Path, notes: list[str]) -> dict[str, str]:
+  """Digests of an experiment's items; `notes` takes that they are missing."""
+  path = folder / workdir_lib.ITEMS
+  if path.exists():
+    return workdir_lib.read(path)
+  if checksums.version(folder) != checksums.Version.WITHOUT_ID:
+    notes.append(f'{path} is missing, which was there when the experiment '
+                 'began: its data are known by their paths alone, and are not '
+                 'checked.')
+    logging.warning('%s', notes[-1])
+  return {}
 
 
 def baselines(records: Records, name: str) -> dict[str, str]:

@@ -31,6 +31,7 @@ from experiments import differences
 from experiments import folders
 from experiments import hosts
 from experiments import identity
+from experiments import json_files
 from experiments import owner
 from experiments import paths
 from experiments import preemption
@@ -39,6 +40,7 @@ from experiments import records
 from experiments import report
 from experiments import run as run_lib
 from experiments import workdir as workdir_lib
+from mmal_jax import durable
 from mmal_jax import progress
 from mmal_jax.data import image_listing
 
@@ -254,7 +256,7 @@ def _claim(folder: pathlib.Path, config, settings) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     # Other shards may start at this very moment.
     draft = folder / f'{uuid.uuid4().hex}{_DRAFT}'
-    workdir_lib.write(draft, plan)
+    durable.write(draft, json_files.text(path, plan))
     os.replace(draft, path)
   there = workdir_lib.read(path)
   of_paths = [f'config.{key}' for key in paths.keys(config.dataset.name)]

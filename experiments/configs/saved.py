@@ -26,13 +26,19 @@ def get_config(path: str | os.PathLike[str]) -> ml_collections.ConfigDict:
   Raises:
     ValueError: as `read`.
   """
-  config = read(paths.expand(path, 'config'))
+  config = read(paths.expand(path, 'config'), copied=True)
   paths.escape_all(config)
   return config
 
 
-def read(path: str | os.PathLike[str]) -> ml_collections.ConfigDict:
+def read(
+    path: str | os.PathLike[str], copied: bool = False
+) -> ml_collections.ConfigDict:
   """The config as it was saved, with absolute paths.
+
+  Args:
+    path: of the file.
+    copied: as for `json_files.read`.
 
   Raises:
     ValueError: if there is no such file, or it holds no config, naming it.
@@ -41,7 +47,7 @@ def read(path: str | os.PathLike[str]) -> ml_collections.ConfigDict:
   if not os.path.isfile(path):
     raise ValueError(f'there is no file {path!r}, which an experiment leaves '
                      'in its workdir as config.json.')
-  fields = json_files.read(pathlib.Path(path))
+  fields = json_files.read(pathlib.Path(path), copied)
   try:
     return of_fields(fields)
   except ValueError as e:

@@ -1,0 +1,134 @@
+"""Files with a checksum are never read unchecked; versions are told apart."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from experiments import checksums
+from experiments import diagnose
+from experiments import export
+from experiments import match
+from experiments import report
+from experiments import run
+from experiments import workdir
+from experiments.configs import saved
+from tests import damaged_runs
+from tests import programs
+
+_VERSIONS = checksums.Version
+
+
+@pytest.fixture(name='made', scope='module')
+def _made(tmp_path_factory):
+  """A finished experiment, in `w`."""
+  home = tmp_path_factory.mktemp('made')
+  programs.call(
+      run, *damaged_runs.features(home), '--strategies=random,mmal',
+      '--seeds=0', f'--workdir={home / "w"}', f'--cache_dir={home / "c"}')
+  return home
+
+
+@pytest.fixture(name='folder')
+def _folder(made, tmp_path):
+  """A copy of it."""
+  shutil.copytree(made / 'w', tmp_path / 'w')
+  return tmp_path / 'w'
+
+
+def _report(folder):
+  programs.call(report, f'--workdirs={folder}', '--workdir=x', '--noasked',
+                f'--out={folder.parent / "report"}')
+
+
+def _of_a_run(program, flag):
+  def call(folder):
+    programs.call(program, f'--workdir={folder}', '--strategy=mmal', '--seed=0',
+                  f'--{flag}={folder.parent / flag}')
+  return call
+
+
+_match = _of_a_run(match, 'matched')
+_PROGRAMS = pytest.mark.parametrize('program', [
+    _report, _match, _of_a_run(export, 'export'),
+    lambda folder: programs.call(diagnose, f'--workdir={folder}')],
+    ids=['report', 'match', 'export', 'diagnose'])
+
+
+def _make_earlier(folder, version):
+  """Removes what an earlier version did not write."""
+  for path in folder.glob('*.json'):
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps({
+        name: value for name, value in fields.items()
+        if name not in (checksums.KEY, 'files')}))
+  for path in folder.glob('*.jsonl') if version < _VERSIONS.WITH_ID else ():
+    path.write_text(re.sub(', "crc32": "[0-9a-f]*"', '', path.read_text()))
+  if version == _VERSIONS.WITHOUT_ID:
+    (folder / workdir.PROVENANCE).unlink()
+
+
+@_PROGRAMS
+def test_without_run_json_what_has_a_checksum_is_refused(folder, program):
+  (folder / workdir.PROVENANCE).unlink()
+  before = sorted(folder.rglob('*'))
+  with programs.ends() as e:
+    program(folder)
+  assert f'{folder / workdir.PROVENANCE} is missing' in e.value.code
+  assert sorted(folder.rglob('*')) == before
+
+
+@pytest.mark.parametrize('name', [
+    workdir.SUMMARY, workdir.ITEMS, workdir.METRICS, workdir.QUERIES,
+    workdir.CALIBRATION])
+def test_no_single_file_is_read_unchecked(folder, name):
+  kept = (folder / name).read_bytes()
+  _make_earlier(folder, _VERSIONS.WITHOUT_ID)
+  _report(folder)
+  (folder / name).write_bytes(kept)
+  with programs.ends() as e:
+    _report(folder)
+  assert f'run.json is missing, which says to what experiment {name}' in (
+      e.value.code)
+
+
+@pytest.mark.parametrize('version', list(_VERSIONS))
+def test_versions(folder, version):
+  if version < _VERSIONS.WITH_CHECKSUMS:
+    _make_earlier(folder, version)
+  assert checksums.version(folder) == version
+  _report(folder)
+  if version:
+    _match(folder)
+  else:
+    with programs.ends() as e:
+      _match(folder)
+    assert ('was begun by an earlier version, which wrote no run.json' in
+            e.value.code)
+    with programs.ends() as e:
+      programs.call(run, *damaged_runs.features(folder.parent / 'more'),
+                    f'--workdir={folder}', '--resume')
+
+
+def test_missing_digests_of_items_are_noted(folder, caplog):
+  (folder / workdir.ITEMS).unlink()
+  _report(folder)
+  said = f'{folder / workdir.ITEMS} is missing, which was there'
+  assert said in caplog.text
+  assert 'items.json is missing, which was there' in (
+      folder.parent / 'report' / 'report.md').read_text().replace('\\', '')
+  caplog.clear()
+  _make_earlier(folder, _VERSIONS.WITHOUT_ID)  # It may never have had one.
+  _report(folder)
+  assert said not in caplog.text
+
+
+def test_a_copy_of_a_config_is_read_with_a_warning(folder, tmp_path, caplog):
+  whole = saved.get_config(folder / workdir.CONFIG)
+  assert not caplog.text
+  path = shutil.copy(folder / workdir.CONFIG, tmp_path / 'mine.json')
+  assert saved.get_config(path) == whole
+  assert 'mine.json belongs: it cannot be checked' in caplog.text
+  with pytest.raises(ValueError, match='it cannot be checked'):
+    saved.read(path)
