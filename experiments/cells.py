@@ -1,6 +1,5 @@
 """The cells of a sweep: what they are, and one run of each."""
 
-import ast
 from collections.abc import Mapping, Sequence
 import copy
 import itertools
@@ -12,7 +11,6 @@ import sys
 import tempfile
 import threading
 from typing import Any, NamedTuple
-import urllib.parse
 
 import ml_collections
 
@@ -21,6 +19,7 @@ from experiments import check as check_lib
 from experiments import config_file
 from experiments import explain
 from experiments import paths
+from experiments import plan
 from experiments import preemption
 from experiments import run as run_lib
 from experiments import run_labels
@@ -86,10 +85,9 @@ def product(
     paths.escape_all(changed)  # The paths in settings are as a user wrote them.
     texts = [f'{key}={run_labels.as_text(_put(changed, key, value))}'
              for keys, together in zip(settings, values)
-             for key, value in _apart(keys, together)]
+             for key, value in plan.apart(keys, together)]
     for seed, strategy in itertools.product(config.seeds, config.strategies):
-      name = urllib.parse.quote(
-          '-'.join([strategy, *texts, f'seed{seed}']), safe='@=+')
+      name = plan.name(strategy, texts, seed)
       if name in cells:
         raise ValueError(f'the sweep has {name} twice.')
       one = copy.deepcopy(changed)
@@ -98,17 +96,6 @@ def product(
       paths.make_absolute(one)
       cells[name] = Cell(name, one)
   return list(cells.values())
-
-
-def _apart(keys: str, values: str) -> list[tuple[str, str]]:
-  """Each of the keys that change together, and its value."""
-  if '+' not in keys:  # A path, or 1e+3, may hold one.
-    return [(keys, values)]
-  keys_, values_ = keys.split('+'), values.split('+')
-  if len(keys_) != len(values_):
-    raise ValueError(f'set={keys}={values}: {len(keys_)} keys, and '
-                     f'{len(values_)} values.')
-  return list(zip(keys_, values_))
 
 
 def is_finished(folder: pathlib.Path) -> bool:
@@ -207,10 +194,7 @@ def _put(config: ml_collections.ConfigDict, key: str, text: str) -> Any:
   part = config
   for section in sections:
     part = part[section]
-  try:
-    value = ast.literal_eval(text)
-  except (ValueError, SyntaxError):
-    value = text
+  value = plan.value(text)
   try:
     part[name] = value
   except TypeError as e:

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments import checksums
 from experiments import lines as lines_lib
+from experiments import plan as plan_lib
 from experiments import workdir as workdir_lib
 from mmal_jax import durable
 from mmal_jax import plain_text
@@ -17,6 +18,7 @@ PLAN, CELLS = checksums.PLAN, 'cells'
 _RECORDS = (workdir_lib.METRICS, workdir_lib.QUERIES, workdir_lib.WHOLE_POOL,
             workdir_lib.CALIBRATION)
 _MOST = 3  # folders that a message names
+_MOST_CELLS = 1_000_000
 
 
 def experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
@@ -26,13 +28,14 @@ def experiments(path: pathlib.Path) -> tuple[list[pathlib.Path], int]:
     path: of an experiment, or of a sweep.
 
   Raises:
-    ValueError: if none is finished, saying what there is.
+    ValueError: if none is finished, saying what there is; or if a cell of a
+      sweep is not what its name says.
   """
   if not path.is_dir():
     raise ValueError(f'{path} is no folder' + (
         ': there is nothing.' if not path.exists() else ', but a file.'))
   if (path / PLAN).exists():
-    folders, total = sorted((path / CELLS).glob('*')), _cells(path)
+    folders, total = _cells(path)
   elif (path / workdir_lib.CONFIG).exists():
     folders, total = [path], 1
   else:
@@ -77,8 +80,8 @@ def check_records(folder: pathlib.Path) -> None:
           'compare it with the states, and compute again what it lacks.')
 
 
-def _cells(path) -> int:
-  """How many cells a sweep has."""
+def _cells(path) -> tuple[list[pathlib.Path], int]:
+  """The folders of a sweep's cells, and how many cells it has."""
   plan = workdir_lib.read(path / PLAN)
   settings = plan.get('set')
   if not isinstance(settings, dict):
@@ -88,7 +91,13 @@ def _cells(path) -> int:
   counts = [len(values) for values in _strategies_and_seeds(plan, path / PLAN)]
   for key, values in settings.items():
     counts.append(len(_filled(values, f'set.{key}', path / PLAN)))
-  return math.prod(counts)
+  total = math.prod(counts)
+  if total > _MOST_CELLS:
+    raise ValueError(f'{path / PLAN} is damaged: it tells of {total} cells.')
+  folders = sorted(folder for folder in (path / CELLS).glob('*')
+                   if folder.is_dir())
+  plan_lib.check(plan, path / PLAN, folders)
+  return folders, total
 
 
 def _strategies_and_seeds(fields, path) -> tuple[list[str], list[int]]:

@@ -43,7 +43,7 @@ _OURS = (CONFIG, ITEMS, PROVENANCE, TOKENIZER, PRETRAINED, METRICS, QUERIES,
          CALIBRATION, WAITING, owner.NAME)
 # What a run that was stopped may be taken up with another value of: up to there
 # it has made no difference.
-_MAY_CHANGE = ('train.divergence',)
+MAY_CHANGE = ('train.divergence',)
 # What people see of items may be mended while they answer.
 _LABELS = 'dataset.labels'
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
@@ -129,7 +129,7 @@ def take_up(
   there = read(path)
   of_paths = paths.keys((now.get('dataset') or {}).get('name'))
   different = differences.lines(
-      there, now, (*_MAY_CHANGE, *of_paths, _LABELS))
+      there, now, (*MAY_CHANGE, *of_paths, _LABELS))
   if different:
     raise ValueError('\n'.join([
         f'workdir={str(path.parent)!r} holds another experiment; choose another'

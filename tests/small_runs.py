@@ -89,12 +89,13 @@ def workdir(folder: pathlib.Path) -> None:
 
 def sweep(folder: pathlib.Path) -> None:
   """A sweep of one cell."""
-  cell = folder / 'cells' / 'mmal-seed0'
+  cell = folder / 'cells' / 'mmal-train.shift=0-seed0'
   cell.mkdir(parents=True)
   workdir(cell)
   (folder / 'sweep.json').write_text(json.dumps({
       'strategies': ['mmal'], 'seeds': [0], 'set': {'train.shift': ['0']},
-      'config': {'rounds': 2}}))
+      'config': {key: value for key, value in CONFIG.items()
+                 if key not in ('strategies', 'seeds')}}))
 
 
 def states(folder: pathlib.Path) -> None:
