@@ -1,7 +1,7 @@
 """What the plan of a sweep says its cells are, and whether they are.
 
-A cell's folder has a name, by strategy, settings and seed. By that alone, a copy
-of another cell, or another sweep's, would be taken for it.
+A cell's folder has a name, by strategy, settings and seed. By that alone, a
+copy of another cell, or another sweep's, would be taken for it.
 """
 
 import ast
