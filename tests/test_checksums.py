@@ -132,3 +132,13 @@ def test_a_copy_of_a_config_is_read_with_a_warning(folder, tmp_path, caplog):
   assert 'mine.json belongs: it cannot be checked' in caplog.text
   with pytest.raises(ValueError, match='it cannot be checked'):
     saved.read(path)
+
+
+def test_diagnose_takes_no_round_twice(folder):
+  path = folder / workdir.QUERIES
+  lines = path.read_text().splitlines(keepends=True)
+  path.write_text(''.join([*lines[:-1], lines[1]]))
+  with programs.ends() as e:
+    programs.call(diagnose, f'--workdir={folder}')
+  assert 'queries.jsonl is not as it was when the experiment was finished' in (
+      e.value.code)
