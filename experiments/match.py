@@ -20,6 +20,7 @@ from experiments import annotators
 from experiments import build as build_lib
 from experiments import checksums
 from experiments import earlier
+from experiments import finished
 from experiments import folders
 from experiments import identity
 from experiments import matches as matches_lib
@@ -66,8 +67,9 @@ def match(
 
   Raises:
     ValueError: if there is no such run, its items have changed, its learner can
-      hold no answers out, there are too few of them, `out` exists, or a version
-      began it whose states say of no run.
+      hold no answers out, there are too few of them, `out` exists, its records
+      are not those it was finished with, or a version began it whose states say
+      of no run.
   """
   config = earlier.config_of(folder, moved)
   if checksums.version(folder) == checksums.Version.WITHOUT_ID:
@@ -76,6 +78,9 @@ def match(
         f'no {workdir_lib.PROVENANCE}: nothing tells of which run its states '
         'are, and this version does not read them. Match with the version that '
         'began it.')
+  if (folder / workdir_lib.SUMMARY).exists():
+    # By its records it is known whether the state is the last one.
+    finished.check_records(folder)
   earlier.check_data(config)
   if out.exists():
     raise ValueError(f'matched={str(out)!r} exists.')

@@ -1,8 +1,10 @@
 """Files with a checksum are never read unchecked; versions are told apart."""
 
 import json
+import pathlib
 import re
 import shutil
+from typing import NamedTuple
 
 import pytest
 
@@ -20,20 +22,28 @@ from tests import programs
 _VERSIONS = checksums.Version
 
 
+class _Made(NamedTuple):
+  """An experiment, and the flags of its run but for its folder."""
+
+  folder: pathlib.Path
+  flags: list[str]
+
+
 @pytest.fixture(name='made', scope='module')
 def _made(tmp_path_factory):
-  """A finished experiment, in `w`."""
+  """A finished experiment."""
   home = tmp_path_factory.mktemp('made')
-  programs.call(
-      run, *damaged_runs.features(home), '--strategies=random,mmal',
-      '--seeds=0', f'--workdir={home / "w"}', f'--cache_dir={home / "c"}')
-  return home
+  made = _Made(home / 'w', [
+      *damaged_runs.features(home), '--strategies=random,mmal', '--seeds=0',
+      f'--cache_dir={home / "c"}'])
+  programs.call(run, *made.flags, f'--workdir={made.folder}')
+  return made
 
 
 @pytest.fixture(name='folder')
 def _folder(made, tmp_path):
   """A copy of it."""
-  shutil.copytree(made / 'w', tmp_path / 'w')
+  shutil.copytree(made.folder, tmp_path / 'w')
   return tmp_path / 'w'
 
 
@@ -94,7 +104,7 @@ def test_no_single_file_is_read_unchecked(folder, name):
 
 
 @pytest.mark.parametrize('version', list(_VERSIONS))
-def test_versions(folder, version):
+def test_versions(made, folder, version):
   if version < _VERSIONS.WITH_CHECKSUMS:
     _make_earlier(folder, version)
   assert checksums.version(folder) == version
@@ -107,8 +117,8 @@ def test_versions(folder, version):
     assert ('was begun by an earlier version, which wrote no run.json' in
             e.value.code)
     with programs.ends() as e:
-      programs.call(run, *damaged_runs.features(folder.parent / 'more'),
-                    f'--workdir={folder}', '--resume')
+      programs.call(run, *made.flags, f'--workdir={folder}', '--resume')
+    assert 'an earlier version, which wrote none, began this' in e.value.code
 
 
 def test_missing_digests_of_items_are_noted(folder, caplog):
@@ -132,6 +142,32 @@ def test_a_copy_of_a_config_is_read_with_a_warning(folder, tmp_path, caplog):
   assert 'mine.json belongs: it cannot be checked' in caplog.text
   with pytest.raises(ValueError, match='it cannot be checked'):
     saved.read(path)
+
+
+def test_match_takes_no_older_state_where_records_were_cut(folder):
+  for name in (workdir.METRICS, workdir.QUERIES):
+    lines = (folder / name).read_text().splitlines(keepends=True)
+    (folder / name).write_text(''.join(
+        line for line in lines
+        if json.loads(line)['strategy'] != 'mmal' or '"round": 3' not in line))
+  states = folder / workdir.STATES / 'mmal-seed0'
+  shutil.rmtree(states / '3')
+  (states / '3.sha256.json').unlink()
+  with programs.ends() as e:
+    _match(folder)
+  assert 'metrics.jsonl is not as it was when the experiment' in e.value.code
+
+
+@pytest.mark.parametrize('text', [None, '', '{"experiment": 3}'])
+def test_overwriting_needs_no_run_json(made, folder, text):
+  (folder / workdir.PROVENANCE).unlink()
+  if text is not None:
+    (folder / workdir.PROVENANCE).write_text(text)
+  with programs.ends() as e:
+    programs.call(run, *made.flags, f'--workdir={folder}', '--resume')
+  assert 'run.json' in e.value.code
+  programs.call(run, *made.flags, f'--workdir={folder}', '--overwrite')
+  assert checksums.version(folder) == _VERSIONS.WITH_CHECKSUMS
 
 
 def test_diagnose_takes_no_round_twice(folder):
