@@ -11,6 +11,7 @@ from experiments import plan as plan_lib
 from experiments import workdir as workdir_lib
 from mmal_jax import durable
 from mmal_jax import plain_text
+from mmal_jax.data import image_listing
 from mmal_jax.data import json_object
 
 # Of a sweep: what it consists of, and one experiment a folder.
@@ -95,7 +96,8 @@ def _cells(path) -> tuple[list[pathlib.Path], int]:
   if total > _MOST_CELLS:
     raise ValueError(f'{path / PLAN} is damaged: it tells of {total} cells.')
   folders = sorted(folder for folder in (path / CELLS).glob('*')
-                   if folder.is_dir())
+                   if folder.is_dir()
+                   and not image_listing.is_of_a_system(folder.name))
   plan_lib.check(plan, path / PLAN, folders)
   return folders, total
 

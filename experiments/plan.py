@@ -72,8 +72,8 @@ def check(
     folders: of cells.
 
   Raises:
-    ValueError: naming the first that the plan does not know, or that holds the
-      experiment of another cell, or of another sweep.
+    ValueError: naming the first that the plan does not know, or that is
+      finished and holds the experiment of another cell, or of another sweep.
   """
   try:
     cells = dict(_cells(plan))
@@ -89,10 +89,10 @@ def check(
       raise ValueError(
           f'{folder} is no cell of the sweep that {path} describes: move it '
           'away.')
-    config = folder / workdir_lib.CONFIG
-    if not config.exists():  # Not begun.
+    if not (folder / workdir_lib.SUMMARY).exists():  # Whoever goes on looks.
       continue
-    different = _different(workdir_lib.read(config), *expected)
+    different = _different(
+        workdir_lib.read(folder / workdir_lib.CONFIG), *expected)
     if different:
       raise ValueError('\n'.join([
           f'{folder} does not hold the cell that its name says, by {path.name}:'

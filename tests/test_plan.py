@@ -26,7 +26,7 @@ _FIRST = _name('mmal', 0, 2, 0)
 
 
 def _make(folder, **changes):
-  """A sweep of sixteen cells, eleven of which are finished."""
+  """A sweep of sixteen cells, fourteen of which are finished."""
   common = {name: value for name, value in small_runs.CONFIG.items()
             if name not in ('strategies', 'seeds')} | changes
   folder.mkdir()
@@ -59,6 +59,9 @@ def _put(folder, name, source):
 
 
 def test_cells_that_are_what_their_names_say(folder):
+  (folder / records.CELLS / '.ipynb_checkpoints').mkdir()
+  stopped = folder / records.CELLS / _name('random', 2, 3, 0)
+  (stopped / workdir.CONFIG).write_text('{')  # Its run will look at that.
   found, unfinished = finished.experiments(folder)
   assert (len(found), unfinished) == (14, 2)
 
@@ -133,6 +136,7 @@ def test_whatever_a_sweep_runs_is_what_its_plan_says(tmp_path, settings):
     if cell.config.batch is None:
       cell.config.batch = 7  # As a run fills it in.
     workdir.write(home / workdir.CONFIG, cell.config.to_dict())
+    workdir.write(home / workdir.SUMMARY, {})
   read = workdir.read(folder / records.PLAN)
   homes = [folder / records.CELLS / cell.name for cell in made]
   plan.check(read, folder / records.PLAN, homes)
