@@ -10,6 +10,7 @@ from PIL import Image
 import pytest
 import safetensors.numpy
 
+from experiments import checksums
 from experiments import earlier
 from experiments import export
 from experiments import identity
@@ -125,3 +126,26 @@ def test_resume_and_export_of_an_earlier_version(folder, recorded, tmp_path):
   assert (tmp_path / 'home/model.safetensors').exists()
   programs.call(run, *command, '--resume')
   assert workdir.read(tmp_path / 'new' / workdir.ITEMS) == items
+
+
+def test_a_model_without_a_seal_is_exported_of_an_earlier_version_alone(
+    folder, recorded, tmp_path):
+  config, _ = recorded
+  config.train.steps_per_round, config.rounds = 2, 1
+  workdir.write(tmp_path / 'mine.json', config.to_dict())
+  folder = tmp_path / 'new'
+  programs.call(
+      run, f'--config={programs.CONFIGS}/saved.py:{tmp_path / "mine.json"}',
+      f'--workdir={folder}', f'--cache_dir={tmp_path / "c"}')
+  (folder / workdir.MODELS / 'mmal-seed0.sha256.json').unlink()
+  with pytest.raises(ValueError, match='mmal-seed0 is damaged: it has no seal'):
+    export.export(folder, 'mmal', 0, tmp_path / 'home')
+  for path in folder.glob('*.json'):
+    fields = json.loads(path.read_text())
+    fields.pop(checksums.KEY, None)
+    path.write_text(json.dumps(fields))
+  (folder / workdir.PROVENANCE).unlink()
+  for path in (folder / workdir.METRICS, folder / workdir.QUERIES):
+    path.unlink()  # Their lines have checksums.
+  export.export(folder, 'mmal', 0, tmp_path / 'home')
+  assert (tmp_path / 'home/model.safetensors').exists()
