@@ -22,6 +22,7 @@ from experiments import folders
 from experiments import paths
 from experiments import program
 from experiments import workdir as workdir_lib
+from mmal_jax import plain_text
 from mmal_jax.align.people import inbox
 from mmal_jax.align.people import rounds
 from mmal_jax.align.people import status as status_lib
@@ -46,10 +47,13 @@ def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:
     raise ValueError(f'the experiment in workdir={str(workdir)!r} asks no '
                      f'people (oracle={config.oracle.name!r}).')
   parts, problems = [], []
+  waiting = workdir_lib.waiting(workdir)
   for seed in config.seeds:
     folder = annotators.folder_of(config, seed)
     try:
       if (folder / inbox.POOLS).exists():
+        if waiting.get('seed') == seed:
+          _check_asked(folder, waiting.get('queries'))
         parts.append(f'Seed {seed}: {_check(config, folder)}')
       elif _has_asked(workdir, config, seed):
         problems.append(
@@ -71,6 +75,20 @@ def _has_asked(workdir, config, seed) -> bool:
   journals = [workdir_lib.journal_path(workdir, strategy, seed)
               for strategy in config.strategies]
   return any(path.exists() and path.stat().st_size for path in journals)
+
+
+def _check_asked(folder, queries) -> None:
+  """Refuses a folder in which nobody was asked what a run waits for."""
+  asked = rounds.asked(folder)
+  never = [query for query in queries if query not in asked] if isinstance(
+      queries, list) else []
+  if never:
+    raise ValueError(
+        f'{folder} is not that of this run, which waits for '
+        f'{plain_text.for_terminal(", ".join(map(str, never[:3])))}: nothing '
+        'of the kind was asked there. Put the right folder back, or say where '
+        f'it lies now: --moved={paths.PEOPLE}=PATH, of the folder that holds '
+        f'{folder.name}.')
 
 
 def _check(config, folder) -> str:

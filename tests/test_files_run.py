@@ -257,3 +257,21 @@ def test_people_see_images_as_they_are(tmp_path):
     source = listed[int(path.stem.removeprefix('image-'))]['file']
     with open(source, 'rb') as file:
       assert path.read_bytes() == file.read()
+
+
+def test_answers_to_other_questions_are_not_checked_for_these(
+    tmp_path, capsys):
+  features = _features(tmp_path)
+  for name, seed in (('mine', 0), ('other', 1)):
+    with pytest.raises(SystemExit):
+      _main(tmp_path, *features, '--overwrite', f'--seeds={seed}',
+            f'--config.oracle.folder={tmp_path / name}')
+    (tmp_path / 'w').rename(tmp_path / f'w_{name}')
+  (tmp_path / 'w_mine').rename(tmp_path / 'w')
+  _check(tmp_path)
+  assert '3 queries' in capsys.readouterr().out
+  (tmp_path / 'mine' / 'seed0').rename(tmp_path / 'kept')
+  (tmp_path / 'other' / 'seed1').rename(tmp_path / 'mine' / 'seed0')
+  with pytest.raises(SystemExit) as e:
+    _check(tmp_path)
+  assert 'seed0 is not that of this run, which waits for ' in str(e.value.code)
