@@ -1,5 +1,6 @@
 """`curves.png` and `modalities.png`."""
 
+import io
 import pathlib
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from experiments import plot_lines
 from experiments import saved_answers
 from experiments import summary as summary_lib
+from mmal_jax import durable
 from mmal_jax import plain_text
 from mmal_jax.evaluate import curves as curves_lib
 from mmal_jax.evaluate import significance
@@ -65,8 +67,7 @@ def curves(summary: dict[str, Any], path: pathlib.Path) -> None:
       f'Means over {seeds} seeds, 95 % confidence intervals', fontsize=10)
   _label(figure, axes[0], panel_ends, points[-1])
   _keep_inside(figure, axes[0, 0], savings)
-  figure.savefig(path, dpi=150)
-  plt.close(figure)
+  _save(figure, path)
 
 
 def modalities(
@@ -104,8 +105,15 @@ def modalities(
   axes[-1, 0].set_xlabel('round')
   axes[-1, 0].xaxis.get_major_locator().set_params(integer=True)
   _label(figure, axes[:, 0], ends, last)
-  figure.savefig(path, dpi=150)
+  _save(figure, path)
+
+
+def _save(figure, path: pathlib.Path) -> None:
+  """Writes a picture; one that was a link before is a link no longer."""
+  content = io.BytesIO()
+  figure.savefig(content, format='png', dpi=150)
   plt.close(figure)
+  durable.write(path, content.getvalue())
 
 
 def _draw_scores(axis, summary, looks, is_compared):

@@ -42,6 +42,7 @@ from experiments import states as states_lib
 from experiments import whole_pool
 from experiments import workdir as workdir_lib
 from mmal_jax import checkpoint
+from mmal_jax import durable
 from mmal_jax import processes
 from mmal_jax import progress
 from mmal_jax.acquire import modality
@@ -287,9 +288,11 @@ def _begin(experiment, config, folder, begun) -> None:
     states_lib.enter(states, folder)
   workdir_lib.write(folder / workdir_lib.ITEMS, items)
   if experiment.data.tokenizer is not None:
-    save = experiment.data.tokenizer.save
-    save(folder / workdir_lib.PRETRAINED if experiment.pretrained
-         else str(folder / workdir_lib.TOKENIZER))
+    if experiment.pretrained:
+      experiment.data.tokenizer.save(folder / workdir_lib.PRETRAINED)
+    else:
+      durable.write(folder / workdir_lib.TOKENIZER,
+                    experiment.data.tokenizer.to_str(pretty=True))
   # The last: with it, the experiment is begun.
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
 

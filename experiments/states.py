@@ -170,5 +170,5 @@ def clear(path: str) -> None:
   """Removes the states of an experiment that is replaced; the record last."""
   folder = epath.Path(path)
   for name in runs_in(path):
-    (folder / name).rmtree()
+    durable.remove(folder / name)
   (folder / RECORD).unlink(missing_ok=True)

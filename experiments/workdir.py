@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import shutil
 from typing import Any, NamedTuple
 
 from absl import logging
@@ -209,11 +208,7 @@ def claim(path: str | os.PathLike[str]) -> pathlib.Path:
     os.replace(path / CONFIG, path / _CLEARED)
     durable.sync_folder(path)
   for name in sorted({*_OURS, *_DRAFTS} - {owner.NAME, _CLEARED}) + [_CLEARED]:
-    entry = path / name
-    if entry.is_dir():
-      shutil.rmtree(entry)
-    else:
-      entry.unlink(missing_ok=True)
+    durable.remove(path / name)
   return path
 
 
