@@ -17,6 +17,7 @@ from experiments import lines as lines_lib
 from mmal_jax import durable
 from mmal_jax.data import json_object
 
+CONFIG = 'config.json'
 _CHECKSUM = 'crc32'
 _EARLIER = {'experiment', 'settings', 'rounding'}  # in run.json, all there was
 
@@ -84,7 +85,7 @@ def _experiment(folder: pathlib.Path) -> str | None:
 
 def _is_of_an_earlier_version(path, found, there) -> bool:
   """Whether `run.json` never had a checksum, and nothing beside it has one."""
-  config = path.with_name('config.json')
+  config = path.with_name(CONFIG)
   return there is None and found.keys() == _EARLIER and not (
       config.exists() and f'"{_CHECKSUM}"'.encode() in durable.read(config))
 
