@@ -202,8 +202,7 @@ def _two_workdirs(path: str, other: str) -> str:
 
 
 def _is_recorded_elsewhere(path: str, workdir: pathlib.Path) -> bool:
-  """Whether the record names the workdir that this one was made of.
-  """
+  """Whether the record names a workdir of before a move or a copy."""
   there = read(path)
   if there is None or is_same_folder(there['workdir'], str(workdir)):
     return False
