@@ -21,7 +21,7 @@ from mmal_jax.data import json_object
 KEY = 'crc32'
 PROVENANCE = 'run.json'
 PLAN = 'sweep.json'
-_CONFIG = 'config.json'
+CONFIG = 'config.json'
 # What those of an earlier version held, which had no checksum.
 _EARLIER = {PROVENANCE: {'experiment', 'settings', 'rounding'},
             PLAN: {'strategies', 'seeds', 'set', 'config'}}
@@ -71,7 +71,7 @@ def read_alone(path: pathlib.Path) -> tuple[dict[str, Any], bool]:
   found = json_object.parse(durable.read(path), path)
   there = found.pop(KEY, None)
   if there is None and not (
-      path.name == PROVENANCE and _has_checksum(path.with_name(_CONFIG))):
+      path.name == PROVENANCE and _has_checksum(path.with_name(CONFIG))):
     # A part of a plan is refused by whoever needs the rest.
     keys = _EARLIER[path.name]
     if found.keys() == keys or path.name == PLAN and found.keys() <= keys:
@@ -110,8 +110,8 @@ def _known(folder: pathlib.Path) -> tuple[Version, str | None]:
     found = _read(path, (
         there.st_ino, there.st_mtime_ns, there.st_ctime_ns, there.st_size))
   except FileNotFoundError:
-    if _has_checksum(folder / _CONFIG):
-      raise Missing(folder / _CONFIG) from None
+    if _has_checksum(folder / CONFIG):
+      raise Missing(folder / CONFIG) from None
     return Version.WITHOUT_ID, None
   if found[0] == Version.WITH_ID:
     read_alone(path)  # The config beside it may be another by now.

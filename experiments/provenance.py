@@ -5,6 +5,8 @@ config: journals, states and records carry it, so that none is taken for
 another's. Settings of JAX that decide numbers are compared on `--resume`.
 """
 
+from collections.abc import Iterable
+import enum
 import importlib.metadata
 import os
 import pathlib
@@ -18,12 +20,28 @@ import jax
 from experiments import workdir as workdir_lib
 from mmal_jax import plain_text
 
-# Settings of JAX with which the same keys and arrays give other numbers.
-_DECISIVE = (
-    'jax_default_prng_impl', 'jax_enable_x64', 'jax_numpy_dtype_promotion',
-    'jax_random_seed_offset', 'jax_threefry_partitionable')
-# Those that change rounding alone; and the packages whose versions may.
-_ROUNDING = ('jax_default_matmul_precision', 'jax_disable_jit')
+# Settings of JAX with which the same keys and arrays give other numbers, and
+# what JAX sets them to by itself.
+_DECISIVE = {
+    'jax_default_prng_impl': 'threefry2x32',
+    'jax_enable_x64': False,
+    'jax_explicit_x64_dtypes': 'warn',
+    'jax_high_dynamic_range_gumbel': False,  # `badge` and `kmeans` draw by it.
+    'jax_numpy_dtype_promotion': 'standard',
+    'jax_random_seed_offset': 0,
+    'jax_threefry_partitionable': True}
+# Those that change rounding alone: how sums are computed, differentiated,
+# compiled, or cut among devices. And the packages whose versions may.
+_ROUNDING = (
+    'eager_constant_folding', 'jax_compiler_enable_remat_pass',
+    'jax_cpu_collectives_implementation', 'jax_custom_vjp3',
+    'jax_default_device', 'jax_default_matmul_precision', 'jax_disable_jit',
+    'jax_disable_most_optimizations', 'jax_embedded_constants_max_bytes',
+    'jax_exec_time_optimization_effort', 'jax_memory_fitting_effort',
+    'jax_memory_fitting_level', 'jax_optimization_level', 'jax_remat3',
+    'jax_scan3', 'jax_softmax_custom_jvp', 'jax_sort_devices_by_process_index',
+    'jax_use_direct_linearize', 'jax_use_shardy_partitioner',
+    'jax_use_simplified_jaxpr_constants')
 _PACKAGES = 'jax', 'jaxlib', 'flax', 'optax', 'numpy'
 
 
@@ -36,6 +54,11 @@ def begin() -> dict[str, Any]:
 def check(folder: pathlib.Path) -> None:
   """Refuses to go on under settings that decide other numbers.
 
+  A setting that was not recorded, by an earlier version or an earlier JAX, may
+  have been anything. If it is not JAX's own now, that is a warning: to refuse
+  it would have the user change it, who may have begun with it. What changes
+  rounding alone is then not compared.
+
   Args:
     folder: of an experiment that was begun.
 
@@ -43,25 +66,30 @@ def check(folder: pathlib.Path) -> None:
     ValueError: then, naming them; or if the record is gone or broken.
   """
   there = read(folder)
-  now = _settings(_DECISIVE)
-  changed = [f'{name} is {now.get(name)!r} now, and was '
-             f'{there["settings"].get(name)!r}'
-             for name in sorted({*now, *there['settings']})
-             if now.get(name) != there['settings'].get(name)]
+  now, began = _settings(_DECISIVE), there['settings']
+  changed = [f'{name} is {now.get(name)!r} now, and was {value!r}'
+             for name, value in sorted(began.items())
+             if now.get(name) != value]
   if changed:
     raise ValueError(
         f'{str(folder)!r} was begun with other settings of JAX, which draw '
         f'other numbers: {plain_text.for_terminal("; ".join(changed))}. Set '
         'them as they were (each is an environment variable of the same name '
         'in capitals).')
+  for name in sorted(now.keys() - began.keys()):
+    if now[name] != _DECISIVE[name]:
+      logging.warning(
+          '%s is %r now; what it was when the experiment was begun is not '
+          'recorded in %s. Unless it was the same, other numbers are drawn: '
+          "JAX's own is %r.", name, now[name], folder / workdir_lib.PROVENANCE,
+          _DECISIVE[name])
   rounding = _rounding()
-  for name in sorted({*rounding, *there['rounding']}):
-    if rounding.get(name) != there['rounding'].get(name):
+  for name, value in sorted(there['rounding'].items()):
+    if rounding.get(name) != value:
       logging.warning(
           '%s is %r now, and was %r when the experiment was begun: sums may be '
           'rounded otherwise, and rounds differ a little from those of an '
-          'undisturbed run.', name, rounding.get(name),
-          there['rounding'].get(name))
+          'undisturbed run.', name, rounding.get(name), value)
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
@@ -93,15 +121,24 @@ def of_run(folder: pathlib.Path, strategy: str, seed: int) -> dict[str, Any]:
           'seed': seed}
 
 
-def _settings(names) -> dict[str, Any]:
+def _settings(names: Iterable[str]) -> dict[str, Any]:
   with warnings.catch_warnings():
     warnings.simplefilter('ignore')  # Some are on their way out.
-    return {name: getattr(jax.config, name) for name in names
+    return {name: _plain(getattr(jax.config, name)) for name in names
             if hasattr(jax.config, name)}
+
+
+def _plain(value: Any) -> Any:
+  """A setting as JSON holds it, and as the environment takes it."""
+  if isinstance(value, enum.Enum):
+    return value.name.lower()
+  return value if value is None or isinstance(
+      value, (bool, int, float, str)) else str(value)
 
 
 def _rounding() -> dict[str, Any]:
   return _settings(_ROUNDING) | {
       'device': jax.devices()[0].device_kind,
+      'devices': jax.device_count(),  # They cut a batch.
       'XLA_FLAGS': os.environ.get('XLA_FLAGS', ''),
       **{name: importlib.metadata.version(name) for name in _PACKAGES}}

@@ -66,6 +66,7 @@ _REPORT = 'report.md'
 _CALIBRATION = 'calibration.png'
 _OURS = (_REPORT, 'summary.json', 'curves.png', 'modalities.png', 'asked.md',
          'asked.png', _CALIBRATION)
+_DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 
 
 def write(
@@ -271,13 +272,17 @@ def _listed(names) -> str:
 
 def _prepare(out: pathlib.Path) -> None:
   out.mkdir(parents=True, exist_ok=True)
+  # A folder of such a name is none of ours; a link is replaced, as a file is.
   foreign = sorted(
-      name for name in {p.name for p in out.iterdir()} - set(_OURS)
-      if not image_listing.is_of_a_system(name))
+      path.name for path in out.iterdir()
+      if (path.name not in (*_OURS, *_DRAFTS)
+          or path.is_dir() and not path.is_symlink())
+      and not image_listing.is_of_a_system(path.name))
   if foreign:
     raise ValueError(f'out={str(out)!r} holds {foreign[:3]}, which no report '
                      'wrote; choose another.')
-  for name in _OURS:  # Nothing of an earlier report may pass for this one's.
+  # Nothing of an earlier report may pass for this one's.
+  for name in (*_OURS, *_DRAFTS):
     (out / name).unlink(missing_ok=True)
 
 

@@ -1,7 +1,10 @@
 """A folder for states outside of a workdir: one experiment's, and whose it is.
 
 A local folder is locked while a run uses it, as a workdir is. Where nothing can
-be locked (`gs://`), the record in it alone says whose it is.
+be locked (`gs://`), the record in it alone says whose it is: of which
+experiment, and in which workdir that goes on. A copy of a workdir is the same
+experiment, and needs a copy of the states, of which the record names the copied
+workdir from its first `--resume` on.
 """
 
 from collections.abc import Iterator
@@ -10,12 +13,16 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import socket
 import time
 from typing import Any
 
+from absl import logging
 from etils import epath
 
+from experiments import checksums
+from experiments import json_files
 from experiments import lines as lines_lib
 from experiments import owner
 from mmal_jax import checkpoint
@@ -50,7 +57,8 @@ def held(
 
   Raises:
     owner.InUse: if another program holds it, naming that one.
-    ValueError: if it is another experiment's, the workdir, or cannot be made.
+    ValueError: if it is another experiment's, or one that another workdir goes
+      on with, or the workdir; or if it cannot be made.
   """
   if path is None:
     yield
@@ -59,7 +67,7 @@ def held(
   with _locked(path, workdir) if is_local(path) else contextlib.nullcontext():
     if begun:
       check(path, workdir)
-      if not runs_in(path):
+      if not runs_in(path) or _is_recorded_elsewhere(path, workdir):
         enter(path, workdir)
     yield
 
@@ -122,11 +130,98 @@ def is_of_another(path: str, workdir: pathlib.Path) -> bool:
       there['experiment'] != lines_lib.experiment_in(workdir))
 
 
-def check(path: str, workdir: pathlib.Path) -> None:
-  """Refuses a folder that is another experiment's; nothing there is touched.
+def is_same_folder(one: str, other: str) -> bool:
+  """Whether two paths, one of them by a link perhaps, lead to one folder."""
+  return one == other or os.path.exists(one) and os.path.exists(other) and (
+      os.path.samefile(one, other))
+
+
+def user_besides(path: str, workdir: pathlib.Path) -> str | None:
+  """Another workdir of the same experiment that goes on with a folder's states.
+
+  One was copied from the other. The record names the one that went on with them
+  last; they are no longer its own if it is gone, holds another experiment, or
+  has other states in its config.
+
+  Args:
+    path: of the folder.
+    workdir: that would go on with it.
+
+  Returns:
+    Its path; None if there is none, or an earlier version recorded none.
 
   Raises:
-    ValueError: then, naming it.
+    ValueError: if it, or the record, is damaged.
+  """
+  there = read(path)
+  if there is None or is_same_folder(there['workdir'], str(workdir)):
+    return None
+  other = pathlib.Path(there['workdir'])
+  if lines_lib.experiment_in(other) != there['experiment']:
+    return None
+  try:
+    states = json_files.read(other / checksums.CONFIG).get('states')
+  except FileNotFoundError:
+    return None
+  return there['workdir'] if isinstance(states, str) and is_same_folder(
+      states, path) else None
+
+
+def check_copied(there: str, now: str, workdir: pathlib.Path) -> bool:
+  """Whether a workdir was copied, and is given a copy of its states.
+
+  Args:
+    there: folder of the states that its config names.
+    now: that it is given.
+    workdir: of the experiment.
+
+  Returns:
+    False if it is no copy of a workdir that still uses `there`.
+
+  Raises:
+    ValueError: if it is, and `now` holds no states of its experiment.
+  """
+  other = user_besides(there, workdir)
+  if other is None:
+    return False
+  copied = read(now)
+  if copied is None or not runs_in(now) or (
+      copied['experiment'] != lines_lib.experiment_in(workdir)):
+    raise ValueError(f'states={now!r} holds no states of the experiment in '
+                     f'{str(workdir)!r}. {_two_workdirs(there, other)}')
+  return True
+
+
+def _two_workdirs(path: str, other: str) -> str:
+  """What to do where a folder is used by another workdir, from a copy."""
+  command = f' (cp -r {shlex.quote(path)} NEW)' if is_local(path) else ''
+  return (
+      f'{path!r} is used by the workdir {other!r}, which holds the same '
+      'experiment: of two workdirs each needs states of its own. Go on in that '
+      f'one; or copy the states as a whole{command}, and give the copy: '
+      '--states=NEW.')
+
+
+def _is_recorded_elsewhere(path: str, workdir: pathlib.Path) -> bool:
+  """Whether the record names a workdir of before a move or a copy."""
+  there = read(path)
+  if there is None or is_same_folder(there['workdir'], str(workdir)):
+    return False
+  host = there.get('host', socket.gethostname())
+  if host != socket.gethostname() and not os.path.exists(there['workdir']):
+    logging.warning(
+        'states=%r was used by the workdir %r on %s, which cannot be seen from '
+        'here. From now on it is that of %r: do not go on in the other one.',
+        path, there['workdir'], host, str(workdir))
+  return True
+
+
+def check(path: str, workdir: pathlib.Path) -> None:
+  """Refuses a folder that is not this workdir's; nothing there is touched.
+
+  Raises:
+    ValueError: if it is another experiment's, or another workdir of the same
+      experiment goes on with it, naming that.
   """
   if is_of_another(path, workdir):
     there = read(path)
@@ -137,6 +232,10 @@ def check(path: str, workdir: pathlib.Path) -> None:
         'is. Give --states=FOLDER with the states of this experiment, or with '
         'an empty folder: then its rounds are computed again, with the answers '
         'in the journals.')
+  other = user_besides(path, workdir)
+  if other is not None:
+    raise ValueError(
+        f'{str(workdir)!r} cannot go on. {_two_workdirs(path, other)}')
 
 
 def enter(path: str | None, workdir: pathlib.Path) -> None:
@@ -170,5 +269,5 @@ def clear(path: str) -> None:
   """Removes the states of an experiment that is replaced; the record last."""
   folder = epath.Path(path)
   for name in runs_in(path):
-    (folder / name).rmtree()
+    durable.remove(folder / name)
   (folder / RECORD).unlink(missing_ok=True)

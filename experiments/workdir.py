@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import shutil
 from typing import Any, NamedTuple
 
 from absl import logging
@@ -22,7 +21,7 @@ from mmal_jax.data import image_listing
 from mmal_jax.data import json_object
 
 # All that an experiment writes, and so all that `--overwrite` may remove.
-CONFIG = 'config.json'
+CONFIG = json_files.CONFIG
 ITEMS = 'items.json'
 PROVENANCE = lines_lib.PROVENANCE
 TOKENIZER = 'tokenizer.json'
@@ -164,12 +163,15 @@ def _check_moved(
 ) -> None:
   """Refuses a folder that the run wrote to, unless it was moved as a whole.
 
+  Or states that were copied as a whole, with the workdir.
+
   Raises:
     ValueError: then, saying how to go on.
   """
   if there is not None and now is not None and (
-      _is_same_folder(there, now) or key == paths.STATES
-      and states_lib.is_of_another(there, folder)):
+      states_lib.is_same_folder(there, now) or key == paths.STATES and (
+          states_lib.is_of_another(there, folder)
+          or states_lib.check_copied(there, now, folder))):
     return
   if there is None or now is None or _holds(key, there):
     given = (f'give --config.{key}={there}' if there is not None else
@@ -184,12 +186,6 @@ def _check_moved(
         f'{key}: the run that was begun uses {there!r}, which is gone, and '
         f'{now!r} holds nothing of it: put the folder back, or say where it '
         f'lies now: --config.{key}=PATH.')
-
-
-def _is_same_folder(one: str, other: str) -> bool:
-  """Whether two paths, one of them by a link perhaps, lead to one folder."""
-  return os.path.exists(one) and os.path.exists(other) and (
-      os.path.samefile(one, other))
 
 
 def _holds(key: str, path: str) -> bool:
@@ -209,11 +205,7 @@ def claim(path: str | os.PathLike[str]) -> pathlib.Path:
     os.replace(path / CONFIG, path / _CLEARED)
     durable.sync_folder(path)
   for name in sorted({*_OURS, *_DRAFTS} - {owner.NAME, _CLEARED}) + [_CLEARED]:
-    entry = path / name
-    if entry.is_dir():
-      shutil.rmtree(entry)
-    else:
-      entry.unlink(missing_ok=True)
+    durable.remove(path / name)
   return path
 
 
@@ -273,7 +265,8 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
   foreign, runs = states_lib.foreign_in(path), states_lib.runs_in(path)
   there = states_lib.read(path)
   if there is not None:
-    mine = there['experiment'] == lines_lib.experiment_in(folder)
+    mine = there['experiment'] == lines_lib.experiment_in(folder) and (
+        states_lib.user_besides(path, folder) is None)
   else:
     mine = not runs or (folder / CONFIG).exists() and (
         read(folder / CONFIG).get('states') == path)

@@ -10,6 +10,7 @@ from typing import TypeVar
 from etils import epath
 
 from mmal_jax import checkpoint
+from mmal_jax import durable
 from mmal_jax import processes
 from mmal_jax import seals
 
@@ -115,9 +116,8 @@ class Checkpoints:
       raise ValueError(f'there is a checkpoint of step {step} in '
                        f'{str(self._folder)!r}.')
     self._folder.mkdir(parents=True, exist_ok=True)
-    path = self._folder / str(step)
-    if path.exists():  # begun by a program that died
-      path.rmtree()
+    # What a program began that died.
+    durable.remove(self._folder / str(step))
 
   def _newest_good(self) -> int | None:
     for step in reversed(self.steps()):
@@ -139,7 +139,7 @@ class Checkpoints:
       # Among them what a program that died here had left to remove.
       for path in list(self._folder.iterdir()):
         if _STEP.fullmatch(path.name) and int(path.name) < oldest:
-          path.rmtree()
+          durable.remove(path)
 
   def _seal(self, step: int) -> epath.Path:
     return seals.path(self._folder / str(step))

@@ -10,7 +10,10 @@ import fcntl
 import json
 import os
 import pathlib
+import shutil
 import stat
+
+from etils import epath
 
 from mmal_jax import downloads
 from mmal_jax import plain_text
@@ -214,6 +217,26 @@ def naming(path: pathlib.Path) -> Iterator[None]:
 def _sync(file) -> None:
   file.flush()
   os.fsync(file.fileno())
+
+
+def remove(path: pathlib.Path | epath.Path) -> None:
+  """Removes a file, a folder with all in it, or a link, if it is there.
+
+  Of a link the link alone, also of one to a folder, and of those in a folder:
+  what they lead to is not ours.
+
+  Args:
+    path: a local one, or any that `etils.epath` takes.
+
+  Raises:
+    OSError: if it, or a part of it, cannot be removed.
+  """
+  if not path.is_dir() or os.path.islink(path):
+    path.unlink(missing_ok=True)
+  elif '://' in str(path):
+    path.rmtree()
+  else:
+    shutil.rmtree(path)
 
 
 def unused(path: pathlib.Path) -> pathlib.Path:

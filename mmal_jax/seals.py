@@ -1,7 +1,8 @@
 """Seals of folders: digests of their files, and of which run these are.
 
 A folder `NAME` has its seal beside it, `NAME.sha256.json`, written last: what a
-program that died had not written whole has none.
+program that died had not written whole has none. It holds the name, too: a
+folder of the same run, copied with its seal, passes for no other.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from absl import logging
 from etils import epath
 
 from mmal_jax import durable
+from mmal_jax import plain_text
 
 ENDING = '.sha256.json'
 _DAMAGED = 'damaged_'
@@ -39,7 +41,7 @@ def write(
     run: that it is of, by names of its own; None for any.
     more: digests of what lies elsewhere, and belongs to it.
   """
-  text = _text({**digests(folder), **(more or {})}, run)
+  text = _text({**digests(folder), **(more or {})}, run, folder.name)
   if '://' in str(folder):  # There a file appears once it is whole.
     path(folder).write_text(text)
   else:
@@ -68,13 +70,18 @@ def wrong_with(
     text = path(folder).read_text()
     fields = json.loads(text)
     sealed, of = fields['files'], fields['run']
-    if text != _text(sealed, of):
+    # Earlier versions wrote no name. Their seals hold: without them every
+    # state of a run begun by one would be put aside, and computed again.
+    sealed_as = fields.get('name')
+    if text != _text(sealed, of, sealed_as):
       return 'its seal is broken'
     if run is not None and of != dict(run):
       raise OfAnother(
           f'{folder} holds {what} of {durable.run_in_words(of)}, not of '
           f'{durable.run_in_words(run)}: nothing of it is used, and it is left '
           f'as it is. {remedy}')
+    if sealed_as not in (None, folder.name):
+      return f'it was sealed as {plain_text.for_terminal(sealed_as)}'
     for name in sorted({*sealed, *found}):
       if name not in found:
         return f'{name} is missing'
@@ -125,7 +132,11 @@ def digests(folder: epath.Path) -> dict[str, str]:
   return found
 
 
-def _text(found: Mapping[str, str], run: Mapping[str, Any] | None) -> str:
-  return json.dumps(
-      {'run': None if run is None else dict(run),
-       'files': dict(sorted(found.items()))}, indent=1) + '\n'
+def _text(
+    found: Mapping[str, str], run: Mapping[str, Any] | None, name: str | None
+) -> str:
+  """What a seal holds; without a name, as earlier versions wrote it."""
+  return json.dumps({
+      'run': None if run is None else dict(run),
+      **({} if name is None else {'name': name}),
+      'files': dict(sorted(found.items()))}, indent=1) + '\n'

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from absl import logging
 
+from mmal_jax import seals
 from tests import damaged_runs
 
 SAME, REFUSED, RECOVERED = 'same result', 'refused by name', (
@@ -18,6 +19,7 @@ SAME, REFUSED, RECOVERED = 'same result', 'refused by name', (
 GOOD = SAME, REFUSED, RECOVERED
 _SECONDS = 120  # A program that takes longer hangs.
 _RUN = re.compile(r'(.+)-seed(\d+)')  # in the names of journals, states, ...
+_STEP = re.compile(r'.*states/[^/]+/(\d+)')  # A checkpoint's folder.
 _HASH = re.compile('[0-9a-f]{32}')  # names of some of Orbax's files
 
 
@@ -27,10 +29,12 @@ class Damage(NamedTuple):
   Attributes:
     name: of the kind, as the table has it.
     do: takes the path that is damaged.
+    outside: a file that `do` makes elsewhere, which must stay as it is.
   """
 
   name: str
   do: Callable[[pathlib.Path], None]
+  outside: pathlib.Path | None = None
 
 
 class Outcome(NamedTuple):
@@ -46,12 +50,14 @@ class Outcome(NamedTuple):
 
 
 def targets(root: pathlib.Path) -> list[str]:
-  """All files, and the folders of one run's or of all runs' files."""
+  """All files, and the folders of a state, of one run's or of all runs' files.
+  """
   found = []
   for path in sorted(root.rglob('*')):
     name = path.relative_to(root).as_posix()
     of_runs = path.parent.name in ('states', 'matches', 'models')
-    if path.is_file() or of_runs or path.parent == root / 'w':
+    if (path.is_file() or of_runs or path.parent == root / 'w'
+        or _STEP.fullmatch(name)):
       found.append(name)
   return found
 
@@ -82,6 +88,8 @@ def damages(
                            ('nothing', 0))[:3 if _is_short(name) else 1]:
         yield Damage(f'truncation to {part}', _truncation(length))
     yield Damage('zeros', _zeros)
+    outside = kind.live.parent / 'outside'
+    yield Damage('a link to a copy outside', _link(outside), outside)
   yield Damage('removal', _removal)
   sources: dict[str, pathlib.Path | None] = {
       'another experiment': _like(kind.same, name),
@@ -89,6 +97,10 @@ def damages(
   sources |= {f'another {what}': _like(tree, other) for what, tree, other in
               _of_other_runs(kind, root, name)}
   sources['an older copy'] = _older(kind, root, name)
+  step = _STEP.fullmatch(name)
+  if step is not None and (
+      older := path.with_name(f'{int(step[1]) - 1}')).exists():
+    yield Damage('an older state with its seal', _sealed_from(older))
   for what, source in sources.items():
     if source is not None and source.is_dir() == path.is_dir() and (
         _content(source) != _content(path)):
@@ -193,6 +205,31 @@ def _from(source: pathlib.Path):
   return do
 
 
+def _sealed_from(source: pathlib.Path):
+  def do(path):
+    _from(source)(path)
+    _from(_seal(source))(_seal(path))
+  return do
+
+
+def _seal(path: pathlib.Path) -> pathlib.Path:
+  return path.with_name(f'{path.name}{seals.ENDING}')
+
+
+def _link(outside: pathlib.Path):
+  def do(path):
+    outside.unlink(missing_ok=True)
+    path.rename(outside)
+    path.symlink_to(outside)
+  return do
+
+
+def state_of(path: pathlib.Path | None):
+  """What a file holds, and when that was last written; None of none."""
+  return None if path is None or not path.exists() else (
+      path.read_bytes(), path.stat().st_mtime_ns)
+
+
 class _Hangs(BaseException):
   """A program takes too long."""
 
@@ -245,7 +282,8 @@ def _logged(warnings: list[str]) -> Iterator[None]:
 
 
 def judge(
-    name: str, status: int, said: str, warned: str, same: Callable[[], str]
+    name: str, status: int, said: str, warned: str, same: Callable[[], str],
+    untouched: bool,
 ) -> Outcome:
   """What came of a damaged file.
 
@@ -255,7 +293,10 @@ def judge(
     said: by it.
     warned: what it says of undamaged files.
     same: says how the results differ; '' if they do not.
+    untouched: whether a file outside, to which a link leads, is as it was.
   """
+  if not untouched:
+    return Outcome('WRITTEN TO THROUGH A LINK', said)
   if status in (-1, -2):
     return Outcome('STACK' if status == -1 else 'HANGS', said)
   if status:

@@ -122,6 +122,16 @@ def test_a_file_too_many_is_damage(tmp_path):
   assert _newest(tmp_path) == 0
 
 
+def test_an_older_one_copied_over_a_newer_one_is_damage(tmp_path, caplog):
+  _fill(tmp_path, [2, 3])
+  shutil.rmtree(tmp_path / '3')
+  shutil.copytree(tmp_path / '2', tmp_path / '3')
+  shutil.copy(tmp_path / '2.sha256.json', tmp_path / '3.sha256.json')
+  assert _newest(tmp_path) == 2
+  assert 'step 3' in caplog.text and 'it was sealed as 2' in caplog.text
+  assert (tmp_path / 'damaged_3').is_dir()
+
+
 def test_another_structure_is_refused(tmp_path):
   kept = _fill(tmp_path, [0])
   with pytest.raises(ValueError):

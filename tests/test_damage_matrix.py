@@ -4,7 +4,8 @@
 
 prints what comes of every file under every damage. `DAMAGE_SEED` draws other
 places of flipped bits; `DAMAGE_ONLY` is a pattern of files to be tried;
-`DAMAGE_EACH=N` tries every Nth cell, of the hours that all ten thousand take.
+`DAMAGE_EACH=N` tries every Nth cell, of the hours that all ten thousand take;
+`DAMAGE_KIND` is a pattern of damages.
 """
 
 import collections
@@ -29,6 +30,7 @@ from tests import programs
 
 _SEED = int(os.environ.get('DAMAGE_SEED', '0'))
 _ONLY = os.environ.get('DAMAGE_ONLY', '')
+_KIND = os.environ.get('DAMAGE_KIND', '')
 _EACH = int(os.environ.get('DAMAGE_EACH', '1'))
 _STRATEGIES, _SEEDS = ('random', 'mmal'), (0, 1)
 
@@ -118,9 +120,11 @@ def _outcomes(made, select):
             if not select(state, title, name, one.name):
               continue
             one.do(made.put(tree) / name)
+            outside = damage.state_of(one.outside)
             status, said = damage.call(program)
             yield state, title, name, one.name, damage.judge(
-                name, status, said, warned, lambda: _differ(results, whole))
+                name, status, said, warned, lambda: _differ(results, whole),
+                outside == damage.state_of(one.outside))
 
 
 def _differ(results, whole):
@@ -167,7 +171,8 @@ def test_every_file_under_every_damage(kind, files, request):
   places = itertools.count(_SEED)
   _check(_outcomes(request.getfixturevalue(kind), lambda *cell: all(
       re.search(part, cell[2]) for part in (_ONLY, files)) and (
-          next(places) % _EACH == 0)))
+          re.search(_KIND, cell[3]) is not None
+          and next(places) % _EACH == 0)))
 
 
 # One file of every kind that decides results, and a place in it; what comes of
@@ -193,7 +198,13 @@ _IMPORTANT = {
     ('w/journals/random-seed1.journal', 'from another seed'): (
         _REFUSED, None, None, None),
     ('w/states/mmal-seed1', 'from an older copy'): (
-        None, _SAME, None, _REFUSED)}
+        None, _SAME, None, _REFUSED),
+    ('w/states/mmal-seed1/3', 'an older state with its seal'): (
+        None, _RECOVERED, None, _REFUSED),
+    ('w/metrics.jsonl', 'a link to a copy outside'): (
+        _SAME, _SAME, _SAME, None),
+    ('w/config.json', 'a link to a copy outside'): (
+        _SAME, _SAME, None, None)}
 
 
 def test_files_that_decide_results(features):

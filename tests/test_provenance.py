@@ -226,3 +226,64 @@ def test_settings_that_draw_other_numbers_are_refused(two, caplog):
       'rounding': good['rounding'] | {'device': 'TPU v9'}})
   provenance.check(folder)
   assert "was 'TPU v9' when the experiment was begun" in caplog.text
+
+
+@pytest.mark.parametrize('name,value', [
+    ('jax_high_dynamic_range_gumbel', True),
+    ('jax_explicit_x64_dtypes', 'allow'), ('jax_random_seed_offset', 1),
+    ('jax_default_prng_impl', 'rbg'), ('jax_numpy_dtype_promotion', 'strict')])
+def test_a_setting_that_decides_numbers_is_recorded_and_compared(
+    tmp_path, caplog, name, value):
+  path, before = tmp_path / workdir.PROVENANCE, getattr(jax.config, name)
+  good = provenance.begin()
+  workdir.write(path, good)
+  jax.config.update(name, value)
+  try:
+    with pytest.raises(ValueError, match=f'{name} is {value!r} now, and was'):
+      provenance.check(tmp_path)
+    # An earlier version did not record it: it may have been the same.
+    del good['settings'][name]
+    workdir.write(path, good)
+    provenance.check(tmp_path)
+    assert f'{name} is {value!r} now; what it was' in caplog.text
+    workdir.write(path, provenance.begin())
+    caplog.clear()
+    provenance.check(tmp_path)
+  finally:
+    jax.config.update(name, before)
+  workdir.write(path, good)
+  provenance.check(tmp_path)
+  assert not caplog.text
+
+
+def test_the_gumbel_setting_draws_other_numbers():
+  def drawn():
+    return jax.random.categorical(
+        jax.random.key(0), jax.numpy.zeros([50, 50])).tolist()
+
+  before, there = jax.config.jax_high_dynamic_range_gumbel, drawn()
+  jax.config.update('jax_high_dynamic_range_gumbel', not before)
+  try:
+    assert drawn() != there
+  finally:
+    jax.config.update('jax_high_dynamic_range_gumbel', before)
+
+
+@pytest.mark.parametrize('name,value', [
+    ('devices', 4), ('device', 'TPU v9'), ('jax', '0.1'),
+    ('jax_softmax_custom_jvp', True), ('jax_use_shardy_partitioner', False)])
+def test_what_changes_rounding_is_a_warning(tmp_path, caplog, name, value):
+  path, good = tmp_path / workdir.PROVENANCE, provenance.begin()
+  workdir.write(path, good | {'rounding': good['rounding'] | {name: value}})
+  provenance.check(tmp_path)
+  assert re.search(f'{name} is .* now, and was {value!r} when', caplog.text)
+  # What an earlier version did not record is not compared.
+  caplog.clear()
+  del good['rounding'][name]
+  workdir.write(path, good)
+  provenance.check(tmp_path)
+  assert not caplog.text
+
+
+def test_the_number_of_devices_is_recorded():
+  assert provenance.begin()['rounding']['devices'] == jax.device_count()

@@ -1,5 +1,7 @@
 """Seals tell what was changed in a folder, and whose it is."""
 
+import shutil
+
 from etils import epath
 import pytest
 
@@ -38,6 +40,24 @@ def test_what_is_as_it_was_written(folder):
 def test_what_was_changed(folder, change, more, wrong):
   change(folder)
   assert seals.wrong_with(folder, _RUN, {'more': more}) == wrong
+
+
+def test_a_copy_with_its_seal_passes_for_no_other_folder(folder):
+  other = folder.with_name('2')
+  shutil.copytree(folder, other)
+  seals.path(folder).copy(seals.path(other))
+  assert seals.wrong_with(other, _RUN, {'more': '1'}) == (
+      'it was sealed as mmal-seed0')
+
+
+def test_a_seal_of_an_earlier_version_holds_no_name_and_is_taken(folder):
+  path = seals.path(folder)
+  text = path.read_text()
+  path.write_text(text.replace(' "name": "mmal-seed0",\n', ''))
+  assert path.read_text() != text
+  assert seals.wrong_with(folder, _RUN, {'more': '1'}) is None
+  path.write_text(text.replace('"mmal-seed0",', 'null,'))
+  assert seals.wrong_with(folder, _RUN, {'more': '1'}) == 'its seal is broken'
 
 
 @pytest.mark.parametrize('name,value', [

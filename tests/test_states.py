@@ -1,6 +1,7 @@
 """A folder for states outside of the workdir: one experiment's at a time."""
 
 import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -149,6 +150,97 @@ def test_a_folder_that_is_moved_as_a_whole_goes_with_its_record(home, tmp_path):
   (here / 'one_states').rename(here / 'elsewhere')
   _run(here, 'one', f'--states={here}/elsewhere', '--resume')
   assert _found(here / 'one') == _found(home / 'one')
+
+
+def _copied(home, to):
+  """An experiment `one`, and `two`, a copy of it with one of its states."""
+  here = _copies(home, to)
+  _run(here, 'one', f'--states={here}/one_states', '--resume')
+  assert _workdir_of(here / 'one_states') == here / 'one'
+  for name in ('', '_states'):
+    shutil.copytree(here / f'one{name}', here / f'two{name}')
+  return here
+
+
+def _workdir_of(folder):
+  return pathlib.Path(states.read(str(folder))['workdir'])
+
+
+def test_a_copy_goes_on_with_its_copy_of_the_states(home, tmp_path):
+  here = _copied(home, tmp_path)
+  before = _files(here / 'one_states')
+  _run(here, 'two', f'--states={here}/two_states', '--resume')
+  assert _found(here / 'two') == _found(home / 'one')
+  assert _files(here / 'one_states') == before
+  assert _workdir_of(here / 'two_states') == here / 'two'
+  assert json_files.read(here / 'two' / workdir.CONFIG)['states'] == str(
+      here / 'two_states')
+  # Each goes on with its own, and with its own alone.
+  for name in ('one', 'two'):
+    _run(here, name, f'--states={here}/{name}_states', '--resume')
+  for name, other in (('one', 'two'), ('two', 'one')):
+    said = _refused(here, name, f'--states={here}/{other}_states', '--resume')
+    assert f'give --config.states={here}/{name}_states to go on' in said
+    said = _refused(here, name, f'--states={here}/{other}_states',
+                    '--overwrite')
+    assert f"but of that in '{here / other}'" in said
+  assert _files(here / 'one_states') == before
+
+
+@pytest.mark.parametrize('more', ['--resume', '--overwrite'])
+def test_a_copy_does_not_share_the_states_of_the_original(
+    home, tmp_path, more):
+  here = _copied(home, tmp_path)
+  before = _files(here / 'one_states')
+  said = _refused(here, 'two', f'--states={here}/one_states', more)
+  assert f"'{here / 'one'}'" in said
+  if more == '--resume':
+    assert f'cp -r {here}/one_states NEW' in said and '--states=NEW' in said
+  assert _files(here / 'one_states') == before
+  # The original lies elsewhere now, or was replaced: the copy has them.
+  (here / 'one').rename(here / 'gone')
+  _run(here, 'two', f'--states={here}/one_states', '--resume')
+  assert _found(here / 'two') == _found(home / 'one')
+  assert _workdir_of(here / 'one_states') == here / 'two'
+  if more == '--resume':
+    said = _refused(here, 'gone', f'--states={here}/one_states', '--resume')
+    assert f"is used by the workdir '{here / 'two'}'" in said
+
+
+def test_what_is_no_copy_of_the_states_is_refused_to_a_copy(home, tmp_path):
+  here = _copied(home, tmp_path)
+  (here / 'new').mkdir()
+  for name in ('new', 'other_states'):
+    before = _files(here / name)
+    said = _refused(here, 'two', f'--states={here}/{name}', '--resume')
+    assert f"'{here}/{name}' holds no states of the experiment in" in said
+    assert f'cp -r {here}/one_states NEW' in said
+    assert _files(here / name) == before
+  # The original has states of its own.
+  said = _refused(here, 'one', f'--states={here}/two_states', '--resume')
+  assert f'give --config.states={here}/one_states to go on' in said
+
+
+def test_a_workdir_that_is_moved_goes_on_with_its_states(home, tmp_path):
+  here = _copied(home, tmp_path)
+  (here / 'one').rename(here / 'moved')
+  _run(here, 'moved', f'--states={here}/one_states', '--resume')
+  assert _found(here / 'moved') == _found(home / 'one')
+  assert _workdir_of(here / 'one_states') == here / 'moved'
+
+
+def test_of_a_workdir_on_another_machine_there_is_a_warning(
+    home, tmp_path, caplog):
+  here = _copied(home, tmp_path)
+  path = here / 'one_states' / states.RECORD
+  path.write_text(json.dumps(json.loads(path.read_text()) | {
+      'host': 'elsewhere', 'workdir': '/scratch/one'}))
+  _run(here, 'one', f'--states={here}/one_states', '--resume')
+  assert "was used by the workdir '/scratch/one' on elsewhere" in caplog.text
+  assert _workdir_of(here / 'one_states') == here / 'one'
+  caplog.clear()
+  _run(here, 'one', f'--states={here}/one_states', '--resume')
+  assert 'elsewhere' not in caplog.text
 
 
 @pytest.mark.parametrize('text', ['', '{}', '[]', '{"experiment": 3}', '\0'])
