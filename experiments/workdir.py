@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from absl import logging
 from etils import epath
 
+from experiments import checksums
 from experiments import differences
 from experiments import json_files
 from experiments import lines as lines_lib
@@ -21,7 +22,7 @@ from mmal_jax.data import image_listing
 from mmal_jax.data import json_object
 
 # All that an experiment writes, and so all that `--overwrite` may remove.
-CONFIG = json_files.CONFIG
+CONFIG = checksums.CONFIG
 ITEMS = 'items.json'
 PROVENANCE = lines_lib.PROVENANCE
 TOKENIZER = 'tokenizer.json'
