@@ -77,14 +77,16 @@ def test_the_tokenizer_of_a_checkpoint_is_written_in_place_of_a_link(
       small_files.siglip_tokenizer(tmp_path / 'published'), 8)
   experiment = types.SimpleNamespace(
       pretrained=True, data=types.SimpleNamespace(tokenizer=tokenizer))
-  run_lib._write_tokenizer(experiment, folder)  # pylint: disable=protected-access
+  # pylint: disable-next=protected-access
+  run_lib._write_tokenizer(experiment, folder)
   assert not list(elsewhere.iterdir())
   path = folder / layout.PRETRAINED
   assert not path.is_symlink() and (path / 'spiece.model').read_bytes() == (
       small_files.pieces())
   (path / 'spiece.model').unlink()
   (path / 'spiece.model').symlink_to(precious.with_name('nowhere'))
-  run_lib._write_tokenizer(experiment, folder)  # pylint: disable=protected-access
+  # pylint: disable-next=protected-access
+  run_lib._write_tokenizer(experiment, folder)
   assert not precious.with_name('nowhere').exists()
   assert (path / 'spiece.model').read_bytes() == small_files.pieces()
 
