@@ -56,6 +56,9 @@ class Strategy:
       that names them.
     fixed: values that a variant is made of; they cannot be set.
     given: values that were set.
+
+  Raises:
+    TypeError: for a selector whose values have no default or type.
   """
 
   name: str
@@ -68,6 +71,9 @@ class Strategy:
   needs: tuple[str, ...] | Callable[[Mapping[str, Any]], tuple[str, ...]] = ()
   fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
   given: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+
+  def __post_init__(self):
+    self._known()  # Refuses a selector whose values cannot be read.
 
   def __call__(
       self, views: Views, batch: int, key: jax.Array, **values: Any

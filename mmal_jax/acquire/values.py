@@ -85,20 +85,31 @@ def read(selector: Callable[..., Any]) -> dict[str, Value]:
   """The values that a selector takes.
 
   Args:
-    selector: its keyword-only arguments all have defaults.
+    selector: its keyword-only arguments are annotated by a type, one or None,
+      or `Annotated[TYPE, BOUND]`.
 
   Returns:
     By name.
+
+  Raises:
+    TypeError: for one without a default, or of a type that no config has.
   """
   helps = _helps(selector)
   found = {}
-  for name, parameter in inspect.signature(selector).parameters.items():
-    if parameter.kind is parameter.KEYWORD_ONLY:
-      kind, bound = parameter.annotation, None
-      if typing.get_origin(kind) is Annotated:
-        kind, bound = typing.get_args(kind)
-      found[name] = Value(parameter.default, typing.get_args(kind) or (kind,),
-                          bound, helps.get(name, ''))
+  signature = inspect.signature(selector, eval_str=True)
+  for name, parameter in signature.parameters.items():
+    if parameter.kind is not parameter.KEYWORD_ONLY:
+      continue
+    kind, bound = parameter.annotation, None
+    if typing.get_origin(kind) is Annotated:
+      kind, bound = typing.get_args(kind)
+    kinds = typing.get_args(kind) or (kind,)
+    if parameter.default is parameter.empty or not {*kinds} <= {*_TYPES}:
+      raise TypeError(
+          f'{selector.__name__}: {name} is a value of the strategy, and must '
+          'have a default and be annotated as bool, int, float or str, or one '
+          'of them and None, as in `ridge: float = 1.0`.')
+    found[name] = Value(parameter.default, kinds, bound, helps.get(name, ''))
   return found
 
 
