@@ -86,6 +86,16 @@ def test_a_new_strategy_answers_ask(first_value):
       _largest(texts, 4))
 
 
+def test_ask_refuses_a_strategy_that_needs_what_it_cannot_give(first_value):
+  rows = problems.unit(np.random.default_rng(0), 64).astype(np.float32)
+  for field, what in (
+      ('skill', 'the strategy first_value needs View.skill'),
+      ('costs', 'image_costs=None: the strategy first_value needs it')):
+    needy = dataclasses.replace(first_value, needs=(field,))
+    with pytest.raises(ValueError, match=what):
+      ask_lib.ask(rows, rows, rows, rows, 4, needy)
+
+
 def test_a_new_strategy_runs_in_the_loop(first_value, tiny_run):
   *_, last = tiny_run.rounds('first_value@gap')
   assert last.round == tiny.ROUNDS

@@ -254,6 +254,10 @@ def answer(
           f'{me} needs the {e.field} of a trained model, which features of two '
           'encoders do not have: take another strategy, or give embeddings of '
           'one model (shared_space=True).') from e
+    if e.field not in _NEEDS:
+      raise ValueError(
+          f'{me} needs View.{e.field}, which embeddings alone do not tell: call '
+          'it on views that have it.') from e
     name = {'costs': 'image_costs', 'asked': 'image_asked'}.get(
         e.field, e.field)
     raise ValueError(
