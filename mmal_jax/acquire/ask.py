@@ -256,8 +256,8 @@ def answer(
           'one model (shared_space=True).') from e
     if e.field not in _NEEDS:
       raise ValueError(
-          f'{me} needs View.{e.field}, which embeddings alone do not tell: call '
-          'it on views that have it.') from e
+          f'{me} needs View.{e.field}, which embeddings alone do not tell: '
+          'call it on views that have it.') from e
     name = {'costs': 'image_costs', 'asked': 'image_asked'}.get(
         e.field, e.field)
     raise ValueError(
