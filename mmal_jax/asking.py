@@ -82,12 +82,13 @@ def ask(
       or not: rows, not their numbers; None where no pair is known.
     aligned_texts: `[a, e]`, their other sides, in the same order.
     batch: how many items to ask about.
-    strategy: a name as `registry.find` takes it, or such a function; None takes
+    strategy: a name as `registry.find` takes it, a strategy with values of its
+      own, or any function of the same arguments (`acquire.ask`); None takes
       `mmal_plus` for features, and for embeddings `mmal`, which works wherever
       they lie. On features `mmal_plus` is `design_by_entropy` by what is alike
       among the features, in the modality that was asked about least (or any),
-      and draws at random where known pairs that are held out are matched
-      hardly better than by chance; on embeddings see `acquire.ask`.
+      and draws at random where known pairs that are held out are matched hardly
+      better than by chance; on embeddings see `acquire.ask`.
     shared_space: whether images and texts lie in one space; None: if they are
       as wide as each other. Features of two encoders that happen to be as wide
       need False.

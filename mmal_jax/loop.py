@@ -11,8 +11,8 @@ import numpy as np
 from mmal_jax import observe
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.acquire.strategies import random
 from mmal_jax.data import encode
 from mmal_jax.embed import in_memory as embed_lib
 from mmal_jax.evaluate import evaluate as evaluate_lib
@@ -67,7 +67,7 @@ class Plan:
 def run_rounds(
     state: state_lib.RunState,
     learner: learner_lib.Learner,
-    strategy: views_lib.Strategy,
+    strategy: views_lib.AcquisitionFunction,
     oracle: oracle_lib.Oracle,
     source: pools_lib.Source,
     test: encode.EncodedPairs,
@@ -115,7 +115,7 @@ def run_rounds(
   while state.round < len(state.queries):
     key_acquire, key_train = jax.random.split(
         jax.random.fold_in(state.key, int(state.round)))
-    choose = random.random if state.round == 0 else strategy
+    choose = strategies_lib.FIRST if state.round == 0 else strategy
     arrived = source.arrived(int(state.round))
     views = observe.make_views(
         state, learner, source, arrived, views, plan.metric, report)

@@ -45,6 +45,16 @@ def test_what_no_strategy_reads(strategies, is_read):
   assert is_read or ', '.join(strategies) in found
 
 
+@pytest.mark.parametrize('strategies,is_read', [
+    (['mmal', 'typiclust@gap'], True), (['mmal'], False)])
+def test_a_strategys_own_values_are_read_by_it_alone(strategies, is_read):
+  config = features.get_config()
+  config.strategies = strategies
+  found = cells_check.unread(config, 'acquisition.typiclust.neighbours')
+  assert (found is None) == is_read
+  assert cells_check.unread(config, 'acquisition.typiclust.points')
+
+
 def _sweep(folder, *arguments, learner='closed_form'):
   programs.call(
       sweep, *programs.save_features(folder / 'f'),

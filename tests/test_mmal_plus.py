@@ -182,8 +182,8 @@ def test_who_needs_a_reference():
     seen = [registry.find(f'{name}@image')(
         some, _K, jax.random.key(0)).indices.tolist()
             for some in (views, without)]
-    assert (seen[0] != seen[1]) == registry.needs_reference(name), name
-  assert registry.BY_REFERENCE <= set(registry.STRATEGIES)
+    needs = registry.STRATEGIES[name].needs_reference
+    assert (seen[0] != seen[1]) == needs, name
 
 
 def test_the_cheapest_modality_is_that_of_the_cheapest_remaining_items():
@@ -240,7 +240,7 @@ def test_runs_in_the_loop(tiny_run, buffer, by_cost):
   name = 'mmal_plus_by_cost' if by_cost else 'mmal_plus'
   *_, last = tiny_run.rounds(
       name, source=source, budget=budget,
-      reference=registry.needs_reference(name))
+      reference=registry.find(name).needs_reference)
   rows = last.query_modalities
   # What was asked about least is asked about next.
   assert set(rows[0].tolist()) != set(rows[1].tolist()) or budget is not None

@@ -24,7 +24,6 @@ from experiments.configs import colorswap
 from mmal_jax.acquire import registry
 from mmal_jax.analysis import summary as summary_lib
 from mmal_jax.analysis import tables
-from mmal_jax.experiment import build
 from mmal_jax.experiment import check
 from mmal_jax.workdir import layout
 from tests import tiny
@@ -262,7 +261,8 @@ def test_paths_left_open_are_asked_for(tmp_path):
     (['--config.model.patch=5'], 'patch=5 must divide the image size 16x16'),
     (['--config.dataset.skew=-1.0'], 'skew=-1.0'),
     (['--config.model.name=mlp'], 'model.depth is unknown; known are name, w'),
-    (['--strategies=random,mmal@img'], "strategy='mmal@img': the rule is none"),
+    (['--strategies=random,mmal@img'],
+     "strategy='mmal@img': the rule for the modality is unknown"),
     (['--strategies=mmal@cheapest'], 'needs costs'),
     (['--config.stream.buffer=3'], 'batch=4 queries are beyond stream.buffer'),
     (['--config.stream.buffer=13'], 'beyond the pool of 24'),
@@ -332,10 +332,11 @@ def test_the_config_sets_what_a_strategy_takes_and_a_variant_leaves_open():
   config = colorswap.get_config()
   config.acquisition.coreset_ratio = 7.0
   for name, expected in (
-      ('mmal', {'coreset_ratio': 7.0}), ('random', {}), ('coreset', {}),
-      ('mmal@image', {'coreset_ratio': 7.0, 'modality': 'image'}),
-      ('mmal_no_uncertainty', {'coreset_ratio': 1.0})):
-    assert build.configured_strategy(config, name).keywords == expected
+      ('mmal', 7.0), ('random', None), ('coreset', None), ('mmal@image', 7.0),
+      ('mmal_no_uncertainty', 1.0)):
+    found = registry.configured(name, config.acquisition.to_dict())
+    assert found.values.get('coreset_ratio') == expected
+    assert found.rule == (name.partition('@')[2] or registry.find(name).rule)
 
 
 def test_the_workdir_must_be_a_local_folder_that_can_be_made(tmp_path):

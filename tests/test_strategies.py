@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mmal_jax.acquire import mmal
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.acquire.strategies import mmal
 from tests import reference
 
 MODALITIES = ('image', 'text')

@@ -27,7 +27,7 @@ Array = np.ndarray | jax.Array
 Rows = np.ndarray | jax.Array | disk.DiskRows
 Metric = metric_lib.Metric
 Query = views_lib.Query
-Strategy = views_lib.Strategy
+Strategy = views_lib.AcquisitionFunction
 
 # What a strategy may need, by field of its views: what to give.
 _NEEDS = {
@@ -91,12 +91,14 @@ def ask(
       are compiled: it is padded to the next power of two.
     batch: how many items to ask about; of one modality, or by some strategies
       of both.
-    strategy: a name as `registry.find` takes it, or such a function. Nothing is
-      known from before training here, so that `mmal_plus`, `design` and
-      `herding` go by these embeddings, less their mean, and
-      `facility_reference` is `facility`; nor is it known how well the
-      embeddings match pairs, so that `mmal_plus` is `design_by_entropy` in one
-      modality (the one that was asked about least, or any).
+    strategy: a name as `registry.find` takes it, a strategy with values of its
+      own (`registry.find('typiclust').with_values(neighbours=5)`), or any
+      function of the same arguments. Nothing is known from before training
+      here, so that `mmal_plus`, `design` and `herding` go by these embeddings,
+      less their mean, and `facility_reference` is `facility`; nor is it known
+      how well the embeddings match pairs, so that `mmal_plus` is
+      `design_by_entropy` in one modality (the one that was asked about least,
+      or any).
     metric: `cosine`, `sqeuclidean` or `inner`, or one of `metric.METRICS`.
     image_remaining: `[n]` bool, False for images that may not be asked about,
       nor be anybody's match, as they are aligned already; all remain if None.
@@ -240,9 +242,10 @@ def answer(
   me = f'strategy={strategy!r}' if isinstance(strategy, str) else (
       f'the strategy {getattr(strategy, "__name__", "given")}')
   if not np.any(np.asarray(views['image'].aligned_mask)):
-    select = registry.STRATEGIES['random']
-  anywhere = ('mmal, coreset, margin, entropy, least_confidence, similarity and'
-              ' random')
+    select = registry.FIRST
+  *most, last = (name for name, each in registry.STRATEGIES.items()
+                 if not each.one_device)
+  anywhere = f'{", ".join(most)} and {last}'
   try:
     query = select(views, batch, jax.random.key(seed))
   except views_lib.Missing as e:
@@ -251,6 +254,10 @@ def answer(
           f'{me} needs the {e.field} of a trained model, which features of two '
           'encoders do not have: take another strategy, or give embeddings of '
           'one model (shared_space=True).') from e
+    if e.field not in _NEEDS:
+      raise ValueError(
+          f'{me} needs View.{e.field}, which embeddings alone do not tell: '
+          'call it on views that have it.') from e
     name = {'costs': 'image_costs', 'asked': 'image_asked'}.get(
         e.field, e.field)
     raise ValueError(

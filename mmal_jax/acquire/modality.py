@@ -1,6 +1,7 @@
 """Stage 1, modality selection: query where the aligned set covers least."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ from mmal_jax.acquire import coverage
 from mmal_jax.acquire import views as views_lib
 
 RULES = ('gap', 'random', 'alternate', 'cheapest', 'both')
+# Fields of `View` that a rule cannot do without.
+NEEDS = {'alternate': ('asked',), 'cheapest': ('costs',)}
 
 
 def coverage_gap(view: views_lib.View) -> jax.Array:
@@ -73,18 +76,17 @@ def choose(
     ValueError: if `rule` is none of these, or if views do not tell what was
       asked, for `alternate`, or what it costs, for `cheapest`.
   """
+  for field in NEEDS.get(rule, ()):
+    if any(getattr(view, field) is None for view in views.values()):
+      raise views_lib.Missing(field, f'modality={rule!r}')
   if rule == 'gap':
     return select_modality(views)
   if rule == 'random':
     return views_lib.random_modality(key, tuple(views))
   if rule == 'alternate':
-    if any(view.asked is None for view in views.values()):
-      raise views_lib.Missing('asked', 'modality=\'alternate\'')
     left = [m for m, view in views.items() if bool(view.remaining.any())]
     return min(left or views, key=lambda m: int(views[m].asked))
   if rule == 'cheapest':
-    if any(view.costs is None for view in views.values()):
-      raise views_lib.Missing('costs', 'modality=\'cheapest\'')
     means = {m: float(jnp.mean(view.costs, where=view.remaining))
              for m, view in views.items() if bool(view.remaining.any())}
     return min(means or views, key=lambda m: means.get(m, 0.0))
@@ -94,42 +96,54 @@ def choose(
   return rule
 
 
-def query(
-    views: Mapping[str, views_lib.View],
-    batch: int,
-    key: jax.Array,
-    rule: str,
-    select: Callable[[str, int], jax.Array],
-) -> views_lib.Query:
-  """Queries the modality that a rule chooses, or all of them.
+@dataclasses.dataclass(frozen=True)
+class Selection:
+  """Stage 1 by any rule, of one round.
 
-  Args:
-    views: by modality.
-    batch: the number of items to query.
-    key: for the rule.
+  Attributes:
     rule: as in `choose`, or `both`: each modality gets an equal share of the
       batch, of which what it cannot fill goes to the others.
-    select: `(modality, k) -> [k] int32` indices, -1 where nothing remained.
-
-  Returns:
-    The query. Under `both` the modalities take turns in it.
+    batch: the number of items to query.
+    key: for the rule.
   """
-  if rule != 'both':
-    modality = choose(views, rule, key)
-    return views_lib.Query(modality, select(modality, batch))
-  left = {m: int(jnp.sum(view.remaining)) for m, view in views.items()}
-  dealt = shares(list(left.values()), batch)
-  turns = []  # (turn, place of the modality, modality, index)
-  for place, (modality, share) in enumerate(zip(views, dealt)):
-    if share:
-      indices = np.asarray(select(modality, share)).tolist()
-      turns += [(t, place, modality, i) for t, i in enumerate(indices)]
-  turns.sort()
-  # Where nothing is left at all, the batch is filled up with no item.
-  turns += [(0, 0, next(iter(views)), -1)] * (batch - len(turns))
-  return views_lib.Query(
-      tuple(modality for *_, modality, _ in turns),
-      jnp.asarray([index for *_, index in turns], jnp.int32))
+
+  rule: str
+  batch: int
+  key: jax.Array
+
+  def __call__(self, views: Mapping[str, views_lib.View]) -> dict[str, int]:
+    """How many items to ask about, by modality; of the others none."""
+    if self.rule != 'both':
+      return {choose(views, self.rule, self.key): self.batch}
+    left = [int(jnp.sum(view.remaining)) for view in views.values()]
+    dealt = zip(views, shares(left, self.batch))
+    return {m: share for m, share in dealt if share}
+
+  def query(
+      self, views: Mapping[str, views_lib.View], picks: Mapping[str, jax.Array]
+  ) -> views_lib.Query:
+    """The query that asks about what was picked.
+
+    Args:
+      views: by modality.
+      picks: by modality, `[k] int32` indices, as many as were called for, -1
+        where nothing remained.
+
+    Returns:
+      The query. Under `both` the modalities take turns in it.
+    """
+    if self.rule != 'both':
+      (modality, indices), = picks.items()
+      return views_lib.Query(modality, indices)
+    turns = sorted(  # (turn, place of the modality, modality, index)
+        (turn, place, m, index)
+        for place, m in enumerate(views) if m in picks
+        for turn, index in enumerate(np.asarray(picks[m]).tolist()))
+    # Where nothing is left at all, the batch is filled up with no item.
+    turns += [(0, 0, next(iter(views)), -1)] * (self.batch - len(turns))
+    return views_lib.Query(
+        tuple(modality for *_, modality, _ in turns),
+        jnp.asarray([index for *_, index in turns], jnp.int32))
 
 
 def shares(left: list[int], batch: int) -> list[int]:

@@ -13,11 +13,12 @@ chance that it is j. The bias cancels out.
 
 from collections.abc import Callable, Mapping
 import functools
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.acquire import values as values_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import matches as matches_lib
 
@@ -102,6 +103,14 @@ def entropies(
 MARGIN = Uncertainty(lambda matches, _: -margins(matches), softmax=False)
 LEAST_CONFIDENCE = Uncertainty(least_confidences, softmax=True)
 ENTROPY = Uncertainty(entropies, softmax=True)
+SCORES = {'margin': MARGIN, 'least_confidence': LEAST_CONFIDENCE,
+          'entropy': ENTROPY}
+Score = Annotated[str, values_lib.OneOf(SCORES)]
+
+
+def needs(values: Mapping[str, Any]) -> tuple[str, ...]:
+  """Fields of `View` that a strategy's `uncertainty` needs."""
+  return ('logit_scale',) if SCORES[values['uncertainty']].softmax else ()
 
 
 def uncertainties(

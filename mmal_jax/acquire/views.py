@@ -19,7 +19,8 @@ class View:
 
   A pool's rows may be sharded over a mesh (`sharding.shard_rows`), or lie on
   disk (`disk.DiskRows`): the paper's stages, `random` and `similarity` are the
-  same, and so are their picks; what cannot work so refuses (`whole.check`).
+  same, and so are their picks; what cannot work so refuses
+  (`Strategy.one_device`).
 
   Attributes:
     pool: `[n, d]` float32, bfloat16 or float16 embeddings of the whole pool,
@@ -98,8 +99,9 @@ class Query(NamedTuple):
   indices: jax.Array
 
 
-# (views by modality, batch size, typed key) -> query.
-Strategy = Callable[[Mapping[str, View], int, jax.Array], Query]
+# (views by modality, batch size, typed key) -> query: a `Strategy`, or a
+# function of one's own.
+AcquisitionFunction = Callable[[Mapping[str, View], int, jax.Array], Query]
 
 
 def located(view: View) -> View:
@@ -114,6 +116,19 @@ def others(
 ) -> dict[str, View]:
   """The views of all modalities but one."""
   return {name: view for name, view in views.items() if name != modality}
+
+
+def everything(view: View) -> jax.Array:
+  """`[n]` int32, each remaining item as a candidate; -1 of the others."""
+  indices = jnp.arange(len(view.remaining), dtype=jnp.int32)
+  return jnp.where(view.remaining, indices, -1)
+
+
+def key_of(
+    key: jax.Array, views: Mapping[str, View], modality: str
+) -> jax.Array:
+  """A modality's own key, by its place among the views."""
+  return jax.random.fold_in(key, list(views).index(modality))
 
 
 def random_modality(key: jax.Array, modalities: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 import copy
 import functools
-import inspect
 from typing import Any, NamedTuple
 
 from absl import logging
@@ -14,9 +13,7 @@ import ml_collections
 from mmal_jax import loop
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import metric as metric_lib
-from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
-from mmal_jax.acquire import views as views_lib
 from mmal_jax.config import kinds
 from mmal_jax.data import encode
 from mmal_jax.data import schema
@@ -271,11 +268,8 @@ def fitted(
       raise ValueError(f'batch={config.batch} queries are beyond '
                        f'stream.buffer={buffer} items.')
   for strategy in config.strategies:
-    rule = strategy.partition('@')[2]
-    if rule and rule not in (*modality.RULES, *sizes):
-      raise ValueError(f'strategy={strategy!r}: the rule is none of '
-                       f'{", ".join((*modality.RULES, *sizes))}.')
-    if rule == 'cheapest' and not annotators.has_costs(config):
+    needed = strategies_lib.find(strategy, tuple(sizes)).needed
+    if 'costs' in needed and not annotators.has_costs(config):
       raise ValueError(f'strategy={strategy!r} needs costs: give '
                        '--config.costs.image, or another.')
   return config
@@ -330,8 +324,8 @@ def rounds(
   config = experiment.config
   buffer = annotators.buffer_of(config)
   source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
-  chosen = configured_strategy(config, strategy)
-  plan = _plan(config, strategies_lib.needs_reference(strategy))
+  chosen = strategies_lib.configured(strategy, config.acquisition.to_dict())
+  plan = _plan(config, chosen.needs_reference)
   return loop.run_rounds(
       state, experiment.learner, chosen, oracle, source, experiment.data.test,
       plan, report, undone)
@@ -354,18 +348,3 @@ def _plan(config, reference: bool = False) -> loop.Plan:
       metric_lib.METRICS[config.acquisition.get('metric', 'cosine')],
       reference=reference,
       divergence=config.train.get('divergence') or loop.STOP)
-
-
-def configured_strategy(
-    config: ml_collections.ConfigDict, name: str
-) -> views_lib.Strategy:
-  """A strategy with those values of `config.acquisition` that it takes.
-
-  What a registered variant fixes itself stays as it is.
-  """
-  strategy = strategies_lib.find(name)
-  fixed = getattr(strategy, 'keywords', {})
-  taken = inspect.signature(strategy).parameters
-  return functools.partial(strategy, **{
-      k: v for k, v in config.acquisition.items()
-      if k in taken and k not in fixed})

@@ -2,7 +2,6 @@
 """
 
 from collections.abc import Mapping, Sequence
-import inspect
 
 import ml_collections
 import numpy as np
@@ -52,10 +51,10 @@ def unread(config: ml_collections.ConfigDict, key: str) -> str | None:
 
 
 def _takes(strategy: str, name: str) -> bool:
-  """Whether a strategy has such an argument, and leaves it open."""
+  """Whether a strategy has such a value, of its own or of all, that is open."""
   found = strategies_lib.find(strategy)
-  return name in inspect.signature(found).parameters and (
-      name not in getattr(found, 'keywords', {}))
+  owner, _, value = name.rpartition('.')
+  return owner in ('', found.name) and value in found.open
 
 
 def check_read(

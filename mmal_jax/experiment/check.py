@@ -90,7 +90,7 @@ def check(config: ml_collections.ConfigDict) -> None:
       raise ValueError(f'{name}={list(values)!r}: at least one is needed, and '
                        'none twice.')
   for name in config.strategies:
-    strategies_lib.find(name)
+    strategies_lib.configured(name, config.acquisition.to_dict())
   for seed in config.seeds:
     if not 0 <= seed < 2**32:
       raise ValueError(f'seeds={list(config.seeds)!r} must be integers within '

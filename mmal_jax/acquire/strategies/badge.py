@@ -1,26 +1,27 @@
 """BADGE: diverse gradients of large norm, in a modality drawn at random."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import modality as modality_lib
+from mmal_jax.acquire import strategy
+from mmal_jax.acquire import values
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.acquire import whole
 from mmal_jax.acquire.kernels import kmeans
 from mmal_jax.acquire.kernels import pseudo_alignment
 from mmal_jax.acquire.kernels import seeding
 
 
-def badge(
-    views: Mapping[str, views_lib.View],
-    batch: int,
+def select(
+    view: views_lib.View,
+    others: Mapping[str, views_lib.View],
+    k: int,
     key: jax.Array,
     *,
-    modality: str = 'random',
-    negatives: int = 4,
-) -> views_lib.Query:
+    negatives: Annotated[int, values.AtLeast(0)] = 4,
+) -> jax.Array:
   r"""Seeds of k-means++ among the gradients that guessed answers would give.
 
   For unpaired data: an item's guessed label is its best match `y_1` among what
@@ -35,43 +36,27 @@ def badge(
   summed over the other modalities. (Rows have norm 1 under the cosine.)
 
   Args:
-    views: by modality, in memory on one device, with `logit_scale` and
-      `logit_bias`.
-    batch: the number of items to query.
-    key: draws the modality and the seeds.
-    modality: the rule to choose it by (`modality.query`).
+    view: of one modality.
+    others: of the other modalities.
+    k: the number of items to query.
+    key: draws the seeds.
     negatives: how many of the next best matches to take in.
 
   Returns:
-    The query.
-
-  Raises:
-    TypeError: for a pool on disk.
-    ValueError: for a sharded one, `negatives` below 0, or views that do not
-      tell scale and bias.
+    `[k]` int32 indices.
 
   References:
     Ash et al., Deep Batch Active Learning by Diverse, Uncertain Gradient Lower
     Bounds, 2020.
   """
-  whole.check(views, 'badge')
-  if negatives < 0:
-    raise ValueError(f'negatives={negatives!r} must be at least 0.')
-  for view in views.values():
-    for name in ('logit_scale', 'logit_bias'):
-      if getattr(view, name) is None:
-        raise views_lib.Missing(name, 'badge')
-  key_modality, key_items = jax.random.split(key)
+  embeddings = sum(
+      gradients(view, other, negatives) for other in others.values())
+  return seeding.spread(embeddings, view.remaining, key, k)
 
-  def select(name, k):
-    embeddings = sum(
-        gradients(views[name], other, negatives)
-        for other in views_lib.others(views, name).values())
-    return seeding.spread(
-        embeddings, views[name].remaining,
-        jax.random.fold_in(key_items, list(views).index(name)), k)
 
-  return modality_lib.query(views, batch, key_modality, modality, select)
+badge = strategy.Strategy(
+    'badge', select, draws=True, one_device=True,
+    needs=('logit_scale', 'logit_bias'))
 
 
 def gradients(

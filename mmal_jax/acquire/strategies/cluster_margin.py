@@ -2,27 +2,28 @@
 
 from collections.abc import Mapping
 import functools
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import modality as modality_lib
+from mmal_jax.acquire import strategy
 from mmal_jax.acquire import uncertainty as uncertainty_lib
+from mmal_jax.acquire import values
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.acquire import whole
 from mmal_jax.acquire.kernels import kmeans
 from mmal_jax.acquire.kernels import turns
 
 
-def cluster_margin(
-    views: Mapping[str, views_lib.View],
-    batch: int,
+def select(
+    view: views_lib.View,
+    others: Mapping[str, views_lib.View],
+    k: int,
     key: jax.Array,
     *,
-    modality: str = 'random',
-    ratio: int = 10,
-    clusters: int | None = None,
-) -> views_lib.Query:
+    ratio: values.Count = 10,
+    clusters: Annotated[int | None, values.AtLeast(1)] = None,
+) -> jax.Array:
   """Of the items of least margins one of each cluster, the smallest first.
 
   For unpaired data: the margin is between an item's two best matches in the
@@ -30,42 +31,27 @@ def cluster_margin(
   place of average linkage, which is quadratic in the pool.
 
   Args:
-    views: by modality, in memory on one device.
-    batch: the number of items to query.
-    key: draws the modality, the seeds of k-means, and items within clusters.
-    modality: the rule to choose it by (`modality.query`).
+    view: of one modality.
+    others: of the other modalities.
+    k: the number of items to query.
+    key: draws the seeds of k-means, and items within clusters.
     ratio: candidates by margin for every query.
     clusters: how many; as many as are queried if None.
 
   Returns:
-    The query.
-
-  Raises:
-    TypeError: for a pool on disk.
-    ValueError: for a sharded one, or a number below 1.
+    `[k]` int32 indices.
 
   References:
     Citovsky et al., Batch Active Learning at Scale, 2021.
   """
-  whole.check(views, 'cluster_margin')
-  for name, value in (('ratio', ratio), ('clusters', clusters)):
-    if value is not None and value < 1:
-      raise ValueError(f'{name}={value!r} must be at least 1.')
-  key_modality, key_items = jax.random.split(key)
+  candidates = uncertainty_lib.select_uncertain(
+      views_lib.everything(view), view, others,
+      min(len(view.remaining), ratio * k))
+  return _select(view, candidates, key, k, k if clusters is None else clusters)
 
-  def select(name, k):
-    view = views[name]
-    n = len(view.remaining)
-    everything = jnp.where(
-        view.remaining, jnp.arange(n, dtype=jnp.int32), -1)
-    candidates = uncertainty_lib.select_uncertain(
-        everything, view, views_lib.others(views, name), min(n, ratio * k))
-    return _select(
-        view, candidates,
-        jax.random.fold_in(key_items, list(views).index(name)), k,
-        k if clusters is None else clusters)
 
-  return modality_lib.query(views, batch, key_modality, modality, select)
+cluster_margin = strategy.Strategy(
+    'cluster_margin', select, draws=True, one_device=True)
 
 
 @functools.partial(jax.jit, static_argnames=('k', 'clusters'))

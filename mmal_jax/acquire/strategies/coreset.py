@@ -5,28 +5,33 @@ from collections.abc import Mapping
 import jax
 
 from mmal_jax.acquire import coreset as coreset_lib
-from mmal_jax.acquire import modality as modality_lib
+from mmal_jax.acquire import strategy
 from mmal_jax.acquire import views as views_lib
 
 
-def coreset(
-    views: Mapping[str, views_lib.View],
-    batch: int,
-    key: jax.Array,
-    *,
-    modality: str = 'random',
-) -> views_lib.Query:
-  """Sener and Savarese 2018, on one of the unpaired pools.
+def select(
+    view: views_lib.View,
+    others: Mapping[str, views_lib.View],
+    k: int,
+    key: None,
+) -> jax.Array:
+  """Greedy k-center on one of the unpaired pools.
 
   Args:
-    views: by modality.
-    batch: the number of items to query.
-    key: draws the modality.
-    modality: the rule to choose it by (`modality.query`).
+    view: of one modality.
+    others: of the other modalities, which it does not look at.
+    k: the number of items to query.
+    key: None.
 
   Returns:
-    The query.
+    `[k]` int32 indices.
+
+  References:
+    Sener and Savarese, Active Learning for Convolutional Neural Networks: A
+    Core-Set Approach, 2018.
   """
-  return modality_lib.query(
-      views, batch, key, modality,
-      lambda name, k: coreset_lib.select_coreset(views[name], k))
+  del others, key
+  return coreset_lib.select_coreset(view, k)
+
+
+coreset = strategy.Strategy('coreset', select)

@@ -1,25 +1,26 @@
 """Uncertainty herding by Sinkhorn's plan."""
 
 from collections.abc import Mapping
+import dataclasses
 
 import jax
 
 from mmal_jax.acquire import alike
-from mmal_jax.acquire import modality as modality_lib
+from mmal_jax.acquire import modality
+from mmal_jax.acquire import strategy
+from mmal_jax.acquire import values
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.acquire import whole
 from mmal_jax.acquire.kernels import herding as herding_lib
 from mmal_jax.acquire.strategies import plan
 
 
-def herding(
+def select(
     views: Mapping[str, views_lib.View],
-    batch: int,
-    key: jax.Array,
+    select_modality: modality.Selection,
+    key: None,
     *,
-    modality: str = 'both',
-    points: int = 4096,
-) -> views_lib.Query:
+    points: values.Count = 4096,
+) -> dict[str, jax.Array]:
   """Covers what is uncertain, the more closely, the more answers there are.
 
   For unpaired data: an item is as uncertain as the entropy of its counterpart
@@ -27,34 +28,32 @@ def herding(
   modalities; neighbours are of its own modality.
 
   Args:
-    views: by modality, in memory on one device. Items are alike by `reference`,
-      or by the embeddings where there is none (`alike.by_reference`).
-    batch: the number of items to query.
-    key: draws the modality, the blocks of the plan and the points to cover.
-    modality: the rule to choose it by (`modality.query`).
+    views: by modality. Items are alike by `reference`, or by the embeddings
+      where there is none (`alike.by_reference`).
+    select_modality: the rule for the modality; its key draws the blocks of the
+      plan and the points to cover, too.
+    key: None.
     points: how many items stand for the pool.
 
   Returns:
-    The query.
-
-  Raises:
-    TypeError: for a pool on disk.
-    ValueError: for a sharded one, or `points` below 1.
+    By modality, `[k]` int32 indices.
 
   References:
     Bae et al., Uncertainty Herding: One Active Learning Method for All Label
     Budgets, arXiv 2412.20644.
   """
-  whole.check(views, 'herding')
-  if points < 1:
-    raise ValueError(f'points={points!r} must be at least 1.')
-  key_modality, key_plan, key_points = jax.random.split(key, 3)
+  del key
+  # In three, where a strategy that `draws` gets one of two.
+  key_rule, key_plan, key_points = jax.random.split(select_modality.key, 3)
+  select_modality = dataclasses.replace(select_modality, key=key_rule)
   uncertainties = plan.uncertainties(views, key_plan, plan.entropy)
+  return {
+      m: herding_lib.select_herding(
+          alike.by_reference(views[m]), k,
+          views_lib.key_of(key_points, views, m), uncertainties[m], points)
+      for m, k in select_modality(views).items()}
 
-  def select(name, k):
-    return herding_lib.select_herding(
-        alike.by_reference(views[name]), k,
-        jax.random.fold_in(key_points, list(views).index(name)),
-        uncertainties[name], points)
 
-  return modality_lib.query(views, batch, key_modality, modality, select)
+herding = strategy.Strategy(
+    'herding', select, rule='both', joint=True, one_device=True,
+    uses_reference=True)

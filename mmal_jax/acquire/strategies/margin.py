@@ -3,38 +3,36 @@
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 
-from mmal_jax.acquire import modality as modality_lib
+from mmal_jax.acquire import strategy
 from mmal_jax.acquire import uncertainty as uncertainty_lib
 from mmal_jax.acquire import views as views_lib
 
 
-def margin(
-    views: Mapping[str, views_lib.View],
-    batch: int,
-    key: jax.Array,
+def select(
+    view: views_lib.View,
+    others: Mapping[str, views_lib.View],
+    k: int,
+    key: None,
     *,
-    modality: str = 'random',
-    uncertainty: uncertainty_lib.Uncertainty = uncertainty_lib.MARGIN,
-) -> views_lib.Query:
+    uncertainty: uncertainty_lib.Score = 'margin',
+) -> jax.Array:
   """Uncertainty sampling over all remaining items: O(n^2 d), no n x n array.
 
   Args:
-    views: by modality.
-    batch: the number of items to query.
-    key: draws the modality.
-    modality: the rule to choose it by (`modality.query`).
+    view: of one modality.
+    others: of the other modalities.
+    k: the number of items to query.
+    key: None.
     uncertainty: the score.
 
   Returns:
-    The query.
+    `[k]` int32 indices.
   """
-  def select(name, k):
-    view = views[name]
-    everything = jnp.where(
-        view.remaining, jnp.arange(len(view.remaining), dtype=jnp.int32), -1)
-    return uncertainty_lib.select_uncertain(
-        everything, view, views_lib.others(views, name), k, uncertainty)
+  del key
+  return uncertainty_lib.select_uncertain(
+      views_lib.everything(view), view, others, k,
+      uncertainty_lib.SCORES[uncertainty])
 
-  return modality_lib.query(views, batch, key, modality, select)
+
+margin = strategy.Strategy('margin', select, needs=uncertainty_lib.needs)

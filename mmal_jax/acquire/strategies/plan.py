@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 import functools
 import itertools
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import modality as modality_lib
+from mmal_jax.acquire import modality
+from mmal_jax.acquire import strategy
+from mmal_jax.acquire import values
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.acquire import whole
 from mmal_jax.acquire.kernels import plan_scores
 
 Score = Callable[[plan_scores.Scores], jax.Array]
@@ -25,43 +27,41 @@ def entropy(scores: plan_scores.Scores) -> jax.Array:
   return scores.entropy
 
 
-def plan(
+SCORES = {'margin': margin, 'entropy': entropy}
+
+
+def select(
     views: Mapping[str, views_lib.View],
-    batch: int,
+    select_modality: modality.Selection,
     key: jax.Array,
     *,
-    modality: str = 'both',
-    score: Score = margin,
-) -> views_lib.Query:
+    score: Annotated[str, values.OneOf(SCORES)] = 'margin',
+) -> dict[str, jax.Array]:
   """The items whose counterpart is least certain where all must be matched.
 
   For unpaired data: of several other modalities the least certain counts.
 
   Args:
-    views: by modality, in memory on one device.
-    batch: the number of items to query.
-    key: draws the modality and the blocks of the plan (`plan_scores`).
-    modality: the rule to choose it by (`modality.query`).
-    score: `margin` or `entropy`.
+    views: by modality.
+    select_modality: the rule for the modality.
+    key: draws the blocks of the plan (`plan_scores`).
+    score: of the counterparts under the plan.
 
   Returns:
-    The query.
-
-  Raises:
-    TypeError: for a pool on disk.
-    ValueError: for a sharded one.
+    By modality, `[k]` int32 indices.
 
   References:
     Malmi et al., Active Network Alignment, arXiv 1610.05516: what has several
     partners over good matchings is asked about.
   """
-  whole.check(views, 'plan')
-  key_modality, key_plan = jax.random.split(key)
-  scores = uncertainties(views, key_plan, score)
-  return modality_lib.query(
-      views, batch, key_modality, modality,
-      lambda name, k: views_lib.keep_best(
-          scores[name], views[name].remaining, k))
+  scores = uncertainties(views, key, SCORES[score])
+  return {m: views_lib.keep_best(scores[m], views[m].remaining, k)
+          for m, k in select_modality(views).items()}
+
+
+plan = strategy.Strategy(
+    'plan', select, rule='both', joint=True, draws=True,
+    one_device=True)
 
 
 def uncertainties(

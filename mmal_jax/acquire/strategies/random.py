@@ -4,36 +4,34 @@ from collections.abc import Mapping
 
 import jax
 
-from mmal_jax.acquire import modality as modality_lib
+from mmal_jax.acquire import modality
+from mmal_jax.acquire import strategy
 from mmal_jax.acquire import views as views_lib
 
 
-def random(
+def select(
     views: Mapping[str, views_lib.View],
-    batch: int,
+    select_modality: modality.Selection,
     key: jax.Array,
-    *,
-    modality: str = 'random',
-) -> views_lib.Query:
+) -> dict[str, jax.Array]:
   """Uniform over the remaining items, without replacement.
 
   Args:
     views: by modality.
-    batch: the number of items to query.
-    key: draws the modality and the items.
-    modality: the rule to choose it by (`modality.query`).
+    select_modality: the rule for the modality.
+    key: draws the items.
 
   Returns:
-    The query.
+    By modality, `[k]` int32 indices.
   """
-  key_modality, key_items = jax.random.split(key)
-
-  def select(name, k):
+  picks = {}
+  for m, k in select_modality(views).items():
     # By the modality's place too, only where there are several to draw for.
-    key = key_items if modality != 'both' else jax.random.fold_in(
-        key_items, list(views).index(name))
-    remaining = views[name].remaining
-    lots = jax.random.uniform(key, remaining.shape)
-    return views_lib.keep_best(lots, remaining, k)
+    mine = key if select_modality.rule != 'both' else views_lib.key_of(
+        key, views, m)
+    lots = jax.random.uniform(mine, views[m].remaining.shape)
+    picks[m] = views_lib.keep_best(lots, views[m].remaining, k)
+  return picks
 
-  return modality_lib.query(views, batch, key_modality, modality, select)
+
+random = strategy.Strategy('random', select, joint=True, draws=True)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import jax
 
+from mmal_jax.acquire import strategy
 from mmal_jax.acquire import uncertainty as uncertainty_lib
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.acquire.strategies import margin
 
 _HIGHEST = uncertainty_lib.Uncertainty(
     lambda matches, _: matches.best, softmax=False)
@@ -14,14 +14,14 @@ _LOWEST = uncertainty_lib.Uncertainty(
     lambda matches, _: -matches.best, softmax=False)
 
 
-def similarity(
-    views: Mapping[str, views_lib.View],
-    batch: int,
-    key: jax.Array,
+def select(
+    view: views_lib.View,
+    others: Mapping[str, views_lib.View],
+    k: int,
+    key: None,
     *,
-    modality: str = 'random',
     lowest: bool = False,
-) -> views_lib.Query:
+) -> jax.Array:
   """The items whose best match is the most similar: the surest of all guesses.
 
   For unpaired data: a CLIP score is of a pair; an item's is that of its best
@@ -29,18 +29,22 @@ def similarity(
   several). It keeps data clean; what is sure already may teach little.
 
   Args:
-    views: by modality.
-    batch: the number of items to query.
-    key: draws the modality.
-    modality: the rule to choose it by (`modality.query`).
+    view: of one modality.
+    others: of the other modalities.
+    k: the number of items to query.
+    key: None.
     lowest: the items whose best match is the least similar instead.
 
   Returns:
-    The query.
+    `[k]` int32 indices.
 
   References:
     Hessel et al., CLIPScore, 2021; Gadre et al., DataComp, 2023, section 4.
   """
-  return margin.margin(
-      views, batch, key, modality=modality,
-      uncertainty=_LOWEST if lowest else _HIGHEST)
+  del key
+  return uncertainty_lib.select_uncertain(
+      views_lib.everything(view), view, others, k,
+      _LOWEST if lowest else _HIGHEST)
+
+
+similarity = strategy.Strategy('similarity', select)

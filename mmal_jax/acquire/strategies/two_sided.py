@@ -9,52 +9,48 @@ import jax.numpy as jnp
 
 from mmal_jax.acquire import alike
 from mmal_jax.acquire import modality as modality_lib
+from mmal_jax.acquire import strategy
+from mmal_jax.acquire import values
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.acquire import whole
 from mmal_jax.acquire.kernels import plan_scores
 from mmal_jax.acquire.kernels import two_sided as two_sided_lib
 from mmal_jax.acquire.strategies import design
 
 
-def two_sided(
+def select(
     views: Mapping[str, views_lib.View],
-    batch: int,
-    key: jax.Array,
+    select_modality: modality_lib.Selection,
+    key: None,
     *,
-    modality: str = 'both',
-    ridge: float = 1.0,
+    ridge: values.Positive = 1.0,
     by_cost: bool = False,
-) -> views_lib.Query:
+) -> dict[str, jax.Array]:
   """As `design`, but what likely answers tell about other modalities counts.
 
   Args:
-    views: by modality, in memory on one device. Items are alike by `reference`,
-      or by the embeddings where there is none (`alike.by_reference`);
-      counterparts are expected by Sinkhorn's plan of the embeddings.
-    batch: the number of items to query.
-    key: draws the modality and the blocks of the plan.
-    modality: the rule to choose it by (`modality.query`); under another than
-      `both` there is nothing to share out, and the picks are those of `design`.
-    ridge: of the linear model, above 0.
+    views: by modality. Items are alike by `reference`, or by the embeddings
+      where there is none (`alike.by_reference`); counterparts are expected by
+      Sinkhorn's plan of the embeddings.
+    select_modality: the rule for the modality; under another than `both` there
+      is nothing to share out, and the picks are those of `design`. Its key
+      draws the blocks of the plan, too.
+    key: None.
+    ridge: of the linear model.
     by_cost: whether an item has to tell more if it costs more to ask about.
 
   Returns:
-    The query.
-
-  Raises:
-    TypeError: for a pool on disk.
-    ValueError: for a sharded one, or a ridge that is not above 0.
+    By modality, `[k]` int32 indices.
 
   References:
     Yu, Bi and Tresp, Active Learning via Transductive Experimental Design,
     2006; the second side is ours.
   """
-  whole.check(views, 'two_sided')
-  if modality != 'both':
-    return design.design(
-        views, batch, key, modality=modality, ridge=ridge, by_cost=by_cost)
-  if not ridge > 0:
-    raise ValueError(f'ridge={ridge!r} must be above 0.')
+  key = select_modality.key  # Whole, as the rule `both` draws nothing.
+  if select_modality.rule != 'both':
+    key_rule, key = jax.random.split(key)
+    return design.select(
+        views, dataclasses.replace(select_modality, key=key_rule), key,
+        ridge=ridge, by_cost=by_cost)
   names = list(views)
   sides = [alike.by_reference(view) for view in views.values()]
   if not by_cost:
@@ -64,10 +60,13 @@ def two_sided(
     partners[one, other], partners[other, one] = plan_scores.expected_rows(
         views[names[one]], views[names[other]], sides[one].pool,
         sides[other].pool, jax.random.fold_in(key, i))
-  shares = modality_lib.shares(
-      [int(jnp.sum(side.remaining)) for side in sides], batch)
+  called = select_modality(views)
+  shares = [called.get(m, 0) for m in names]
   picks = two_sided_lib.select_two_sided(
       sides, partners, jnp.asarray(shares), max(shares), ridge)
-  by_name = dict(zip(names, picks))
-  return modality_lib.query(
-      views, batch, key, 'both', lambda name, k: by_name[name][:k])
+  return {m: some[:k] for m, some, k in zip(names, picks, shares) if k}
+
+
+two_sided = strategy.Strategy(
+    'two_sided', select, rule='both', joint=True, one_device=True,
+    uses_reference=True)

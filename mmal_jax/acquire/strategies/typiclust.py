@@ -6,23 +6,23 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import modality as modality_lib
+from mmal_jax.acquire import strategy
+from mmal_jax.acquire import values
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.acquire import whole
 from mmal_jax.acquire.kernels import kmeans
 from mmal_jax.acquire.kernels import turns
 from mmal_jax.acquire.kernels import typicality
 
 
-def typiclust(
-    views: Mapping[str, views_lib.View],
-    batch: int,
+def select(
+    view: views_lib.View,
+    others: Mapping[str, views_lib.View],
+    k: int,
     key: jax.Array,
     *,
-    modality: str = 'random',
-    most_clusters: int = 500,
-    neighbours: int = 20,
-) -> views_lib.Query:
+    most_clusters: values.Count = 500,
+    neighbours: values.Count = 20,
+) -> jax.Array:
   """The most typical item of each of the largest clusters without an answer.
 
   (All clusters count, however small, and the number of neighbours is the same
@@ -32,39 +32,27 @@ def typiclust(
   their own, into as many clusters as there will be aligned items.
 
   Args:
-    views: by modality, in memory on one device.
-    batch: the number of items to query.
-    key: draws the modality and the seeds of k-means.
-    modality: the rule to choose it by (`modality.query`).
+    view: of one modality.
+    others: of the other modalities, which it does not look at.
+    k: the number of items to query.
+    key: draws the seeds of k-means.
     most_clusters: no more than that many. Where clusters without aligned items
       run out, those with the fewest follow, and then all once more.
     neighbours: that typicality is the inverse mean distance to.
 
   Returns:
-    The query.
-
-  Raises:
-    TypeError: for a pool on disk.
-    ValueError: for a sharded one, or a number below 1.
+    `[k]` int32 indices.
 
   References:
     Hacohen et al., Active Learning on a Budget: Opposite Strategies Suit High
     and Low Budgets, 2022, TPC_RP with k-means.
   """
-  whole.check(views, 'typiclust')
-  for name, value in (
-      ('most_clusters', most_clusters), ('neighbours', neighbours)):
-    if value < 1:
-      raise ValueError(f'{name}={value!r} must be at least 1.')
-  key_modality, key_items = jax.random.split(key)
+  del others
+  clusters = min(most_clusters, len(view.aligned) + k)
+  return _select(view, key, k, clusters, neighbours)
 
-  def select(name, k):
-    view = views[name]
-    return _select(
-        view, jax.random.fold_in(key_items, list(views).index(name)), k,
-        min(most_clusters, len(view.aligned) + k), neighbours)
 
-  return modality_lib.query(views, batch, key_modality, modality, select)
+typiclust = strategy.Strategy('typiclust', select, draws=True, one_device=True)
 
 
 @functools.partial(jax.jit, static_argnames=('k', 'clusters', 'neighbours'))
