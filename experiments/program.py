@@ -62,6 +62,11 @@ def say(text: object, to: TextIO | None = None) -> None:
         file=to, flush=True)
 
 
+def notify(line: str) -> None:
+  """Says to the user what is being done, beside the output."""
+  say(line, sys.stderr)
+
+
 def end_with(error: object) -> NoReturn:
   """Ends the program with status 1 and a message of what was refused."""
   sys.exit(f'error: {_message(str(error))}')

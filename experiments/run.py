@@ -149,7 +149,7 @@ def _work() -> str:
     said = _or_end(lambda notice: run_lib.run(
         _no_sweep(configure()), _WORKDIR.value, _CACHE_DIR.value,
         overwrite=_OVERWRITE.value, resume=_RESUME.value,
-        notify=lambda line: program.say(line, sys.stderr), notice=notice))
+        notify=program.notify, notice=notice))
   if not processes.is_first():
     return ''
   return said + f'\nWritten to {_WORKDIR.value}.'
