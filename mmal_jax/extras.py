@@ -4,6 +4,8 @@ What `pip install mmal_jax` brings is enough for `mmal_jax.ask`. All else is
 imported when it is first used, and belongs to an extra.
 """
 
+from collections.abc import Iterator
+import contextlib
 import importlib
 import types
 from typing import Any
@@ -16,25 +18,23 @@ EXTRAS = {
     'pyarrow': 'data',
     'safetensors': 'pretrained',
     'sentencepiece': 'pretrained',
-    'google': 'pretrained',  # of protobuf
-    'tensorflow': 'tensorflow',
     'tokenizers': 'data',
     'tqdm': 'experiments',
 }
 
 
-def load(name: str, purpose: str) -> types.ModuleType:
-  """Imports a module, which may need packages that are optional.
+@contextlib.contextmanager
+def named(purpose: str) -> Iterator[None]:
+  """While it lasts, a missing package is named together with its extra.
 
   Args:
-    name: of the module.
     purpose: what it is needed for: `to read Parquet files`.
 
   Raises:
-    ImportError: naming the extra that brings the package that is missing.
+    ImportError: in place of a ModuleNotFoundError of such a package.
   """
   try:
-    return importlib.import_module(name)
+    yield
   except ModuleNotFoundError as e:
     package = (e.name or '').partition('.')[0]
     if package not in EXTRAS:
@@ -42,6 +42,21 @@ def load(name: str, purpose: str) -> types.ModuleType:
     raise ImportError(
         f'{package} is needed {purpose}: pip install '
         f'"mmal_jax[{EXTRAS[package]}]"', name=package) from e
+
+
+def load(name: str, purpose: str) -> types.ModuleType:
+  """Imports a module that is optional, or needs what is.
+
+  Args:
+    name: of the module.
+    purpose: as for `named`.
+
+  Raises:
+    ImportError: as `named`.
+  """
+  with named(purpose):
+    importlib.import_module(name.partition('.')[0])  # The package before all.
+    return importlib.import_module(name)
 
 
 class Lazy:
