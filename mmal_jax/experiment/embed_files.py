@@ -11,7 +11,6 @@ import pathlib
 import time
 from typing import NamedTuple
 
-import ml_collections
 import numpy as np
 
 from mmal_jax.data import encode
@@ -21,13 +20,12 @@ from mmal_jax.data.images import image_files
 from mmal_jax.data.images import image_listing
 from mmal_jax.data.images import readable
 from mmal_jax.embed import to_disk
-from mmal_jax.experiment import check
-from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.files import durable
 from mmal_jax.files import lock
 from mmal_jax.files import problems as problems_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import partition
+from mmal_jax.models.pretrained import load as load_lib
 from mmal_jax.parallel import sharding
 
 _SHOWN = 5  # names in a message
@@ -91,17 +89,16 @@ def embed(
   if images is None and texts is None:
     raise ValueError('give images, texts or both.')
   notify = notify or (lambda line: None)
-  config = ml_collections.ConfigDict({
-      'init': init,
-      'model': {'name': model or pretrained_lib.ANY, 'dtype': dtype,
-                'image_size': image_size},
-      'text': {'folder': tokenizer}})
-  check.check_model(config)
+  if init is None:
+    raise ValueError('init=None: a checkpoint is needed: add --init=DIR.')
+  load_lib.check(model, dtype)
   # Before minutes are spent on anything.
   found = None if images is None else paths_of(pathlib.Path(images))
   lines = None if texts is None else texts_of(pathlib.Path(texts))
   notify(f'Reading the checkpoint {init} ...')
-  loaded = pretrained_lib.load(config)
+  loaded = load_lib.load(
+      init, model=model, tokenizer=tokenizer, image_size=image_size,
+      dtype=dtype)
   params = partition.place(loaded.params, sharding.make_mesh(-1, fsdp))
   out = pathlib.Path(out)
   out.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,16 @@ class Pretrained(NamedTuple):
   digest: str
 
 
+def check(model: str | None, dtype: str) -> None:
+  """Refuses what `load` would, before any file is read."""
+  if model is not None and model not in presets.PRESETS:
+    raise ValueError(f'model={model!r} is none of '
+                     f'{", ".join(presets.PRESETS)}.')
+  if dtype not in config_lib.DTYPES:
+    raise ValueError(f'dtype={dtype!r} is none of '
+                     f'{", ".join(config_lib.DTYPES)}.')
+
+
 def load(
     name_or_folder: str | os.PathLike[str],
     *,
@@ -62,13 +72,8 @@ def load(
     ImportError: if a package that reads or fetches it is not installed.
     ValueError: for all that cannot be read, or is not what `model` says.
   """
+  check(model, dtype)
   source = os.fspath(name_or_folder)
-  if model is not None and model not in presets.PRESETS:
-    raise ValueError(f'model={model!r} is none of '
-                     f'{", ".join(presets.PRESETS)}.')
-  if dtype not in config_lib.DTYPES:
-    raise ValueError(f'dtype={dtype!r} is none of '
-                     f'{", ".join(config_lib.DTYPES)}.')
   preset = None if model is None else presets.PRESETS[model]
   config, params = published.load(source, preset, image_size)
   config = dataclasses.replace(config, dtype=dtype, remat=remat)
