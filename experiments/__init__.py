@@ -20,10 +20,17 @@ def _open_streams() -> None:
     sys.stderr = open(2, 'w', encoding='utf-8', closefd=False)
 
 
-if sys.argv[:1] == ['-m']:
+def begin() -> None:
+  """Prepares this process for a program, before anything slow is imported.
+
+  Ctrl-C before the program has begun (imports take seconds) ends it at once, as
+  it ends any other; `program.call` has words for it from then on. One that was
+  started with it ignored, as by `&` in a script, stays so.
+  """
   _open_streams()
-  # Ctrl-C before a program has begun (`python -m` imports for seconds) ends it
-  # at once, as it ends any other; `program.call` has words for it from then on.
-  # One that was started with it ignored, as by `&` in a script, stays so.
   if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+if sys.argv[:1] == ['-m']:
+  begin()

@@ -5,12 +5,12 @@ in its `--help`.
 """
 
 from collections.abc import Sequence
-import os
 from typing import Any
 
 from absl import flags
 
 from mmal_jax.config import paths
+from mmal_jax.files import cache_folder
 from mmal_jax.models.pretrained import presets
 
 
@@ -55,9 +55,7 @@ _DEFINITIONS = {
         'workdir', None, 'Folder of the experiment: metrics, queries, models, '
         'summary and curves.', required=True),
     'cache_dir': lambda: define_path(
-        'cache_dir', os.path.join(
-            os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'),
-            'mmal_jax'),
+        'cache_dir', cache_folder.default(),
         'Folder that keeps rendered datasets and warm starts between runs.'),
     'out': lambda: define_path(
         'out', None, 'Folder to write to. A report replaces an earlier report '

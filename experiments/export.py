@@ -10,26 +10,11 @@ and image preprocessing.
 """
 
 from collections.abc import Sequence
-import os
 import pathlib
-
-from etils import epath
 
 from experiments import common_flags
 from experiments import program
-from mmal_jax.checkpoint import pytrees
-from mmal_jax.data.images import preprocess as preprocess_lib
-from mmal_jax.experiment import earlier
-from mmal_jax.experiment import identity
-from mmal_jax.experiment import pretrained as pretrained_lib
-from mmal_jax.files import seals
-from mmal_jax.learn import registry as learners
-from mmal_jax.models import partition
-from mmal_jax.models.pretrained import families
-from mmal_jax.models.pretrained import huggingface
-from mmal_jax.workdir import checksums
-from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import provenance
+from mmal_jax.experiment import export
 
 _WORKDIR, _STRATEGY, _SEED, _INIT, _MOVED = common_flags.take(
     'workdir', 'strategy', 'seed', 'init', 'moved')
@@ -37,91 +22,18 @@ _EXPORT = common_flags.define_path(
     'export', None, 'Folder to write; there must be none yet.')
 
 
-def export(
-    folder: pathlib.Path, strategy: str, seed: int, out: pathlib.Path,
-    init: str | None = None, moved: Sequence[str] = (),
-) -> None:
-  """Writes the model of one finished run.
-
-  Args:
-    folder: the experiment's.
-    strategy: of the run.
-    seed: of the run.
-    out: where to; must not exist.
-    init: where the checkpoint that it started from lies now, if not where it
-      did: tokenizer and preprocessing are taken from there.
-    moved: as for `earlier.config_of`.
-
-  Raises:
-    ValueError: if there is no such run, or it is no run on a checkpoint.
-  """
-  config = earlier.config_of(folder, moved)
-  if config.get('init') is None:
-    raise ValueError(f'workdir={str(folder)!r} did not start from a checkpoint:'
-                     ' its model has no published format.')
-  if config.train.get('learner') == learners.CLOSED_FORM:
-    raise ValueError(
-        f'workdir={str(folder)!r} learnt by train.learner=closed_form, which '
-        'leaves the checkpoint as it is: there is nothing to export. Its heads '
-        f'lie in {workdir_lib.model_path(folder, strategy, seed)}.')
-  if config.train.get('learner') == learners.FINE_TUNE:
-    raise ValueError(
-        f'workdir={str(folder)!r} learnt by train.learner=fine_tune, whose '
-        'heads have no place in a published format. Towers and heads lie in '
-        f'{workdir_lib.model_path(folder, strategy, seed)}.')
-  path = workdir_lib.model_path(folder, strategy, seed)
-  if not path.is_dir():
-    raise ValueError(f'there is no model of strategy={strategy!r} and seed='
-                     f'{seed}: {path} does not exist; there are: '
-                     f'{workdir_lib.runs_in(folder)}.')
-  if out.exists():
-    raise ValueError(f'export={str(out)!r} exists.')
-  version = checksums.version(folder)
-  if version == checksums.Version.WITH_CHECKSUMS or (
-      seals.path(epath.Path(path)).exists()):  # A later one may have ended it.
-    wrong = seals.wrong_with(
-        epath.Path(path), provenance.of_run(folder, strategy, seed) if (
-            version != checksums.Version.WITHOUT_ID) else None,
-        what='parameters', remedy='Put those of this very run there.')
-    if wrong is not None:
-      raise ValueError(f'{path} is damaged: {wrong}. Restore it from a copy, '
-                       'or let --resume write it again.')
-  if init is not None:
-    config.init = init
-  if os.path.isabs(config.init) and not os.path.exists(config.init):
-    raise ValueError(f'init={config.init!r} does not exist. Say where the '
-                     'checkpoint lies now: --init.')
-  model = pretrained_lib.load(config)
-  began = workdir_lib.read(folder / workdir_lib.ITEMS)
-  now = identity.of_checkpoint(model)
-  other = identity.differing(
-      {name: began[name] for name in now if began.get(name) is not None}, now,
-      lambda: model.params)
-  if other:
-    raise ValueError(
-        f'init={config.init!r}: {", ".join(other)}: not what the runs in '
-        f'{str(folder)!r} started from. Give the checkpoint as it was: --init.')
-  params = pytrees.load(path, partition.place(model.params, None))
-  preprocess_lib.save(
-      model.preprocess, out,
-      'clip' if model.preprocess.crops else families.of(model.config).name)
-  model.tokenizer.save(out)
-  huggingface.save(out, model.config, params)
-
-
-def run() -> str:
-  """Exports what the flags say."""
+def _work() -> str:
   if _EXPORT.value is None:
     raise ValueError('give --export, the folder to write.')
-  export(pathlib.Path(_WORKDIR.value), _STRATEGY.value,
-         _SEED.value, pathlib.Path(_EXPORT.value),
-         _INIT.value, _MOVED.value)
-  return (f'The model of {_STRATEGY.value}, seed '
-          f'{_SEED.value}, is written to {_EXPORT.value}.')
+  export.export(
+      pathlib.Path(_WORKDIR.value), _STRATEGY.value, _SEED.value,
+      pathlib.Path(_EXPORT.value), _INIT.value, _MOVED.value)
+  return (f'The model of {_STRATEGY.value}, seed {_SEED.value}, is written to '
+          f'{_EXPORT.value}.')
 
 
 def main(argv: Sequence[str]) -> None:
-  program.call(run, argv)
+  program.call(_work, argv)
 
 
 if __name__ == '__main__':

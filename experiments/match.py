@@ -18,17 +18,7 @@ from absl import flags
 
 from experiments import common_flags
 from experiments import program
-from mmal_jax.checkpoint import newest as checkpoints_lib
-from mmal_jax.config import paths
-from mmal_jax.experiment import annotators
-from mmal_jax.experiment import build as build_lib
-from mmal_jax.experiment import earlier
-from mmal_jax.experiment import identity
-from mmal_jax.experiment import matches as matches_lib
-from mmal_jax.workdir import checksums
-from mmal_jax.workdir import finished
-from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import provenance
+from mmal_jax.experiment import rematch
 
 _WORKDIR, _CACHE_DIR, _STRATEGY, _SEED, _MOVED = (
     common_flags.take('workdir', 'cache_dir', 'strategy', 'seed', 'moved'))
@@ -41,94 +31,19 @@ _MATCHED = common_flags.define_path(
     'matched', None, 'Folder to write; there must be none yet.')
 
 
-def match(
-    folder: pathlib.Path,
-    cache_dir: str,
-    strategy: str,
-    seed: int,
-    k: int,
-    least_probability: float,
-    out: pathlib.Path,
-    moved: Sequence[str] = (),
-) -> None:
-  """Writes the matches of a run's last state.
-
-  Args:
-    folder: the experiment's.
-    cache_dir: of rendered datasets.
-    strategy: of the run.
-    seed: of the run.
-    k: counterparts of each item.
-    least_probability: of the pairs.
-    out: where to; must not exist.
-    moved: as for `earlier.config_of`.
-
-  Raises:
-    ValueError: if there is no such run, its items have changed, its learner can
-      hold no answers out, there are too few of them, `out` exists, its records
-      are not those it was finished with, or a version began it whose states say
-      of no run.
-  """
-  config = earlier.config_of(folder, moved)
-  if checksums.version(folder) == checksums.Version.WITHOUT_ID:
-    raise ValueError(
-        f'workdir={str(folder)!r} was begun by an earlier version, which wrote '
-        f'no {workdir_lib.PROVENANCE}: nothing tells of which run its states '
-        'are, and this version does not read them. Match with the version that '
-        'began it.')
-  if (folder / workdir_lib.SUMMARY).exists():
-    # By its records it is known whether the state is the last one.
-    finished.check_records(folder)
-  earlier.check_data(config)
-  if out.exists():
-    raise ValueError(f'matched={str(out)!r} exists.')
-  if annotators.buffer_of(config) is not None:
-    raise ValueError(f'workdir={str(folder)!r} ran on a stream, of which '
-                     'nothing remains to match.')
-  experiment = build_lib.build(config, cache_dir)
-  identity.check(
-      folder, identity.digests(experiment.encoded, experiment.pretrained),
-      config, paths.keys_of(moved))
-  pools, hidden = annotators.hide(config, experiment.data.pool, seed)
-  kept = checkpoints_lib.Checkpoints(workdir_lib.state_path(
-      folder, strategy, seed, config.get('states')),
-      run=provenance.of_run(folder, strategy, seed))
-  newest = kept.newest(build_lib.initial_state(experiment, pools.sizes, seed))
-  if newest is None:
-    states = workdir_lib.state_path(
-        folder, strategy, seed, config.get('states'))
-    raise ValueError(f'there is no state of strategy={strategy!r} and seed='
-                     f'{seed} in {str(states)!r}; there are: '
-                     f'{workdir_lib.runs_in(folder)}.')
-  at, state = newest
-  if (folder / workdir_lib.SUMMARY).exists() and workdir_lib.has_rounds(
-      folder, {'strategy': strategy, 'seed': seed}, at + 1):
-    states = workdir_lib.state_path(
-        folder, strategy, seed, config.get('states'))
-    raise ValueError(
-        f'{str(states)!r} holds no state of the last round of a finished run, '
-        f'but one of round {at}: the others are gone, or damaged. Restore them '
-        'from a copy, or let --resume compute these rounds again.')
-  found = matches_lib.find(experiment, state, pools, strategy, k)
-  out.mkdir(parents=True)
-  matches_lib.save(
-      experiment, state, pools, hidden, found, least_probability, out)
-
-
-def run() -> str:
-  """Matches what the flags say."""
+def _work() -> str:
   if _MATCHED.value is None:
     raise ValueError('give --matched, the folder to write.')
-  match(pathlib.Path(_WORKDIR.value), _CACHE_DIR.value,
-        _STRATEGY.value, _SEED.value, _K.value,
-        _LEAST_PROBABILITY.value,
-        pathlib.Path(_MATCHED.value), _MOVED.value)
-  return (f'Matches of {_STRATEGY.value}, seed {_SEED.value}'
-          f', are written to {_MATCHED.value}.')
+  rematch.rematch(
+      pathlib.Path(_WORKDIR.value), _CACHE_DIR.value, _STRATEGY.value,
+      _SEED.value, _K.value, _LEAST_PROBABILITY.value,
+      pathlib.Path(_MATCHED.value), _MOVED.value)
+  return (f'Matches of {_STRATEGY.value}, seed {_SEED.value}, are written to '
+          f'{_MATCHED.value}.')
 
 
 def main(argv: Sequence[str]) -> None:
-  program.call(run, argv)
+  program.call(_work, argv)
 
 
 if __name__ == '__main__':

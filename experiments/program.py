@@ -15,10 +15,12 @@ import warnings
 from absl import app
 from absl import flags
 from absl import logging
-import tqdm
 
+from mmal_jax import extras
 from mmal_jax.experiment import preemption
 from mmal_jax.files import plain_text
+
+tqdm = extras.Lazy('tqdm', 'to show how far work is')
 
 _STILL = 5.0  # seconds after which a first step is explained
 # So long the end of a program takes at most, once its work is done or has
@@ -60,6 +62,11 @@ def say(text: object, to: TextIO | None = None) -> None:
   """
   print(plain_text.for_terminal(_given_in_a_line(str(text)), lines=True),
         file=to, flush=True)
+
+
+def notify(line: str) -> None:
+  """Says to the user what is being done, beside the output."""
+  say(line, sys.stderr)
 
 
 def end_with(error: object) -> NoReturn:

@@ -24,6 +24,7 @@ from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.config import explain
 from mmal_jax.config import paths
+from mmal_jax.experiment import budget
 from mmal_jax.experiment import check as check_lib
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import run as run_lib
@@ -100,18 +101,9 @@ def configure() -> Any:
     if _ROUNDS.value is not None:
       config.rounds = _ROUNDS.value
     if _BUDGET.value is not None:
-      if config.batch is None:
-        raise ValueError(f'budget={_BUDGET.value}: give --batch as well, or '
-                         '--rounds and --batch in its place.')
-      check_lib.check(config)  # of a batch of 0
-      rounds, rest = divmod(_BUDGET.value, config.batch)
-      if rest:
-        raise ValueError(f'budget={_BUDGET.value} is not a multiple of batch='
-                         f'{config.batch}.')
-      if _ROUNDS.value not in (None, rounds):
-        raise ValueError(f'budget={_BUDGET.value} is not rounds={_ROUNDS.value}'
-                         f' * batch={config.batch}: give one of the two.')
-      config.rounds = rounds
+      check_lib.check(config)  # Its batch may be no number.
+      config.rounds = budget.rounds(
+          _BUDGET.value, config.batch, _ROUNDS.value)
   check_lib.check(config)
   paths.make_absolute(config)
   return config
@@ -149,7 +141,7 @@ def _work() -> str:
     said = _or_end(lambda notice: run_lib.run(
         _no_sweep(configure()), _WORKDIR.value, _CACHE_DIR.value,
         overwrite=_OVERWRITE.value, resume=_RESUME.value,
-        notify=lambda line: program.say(line, sys.stderr), notice=notice))
+        notify=program.notify, notice=notice))
   if not processes.is_first():
     return ''
   return said + f'\nWritten to {_WORKDIR.value}.'

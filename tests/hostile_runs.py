@@ -10,13 +10,13 @@ import ml_collections
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from experiments import export
-from experiments import sweep
 from experiments.configs import colorswap
 from mmal_jax.analysis import records
 from mmal_jax.checkpoint import newest
 from mmal_jax.checkpoint import pytrees
 from mmal_jax.experiment import check
+from mmal_jax.experiment import export
+from mmal_jax.experiment import sweep
 from mmal_jax.oracles import journal
 from mmal_jax.workdir import layout
 from mmal_jax.workdir import saved_config

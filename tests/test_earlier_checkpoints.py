@@ -10,11 +10,11 @@ from PIL import Image
 import pytest
 import safetensors.numpy
 
-from experiments import export
 from experiments import report
 from experiments import run
 from experiments.configs import pretrained as pretrained_config
 from mmal_jax.experiment import earlier
+from mmal_jax.experiment import export
 from mmal_jax.experiment import identity
 from mmal_jax.experiment import pretrained
 from mmal_jax.workdir import checksums

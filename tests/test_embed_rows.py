@@ -21,6 +21,7 @@ from mmal_jax.data.images import image_files
 from mmal_jax.data.images import images
 from mmal_jax.data.images import preprocess
 from mmal_jax.data.images import readable
+from mmal_jax.experiment import embed_files
 from tests import small_files
 
 
@@ -312,3 +313,15 @@ def test_long_work_on_images_shows_how_far_it_is(tmp_path):
     files = image_files.ImageFiles(paths, preprocess.Preprocess(4, 4))
     assert files.digests == list(checked_images.digests(paths).values())
   assert seen == [('reading images', 3, 3)] + [('hashing images', 3, 3)] * 3
+
+
+@pytest.mark.parametrize('init,given,said', [
+    ('x', {}, 'give images, texts or both'),
+    (None, {'texts': 't'}, 'add --init=DIR'),
+    ('x', {'texts': 't', 'model': 'nope'}, "model='nope' is none of clip_b32"),
+    ('x', {'texts': 't', 'dtype': 'int8'}, "dtype='int8' is none of float32")])
+def test_what_is_lacking_is_named_before_any_file_is_read(
+    tmp_path, init, given, said):
+  with pytest.raises(ValueError, match=said):
+    embed_files.embed(init, tmp_path / 'out', **given)
+  assert not (tmp_path / 'out').exists()

@@ -19,7 +19,6 @@ from PIL import Image
 import pytest
 
 from experiments import make_emoji
-from experiments import report
 from experiments.configs import emoji as config_lib
 from mmal_jax.data import emoji
 from mmal_jax.data import encode
@@ -27,6 +26,7 @@ from mmal_jax.data import registry as datasets
 from mmal_jax.data import schema
 from mmal_jax.experiment import build
 from mmal_jax.experiment import check
+from mmal_jax.experiment import report
 from mmal_jax.experiment import run as run_lib
 from mmal_jax.experiment import shown as shown_lib
 from mmal_jax.models import hog

@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import embed
 from experiments.configs import features as config_lib
 from mmal_jax.data import feature_rows
 from mmal_jax.data import features
 from mmal_jax.data.images import image_files
 from mmal_jax.experiment import annotators
 from mmal_jax.experiment import datasets
+from mmal_jax.experiment import embed_files
 from mmal_jax.experiment import shown as shown_lib
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles.people import files
@@ -212,7 +212,8 @@ def test_labels_of_json_lines_are_those_that_embed_reads(tmp_path, name):
   texts = ['a kite', 'two\nlines', ' ', 'x\u2028y']
   path = tmp_path / name
   path.write_text('\n\n'.join(json.dumps({'text': text}) for text in texts))
-  assert feature_rows.read(path, 4, 'text') == texts == embed._lines(path)
+  assert feature_rows.read(path, 4, 'text') == texts
+  assert embed_files.texts_of(path) == texts
   path.write_text('{"text": "a"}\n{"text": 3}\n{"caption": "b"}\n')
   with pytest.raises(
       ValueError, match=r"labels.text=.*2 problem(.|\n)*line 2: 'text' is 3, "
@@ -226,14 +227,15 @@ def test_labels_of_json_lines_are_those_that_embed_reads(tmp_path, name):
     ('b.txt', b'a\0b\nc\n', "line 1: 'text' holds a NUL")])
 def test_labels_that_embed_does_not_read_either(tmp_path, name, content, says):
   (tmp_path / name).write_bytes(content)
-  for read in (embed._lines, lambda path: feature_rows.read(path, 2, 'text')):
+  for read in (embed_files.texts_of,
+               lambda path: feature_rows.read(path, 2, 'text')):
     with pytest.raises(ValueError, match=says):
       read(tmp_path / name)
 
 
 def _image_txt(folder, out):
   """The list of images that `embed` writes."""
-  found = embed._paths(folder)
+  found = embed_files.paths_of(folder)
   out.write_bytes(os.fsencode(''.join(f'{path}\n' for path in found)))
   return found
 
@@ -264,7 +266,7 @@ def test_embed_takes_no_name_that_its_list_cannot_hold(tmp_path):
   for name in ('a\nb.png', 'c.png'):
     Image.new('RGB', (8, 6)).save(tmp_path / name)
   with pytest.raises(ValueError, match='1 problem.*\n.*b.png.*a new line.*ren'):
-    embed._paths(tmp_path)
+    embed_files.paths_of(tmp_path)
 
 
 @pytest.mark.parametrize('end', ['.png', ''])

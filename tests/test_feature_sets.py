@@ -7,6 +7,7 @@ from experiments import feature_sets
 from experiments.configs import features
 from mmal_jax.experiment import build
 from mmal_jax.experiment import datasets
+from mmal_jax.experiment import feature_sets as sets_lib
 from mmal_jax.learn.closed_form import learner as closed_form
 from mmal_jax.workdir import layout
 from tests import tiny
@@ -19,6 +20,12 @@ def _sets(folder, names=('a', 'b')):
     np.savez(folder / f'{name}.npz', image=items['image'], text=items['text'],
              split=np.array(['train'] * 60 + ['test'] * 20))
   return folder
+
+
+def _config_of(path):
+  return sets_lib.config_of(
+      path, features.get_config, strategies=['random'], num_seeds=2, rounds=2,
+      share=0.1)
 
 
 def _flags(tmp_path, sets, *arguments):
@@ -131,8 +138,7 @@ def test_splits_may_be_bytes(tmp_path, split, as_bytes):
     assert names.dtype.kind == 'S'
   path = tmp_path / 'a.npz'
   np.savez(path, image=items['image'], text=items['text'], split=names)
-  _flags(tmp_path, tmp_path, '--share=0.1')
-  config = feature_sets.config_of(path)
+  config = _config_of(path)
   data = datasets.load_raw(config, '')
   pool = split.count('train')
   assert config.batch == pool // 10
@@ -144,4 +150,4 @@ def test_bytes_of_a_split_that_are_no_utf8_are_refused(tmp_path):
   np.savez(path, image=np.ones((2, 3)), text=np.ones((2, 3)),
            split=np.array([b'train', b't\xe9st']))
   with pytest.raises(ValueError, match='a.npz: its array split cannot be read'):
-    feature_sets.config_of(path)
+    _config_of(path)

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import embed
 from mmal_jax.data import paired_folder
 from mmal_jax.data import unpaired_folder
 from mmal_jax.data.images import class_folder
 from mmal_jax.data.images import image_listing
+from mmal_jax.experiment import embed_files
 from tests import bad_images
 
 _HEIC = b'\0\0\0\x20ftypheic\0\0\0\0mif1heic' + bytes(60)
@@ -35,7 +35,7 @@ def _for_all(folder):
   problems, left_out = [], []
   listed = image_listing.listed(folder, folder, problems, left_out)
   assert not problems
-  assert embed._paths(folder) == listed
+  assert embed_files.paths_of(folder) == listed
   beside = folder.parent / 'beside'
   _put(beside, 't.png', bad_images.noise(99))
   _put(beside, 'test.jsonl', b'{"image": "t.png", "text": "t"}')
@@ -130,11 +130,12 @@ def _made(tmp_path):
   return folder
 
 
-@pytest.mark.parametrize('load', [embed._paths, class_folder.load_labelled])
+@pytest.mark.parametrize(
+    'load', [embed_files.paths_of, class_folder.load_labelled])
 def test_what_is_left_out_is_counted_with_its_reason(tmp_path, caplog, load):
   folder = _made(tmp_path)
   prefix = ''
-  if load is not embed._paths:
+  if load is not embed_files.paths_of:
     _put(tmp_path, 'other/x.png', bad_images.noise(1))
     prefix, folder = 'photos/', tmp_path
   said = _left_out(folder, caplog, load)
@@ -158,7 +159,7 @@ def test_nothing_is_said_of_what_systems_write(tmp_path, caplog):
   for name in ('a.jpg', '.DS_Store', '._a.jpg', 'Thumbs.db', '__MACOSX/x'):
     _put(tmp_path, name, _jpeg(0))
   with caplog.at_level(logging.WARNING):
-    assert len(embed._paths(tmp_path)) == 1
+    assert len(embed_files.paths_of(tmp_path)) == 1
   assert not caplog.text
 
 
@@ -201,7 +202,7 @@ def test_damaged_images_of_embed_and_links_out_of_it(tmp_path):
   (folder / 'out.jpg').symlink_to(tmp_path / 'secret.jpg')
   (folder / 'loop.jpg').symlink_to('loop.jpg')
   with pytest.raises(ValueError, match='2 problem') as e:
-    embed._paths(folder)
+    embed_files.paths_of(folder)
   assert "image 'out.jpg' lies outside the folder" in str(e.value)
   assert "image 'loop.jpg' cannot be found" in str(e.value)
 
@@ -217,9 +218,9 @@ def test_a_file_of_another_name_is_listed_by_its_link_alone(tmp_path):
 def test_a_folder_of_none_says_so(tmp_path):
   (tmp_path / 'notes.txt').write_text('x')
   with pytest.raises(ValueError, match='it holds no JPEG, PNG or WebP file'):
-    embed._paths(tmp_path)
+    embed_files.paths_of(tmp_path)
   with pytest.raises(ValueError, match='is no folder'):
-    embed._paths(tmp_path / 'gone')
+    embed_files.paths_of(tmp_path / 'gone')
 
 
 def test_rows_that_a_table_names_need_no_ending(tmp_path):

@@ -8,7 +8,7 @@ from PIL import Image
 import pytest
 
 from experiments import run
-from mmal_jax.analysis import plot_lines
+from mmal_jax.analysis import figures
 from mmal_jax.data.tokenizers import pretrained_tokenizer
 from mmal_jax.experiment import run as run_lib
 from mmal_jax.models.pretrained import huggingface
@@ -97,7 +97,7 @@ def test_pictures_are_written_in_place_of_links_or_not_at_all(
       savefig=lambda file, **_: file.write(b'a picture'))
   path = tmp_path / 'asked.png'
   path.symlink_to(precious)
-  plot_lines.save(figure, path, 100)
+  figures.save(figure, path, 100)
   assert path.read_bytes() == b'a picture' and not path.is_symlink()
 
   def fails(file, **_):
@@ -106,7 +106,7 @@ def test_pictures_are_written_in_place_of_links_or_not_at_all(
 
   figure.savefig = fails
   with pytest.raises(MemoryError):
-    plot_lines.save(figure, path, 100)
+    figures.save(figure, path, 100)
   assert path.read_bytes() == b'a picture'
   assert precious.read_bytes() == _PRECIOUS
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tokenizers
 
-from experiments import report
 from experiments import run
+from mmal_jax.analysis import figures
 from mmal_jax.analysis import plot
 from mmal_jax.checkpoint import newest
+from mmal_jax.experiment import report
 from mmal_jax.files import durable
 from mmal_jax.workdir import layout
 from mmal_jax.workdir import states
@@ -124,7 +125,8 @@ def test_a_tokenizer_replaces_a_link(tmp_path, outside, monkeypatch):
 
 def test_a_picture_replaces_a_link(tmp_path, outside):
   _linked(tmp_path / 'a.png', outside / 'file')
-  plot.modalities({'mmal': {'image': np.ones(2)}}, tmp_path / 'a.png')
+  figures.save(
+      plot.modalities({'mmal': {'image': np.ones(2)}}), tmp_path / 'a.png')
   assert not (tmp_path / 'a.png').is_symlink()
 
 

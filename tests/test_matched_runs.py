@@ -16,14 +16,14 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import match as match_program
-from experiments import report
 from experiments import run
 from mmal_jax.analysis import calibrated
 from mmal_jax.analysis import records
 from mmal_jax.data import encode
 from mmal_jax.data import paired_folder
 from mmal_jax.experiment import matches
+from mmal_jax.experiment import rematch
+from mmal_jax.experiment import report
 from mmal_jax.matching import pool as pool_lib
 from mmal_jax.pools import pools as pools_lib
 from mmal_jax.workdir import layout
@@ -92,7 +92,7 @@ def test_features_end_to_end(tmp_path, capsys):
   for path, content in before.items():
     if path.name != layout.CALIBRATION:
       assert path.read_bytes() == content
-  match_program.match(
+  rematch.rematch(
       folder, str(tmp_path / 'c'), 'mmal', 1, 3, 0.4, tmp_path / 'again')
   for name in (matches.MATCHES, matches.PAIRS):
     assert (tmp_path / 'again' / name).read_bytes() == before[out / name]
@@ -113,12 +113,12 @@ def test_program_refuses(tmp_path, capsys):
   for strategy, out, message in (
       ('mmal', 'new', 'no state of strategy'), ('random', 'w', 'exists')):
     with pytest.raises(ValueError, match=message):
-      match_program.match(
+      rematch.rematch(
           folder, '', strategy, 0, 5, 0.9, tmp_path / out)
   assert not (tmp_path / 'new').exists()
   np.save(tmp_path / 'text.npy', np.load(tmp_path / 'text.npy') + 1)
   with pytest.raises(ValueError, match='not those with which'):
-    match_program.match(folder, '', 'random', 0, 5, 0.9, tmp_path / 'new')
+    rematch.rematch(folder, '', 'random', 0, 5, 0.9, tmp_path / 'new')
   capsys.readouterr()
 
 

@@ -12,10 +12,10 @@ import mmal_jax
 
 _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
-_FLOW = ['progress', 'files', 'parallel', 'checkpoint', 'data', 'models',
-         'embed', 'acquire', 'oracles', 'pools', 'learn', 'matching', 'asking',
-         'evaluate', 'state', 'observe', 'loop', 'rest', 'config', 'workdir',
-         'analysis', 'experiment']
+_FLOW = ['extras', 'progress', 'files', 'parallel', 'checkpoint', 'data',
+         'models', 'embed', 'acquire', 'oracles', 'pools', 'learn', 'matching',
+         'asking', 'evaluate', 'state', 'observe', 'loop', 'rest', 'config',
+         'workdir', 'analysis', 'experiment']
 
 
 def _imports(path):

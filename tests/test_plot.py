@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mmal_jax.analysis import calibrated
+from mmal_jax.analysis import figures
 from mmal_jax.analysis import plot
 from mmal_jax.analysis import plot_lines
 from mmal_jax.analysis import records
@@ -26,10 +27,8 @@ def _summary(names, seeds, baselines=None, **options):
 
 def _drawn(summary, tmp_path):
   """The figure, and its axes."""
-  with mock.patch.object(plot.plt, 'close'):
-    plot.curves(summary, tmp_path / 'curves.png')
-  figure = plot.plt.gcf()
-  plot.plt.close(figure)
+  figure = plot.curves(summary)
+  figures.save(figure, tmp_path / 'curves.png')
   assert (tmp_path / 'curves.png').read_bytes().startswith(b'\x89PNG')
   return figure, figure.axes
 
@@ -187,42 +186,33 @@ def test_places_are_spread_as_little_as_may_be():
   assert plot_lines.spread([], 1, 0, 1).shape == (0,)
 
 
-def test_many_strategies_have_lines_of_their_own(tmp_path):
+def test_many_strategies_have_lines_of_their_own():
   names = [f's{i}' for i in range(28)]
   found = summary_lib.summarise(
       np.array([0, 4]), {name: {'mean_r10': np.ones((2, 2))}
                          for name in names}, 'mean_r10')
-  with mock.patch.object(plot.plt, 'close'):
-    plot.curves(found, tmp_path / 'curves.png')
-    plot.modalities({name: {'image': np.ones(2)} for name in names},
-                    tmp_path / 'modalities.png')
-    for _ in range(2):
-      lines = [line for line in plot.plt.gcf().axes[0].get_lines()
-               if line.get_label() in names]
-      figure = plot.plt.gcf()
-      legend, = figure.legends
-      figure.canvas.draw()
-      box, frame = (part.get_window_extent() for part in (
-          legend, figure.axes[0]))
-      assert box.x0 > frame.x1 and box.y0 >= 0 and frame.width > 500
-      looks = {(repr(line._unscaled_dash_pattern), line.get_color())
-               for line in lines}
-      assert len(looks) == 28
-      plot.plt.figure(plot.plt.get_fignums()[0])
-  plot.plt.close('all')
+  for figure in (plot.curves(found), plot.modalities(
+      {name: {'image': np.ones(2)} for name in names})):
+    lines = [line for line in figure.axes[0].get_lines()
+             if line.get_label() in names]
+    legend, = figure.legends
+    figure.draw_without_rendering()
+    box, frame = (part.get_window_extent() for part in (
+        legend, figure.axes[0]))
+    assert box.x0 > frame.x1 and box.y0 >= 0 and frame.width > 500
+    looks = {(repr(line._unscaled_dash_pattern), line.get_color())
+             for line in lines}
+    assert len(looks) == 28
 
 
-def test_calibration_looks_as_the_curves(tmp_path):
+def test_calibration_looks_as_the_curves():
   bins = {'least': [0.0, 0.9], 'count': [4, 6], 'stated': [0.5, 0.95],
           'true': [0.4, 0.9]}
   labels = ['random', 'mmal', 'mmal, rounds=3']
   runs = {label: [mock.Mock(calibration=[
       {'of': of, 'items': bins} for of in (
           ['image', 'text'], ['image', 'sound'])])] for label in labels}
-  with mock.patch.object(calibrated.plt, 'close'):
-    calibrated.draw(records.Records(runs, [0], []), tmp_path / 'c.png')
-  axis, = plot.plt.gcf().axes
-  plot.plt.close('all')
+  axis, = calibrated.draw(records.Records(runs, [0], [])).axes
   lines = {line.get_label(): line for line in axis.get_lines()}
   looks = plot_lines.looks(labels, 'random')
   for label in labels:

@@ -25,6 +25,8 @@ from mmal_jax.checkpoint import pytrees
 from mmal_jax.data.images import preprocess
 from mmal_jax.experiment import build
 from mmal_jax.experiment import check
+from mmal_jax.experiment import embed_files
+from mmal_jax.experiment import export as export_lib
 from mmal_jax.experiment import learners
 from mmal_jax.experiment import pretrained
 from mmal_jax.learn.gradient import loss as loss_lib
@@ -249,7 +251,7 @@ def test_only_what_the_run_started_from_is_exported(
     finished, published, tmp_path):
   """Another checkpoint at another place, or one that was changed in place."""
   def export_from(init):
-    export.export(
+    export_lib.export(
         finished / 'w', 'mmal_entropy', 3, tmp_path / 'out', str(init))
 
   moved = tmp_path / 'moved'
@@ -292,7 +294,7 @@ def test_a_checkpoint_is_fine_tuned_from_closed_form_heads(
       tmp_path / 'w' / layout.METRICS)[1:]]
   assert len(losses) == 2 and np.isfinite(losses).all()
   with pytest.raises(ValueError, match='heads have no place in a published'):
-    export.export(tmp_path / 'w', 'mmal_entropy', 3, tmp_path / 'out')
+    export_lib.export(tmp_path / 'w', 'mmal_entropy', 3, tmp_path / 'out')
 
 
 def test_flags_of_the_config_that_readme_names(published):
@@ -341,7 +343,7 @@ def test_a_clip_learns_by_the_loss_it_was_trained_with(
 def test_lines_are_lines(published, tmp_path):
   path = tmp_path / 'texts.txt'
   path.write_bytes('\ufeffa\u2028b\r\n\nc\x0cd\n'.encode())
-  assert embed._lines(path) == ['a\u2028b', '', 'c\x0cd']
+  assert embed_files.texts_of(path) == ['a\u2028b', '', 'c\x0cd']
   path.write_text('')
   with pytest.raises(SystemExit, match='texts.txt.* is empty'):
     _main(embed, f'--init={published}', f'--texts={path}',

@@ -306,7 +306,8 @@ def test_without_the_packages(root, monkeypatch):
 
 
 def test_importing_is_light():
-  code = ('import sys; from mmal_jax.data import pretrained_tokenizer;'
+  code = ('import sys; '
+          'from mmal_jax.data.tokenizers import pretrained_tokenizer;'
           'assert not {"sentencepiece", "google.protobuf", "transformers"} & '
           'set(sys.modules)')
   subprocess.run([sys.executable, '-c', code], check=True)

@@ -12,13 +12,14 @@ import pytest
 
 from experiments import report
 from experiments.configs import features
-from mmal_jax.analysis import plot
+from mmal_jax.analysis import figures
 from mmal_jax.analysis import records
 from mmal_jax.analysis import significance
 from mmal_jax.analysis import summary as summary_lib
 from mmal_jax.analysis import tables
 from mmal_jax.data import schema
 from mmal_jax.experiment import datasets
+from mmal_jax.experiment import report as report_lib
 from mmal_jax.experiment import shown
 from mmal_jax.pools import pools
 from mmal_jax.workdir import layout
@@ -64,7 +65,7 @@ def _write(folder, config, curves, costs=None, asked='image'):
 
 
 def _report(tmp_path, folders, **options):
-  table = report.write(
+  table = report_lib.write(
       folders, tmp_path / 'out', str(tmp_path / 'cache'), **options)
   summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
   return table, (tmp_path / 'out' / 'report.md').read_text(), summary
@@ -299,11 +300,10 @@ def test_the_whole_pool_is_in_reports(tmp_path, config):
     # The 97.5 % quantile of Student's t with two degrees of freedom: 4.303.
     assert _rows(said, 'all 30 pairs') == [
         ['all 30 pairs', '1.0 ± 0.0', '61.0 ± 2.5']]
-  with mock.patch.object(plot.plt, 'close'):
+  with mock.patch.object(figures, 'save', wraps=figures.save) as save:
     _report(tmp_path, folders, asked=False, x='cost')
-  scores = plot.plt.figure(plot.plt.get_fignums()[0]).axes[0]
+  scores = save.call_args_list[0].args[0].axes[0]
   assert 'all 30 pairs 61.0' in [words.get_text() for words in scores.texts]
-  plot.plt.close('all')
 
 
 @pytest.mark.parametrize('other', [60.0, 70.0, None])

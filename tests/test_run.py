@@ -18,13 +18,13 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from experiments import diagnose
 from experiments import run
 from experiments.configs import colorswap
 from mmal_jax.acquire import registry
 from mmal_jax.analysis import summary as summary_lib
 from mmal_jax.analysis import tables
 from mmal_jax.experiment import check
+from mmal_jax.experiment import diagnose
 from mmal_jax.workdir import layout
 from tests import tiny
 

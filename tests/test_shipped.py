@@ -10,11 +10,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import warm_start as program
 from experiments.configs import colorswap
 from experiments.configs import colorswap_siglip
 from mmal_jax.experiment import build
 from mmal_jax.experiment import datasets
+from mmal_jax.experiment import ship_warm_start
 from mmal_jax.learn.gradient import fit
 from mmal_jax.learn.gradient import shipped
 from mmal_jax.models import fingerprint
@@ -63,7 +63,7 @@ def test_every_file_is_what_its_description_says(path):
   module, flags = re.fullmatch(
       r'python -m (experiments\.\w+)((?: --[\w.]+=\S+)*)',
       described['command']).groups()
-  assert module == program.__name__ and f'--name={path.stem}' in flags
+  assert module == 'experiments.warm_start' and f'--name={path.stem}' in flags
 
 
 def test_the_files_are_part_of_the_package():
@@ -160,7 +160,7 @@ def test_the_program_makes_one(cache, tmp_path, monkeypatch):
       {'pretrain': 8, 'pool': 12, 'test': 8, 'image_size': 16})
   config.model.update({'width': 16, 'depth': 1, 'heads': 2})
   config.warm_start.steps, config.rounds, config.batch = 2, 1, 4
-  program.make(config, tmp_path / 'small', cache, 'python -m x')
+  ship_warm_start.make(config, tmp_path / 'small', cache, 'python -m x')
   experiment = build.build(config, cache)
   data, params = experiment.data, experiment.warm
   found = shipped.find(build.made_of(config, data, params), params, tmp_path)
@@ -171,4 +171,4 @@ def test_the_program_makes_one(cache, tmp_path, monkeypatch):
   pool_alone = data._replace(pretrain=None)
   monkeypatch.setattr(datasets, 'load', lambda *_: pool_alone)
   with pytest.raises(ValueError, match='has no pretrain split'):
-    program.make(config, tmp_path / 'none', cache, '')
+    ship_warm_start.make(config, tmp_path / 'none', cache, '')

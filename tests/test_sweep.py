@@ -23,6 +23,7 @@ from mmal_jax.experiment import cells
 from mmal_jax.experiment import datasets
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import run
+from mmal_jax.experiment import sweep as sweep_lib
 from mmal_jax.workdir import layout
 from mmal_jax.workdir import saved_config
 from tests import tiny
@@ -317,7 +318,7 @@ def test_no_process_is_left_when_a_sweep_is_stopped(data, tmp_path):
 
   started = time.perf_counter()
   with mock.patch.object(
-      sweep.concurrent.futures, 'as_completed', interrupted):
+      sweep_lib.concurrent.futures, 'as_completed', interrupted):
     with _interrupted():
       _main(data, folder, '--strategies=mmal', '--seeds=3,9', '--processes=2')
   assert time.perf_counter() - started < 300

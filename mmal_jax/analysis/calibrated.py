@@ -4,21 +4,17 @@ Runs write it to `calibration.jsonl` (`mmal_jax.experiment.matches`).
 """
 
 from collections.abc import Sequence
-import pathlib
 from typing import Any
 
-import matplotlib
 import numpy as np
 
+from mmal_jax.analysis import figures
 from mmal_jax.analysis import plot_lines
 from mmal_jax.analysis import records as records_lib
 from mmal_jax.analysis import summary as summary_lib
 from mmal_jax.analysis import tables
 from mmal_jax.evaluate import calibration
 from mmal_jax.files import plain_text
-
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402
 
 _HIGH = 0.9  # of what is stated at least so much, how much is true
 _MARKERS = 'os^Dvx*'  # one for any two modalities
@@ -57,12 +53,18 @@ def table(
   return form(rows) if len(rows) > 1 else ''
 
 
-def draw(records: records_lib.Records, path: pathlib.Path) -> None:
+def draw(records: records_lib.Records) -> Any:
   """Precision against stated probability, of all seeds' items together.
 
   Labels look as in the other pictures; markers tell modalities apart.
+
+  Args:
+    records: of `records.read`.
+
+  Returns:
+    The `matplotlib.figure.Figure`.
   """
-  figure, axes = plt.subplots(figsize=(5, 5), layout='constrained')
+  figure, ((axes,),) = figures.new(1, 1, (5, 5))
   axes.plot([0, 1], [0, 1], color='grey', linestyle=':', label='as stated')
   looks = plot_lines.looks(list(records.runs), summary_lib.BASELINE)
   couples = list(dict.fromkeys(of for _, of, _ in _by_couple(records)))
@@ -77,8 +79,7 @@ def draw(records: records_lib.Records, path: pathlib.Path) -> None:
   axes.grid(alpha=0.3)
   for text in axes.legend(fontsize='small').get_texts():
     text.set_parse_math(False)
-  plot_lines.save(figure, path, dpi=100)
-  plt.close(figure)
+  return figure
 
 
 def _by_couple(records):

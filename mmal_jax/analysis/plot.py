@@ -1,21 +1,19 @@
-"""`curves.png` and `modalities.png`."""
+"""The figures of a report: curves, and which modality was asked about."""
 
-import pathlib
 from typing import Any
 
-import matplotlib
-import matplotlib.text
 import numpy as np
 
+from mmal_jax import extras
 from mmal_jax.analysis import curves as curves_lib
+from mmal_jax.analysis import figures
 from mmal_jax.analysis import plot_lines
 from mmal_jax.analysis import saved_answers
 from mmal_jax.analysis import significance
 from mmal_jax.analysis import summary as summary_lib
 from mmal_jax.files import plain_text
 
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402
+_text = extras.Lazy('matplotlib.text', 'to draw figures')
 
 _MOST_LABELS = 14  # at the ends of lines; more stand in a legend
 _MOST_BANDS = 3  # more would hide each other
@@ -30,7 +28,7 @@ _HEIGHT = 5.0  # inches
 _LETTER = 0.07  # inches that one takes in a label
 
 
-def curves(summary: dict[str, Any], path: pathlib.Path) -> None:
+def curves(summary: dict[str, Any]) -> Any:
   """Draws means over seeds, and beside them what is gained on the baseline.
 
   On the left scores, zero-shot and the whole pool, and as an arrow for each
@@ -40,16 +38,16 @@ def curves(summary: dict[str, Any], path: pathlib.Path) -> None:
 
   Args:
     summary: from `summary.summarise`.
-    path: of the PNG.
+
+  Returns:
+    The `matplotlib.figure.Figure`.
   """
   entries, points = summary['strategies'], summary['annotations']
   compared = [name for name, entry in entries.items()
               if entry.get('baseline') not in (None, name)]
   looks = plot_lines.looks(list(entries), summary_lib.BASELINE)
   panels = 2 if compared else 1
-  figure, axes = plt.subplots(
-      1, panels, figsize=(6.5 * panels, _HEIGHT), squeeze=False,
-      layout='constrained')
+  figure, axes = figures.new(1, panels, (6.5 * panels, _HEIGHT))
   panel_ends = [_draw_scores(axes[0, 0], summary, looks, bool(compared))]
   savings = _draw_savings(axes[0, 0], summary, compared, looks)
   if compared:
@@ -65,26 +63,24 @@ def curves(summary: dict[str, Any], path: pathlib.Path) -> None:
       f'Means over {seeds} seeds, 95 % confidence intervals', fontsize=10)
   _label(figure, axes[0], panel_ends, points[-1])
   _keep_inside(figure, axes[0, 0], savings)
-  plot_lines.save(figure, path, dpi=150)
-  plt.close(figure)
+  return figure
 
 
-def modalities(
-    shares: dict[str, dict[str, np.ndarray]], path: pathlib.Path
-) -> None:
+def modalities(shares: dict[str, dict[str, np.ndarray]]) -> Any:
   """Draws which modality was asked about, round by round.
 
   Args:
     shares: from `records.shares`.
-    path: of the PNG.
+
+  Returns:
+    The `matplotlib.figure.Figure`.
   """
   names = list(next(iter(shares.values())))
   # Of two modalities one tells of the other.
   names = names[:1] if len(names) == 2 else names
   looks = plot_lines.looks(list(shares), summary_lib.BASELINE)
-  figure, axes = plt.subplots(
-      len(names), figsize=(7, 0.5 + 3.5 * len(names)), squeeze=False,
-      sharex=True, layout='constrained')
+  figure, axes = figures.new(
+      len(names), 1, (7, 0.5 + 3.5 * len(names)), sharex=True)
   ends, last = [], 1
   for axis, name in zip(axes[:, 0], names):
     ends.append([])
@@ -104,8 +100,7 @@ def modalities(
   axes[-1, 0].set_xlabel('round')
   axes[-1, 0].xaxis.get_major_locator().set_params(integer=True)
   _label(figure, axes[:, 0], ends, last)
-  plot_lines.save(figure, path, dpi=150)
-  plt.close(figure)
+  return figure
 
 
 def _draw_scores(axis, summary, looks, is_compared):
@@ -252,7 +247,7 @@ def _keep_inside(figure, axis, words) -> None:
   panel = axis.get_window_extent()
   pad = 4 * figure.dpi / 72
   for text in words:
-    box = matplotlib.text.Text.get_window_extent(text)
+    box = _text.Text.get_window_extent(text)
     if panel.x0 + pad <= box.x0 and box.x1 <= panel.x1 - pad:
       continue
     room = panel.width - 2 * pad

@@ -1,12 +1,9 @@
-"""How lines of a plot look, the labels at their ends, and its file."""
+"""How lines of a plot look, and labels at their ends that do not overlap."""
 
 from collections.abc import Sequence
-import io
-import pathlib
 
 import numpy as np
 
-from mmal_jax.files import durable
 from mmal_jax.files import plain_text
 
 # Not on colour alone: ten colours, and a line style for each setting.
@@ -42,19 +39,6 @@ def looks(labels: Sequence[str], baseline: str) -> dict[str, dict[str, object]]:
         'color': _BASELINE if place is None else _COLOURS[place],
         'linestyle': _STYLES[style % len(_STYLES)]}
   return found
-
-
-def save(figure, path: pathlib.Path, dpi: int) -> None:
-  """Writes a figure as a PNG, whole or not at all; a link there is replaced.
-
-  Args:
-    figure: of Matplotlib.
-    path: of the file.
-    dpi: dots per inch.
-  """
-  file = io.BytesIO()
-  figure.savefig(file, format='png', dpi=dpi)
-  durable.write(path, file.getvalue())
 
 
 def spread(

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from mmal_jax import extras
 from mmal_jax.data import schema
 from mmal_jax.data.images import checked_images
 from mmal_jax.data.images import image_files
@@ -166,8 +167,9 @@ def _json(path: pathlib.Path, problems: list[str]) -> Iterator[Example]:
 def _parquet(
     path: pathlib.Path, problems: list[str]
 ) -> Iterator[list[Example]]:
-  import pyarrow  # Slow to import, and seldom needed.
-  from pyarrow import parquet
+  # Slow to import, and seldom needed.
+  pyarrow, parquet = (extras.load(name, 'to read Parquet files')
+                      for name in ('pyarrow', 'pyarrow.parquet'))
   if not path.is_file():
     problems.append(f'{path.name} is no regular file.')
     return

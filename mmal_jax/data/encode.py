@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import functools
 import hashlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import tokenizers
 
 from mmal_jax.data import prompts as prompts_lib
 from mmal_jax.data import schema
@@ -17,7 +16,6 @@ from mmal_jax.data.tokenizers import pretrained_tokenizer
 from mmal_jax.data.tokenizers import tokenizer as tokenizer_lib
 
 Values = np.ndarray | image_files.ImageFiles
-Tokenizer = tokenizers.Tokenizer | pretrained_tokenizer.PretrainedTokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +87,7 @@ class EncodedDataset(NamedTuple):
   pool: EncodedPairs | EncodedLoose
   test: EncodedPairs
   pretrain: EncodedPairs | None
-  tokenizer: Tokenizer | None
+  tokenizer: Any
 
 
 def is_features(items: Items) -> bool:

@@ -4,6 +4,7 @@ import pathlib
 import time
 from typing import Any
 
+from mmal_jax.analysis import figures
 from mmal_jax.analysis import plot
 from mmal_jax.analysis import records
 from mmal_jax.analysis import saved_answers
@@ -41,7 +42,7 @@ def finish(
       grid, scores, headline, whole_pool=whole,
       answers=records.answers(found, grid, x))
   summary['seconds'] = time.perf_counter() - started
-  plot.curves(summary, folder / workdir_lib.CURVES)
+  figures.save(plot.curves(summary), folder / workdir_lib.CURVES)
   summary['files'] = finished.record_digests(folder)
   # The last: by it a sweep tells that all is there.
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)

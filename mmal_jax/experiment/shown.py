@@ -7,11 +7,11 @@ import textwrap
 from typing import Any, NamedTuple
 
 from absl import logging
-import matplotlib
 import ml_collections
 import numpy as np
 
-from mmal_jax.analysis import plot_lines
+from mmal_jax import extras
+from mmal_jax.analysis import figures
 from mmal_jax.analysis import tables
 from mmal_jax.data import encode
 from mmal_jax.data import feature_rows
@@ -23,8 +23,7 @@ from mmal_jax.files import durable
 from mmal_jax.files import plain_text
 from mmal_jax.pools import pools as pools_lib
 
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402
+_patches = extras.Lazy('matplotlib.patches', 'to draw figures')
 
 # Queries of a batch in the picture; all are in the table.
 _MOST = 12
@@ -128,7 +127,7 @@ def write(
     parts += [f'## Round {record["round"]}', tables.markdown(rows)]
   durable.write(folder / 'asked.md', '\n\n'.join(parts) + '\n')
   if drawn:
-    _draw(shown, batches, title, folder / 'asked.png')
+    figures.save(_draw(shown, batches, title), folder / 'asked.png', 100)
   return drawn
 
 
@@ -149,13 +148,12 @@ def _in_a_line(text: str) -> str:
   return re.sub(r'(?:\r?\n|[ \t])+', ' ', text).strip(' ')
 
 
-def _draw(shown, batches, title, path) -> None:
+def _draw(shown, batches, title) -> Any:
   modalities = list(shown.items)
   height = min(_MOST, max(len(record['asked']) for record in batches))
   columns = len(batches) * len(modalities)
-  figure, axes = plt.subplots(
-      height, columns, figsize=(2.2 * columns, 0.6 + 1.2 * height),
-      squeeze=False, layout='constrained')
+  figure, axes = figures.new(
+      height, columns, (2.2 * columns, 0.6 + 1.2 * height))
   figure.suptitle(plain_text.for_terminal(title), parse_math=False)
   for axis in axes.flat:
     axis.set_axis_off()
@@ -172,8 +170,7 @@ def _draw(shown, batches, title, path) -> None:
               f'({min(height, total)} of {total})', fontsize=8,
               parse_math=False)
       first = False
-  plot_lines.save(figure, path, dpi=100)
-  plt.close(figure)
+  return figure
 
 
 def _show(axis, shown, modality, number, is_asked) -> None:
@@ -183,7 +180,7 @@ def _show(axis, shown, modality, number, is_asked) -> None:
   if picture is not None:
     axis.imshow(picture)
     h, w = picture.shape[:2]
-    axis.add_patch(plt.Rectangle((-0.5, -0.5), w, h, fill=False, **frame))
+    axis.add_patch(_patches.Rectangle((-0.5, -0.5), w, h, fill=False, **frame))
     return
   text = 'no answer' if number < 0 else plain_text.for_terminal(
       _in_a_line(shown.text(modality, number)))

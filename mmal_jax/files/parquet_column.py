@@ -5,9 +5,14 @@ import stat
 
 import numpy as np
 
+from mmal_jax import extras
 from mmal_jax.files import downloads
 from mmal_jax.files import growth
 
+# Slow to import, and seldom needed.
+_compute, _parquet, _types = (
+    extras.Lazy(f'pyarrow.{name}', 'to read Parquet files')
+    for name in ('compute', 'parquet', 'types'))
 _MAX_STRING = 1000  # bytes: they are names of splits
 
 
@@ -28,9 +33,7 @@ def read(path: str | os.PathLike[str], *names: str) -> np.ndarray:
       length, or it says that it holds more than a file of its size may.
     OSError: if the file cannot be read.
   """
-  from pyarrow import compute  # Slow to import, and seldom needed.
-  from pyarrow import parquet
-  with parquet.ParquetFile(_regular(path)) as file:
+  with _parquet.ParquetFile(_regular(path)) as file:
     name = _name(file.schema_arrow, _is_list, 'lists of numbers', names)
     numbers = sum(
         column['num_values']
@@ -42,7 +45,7 @@ def read(path: str | os.PathLike[str], *names: str) -> np.ndarray:
                  numbers * kind.bit_width // 8)
     column = file.read(columns=[name]).column(0)
   _check_whole(column, name)
-  lengths = compute.list_value_length(column).to_numpy()
+  lengths = _compute.list_value_length(column).to_numpy()
   width = lengths[0] if len(lengths) else 0
   if np.any(lengths != width):
     row = np.flatnonzero(lengths != width)[0]
@@ -73,19 +76,18 @@ def read_names(
       fewer, or a string has more than a thousand bytes.
     OSError: if the file cannot be read.
   """
-  from pyarrow import compute
-  from pyarrow import parquet
-  with parquet.ParquetFile(_regular(path)) as file:
+  with _parquet.ParquetFile(_regular(path)) as file:
     name = _name(file.schema_arrow, _is_string, 'strings', names)
     # Before it is read: a string that is repeated takes no room in the file.
     if file.metadata.num_rows != rows:
       raise ValueError(f'it has {file.metadata.num_rows} rows; the features '
                        f'have {rows}')
-  with parquet.ParquetFile(path, read_dictionary=[name]) as file:
+  with _parquet.ParquetFile(path, read_dictionary=[name]) as file:
     column = file.read(columns=[name]).column(0)
   _check_whole(column, name)
   for chunk in column.chunks:
-    longest = compute.max(compute.binary_length(chunk.dictionary)).as_py() or 0
+    lengths = _compute.binary_length(chunk.dictionary)
+    longest = _compute.max(lengths).as_py() or 0
     if longest > _MAX_STRING:
       raise ValueError(f'column {name!r} holds a string of {longest} bytes; at '
                        f'most {_MAX_STRING} make a name')
@@ -102,8 +104,7 @@ def _regular(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
 
 
 def _name(schema, is_wanted, what: str, names: tuple[str, ...]) -> str:
-  from pyarrow import types
-  usable = [field.name for field in schema if is_wanted(types, field.type)]
+  usable = [field.name for field in schema if is_wanted(field.type)]
   found = [name for name in names if name in usable][:1] or usable
   if len(found) != 1 or schema.names.count(found[0]) != 1:
     raise ValueError(
@@ -114,18 +115,17 @@ def _name(schema, is_wanted, what: str, names: tuple[str, ...]) -> str:
 
 
 def _check_whole(column, name: str) -> None:
-  from pyarrow import compute
   if column.null_count:
-    row = compute.index(compute.is_null(column), True).as_py()
+    row = _compute.index(_compute.is_null(column), True).as_py()
     raise ValueError(f'row {row} of column {name!r} is missing')
 
 
-def _is_string(types, kind) -> bool:
-  return types.is_string(kind) or types.is_large_string(kind)
+def _is_string(kind) -> bool:
+  return _types.is_string(kind) or _types.is_large_string(kind)
 
 
-def _is_list(types, kind) -> bool:
-  return (types.is_list(kind) or types.is_large_list(kind)
-          or types.is_fixed_size_list(kind)) and (
-              types.is_floating(kind.value_type)
-              or types.is_integer(kind.value_type))
+def _is_list(kind) -> bool:
+  return (_types.is_list(kind) or _types.is_large_list(kind)
+          or _types.is_fixed_size_list(kind)) and (
+              _types.is_floating(kind.value_type)
+              or _types.is_integer(kind.value_type))

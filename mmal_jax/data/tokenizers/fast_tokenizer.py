@@ -1,20 +1,23 @@
 """Builds what the `tokenizers` library runs from a checkpoint's files."""
 
+from __future__ import annotations  # `tokenizers` is optional.
+
 from collections.abc import Iterable, Sequence
 import dataclasses
 import json
 from typing import Any
 
-import tokenizers
-
+from mmal_jax import extras
 from mmal_jax.data.tokenizers import sentencepiece
 from mmal_jax.data.tokenizers import tokenizer_folder
 from mmal_jax.data.tokenizers import tokenizer_growth
 from mmal_jax.files import plain_text
 from mmal_jax.files import text_file
 
+tokenizers = extras.Lazy('tokenizers', 'to cut texts into tokens')
+
 # A tokenizer, and what of its tokens is found in texts as a whole.
-Made = tuple[tokenizers.Tokenizer, tokenizer_folder.SpecialTokens]
+Made = tuple[Any, tokenizer_folder.SpecialTokens]
 # CLIP's words. That its special tokens are there too counts for those in upper
 # case only, which are no special tokens.
 _CLIP_WORDS = (r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|"

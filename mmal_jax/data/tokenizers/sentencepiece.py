@@ -1,11 +1,15 @@
 """SentencePiece models of published checkpoints: SigLIP's and Gemma's."""
 
+from __future__ import annotations  # `tokenizers` is optional.
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 import re
 import string
 from typing import Any
 
-import tokenizers
+from mmal_jax import extras
+
+tokenizers = extras.Lazy('tokenizers', 'to cut texts into tokens')
 
 _SPACE = '▁'
 _PUNCTUATION = str.maketrans('', '', string.punctuation)
@@ -24,11 +28,7 @@ def processor(model: bytes) -> Any:
     ImportError: if sentencepiece is not installed.
     ValueError: if it is no such model.
   """
-  try:
-    import sentencepiece
-  except ImportError as e:
-    raise ImportError('spiece.model is read by sentencepiece: '
-                      'pip install mmal_jax[pretrained]') from e
+  sentencepiece = extras.load('sentencepiece', 'to read spiece.model')
   if not model:
     raise ValueError('it is empty.')
   try:
@@ -144,12 +144,9 @@ def read_bpe(
     ImportError: if sentencepiece or protobuf is not installed.
     ValueError: if it is no such model.
   """
-  try:
-    from sentencepiece import sentencepiece_model_pb2
-  except ImportError as e:
-    raise ImportError('tokenizer.model is read by sentencepiece and protobuf: '
-                      'pip install mmal_jax[pretrained]') from e
-  proto: Any = sentencepiece_model_pb2.ModelProto()
+  models = extras.load(
+      'sentencepiece.sentencepiece_model_pb2', 'to read tokenizer.model')
+  proto = models.ModelProto()
   try:
     proto.ParseFromString(model)
   except Exception as e:  # DecodeError, from one of several implementations

@@ -1,10 +1,15 @@
 """A byte-level BPE tokenizer, trained on the texts at hand."""
 
+from __future__ import annotations  # `tokenizers` is optional.
+
 from collections.abc import Sequence
 
 from absl import logging
 import numpy as np
-import tokenizers
+
+from mmal_jax import extras
+
+tokenizers = extras.Lazy('tokenizers', 'to cut texts into tokens')
 
 # Tokens are the tokenizer's own ids plus one. A padding word inside its
 # vocabulary would have to be kept apart from users who write that word.

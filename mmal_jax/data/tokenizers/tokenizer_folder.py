@@ -1,5 +1,7 @@
 """What the files of a published tokenizer say about it."""
 
+from __future__ import annotations  # `tokenizers` is optional.
+
 from collections.abc import Iterator, Mapping
 import contextlib
 import dataclasses
@@ -9,12 +11,13 @@ import pathlib
 import re
 from typing import Any
 
-import tokenizers
-
+from mmal_jax import extras
 from mmal_jax.files import downloads
 from mmal_jax.files import durable
 from mmal_jax.files import hub_cache
 from mmal_jax.files import json_object
+
+tokenizers = extras.Lazy('tokenizers', 'to cut texts into tokens')
 
 FILES = (
     'tokenizer.json', 'vocab.json', 'merges.txt', 'spiece.model',
@@ -45,7 +48,7 @@ _MOST_SAID = 1000  # letters of what another library says
 _FLAGS = ('single_word', 'lstrip', 'rstrip', 'normalized', 'special')
 _told = json_object.told
 # With the flags of how it is found in texts, where the files say so.
-Token = str | tokenizers.AddedToken
+Token = 'str | tokenizers.AddedToken'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """How much longer a tokenizer of the `tokenizers` library may make a text."""
 
+from __future__ import annotations  # `tokenizers` is optional.
+
 import base64
 from collections.abc import Iterator, Mapping
 import json
 import re
 from typing import Any
 
-import tokenizers
+from mmal_jax import extras
+
+tokenizers = extras.Lazy('tokenizers', 'to cut texts into tokens')
 
 MOST_GROWTH = 256  # letters that one letter of a text may become
 # Of a regular expression that may match between two letters, and not fewer.

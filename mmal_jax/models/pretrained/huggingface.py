@@ -14,6 +14,7 @@ from flax import nnx
 import ml_dtypes  # noqa: F401
 import numpy as np
 
+from mmal_jax import extras
 from mmal_jax.data.images import preprocess
 from mmal_jax.files import durable
 from mmal_jax.files import problems as problems_lib
@@ -118,11 +119,7 @@ def save(
 
 def _open_all(folder: pathlib.Path, stack: contextlib.ExitStack):
   """The open file that each tensor is in, by the tensor's name."""
-  try:
-    import safetensors
-  except ImportError as e:
-    raise ImportError(f'{WEIGHTS} is read by safetensors: pip install '
-                      'mmal_jax[pretrained]') from e
+  safetensors = extras.load('safetensors', f'to read {WEIGHTS}')
   paths, shards = weight_files.find(folder)
   files: dict[str, Any] = {}
   for path in paths:

@@ -7,6 +7,7 @@ import re
 
 from flax import nnx
 
+from mmal_jax import extras
 from mmal_jax.data.images import open_clip
 from mmal_jax.files import downloads
 from mmal_jax.files import hub_cache
@@ -87,12 +88,8 @@ def folder_of(source: str | os.PathLike[str]) -> pathlib.Path:
   if not _REPOSITORY.fullmatch(name):
     raise FileNotFoundError(
         f'{name} does not exist, and is no name of a repository (owner/name).')
-  try:
-    import huggingface_hub
-  except ImportError as e:
-    raise ImportError(f'{name} does not exist here, and is fetched by '
-                      'huggingface_hub: pip install mmal_jax[pretrained]'
-                      ) from e
+  huggingface_hub = extras.load(
+      'huggingface_hub', f'to fetch {name}, which does not exist here')
   try:
     return pathlib.Path(huggingface_hub.snapshot_download(
         name, allow_patterns=list(_PATTERNS)))

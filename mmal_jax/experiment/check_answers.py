@@ -1,0 +1,89 @@
+"""How people's answers stand: takes none, and changes nothing."""
+
+from collections.abc import Sequence
+import pathlib
+
+from mmal_jax.config import paths
+from mmal_jax.experiment import annotators
+from mmal_jax.experiment import earlier
+from mmal_jax.files import plain_text
+from mmal_jax.oracles.people import inbox
+from mmal_jax.oracles.people import rounds
+from mmal_jax.oracles.people import status as status_lib
+from mmal_jax.workdir import layout as workdir_lib
+
+
+def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:
+  """How the answers to an experiment's questions stand.
+
+  Args:
+    workdir: of the experiment.
+    moved: as for `earlier.config_of`.
+
+  Raises:
+    ValueError: if it asks no people, its questions are gone, or listing every
+      problem of the answers, of all seeds.
+  """
+  config = earlier.config_of(workdir, moved)
+  if config.oracle.name != 'files':
+    raise ValueError(f'the experiment in workdir={str(workdir)!r} asks no '
+                     f'people (oracle={config.oracle.name!r}).')
+  parts, problems = [], []
+  waiting = workdir_lib.waiting(workdir)
+  for seed in config.seeds:
+    folder = annotators.folder_of(config, seed)
+    try:
+      if (folder / inbox.POOLS).exists():
+        if waiting.get('seed') == seed:
+          _check_asked(folder, waiting.get('queries'))
+        parts.append(f'Seed {seed}: {_check(config, folder)}')
+      elif _has_asked(workdir, config, seed):
+        problems.append(
+            f'{folder / inbox.POOLS} is not there, though seed {seed} has '
+            'asked questions: put the folder back, or say where it lies now: '
+            f'--moved={paths.PEOPLE}=PATH, of the folder that holds '
+            f'{folder.name}.')
+    except ValueError as e:
+      problems.append(str(e))
+  if problems:
+    raise ValueError('\n'.join(problems))
+  return '\n\n'.join(parts) or 'No questions have gone out yet.'
+
+
+def _has_asked(workdir, config, seed) -> bool:
+  """Whether the runs of a seed wait for answers, or have used some."""
+  if workdir_lib.waiting(workdir).get('seed') == seed:
+    return True
+  journals = [workdir_lib.journal_path(workdir, strategy, seed)
+              for strategy in config.strategies]
+  return any(path.exists() and path.stat().st_size for path in journals)
+
+
+def _check_asked(folder, queries) -> None:
+  """Refuses a folder in which nobody was asked what a run waits for."""
+  asked = rounds.asked(folder)
+  never = [query for query in queries if query not in asked] if isinstance(
+      queries, list) else []
+  if never:
+    raise ValueError(
+        f'{folder} is not that of this run, which waits for '
+        f'{plain_text.for_terminal(", ".join(map(str, never[:3])))}: nothing '
+        'of the kind was asked there. Put the right folder back, or say where '
+        f'it lies now: --moved={paths.PEOPLE}=PATH, of the folder that holds '
+        f'{folder.name}.')
+
+
+def _check(config, folder) -> str:
+  sizes, pools = inbox.pools_of(folder)
+  asked = rounds.asked(folder)
+  rules = annotators.rules_of(config)
+  found = status_lib.find(folder, sizes, asked, pools, rules)
+  left = [query for query in asked if query not in found.entries
+          and query not in found.decision.accepted]
+  n = len(found.entries)
+  lines = [f'{len(asked)} queries in {folder}; {n} answered before, '
+           f'{len(left)} open.']
+  words = status_lib.in_words(
+      folder, found, tuple(sizes), rules, left,
+      '{} answer(s) would be accepted for good by --resume.', entered=False)
+  return '\n'.join(filter(None, (*lines, words)))
