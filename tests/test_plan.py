@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from experiments import sweep
 from experiments.configs import features
 from mmal_jax.analysis import records
 from mmal_jax.experiment import cells
+from mmal_jax.experiment import sweep
 from mmal_jax.workdir import finished
 from mmal_jax.workdir import json_files
 from mmal_jax.workdir import layout
