@@ -261,14 +261,13 @@ def _load(path):
 def test_walks_to_a_strategy_and_a_dataset_work(
     tmp_path, monkeypatch, capsys):
   lines = _walks(tmp_path)
-  for known, name, path in (
-      (registry.STRATEGIES, 'STRATEGIES',
-       'mmal_jax/acquire/strategies/outliers.py'),
-      (datasets.DATASETS, 'DATASETS', 'mmal_jax/data/two_views.py')):
-    module = _load(tmp_path / path)
-    for key, value in eval(
-        f'{{{lines[name]}}}', {module.__name__: module}).items():
-      monkeypatch.setitem(known, key, value)
+  outliers = _load(tmp_path / 'mmal_jax/acquire/strategies/outliers.py')
+  for strategy in eval(f'[{lines["_ALL"]}]', {'outliers': outliers}):
+    monkeypatch.setitem(registry.STRATEGIES, strategy.name, strategy)
+  two_views = _load(tmp_path / 'mmal_jax/data/two_views.py')
+  for name, load in eval(
+      f'{{{lines["DATASETS"]}}}', {'two_views': two_views}).items():
+    monkeypatch.setitem(datasets.DATASETS, name, load)
   _load(tmp_path / 'tests/test_outliers.py').test_an_outlier_is_asked_about()
   programs.call(
       run, f'--config={tmp_path}/experiments/configs/two_views.py',

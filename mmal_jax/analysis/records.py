@@ -15,6 +15,7 @@ from mmal_jax.analysis import curves as curves_lib
 from mmal_jax.analysis import run_labels
 from mmal_jax.analysis import settings as settings_lib
 from mmal_jax.analysis import summary as summary_lib
+from mmal_jax.config import differences
 from mmal_jax.files import json_object
 from mmal_jax.files import plain_text
 from mmal_jax.workdir import checksums
@@ -115,7 +116,7 @@ def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
   items = {folder: _items(folder, notes) for folder in folders}
   flats = settings_lib.values(list(configs.values()), list(items.values()))
   suffixes, keys = run_labels.suffixes(flats), run_labels.varying(flats)
-  settings = {suffix: {key: run_labels.as_text(flat.get(key)) for key in keys}
+  settings = {suffix: {key: differences.as_text(flat.get(key)) for key in keys}
               for suffix, flat in zip(suffixes, flats)} if keys else {}
   for (folder, config), suffix in zip(configs.items(), suffixes):
     for run in _runs(folder, config, items[folder], suffix):

@@ -13,11 +13,6 @@ _OPEN = 'None'  # as a label shows a value that a config leaves open
 _STREAM = 'stream.buffer'
 
 
-def as_text(value: Any) -> str:
-  """A value of a config as labels show it: 1.0 is 1."""
-  return f'{value:.7g}' if isinstance(value, float) else str(value)
-
-
 def varying(flats: Sequence[Mapping[str, Any]]) -> list[str]:
   """Keys in whose values configs differ; what one lacks it leaves open.
 
@@ -48,9 +43,11 @@ def suffixes(flats: Sequence[Mapping[str, Any]]) -> list[str]:
     One a config; equal where configs are.
   """
   keys, data = varying(flats), _of_data(flats)
-  columns = {key: shortened([as_text(flat.get(key)) for flat in flats])
+  columns = {key: shortened([
+      differences.as_text(flat.get(key)) for flat in flats])
              for key in keys}
-  texts = {key: [as_text(flat.get(key)) for flat in flats] for key in keys}
+  texts = {key: [differences.as_text(flat.get(key)) for flat in flats]
+           for key in keys}
   short = [key for key in keys if columns[key] == texts[key]]
   long = [key for key in keys if key not in short]
   labels = _labels(short + _enough(long, columns, data), columns, len(flats))

@@ -62,3 +62,8 @@ def within(key: str, keys_: Container[str]) -> bool:
   """Whether a dotted key, or a section that it is in, is one of some."""
   parts = key.split('.')
   return any('.'.join(parts[:i + 1]) in keys_ for i in range(len(parts)))
+
+
+def as_text(value: Any) -> str:
+  """A value of a config as labels show it: 1.0 is 1."""
+  return f'{value:.7g}' if isinstance(value, float) else str(value)

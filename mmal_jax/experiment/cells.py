@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from mmal_jax.analysis import run_labels
+from mmal_jax.config import differences
 from mmal_jax.config import explain
 from mmal_jax.config import keys
 from mmal_jax.config import paths
@@ -85,7 +85,7 @@ def product(
       if 'whole_pool' in changed:  # Every cell would train it again.
         changed.whole_pool = False
     paths.escape_all(changed)  # The paths in settings are as a user wrote them.
-    texts = [f'{key}={run_labels.as_text(_put(changed, key, value))}'
+    texts = [f'{key}={differences.as_text(_put(changed, key, value))}'
              for keys, together in zip(settings, values)
              for key, value in plan.apart(keys, together)]
     for seed, strategy in itertools.product(config.seeds, config.strategies):

@@ -13,7 +13,6 @@ import pathlib
 from typing import Any
 import urllib.parse
 
-from mmal_jax.analysis import run_labels
 from mmal_jax.config import differences
 from mmal_jax.config import paths
 from mmal_jax.files import plain_text
@@ -107,7 +106,7 @@ def _cells(plan) -> Iterator[
     written = {key: text for keys, together in zip(plan['set'], values)
                for key, text in apart(keys, together)}
     for key, text in written.items():
-      texts.append(f'{key}={run_labels.as_text(_put(config, key, text))}')
+      texts.append(f'{key}={differences.as_text(_put(config, key, text))}')
     for seed, strategy in itertools.product(plan['seeds'], plan['strategies']):
       yield name(strategy, texts, seed), (
           config | {'strategies': [strategy], 'seeds': [seed]}, written)
