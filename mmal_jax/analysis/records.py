@@ -14,6 +14,7 @@ from mmal_jax.analysis import curves as curves_lib
 from mmal_jax.analysis import run_labels
 from mmal_jax.analysis import settings as settings_lib
 from mmal_jax.analysis import summary as summary_lib
+from mmal_jax.config import config as config_lib
 from mmal_jax.files import json_object
 from mmal_jax.files import plain_text
 from mmal_jax.workdir import finished as finished_lib
@@ -108,8 +109,9 @@ def of_folder(folder: pathlib.Path) -> Records:
 def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
   """The runs of all folders, of the seeds that all labels have."""
   runs, origins = {}, {}
-  configs = {folder: workdir_lib.read(folder / workdir_lib.CONFIG)
-             for folder in folders}
+  # What an earlier version did not save was as it is by default.
+  configs = {folder: config_lib.completed(
+      workdir_lib.read(folder / workdir_lib.CONFIG)) for folder in folders}
   # Without one, as a copy may be, its data are known by their paths alone.
   items = {folder: workdir_lib.read(path) if (
       path := folder / workdir_lib.ITEMS).exists() else {}

@@ -11,10 +11,11 @@ import jax
 import ml_collections
 import numpy as np
 
+from mmal_jax.config import config as config_lib
 from mmal_jax.data.images import preprocess as preprocess_lib
 from mmal_jax.data.tokenizers import pretrained_tokenizer
 from mmal_jax.data.tokenizers import tokenizer_folder
-from mmal_jax.models import config as config_lib
+from mmal_jax.models import config as model_config
 from mmal_jax.models import fingerprint
 from mmal_jax.models.pretrained import families
 from mmal_jax.models.pretrained import presets
@@ -35,7 +36,7 @@ class Pretrained(NamedTuple):
     digest: hexadecimal, of the parameters as they were read.
   """
 
-  config: config_lib.DualEncoder
+  config: model_config.DualEncoder
   params: nnx.State | None
   tokenizer: pretrained_tokenizer.PretrainedTokenizer
   preprocess: preprocess_lib.Preprocess
@@ -56,15 +57,16 @@ def load(config: ml_collections.ConfigDict) -> Pretrained:
     FileNotFoundError: if a file is missing.
     ValueError: for all that cannot be read, or is not what `model.name` says.
   """
+  config = config_lib.complete(config)
   preset = None if config.model.name == ANY else presets.PRESETS[
       config.model.name]
-  image_size = config.model.get('image_size')
+  image_size = config.model.image_size
   model, params = published.load(config.init, preset, image_size)
   model = dataclasses.replace(
-      model, dtype=config.model.get('dtype', 'float32'),
-      remat=config.model.get('remat', False))
+      model, dtype=config.model.dtype,
+      remat=config.model.remat)
   family = families.of(model).name
-  words = config.get('text', {}).get('folder')
+  words = config.text.folder
   if pathlib.Path(config.init).suffix == '.npz':
     if words is None:
       raise ValueError(
