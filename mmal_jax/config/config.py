@@ -24,9 +24,8 @@ def knobs_of(config: Mapping[str, Any]) -> dict[str, knobs.Knob]:
   """
   found = {}
   for section in sections.names():
-    kind = _value(config, f'{section}.name')
     found |= {f'{section}.{name}': knob for name, knob in sections.of(
-        section, kind if isinstance(kind, str) else None).items()}
+        section, _kind(config, section)).items()}
   costs = config.get('costs')
   if _is_section(costs):
     found |= {f'costs.{name}': sections.COST for name in costs
@@ -101,11 +100,16 @@ def _fits(config, key) -> bool:
 
 def _applies(config, key: str) -> bool:
   """Whether a config of this model has a use for a knob."""
-  name = _value(config, 'model.name')
-  is_own = isinstance(name, str) and name in models_lib.MODELS
+  is_own = _kind(config, 'model') in models_lib.MODELS
   if key.startswith('warm_start.') or key in _OF_OWN_MODELS:
     return is_own
   return not is_own or key not in _OF_CHECKPOINTS
+
+
+def _kind(config, section: str) -> str | None:
+  """Which dataset, or model, a section is of."""
+  name = _value(config, f'{section}.name')
+  return name if isinstance(name, str) else None
 
 
 def _is_section(part) -> bool:
@@ -140,6 +144,11 @@ def check(config: ml_collections.ConfigDict) -> None:
       raise ValueError(
           f'{section}={knobs.shown(value)} must be a section of values.')
   known = knobs_of(config)
+  for section in names:
+    if sections.is_closed(section, _kind(config, section)):
+      _check_names(section, config.get(section) or (), [
+          key.partition('.')[2] for key in known
+          if key.startswith(f'{section}.')])
   present = {}
   for key, knob in known.items():
     value = _value(config, key)
@@ -154,11 +163,6 @@ def check(config: ml_collections.ConfigDict) -> None:
     # A loader may take several paths, or a pattern.
     if known[key].type != knobs.PATH or not key.startswith('dataset.'):
       known[key].check_type(key, value)
-  for section in names:
-    if sections.is_closed(section, _value(config, f'{section}.name')):
-      _check_names(section, config.get(section) or (), [
-          key.partition('.')[2] for key in known
-          if key.startswith(f'{section}.')])
   for key, value in present.items():
     known[key].check_choice('oracle' if key == 'oracle.name' else key, value)
 

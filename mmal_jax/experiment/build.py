@@ -129,7 +129,7 @@ def build(
     clip = families.of(pretrained.config) is families.CLIP
     return _made(built, given._replace(
         default_loss='softmax' if clip else 'sigmoid', has_prior=True))
-  if config.model.name in models_lib.FIXED:  # They learn nothing, once and now.
+  if config.model.name in models_lib.FIXED:  # There is nothing to train.
     return _made(built, given._replace(
         has_prior=bool(config.model.get('shared'))))
   if data.pretrain is None:
