@@ -44,8 +44,8 @@ def test_every_knob_is_explained_and_its_default_allowed():
 def test_a_config_is_completed_and_a_complete_one_stays():
   config = ml_collections.ConfigDict({
       'dataset': {'name': 'features'}, 'model': {'name': 'mlp'},
-      'train': {'peak_lr': 0.5, 'optimizer': None, 'ema': None},
-      'strategies': ('mmal',), 'rounds': 2, 'stream': None})
+      'train': {'peak_lr': 0.5, 'optimizer': None},
+      'strategies': ('mmal',), 'rounds': 2})
   found = config_lib.complete(config)
   assert 'seeds' not in config and found.train.peak_lr == 0.5
   assert (found.seeds, found.train.learner, found.train.optimizer,
@@ -64,7 +64,8 @@ def test_a_config_is_completed_and_a_complete_one_stays():
 @pytest.mark.parametrize('damaged', [
     {}, {'train': 3}, {'dataset': []}, {'model': {'name': ['x']}},
     {'dataset': {'name': 7}}, {'acquisition': {'badge': 'no'}},
-    {'costs': 'all'}])
+    {'costs': 'all'}, {'stream': None},
+    {'train': {'ema': None}}])
 def test_what_is_no_config_is_left_to_be_refused(damaged):
   config = config_lib.complete(ml_collections.ConfigDict(damaged))
   with pytest.raises(ValueError):

@@ -36,8 +36,8 @@ def knobs_of(config: Mapping[str, Any]) -> dict[str, knobs.Knob]:
 def complete(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   """The config with the defaults of all that it leaves out.
 
-  A None that means nothing counts as left out. What is no config at all stays
-  as it is, for `check` to refuse.
+  A None is a value; where it means nothing, and where a section is no section,
+  it stays for `check` to refuse.
 
   Args:
     config: as the user wrote it, or as an earlier version saved it.
@@ -67,7 +67,7 @@ def _fill(config, missing, section, value_of) -> None:
     *parts, name = key.split('.')
     part = config
     for step in parts:
-      if part.get(step) is None:
+      if step not in part:
         part[step] = section()
       part = part[step]
     part[name] = value_of(knob)
@@ -76,13 +76,8 @@ def _fill(config, missing, section, value_of) -> None:
 def _left_out(config) -> Iterator[tuple[str, knobs.Knob]]:
   """What a config lacks and has a default."""
   for key, knob in knobs_of(config).items():
-    if knob.default is knobs.REQUIRED or not _applies(config, key):
-      continue
-    if not _fits(config, key):
-      continue
-    value = _value(config, key)
-    if value is _MISSING or (
-        value is None and not knob.optional and knob.default is not None):
+    if knob.default is not knobs.REQUIRED and _applies(config, key) and (
+        _fits(config, key) and _value(config, key) is _MISSING):
       yield key, knob
 
 
@@ -90,9 +85,9 @@ def _fits(config, key) -> bool:
   """Whether all sections that a key lies in are sections, or not there yet."""
   part = config
   for name in key.split('.')[:-1]:
-    part = part.get(name)
-    if part is None:
+    if name not in part:
       return True
+    part = part.get(name)
     if not _is_section(part):
       return False
   return True
