@@ -8,6 +8,7 @@ from absl import flags
 import numpy as np
 import pytest
 
+from experiments import common_flags
 from experiments import config_file
 from experiments import diagnose
 from experiments import report
@@ -233,7 +234,7 @@ def test_paths_of_a_saved_config_can_be_moved(home):
 
 def test_flags_of_lists_of_paths(home):
   holder = flags.FlagValues()
-  flag = paths.define_list('some', None, 'Paths.', flag_values=holder)
+  flag = common_flags.define_paths('some', None, 'Paths.', flag_values=holder)
   holder(['x', '--some=~/a,b,$SCRATCH/c'])
   assert flag.value == [f'{home}/a', 'b', f'{home}/c']
   np.testing.assert_equal(holder['some'].serialize(),

@@ -1,4 +1,5 @@
-"""A learner, a dataset, an oracle, a model: a file, and a line in a registry."""
+"""A learner, a dataset, an oracle or a model: a file, and a line in a registry.
+"""
 
 import importlib.util
 import json

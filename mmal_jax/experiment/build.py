@@ -214,8 +214,8 @@ def fitted(
   """Refuses what the pools cannot give; the config with a batch that fits them.
 
   Where the config leaves the batch open, half of the smallest pool is asked
-  about over all rounds, but no more than `sections.LARGEST_DEFAULT_BATCH` items a
-  round.
+  about over all rounds, but no more than `sections.LARGEST_DEFAULT_BATCH` items
+  a round.
 
   Raises:
     ValueError: for a budget, or buffers of a stream, beyond the pools of a
