@@ -1,10 +1,13 @@
-"""The config file that `--config=FILE:ARGUMENT` names, and flags on its values.
+"""The config that `--config=FILE:ARGUMENT` names, and flags on its values.
+
+In place of FILE there may be a name: `--config=features:sound` is
+`--config=experiments/configs/features.py:sound`.
 
 ml_collections applies `--config.KEY=VALUE`; what it would refuse in its own
 words, or Python's, is found here before, and said in the config's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import difflib
 import importlib.util
 import inspect
@@ -18,12 +21,14 @@ import ml_collections
 from ml_collections import config_flags
 
 from experiments import program
+from mmal_jax.config import config as config_lib
 from mmal_jax.config import differences
 from mmal_jax.config import explain
 from mmal_jax.config import keys
 from mmal_jax.config import paths
 
 FOLDER = pathlib.Path(__file__).parent / 'configs'
+_LOADER = pathlib.Path(__file__).with_name('config_loader.py')
 _OVERRIDE = re.compile(r'--?(no)?config\.([^=]+)(=.*)?', re.S)
 _CONFIG = re.compile(r'--?config(=.*)?', re.S)
 
@@ -45,13 +50,36 @@ flags.disclaim_key_flags()  # It is of the module that defines it.
 
 def expand(argv: Sequence[str]) -> list[str]:
   """The command line with FILE of `--config=FILE:ARGUMENT` expanded."""
-  expanded = list(argv)
+  return _with_specs(argv, _expanded)
+
+
+def loaded(argv: Sequence[str]) -> list[str]:
+  """The command line by which ml_collections gets complete configs."""
+  return _with_specs(argv, lambda spec: f'{_LOADER}:{spec}')
+
+
+def _with_specs(
+    argv: Sequence[str], change: Callable[[str], str]
+) -> list[str]:
+  """A command line with what follows `--config` changed."""
+  changed = list(argv)
   for i, argument in enumerate(argv):
-    if _CONFIG.fullmatch(argument) and '=' in argument:
-      flag, _, spec = argument.partition('=')
-      path, colon, of_file = spec.partition(':')  # It may expand that, too.
-      expanded[i] = f'{flag}={paths.expand(path, "config")}{colon}{of_file}'
-  return expanded
+    if _CONFIG.fullmatch(argument):
+      flag, equals, spec = argument.partition('=')
+      if equals:
+        changed[i] = f'{flag}={change(spec)}'
+      elif i + 1 < len(argv):
+        changed[i + 1] = change(argv[i + 1])
+  return changed
+
+
+def _expanded(spec: str) -> str:
+  path, colon, of_file = spec.partition(':')  # It may expand that, too.
+  path = paths.expand(path, 'config')
+  named = FOLDER / f'{path}.py'
+  if not os.path.isfile(path) and named.is_file():
+    path = str(named)
+  return f'{path}{colon}{of_file}'
 
 
 def path_of(argv: Sequence[str]) -> str | None:
@@ -65,7 +93,7 @@ def path_of(argv: Sequence[str]) -> str | None:
 
 
 def load(spec: str) -> ml_collections.ConfigDict:
-  """The config of `FILE` or `FILE:ARGUMENT`.
+  """The complete config of `FILE` or `FILE:ARGUMENT`.
 
   Raises:
     ValueError: if there is no such file, it holds no `get_config`, or that
@@ -102,7 +130,7 @@ def load(spec: str) -> ml_collections.ConfigDict:
     raise ValueError(f'config={spec!r}: {said}') from e
   if not isinstance(config, ml_collections.ConfigDict):
     raise ValueError(f'config={spec!r}: its get_config returns no ConfigDict.')
-  return config
+  return config_lib.complete(config)
 
 
 def _about(module) -> str:

@@ -22,6 +22,7 @@ from experiments import program
 from mmal_jax import progress
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.config import config as config_lib
 from mmal_jax.config import explain
 from mmal_jax.config import paths
 from mmal_jax.experiment import budget
@@ -37,9 +38,10 @@ WAITING = 3
 _WORKDIR, _CACHE_DIR, _INIT, _MODEL = (
     common_flags.take('workdir', 'cache_dir', 'init', 'model'))
 _CONFIG = config_file.define(
-    'What to run: a Python file with get_config(). Any of its values is a flag,'
-    ' too: --config.train.peak_lr=1e-4. Default: experiments/configs/'
-    'colorswap.py; with --init, experiments/configs/pretrained.py.')
+    'What to run: a name in experiments/configs (colorswap, features:sound, '
+    'paper/streaming), or a Python file with get_config(). Any value of the '
+    'config is a flag, too: --config.train.peak_lr=1e-4. Default: colorswap; '
+    'with --init, pretrained.')
 _STRATEGIES = flags.DEFINE_list(
     'strategies', None,
     'Strategies to compare, with commas between them, out of: '
@@ -79,7 +81,7 @@ def configure() -> Any:
   Raises:
     ValueError: if flags contradict one another, or a value is refused.
   """
-  config = _CONFIG.value
+  config = config_lib.complete(_CONFIG.value)
   with config.unlocked():
     if _INIT.value is not None:
       config.init = paths.escape(_INIT.value)
@@ -101,9 +103,11 @@ def configure() -> Any:
     if _ROUNDS.value is not None:
       config.rounds = _ROUNDS.value
     if _BUDGET.value is not None:
-      check_lib.check(config)  # Its batch may be no number.
+      # Its batch may be no number.
+      check_lib.check(config_lib.complete(config))
       config.rounds = budget.rounds(
           _BUDGET.value, config.batch, _ROUNDS.value)
+  config = config_lib.complete(config)  # Of another model, for one.
   check_lib.check(config)
   paths.make_absolute(config)
   return config
@@ -111,7 +115,7 @@ def configure() -> Any:
 
 def _no_sweep(config: Any) -> Any:
   """The config, if it is of one experiment."""
-  if config.get('sweep'):
+  if config.sweep:
     raise ValueError('the config describes a sweep: use experiments.sweep.')
   return config
 
@@ -179,6 +183,7 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     program.end_with(e)
   if any(re.fullmatch('--?show_config', a) for a in argv[1:]):
     argv = [*argv, '--workdir=.']  # It is of no use, but a required flag.
+  argv = config_file.loaded(argv)
   # ml_collections reads the overrides there.
   sys.argv = argv
   try:

@@ -75,7 +75,7 @@ def test_what_is_allowed_is_what_is_checked():
     ('--config.whole_pool=perhaps', 'whole_pool=\'perhaps\' must be True or '),
     ('--config.train.peak_lr=fast', 'must be a number of at least 0.0'),
     ('--batch=many', 'flag --batch=many: it must be an integer'),
-    ('--config=colorswap', f'Did you mean {_FOLDER}/colorswap.py?'),
+    ('--config=colorswop', f'Did you mean {_FOLDER}/colorswap.py?'),
     ('--config=no/where.py', 'there is no file \'no/where.py\''),
     (f'--config={_FOLDER}/colorswap.py:x', 'takes no argument: leave \':x\''),
     (f'--config={_FOLDER}/saved.py', 'saved.py needs an argument'),

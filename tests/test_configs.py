@@ -16,8 +16,13 @@ from mmal_jax.data import encode
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.data import schema
 from mmal_jax.experiment import check
-from mmal_jax.experiment import learners
+from mmal_jax.learn import maker
+from mmal_jax.learn.gradient import make as gradient
 from tests import tiny
+
+
+def _learner(config, data):
+  return gradient.by_gradient(maker.Given(config, data, params={}))
 
 
 def test_the_unaligned_do_not_go_with_softmax():
@@ -25,19 +30,18 @@ def test_the_unaligned_do_not_go_with_softmax():
   with config.unlocked():
     config.train.loss, config.train.unaligned = 'softmax', 0.1
   with pytest.raises(ValueError, match='train.unaligned is a sigmoid loss'):
-    learners.make_learner(config, None, {}, None, None)
+    _learner(config, None)
 
 
 @pytest.mark.parametrize('key,value', [('ema', 0.9), ('restart', False)])
 def test_halfway_wants_one_start_and_no_average(key, value):
   config, encoded = _features(False)
   config.train.halfway = 10.0
-  assert learners.make_learner(
-      config, None, {}, None, encoded).halfway == 10.0
+  assert _learner(config, encoded).halfway == 10.0
   with config.unlocked():
     config.train[key] = value
   with pytest.raises(ValueError, match='train.halfway=10.0 leads from'):
-    learners.make_learner(config, None, {}, None, encoded)
+    _learner(config, encoded)
 
 
 def _features(pretrain):
@@ -54,9 +58,9 @@ def test_twins_without_texts_are_refused():
   with pytest.raises(ValueError, match=(
       'train.twins=0.5 is for texts, and dataset.name=\'features\' has none: '
       'give --config.train.twins=0.$')):
-    learners.make_learner(config, None, {}, None, encoded)
+    _learner(config, encoded)
   config.train.twins = 0.0
-  learner = learners.make_learner(config, None, {}, None, encoded)
+  learner = _learner(config, encoded)
   assert learner.recipe.twins is learner.replay is None
 
 
@@ -67,9 +71,9 @@ def test_a_replay_without_known_pairs_is_refused():
   with pytest.raises(ValueError, match=(
       'train.replay=30.0 needs known pairs, .*\'features\' has no pretrain '
       'split: give --config.train.replay=0.$')):
-    learners.make_learner(config, None, {}, None, encoded)
+    _learner(config, encoded)
   _, encoded = _features(pretrain=True)
-  found = learners.make_learner(config, None, {}, None, encoded).replay
+  found = _learner(config, encoded).replay
   assert found.items is encoded.pretrain.items and found.worth == 30.0
 
 

@@ -27,9 +27,10 @@ from mmal_jax.experiment import build
 from mmal_jax.experiment import check
 from mmal_jax.experiment import embed_files
 from mmal_jax.experiment import export as export_lib
-from mmal_jax.experiment import learners
 from mmal_jax.experiment import pretrained
+from mmal_jax.learn import maker
 from mmal_jax.learn.gradient import loss as loss_lib
+from mmal_jax.learn.gradient import make as gradient
 from mmal_jax.learn.gradient import softmax
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import names
@@ -309,9 +310,9 @@ def test_flags_of_the_config_that_readme_names(published):
   assert config.model.image_size == 384 and (
       config.text.folder == os.path.abspath('words'))
   _, params = huggingface.load(published)
-  recipe = learners.make_learner(
-      config, dual_encoder.graphdef_of(huggingface.read_config(published)),
-      params, None, None).recipe
+  graphdef = dual_encoder.graphdef_of(huggingface.read_config(published))
+  recipe = gradient.by_gradient(maker.Given(
+      config, None, graphdef=graphdef, params=params)).recipe
   assert recipe.frozen == ('text_tower.token.*', '*.position')
   assert recipe.parts == 2 and recipe.loss is softmax.softmax_loss
   for value in ('*_tower.*', '*_tower.*=x', '=1', 'a=-1', 'a=inf'):

@@ -17,9 +17,9 @@ from mmal_jax.checkpoint import packed
 from mmal_jax.experiment import preemption
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.workdir import layout
+from tests import programs
 
-_CONFIG = os.path.join(os.path.dirname(layout.__file__), 'configs',
-                       'features.py')
+_CONFIG = os.path.join(programs.CONFIGS, 'features.py')
 _ROUNDS, _STRATEGIES = 3, ('random', 'mmal_plus')
 # What a run goes on from: answers, states and what makes them count.
 _KEPT = 'journal', 'checkpoint being written', 'sha256'

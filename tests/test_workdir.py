@@ -102,7 +102,7 @@ def test_two_programs_add_lines_to_one_file(tmp_path):
   path, lines = tmp_path / 'a.jsonl', 100
   program = f'''
 import pathlib
-from mmal_jax import durable
+from mmal_jax.files import durable
 for _ in range({lines}):
   durable.append(pathlib.Path({str(path)!r}), '{{"a": 1}}' + chr(10))
 '''

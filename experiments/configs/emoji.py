@@ -12,22 +12,15 @@ from experiments.configs import common
 
 
 def get_config() -> ml_collections.ConfigDict:
-  return ml_collections.ConfigDict(common.asking(('noto', 'twemoji')) | {
-      'dataset': {'name': 'emoji', 'test_fraction': 0.2, 'seed': 0},
-      'model': {'name': 'hog', 'cells': 4, 'bins': 9, 'shared': False},
-      'closed_form': common.closed_form(),
-      'matches': common.matches(),
-      'train': {
-          'learner': 'closed_form',
-          # Of training by gradient, for which there is nothing here.
-          'steps_per_round': 100, 'batch_size': 256, 'peak_lr': 1e-3,
-          'weight_decay': 0.5, 'shift': 0, 'restart': True}
-      | common.if_training_diverges(),
-      'strategies': ('random', 'mmal', 'mmal_plus'),
-      'seeds': (0, 1, 2, 3, 4),
-      'rounds': 6,
+  return common.config(
+      modalities=('noto', 'twemoji'),
+      dataset={'name': 'emoji'},
+      model={'name': 'hog'},
+      train={'learner': 'closed_form'},
+      strategies=('random', 'mmal', 'mmal_plus'),
+      seeds=(0, 1, 2, 3, 4),
+      rounds=6,
       # Thirty answers in all: with more there is little left to learn.
-      'batch': 5,
+      batch=5,
       # For each seed once more, with all pairs of the pool.
-      'whole_pool': True,
-  })
+      whole_pool=True)

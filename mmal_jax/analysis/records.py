@@ -15,6 +15,7 @@ from mmal_jax.analysis import curves as curves_lib
 from mmal_jax.analysis import run_labels
 from mmal_jax.analysis import settings as settings_lib
 from mmal_jax.analysis import summary as summary_lib
+from mmal_jax.config import config as config_lib
 from mmal_jax.config import differences
 from mmal_jax.files import json_object
 from mmal_jax.files import plain_text
@@ -111,8 +112,9 @@ def of_folder(folder: pathlib.Path) -> Records:
 def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
   """The runs of all folders, of the seeds that all labels have."""
   runs, origins = {}, {}
-  configs = {folder: workdir_lib.read(folder / workdir_lib.CONFIG)
-             for folder in folders}
+  # What an earlier version did not save was as it is by default.
+  configs = {folder: config_lib.completed(
+      workdir_lib.read(folder / workdir_lib.CONFIG)) for folder in folders}
   items = {folder: _items(folder, notes) for folder in folders}
   flats = settings_lib.values(list(configs.values()), list(items.values()))
   suffixes, keys = run_labels.suffixes(flats), run_labels.varying(flats)

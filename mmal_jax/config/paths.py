@@ -237,6 +237,8 @@ def move(config: ml_collections.ConfigDict, moved: Sequence[str]) -> None:
     for section in sections:
       part = part.get(section)
       if not isinstance(part, ml_collections.ConfigDict):
-        raise ValueError(f'moved={text!r}: the experiment has no {key}.')
+        break
+    if not isinstance(part, ml_collections.ConfigDict) or name not in part:
+      raise ValueError(f'moved={text!r}: the experiment has no {key}.')
     with config.unlocked():
       part[name] = absolute(path, key)

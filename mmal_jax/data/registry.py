@@ -1,4 +1,8 @@
-"""Every dataset by name: `DATASETS[name](**config) -> schema.Dataset`."""
+"""Every dataset by name: `DATASETS[name](**config) -> schema.Dataset`.
+
+What a loader takes by its arguments, the section `dataset` of a config says; a
+`preprocess` it is given for a published model.
+"""
 
 from mmal_jax.data import coco_captions
 from mmal_jax.data import colorswap
@@ -23,3 +27,7 @@ DATASETS = {
     'unpaired_folder': unpaired_folder.load,
     'webdataset': webdataset.load,
 }
+# Those that are rendered, into a folder of the cache (`data_dir`).
+RENDERED = frozenset({'synthetic_colorswap'})
+# What people see of the rows, where it is not what is learnt from.
+SEEN = {'features': features.load_seen}

@@ -8,7 +8,7 @@ import pathlib
 from absl import logging
 import ml_collections
 
-from mmal_jax.config import kinds
+from mmal_jax.config import knobs
 from mmal_jax.data import encode
 from mmal_jax.data import feature_rows
 from mmal_jax.data import schema
@@ -34,13 +34,13 @@ def hide(
   Loose pools stay in their order, and nothing is hidden: no pairing is known.
   """
   if isinstance(pool, encode.EncodedLoose):
-    if config.get('missing'):
+    if config.missing:
       raise ValueError('missing: which items of loose pools are counterparts '
                        'is unknown, and so none can be taken away.')
     pools, hidden = pools_lib.Pools(pool.items), None
   else:
     pools, hidden = pools_lib.hide_pairing(
-        pool, seed, config.get('missing', 0.0))
+        pool, seed, config.missing)
   if has_costs(config):
     pools = dataclasses.replace(
         pools, costs=costs_lib.draw(pools.sizes, seed, **_costs(config)))
@@ -48,7 +48,7 @@ def hide(
 
 
 def _costs(config: ml_collections.ConfigDict) -> dict[str, float]:
-  return {name: value for name, value in (config.get('costs') or {}).items()
+  return {name: value for name, value in config.costs.items()
           if name != 'budget' and value is not None}
 
 
@@ -78,27 +78,26 @@ def make_oracle(
 
   def shown():
     items = load_seen().pool.items
-    _warn_once(_on_rows(items), settings.get('folder'))
+    _warn_once(_on_rows(items), settings.folder)
     if hidden is None:
       return items
     return {m: datasets.in_order(items[m], hidden.rows[m]) for m in pools.items}
 
-  asking = {}
-  if settings.name == 'files':
-    asking = {k: v for k, v in settings.items() if k in kinds.PEOPLE}
+  asking = {name: settings[name] for name in knobs.of_function(
+      *oracles_lib.values_of(settings.name))}
+  if settings.name in oracles_lib.ASK_PEOPLE:
     # Item numbers are those of the seed's pools.
     asking['folder'] = folder_of(config, seed)
   oracle = oracles_lib.ORACLES[settings.name](
       None if hidden is None else hidden.tuples, tuple(pools.items), shown,
       **asking)
-  if settings.get('wrong', 0.0):
-    mistake = oracles_lib.MISTAKES[settings.get('mistake', 'uniform')](
-        pools, seed)
+  if settings.wrong:
+    mistake = oracles_lib.MISTAKES[settings.mistake](pools, seed)
     oracle = wrong.wrong(oracle, pools.sizes, settings.wrong, mistake, seed)
-  if settings.get('refuse', 0.0):
+  if settings.refuse:
     oracle = refusing.refusing(oracle, pools.sizes, settings.refuse, seed)
   buffer = buffer_of(config)
-  if buffer is not None and not config.stream.get('beyond', True):
+  if buffer is not None and not config.stream.beyond:
     oracle = stream_lib.within_buffer(oracle, tuple(pools.sizes), buffer)
   return oracle
 
@@ -106,8 +105,7 @@ def make_oracle(
 def rules_of(config: ml_collections.ConfigDict) -> status.Rules:
   """When people's answers count, as `config.oracle` says it."""
   return status.Rules(**{
-      name: config.oracle[name] for name in status.Rules._fields
-      if name in config.oracle})
+      name: config.oracle[name] for name in status.Rules._fields})
 
 
 def look(
@@ -124,9 +122,9 @@ def look(
     oracle.Waiting: if it still has to wait, and is to end then.
     ValueError: for what is wrong with the answers.
   """
-  if not config.oracle.get('wait_seconds'):
+  if not config.oracle.wait_seconds:
     inbox.look(folder_of(config, seed), queries,
-               config.oracle.get('enough', 1.0), rules_of(config))
+               config.oracle.enough, rules_of(config))
 
 
 def check_asked(config: ml_collections.ConfigDict, seed: int) -> None:
@@ -170,4 +168,4 @@ def folder_of(config: ml_collections.ConfigDict, seed: int) -> pathlib.Path:
 
 def buffer_of(config: ml_collections.ConfigDict) -> int | None:
   """Items that arrive in a round; None where all are at hand."""
-  return (config.get('stream') or {}).get('buffer')
+  return config.stream.buffer

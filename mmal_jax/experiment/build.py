@@ -14,7 +14,8 @@ from mmal_jax import loop
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
-from mmal_jax.config import kinds
+from mmal_jax.config import config as config_lib
+from mmal_jax.config import sections
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.data.tokenizers import tokenizer as tokenizer_lib
@@ -22,9 +23,9 @@ from mmal_jax.embed import in_memory
 from mmal_jax.evaluate import evaluate
 from mmal_jax.experiment import annotators
 from mmal_jax.experiment import datasets
-from mmal_jax.experiment import learners as learners_lib
 from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.learn import learner as learner_lib
+from mmal_jax.learn import maker as maker_lib
 from mmal_jax.learn import registry as learners
 from mmal_jax.learn.closed_form import frozen
 from mmal_jax.learn.gradient import shipped
@@ -34,14 +35,14 @@ from mmal_jax.models import partition
 from mmal_jax.models import registry as models_lib
 from mmal_jax.models.pretrained import families
 from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.parallel import processes
 from mmal_jax.parallel import sharding
 from mmal_jax.pools import pools as pools_lib
 from mmal_jax.pools import stream as stream_lib
 
-# Sections of a config that an experiment's data, and all of it, are made of.
+# Sections of a config that an experiment's data are made of.
 _DATA_OF = ('dataset', 'text', 'init', 'model')
-_BUILT_OF = (*_DATA_OF, 'train', 'closed_form', 'warm_start', 'mesh')
 
 
 class Experiment(NamedTuple):
@@ -49,7 +50,7 @@ class Experiment(NamedTuple):
 
   config: ml_collections.ConfigDict
   data: encode.EncodedDataset
-  learner: learner_lib.Learner
+  learner: learner_lib.Learner | None  # None until it is made
   warm: nnx.State | None  # None: every seed starts from a fresh model
   load_seen: Callable[[], schema.Dataset]  # as people see it
   # What `data` was before frozen towers made features of it.
@@ -91,10 +92,11 @@ def build(
     ValueError: for a budget beyond the pool, and all that the dataset, the
       model and the warm start refuse.
   """
-  if before is not None and _agree(config, before.config, _BUILT_OF):
+  config = config_lib.complete(config)
+  if before is not None and _agree(config, before.config, _built_of()):
     return before._replace(config=fitted(config, before.data))
   mesh = make_mesh(config)
-  pretrained = None if config.get('init') is None else (
+  pretrained = None if config.init is None else (
       processes.first_before_others(lambda: pretrained_lib.load(config)))
   load_seen = functools.partial(datasets.load_seen, config, cache_dir)
   if before is not None and _agree(config, before.config, _DATA_OF):
@@ -104,81 +106,58 @@ def build(
     data = processes.first_before_others(
         lambda: datasets.load(config, cache_dir, pretrained))
   config = fitted(config, data)
-  learners_lib.check_towers(config, data)
-  if config.train.get('learner') == learners.CLOSED_FORM and all(
+  maker = learners.LEARNERS[config.train.learner]
+  maker.check_data(config, data)
+  built = Experiment(config, data, None, None, load_seen, data, pretrained)
+  given = maker_lib.Given(config, data, mesh)
+  if maker.works_on_features and all(
       map(encode.is_features, data.pool.items.values())):
-    return _closed_form(Experiment(config, data, None, None, load_seen, data))
+    return _made(built, given)
   if pretrained is None:
-    graphdef, params = init_params(
-        config, data, (config.get('warm_start') or {}).get('seed', 0))
+    graphdef, params = init_params(config, data, config.warm_start.seed)
   else:
     graphdef = dual_encoder.graphdef_of(pretrained.config)
     params = pretrained.params
   params = partition.place(params, mesh)
+  given = given._replace(graphdef=graphdef, params=params)
   if pretrained is not None:
+    # Its parameters are on the device now.
+    built = built._replace(pretrained=pretrained._replace(params=None))
     # By the sigmoid, a CLIP's scale of 100 without a bias would start far off.
     clip = families.of(pretrained.config) is families.CLIP
-    learner = learners_lib.make_learner(
-        config, graphdef, params, mesh, data,
-        'softmax' if clip else 'sigmoid')
-    # Its parameters are on the device now.
-    return _ready(graphdef, Experiment(
-        config, data, learner, params, load_seen, data,
-        pretrained._replace(params=None)))
-  if config.model.name in models_lib.FIXED:  # `check` wants the closed form.
-    found = Experiment(config, data, None, params, load_seen, data)
-    return _ready(
-        graphdef, found, None if config.model.get('shared') else params)
-  learner = learners_lib.make_learner(config, graphdef, params, mesh, data)
+    return _made(built, given._replace(
+        default_loss='softmax' if clip else 'sigmoid', has_prior=True))
+  if config.model.name in models_lib.FIXED:  # There is nothing to train.
+    return _made(built, given._replace(
+        has_prior=bool(config.model.get('shared'))))
   if data.pretrain is None:
-    if config.train.get('learner') == learners.CLOSED_FORM:
-      logging.warning('No pretrain split: the closed form works on what towers '
-                      'with random parameters make of the items.')
-    else:
-      logging.info('No pretrain split: every seed starts from a fresh model.')
-    found = Experiment(config, data, learner, None, load_seen, data)
-    return _ready(graphdef, found, params)
+    if maker.works_on_features:
+      logging.warning(
+          'No pretrain split: %s works on what towers with random parameters '
+          'make of the items.', config.train.learner.replace('_', ' '))
+      return _made(built, given)
+    logging.info('No pretrain split: every seed starts from a fresh model.')
+    return _made(built, given)._replace(warm=None)
+  if not maker.works_on_features:
+    maker.make(given)  # What does not fit is refused before it is trained.
   warm = shipped.find(made_of(config, data, params), params)
   if warm is None:
     warm = train_warm_start(
         config, data, graphdef, params, mesh, f'{cache_dir}/warm_starts')
   else:
     warm = partition.place(warm, mesh)
-  return _ready(
-      graphdef, Experiment(config, data, learner, warm, load_seen, data))
+  return _made(built, given._replace(params=warm, has_prior=True))
 
 
-def _ready(
-    graphdef: nnx.GraphDef, built: Experiment, fresh: nnx.State | None = None
-) -> Experiment:
-  """The experiment as its learner wants it: with heads on its towers, or not.
-
-  Args:
-    graphdef: of the towers.
-    built: with a learner by gradient, or none where the model has nothing to
-      train.
-    fresh: parameters of towers that nothing has trained; None for pretrained
-      ones, in whose features similarity across modalities means something.
-  """
+def _made(built: Experiment, given: maker_lib.Given) -> Experiment:
+  """The experiment with its learner, on features if that works on these."""
   config = built.config
-  learner = config.train.get('learner')
-  if learner == learners.FINE_TUNE:
-    _, params, _ = learners_lib.headed(
-        config, graphdef, built.warm, make_mesh(config))
-    return built._replace(warm=params)
-  if learner != learners.CLOSED_FORM:
-    return built
-  params = built.warm if fresh is None else fresh
-  data = frozen.features(graphdef, params, built.encoded)
-  return _closed_form(built._replace(data=data), has_prior=fresh is None)
-
-
-def _closed_form(built: Experiment, has_prior: bool = False) -> Experiment:
-  """The experiment on features, with the closed form for a learner."""
-  widths = {m: items.values.shape[1]
-            for m, items in built.data.pool.items.items()}
-  learner, params = learners_lib.closed_form(
-      built.config, widths, make_mesh(built.config), has_prior)
+  maker = learners.LEARNERS[config.train.learner]
+  if maker.works_on_features and given.graphdef is not None:
+    data = frozen.features(given.graphdef, given.params, built.encoded)
+    built, given = built._replace(data=data), given._replace(data=data)
+  own = config.get(config.train.learner) or {}
+  learner, params = maker.make(given, **own)
   return built._replace(learner=learner, warm=params)
 
 
@@ -189,7 +168,7 @@ def made_of(
 ) -> dict[str, Any]:
   """By what a config's warm start is known among those that are shipped."""
   return shipped.describe(
-      config.model, config.get('warm_start') or {}, data.pretrain, params)
+      config.model, config.warm_start, data.pretrain, params)
 
 
 def train_warm_start(
@@ -201,8 +180,8 @@ def train_warm_start(
     cache_dir: str | None = None,
 ) -> nnx.State:
   """Trains the warm start that a config asks for, or finds it in a cache."""
-  recipe = dict(config.get('warm_start') or {})
-  seed = recipe.pop('seed', 0)
+  recipe = dict(config.warm_start)
+  seed = recipe.pop('seed')
   return warm_start_lib.warm_start(
       graphdef, params, data.pretrain, seed, **recipe, mesh=mesh,
       cache_dir=cache_dir)
@@ -215,8 +194,10 @@ def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh | None:
     ValueError: as `sharding.make_mesh`, and if one of several processes would
       have no part in it.
   """
-  default = {'data': -1 if processes.several() else 1, 'fsdp': 1}
-  mesh = sharding.make_mesh(**default | dict(config.get('mesh') or {}))
+  data = config.mesh.data
+  if data is None:
+    data = -1 if processes.several() else 1
+  mesh = sharding.make_mesh(data, config.mesh.fsdp)
   size = 1 if mesh is None else mesh.size
   if processes.several() and size < jax.device_count():
     raise ValueError(
@@ -231,8 +212,8 @@ def fitted(
   """Refuses what the pools cannot give; the config with a batch that fits them.
 
   Where the config leaves the batch open, half of the smallest pool is asked
-  about over all rounds, but no more than `kinds.LARGEST_DEFAULT_BATCH` items a
-  round.
+  about over all rounds, but no more than `sections.LARGEST_DEFAULT_BATCH` items
+  a round.
 
   Raises:
     ValueError: for a budget, or buffers of a stream, beyond the pools of a
@@ -243,19 +224,20 @@ def fitted(
   every = []
   for seed in config.seeds:
     pools, hidden = annotators.hide(config, data.pool, seed)
-    if hidden is None and config.oracle.name == 'exact':
-      raise ValueError('oracle=\'exact\' needs pairs, and the pools of this '
-                       'dataset are loose: ask people, --oracle=files.')
+    if hidden is None and config.oracle.name in oracles_lib.NEED_PAIRS:
+      raise ValueError(
+          f'oracle={config.oracle.name!r} needs pairs, and the pools of this '
+          'dataset are loose: ask people, --oracle=files.')
     # Of what is not missing, which differs from seed to seed.
     every.append(pools.sizes)
   buffer = annotators.buffer_of(config)
-  if config.get('batch') is None:
+  if config.batch is None:
     pool = min(min(sizes.values()) for sizes in every)
     config = copy.deepcopy(config)
     with config.unlocked():
       config.batch = max(1, min(
           pool // (2 * config.rounds), buffer or pool,
-          kinds.LARGEST_DEFAULT_BATCH))
+          sections.LARGEST_DEFAULT_BATCH))
   for sizes in every:
     state_lib.check_budget(config.rounds, config.batch, sizes)
     if buffer is not None and config.rounds * buffer > min(sizes.values()):
@@ -275,10 +257,15 @@ def fitted(
   return config
 
 
-def _agree(one, other, sections) -> bool:
+def _built_of() -> tuple[str, ...]:
+  """Sections of a config that all of an experiment is made of."""
+  return (*_DATA_OF, 'train', *learners.LEARNERS, 'warm_start', 'mesh')
+
+
+def _agree(one, other, names) -> bool:
   """Whether two configs say the same in all of some sections."""
   one, other = one.to_dict(), other.to_dict()
-  return all(one.get(s) == other.get(s) for s in sections)
+  return all(one.get(name) == other.get(name) for name in names)
 
 
 def initial_state(
@@ -343,8 +330,7 @@ def align_whole_pool(
 
 def _plan(config, reference: bool = False) -> loop.Plan:
   return loop.Plan(
-      config.train.get('pseudo_pairs', 0.0),
-      (config.get('costs') or {}).get('budget'),
-      metric_lib.METRICS[config.acquisition.get('metric', 'cosine')],
+      config.train.pseudo_pairs, config.costs.budget,
+      metric_lib.METRICS[config.acquisition.metric],
       reference=reference,
-      divergence=config.train.get('divergence') or loop.STOP)
+      divergence=config.train.divergence or loop.STOP)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
+from mmal_jax.config import config as config_lib
 from mmal_jax.config import differences
 from mmal_jax.config import explain
 from mmal_jax.config import keys
@@ -76,14 +77,12 @@ def product(
     ValueError: if a key is not in the config, a value is of another kind or
       refused, or two cells are the same.
   """
-  cells = {}
+  cells, config = {}, config_lib.complete(config)
   for values in itertools.product(*settings.values()):
     changed = copy.deepcopy(config)  # The constructor shares sections.
     with changed.unlocked():
-      if 'sweep' in changed:
-        del changed.sweep
-      if 'whole_pool' in changed:  # Every cell would train it again.
-        changed.whole_pool = False
+      changed.sweep = ()
+      changed.whole_pool = False  # Every cell would train it again.
     paths.escape_all(changed)  # The paths in settings are as a user wrote them.
     texts = [f'{key}={differences.as_text(_put(changed, key, value))}'
              for keys, together in zip(settings, values)
@@ -94,6 +93,7 @@ def product(
         raise ValueError(f'the sweep has {name} twice.')
       one = copy.deepcopy(changed)
       one.strategies, one.seeds = (strategy,), (seed,)
+      one = config_lib.complete(one)  # Of another dataset, for one.
       check_lib.check(one)
       paths.make_absolute(one)
       cells[name] = Cell(name, one)

@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 
 from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.config import sections
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.experiment import build as build_lib
@@ -14,8 +15,6 @@ from mmal_jax.experiment import cells as cells_lib
 from mmal_jax.experiment import datasets
 from mmal_jax.learn import registry as learners
 
-# Of `train`, what any learner goes by.
-_OF_ALL_LEARNERS = ('learner', 'divergence', 'restart')
 # Values that are read only where another one is not 0.
 _ONLY_WITH = {
     'train.unaligned_size': 'train.unaligned',
@@ -34,15 +33,17 @@ def unread(config: ml_collections.ConfigDict, key: str) -> str | None:
     key: of the config.
   """
   section, _, name = key.partition('.')
-  learner = config.train.get('learner') or learners.GRADIENT
-  if learner == learners.CLOSED_FORM and section == 'train' and (
-      name not in _OF_ALL_LEARNERS):
+  learner = config.train.learner
+  reads = learners.LEARNERS[learner].reads
+  if section == 'train' and section not in reads and (
+      name not in sections.TRAIN_OF_ALL):
     return f'train.learner={learner!r} does not train by gradient'
-  if learner == learners.GRADIENT and section == 'closed_form':
-    return f'train.learner={learner!r} has no closed form'
+  if section in learners.LEARNERS and section not in (*reads, learner):
+    words = section.replace('_', ' ')
+    return f'train.learner={learner!r} has no {words}'
   if key in _ONLY_WITH:
-    section, name = _ONLY_WITH[key].split('.')
-    if not config[section].get(name):
+    of, value = _ONLY_WITH[key].split('.')
+    if not config[of][value]:
       return f'{_ONLY_WITH[key]} is 0'
   if section == 'acquisition' and name != 'metric' and not any(
       _takes(strategy, name) for strategy in config.strategies):
@@ -109,7 +110,7 @@ def check_pools(cells: Sequence[cells_lib.Cell], cache_dir: str) -> None:
 def _asked(config) -> str:
   """All that decides whether the pools suffice, to be compared."""
   sections = list(_OF_POOLS)
-  if config.get('missing'):  # Each seed has other pools.
+  if config.missing:  # Each seed has other pools.
     sections.append('seeds')
   if any('@' in strategy for strategy in config.strategies):  # A rule.
     sections.append('strategies')

@@ -11,7 +11,6 @@ from mmal_jax.config import paths
 from mmal_jax.data import duplicates
 from mmal_jax.data import encode
 from mmal_jax.data import feature_rows
-from mmal_jax.data import features
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.data import schema
 from mmal_jax.data.images import checked_images
@@ -38,7 +37,7 @@ def load(
   """Reads (or renders) the dataset and encodes it for the model."""
   if pretrained is None:
     return encode.encode(
-        load_raw(config, cache_dir), **config.get('text', {}))
+        load_raw(config, cache_dir), **config.text)
   return encode.encode(
       load_raw(config, cache_dir, pretrained.preprocess),
       tokenizer=pretrained.tokenizer, preprocess=pretrained.preprocess)
@@ -54,7 +53,7 @@ def load_raw(
   given = arguments(config.dataset)
   classes = given.pop('classes', None)
   taken = inspect.signature(read).parameters
-  if config.dataset.name == 'synthetic_colorswap':
+  if config.dataset.name in datasets_lib.RENDERED:
     given['data_dir'] = f'{cache_dir}/datasets'
   if preprocess is not None and 'preprocess' in taken:
     given['preprocess'] = preprocess
@@ -85,9 +84,9 @@ def load_seen(config: ml_collections.ConfigDict, cache_dir: str) -> (
   """
   values = config.dataset.to_dict()
   values.pop('classes', None)  # Nobody is asked about these.
-  if values['name'] == 'features':
-    values.pop('name')
-    return features.load_seen(**values, preprocess=_THUMBNAIL)
+  if values['name'] in datasets_lib.SEEN:
+    seen = datasets_lib.SEEN[values.pop('name')]
+    return seen(**values, preprocess=_THUMBNAIL)
   if 'preprocess' in inspect.signature(
       datasets_lib.DATASETS[config.dataset.name]).parameters:
     values.pop('image_size', None)

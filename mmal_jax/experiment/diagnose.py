@@ -57,7 +57,7 @@ def diagnose(
         f'workdir={str(folder)!r} holds {len(records)} of {expected} rounds; '
         'a finished experiment of at least two rounds a run is needed.')
   oracle = config.oracle
-  if annotators.buffer_of(config) is not None or config.get('missing') or (
+  if annotators.buffer_of(config) is not None or config.missing or (
       oracle.name != 'exact' or oracle.get('wrong') or oracle.get('refuse')):
     raise ValueError('only whole pools with nothing missing, whose queries '
                      'were all answered rightly, can be judged.')

@@ -47,7 +47,7 @@ def check_data(config: ml_collections.ConfigDict) -> None:
     paths.check_exist(config)
   except ValueError as e:
     raise ValueError(f'{e} Say where they lie now: --moved=KEY=PATH.') from e
-  init = config.get('init')
+  init = config.init
   if init is not None and os.path.isabs(init) and not os.path.exists(init):
     raise ValueError(f'init={init!r} does not exist. Say where it lies now: '
                      '--moved=init=PATH.')

@@ -40,15 +40,15 @@ def export(
     ValueError: if there is no such run, or it is no run on a checkpoint.
   """
   config = earlier.config_of(folder, moved)
-  if config.get('init') is None:
+  if config.init is None:
     raise ValueError(f'workdir={str(folder)!r} did not start from a checkpoint:'
                      ' its model has no published format.')
-  if config.train.get('learner') == learners.CLOSED_FORM:
+  if config.train.learner == learners.CLOSED_FORM:
     raise ValueError(
         f'workdir={str(folder)!r} learnt by train.learner=closed_form, which '
         'leaves the checkpoint as it is: there is nothing to export. Its heads '
         f'lie in {workdir_lib.model_path(folder, strategy, seed)}.')
-  if config.train.get('learner') == learners.FINE_TUNE:
+  if config.train.learner == learners.FINE_TUNE:
     raise ValueError(
         f'workdir={str(folder)!r} learnt by train.learner=fine_tune, whose '
         'heads have no place in a published format. Towers and heads lie in '

@@ -61,7 +61,7 @@ def of_config(
   Raises:
     ValueError, OSError: if it cannot be read.
   """
-  pretrained = (None if config.get('init') is None
+  pretrained = (None if config.init is None
                 else pretrained_lib.load(config))
   return digests(datasets.load(config, cache_dir, pretrained), pretrained)
 

@@ -54,10 +54,9 @@ def write(
 ) -> None:
   """Matches what remains after a run's last round; once.
 
-  Nothing is written where the config has no section `matches`, where the
-  learner can hold no answers out, of a stream, and of too few answers. What was
-  written is sealed; if it was damaged since, it is put aside, with a warning,
-  and written again.
+  Nothing is written where the learner can hold no answers out, of a stream, and
+  of too few answers. What was written is sealed; if it was damaged since, it is
+  put aside, with a warning, and written again.
 
   Args:
     experiment: of the run.
@@ -72,9 +71,8 @@ def write(
     ValueError: if the matches that lie there are another run's.
   """
   config = experiment.config
-  settings = config.get('matches')
   out = workdir_lib.matches_path(folder, strategy, seed)
-  if (settings is None or annotators.buffer_of(config) is not None
+  if (annotators.buffer_of(config) is not None
       or not isinstance(experiment.learner, learner_lib.HoldsOut)
       or processes.from_first(
           lambda: _is_written(folder, strategy, seed))):
@@ -84,7 +82,7 @@ def write(
         '%s, seed %d: %d answers name counterparts, too few to match the rest.',
         strategy, seed, state.num_aligned)
     return
-  found = find(experiment, state, pools, strategy, settings.get('k', 5))
+  found = find(experiment, state, pools, strategy, config.matches.k)
   about = {'strategy': strategy, 'seed': seed,
            'annotations': state.annotations}
 
@@ -94,7 +92,7 @@ def write(
         workdir_lib.append(folder / workdir_lib.CALIBRATION, about | record)
     out.parent.mkdir(exist_ok=True)
     save(experiment, state, pools, hidden, found,
-         settings.get('least_probability', 0.9), out)
+         config.matches.least_probability, out)
     seals.write(epath.Path(out), provenance.of_run(folder, strategy, seed),
                 _calibrated(folder, strategy, seed))
 

@@ -23,6 +23,7 @@ from mmal_jax.experiment import preemption
 from mmal_jax.files import seals
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.oracles import shared
 from mmal_jax.parallel import processes
 from mmal_jax.workdir import layout as workdir_lib
@@ -77,7 +78,7 @@ def run_one(
   names = processes.from_first(
       lambda: provenance.of_run(folder, strategy, seed))
   kept = newest.Checkpoints(workdir_lib.state_path(
-      folder, strategy, seed, config.get('states')), run=names)
+      folder, strategy, seed, config.states), run=names)
   state = build_lib.initial_state(experiment, pools.sizes, seed)
   with preemption.held():
     found = kept.newest(state)
@@ -91,7 +92,7 @@ def run_one(
         '%s, seed %d: there is no state in %s of the rounds that are recorded: '
         'they are computed again, with the answers in the journal.', strategy,
         seed, workdir_lib.state_path(
-            folder, strategy, seed, config.get('states')))
+            folder, strategy, seed, config.states))
   processes.from_first(lambda: _check_records(
       state, workdir_lib.keep_until(folder, run, last),
       folder / workdir_lib.METRICS))
@@ -214,8 +215,8 @@ def _may_share(experiment) -> bool:
   published model would fill the device.
   """
   oracle = experiment.config.oracle
-  return (oracle.name == 'exact' and experiment.pretrained is None
-          and not oracle.get('wrong') and not oracle.get('refuse'))
+  return (oracle.name in oracles_lib.REPEAT and experiment.pretrained is None
+          and not oracle.wrong and not oracle.refuse)
 
 
 def _from_first(

@@ -7,6 +7,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from mmal_jax.config import config as config_lib
 from mmal_jax.models.pretrained import load as load_lib
 
 # The model's name that takes whatever the checkpoint holds.
@@ -27,13 +28,12 @@ def load(config: ml_collections.ConfigDict) -> Pretrained:
   Raises:
     FileNotFoundError, ImportError, ValueError: as `load_pretrained`.
   """
+  config = config_lib.complete(config)
   name = config.model.name
   return load_lib.load(
       config.init, model=None if name == ANY else name,
-      tokenizer=config.get('text', {}).get('folder'),
-      image_size=config.model.get('image_size'),
-      dtype=config.model.get('dtype', 'float32'),
-      remat=config.model.get('remat', False))
+      tokenizer=config.text.folder, image_size=config.model.image_size,
+      dtype=config.model.dtype, remat=config.model.remat)
 
 
 def earlier_digest(params: nnx.State) -> str:

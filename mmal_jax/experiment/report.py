@@ -145,7 +145,7 @@ def _shown(
   config = earlier.prepared(saved_config.of_fields(run.config), moved)
   now = {}
   try:
-    pretrained = None if config.get('init') is None else (
+    pretrained = None if config.init is None else (
         pretrained_lib.load(config))
   except (ValueError, OSError, ImportError) as e:
     notes.append('That the items of "what was asked" are those of the run was '

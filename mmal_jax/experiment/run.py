@@ -13,7 +13,8 @@ from typing import Any
 import tqdm
 
 from mmal_jax.checkpoint import pytrees
-from mmal_jax.config import kinds
+from mmal_jax.config import config as config_lib
+from mmal_jax.config import sections
 from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import compilations
@@ -25,6 +26,7 @@ from mmal_jax.experiment import whole_pool
 from mmal_jax.files import durable
 from mmal_jax.files import lock
 from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.parallel import processes
 from mmal_jax.workdir import layout as workdir_lib
 from mmal_jax.workdir import provenance
@@ -58,6 +60,7 @@ def run(
   Raises:
     preemption.Preempted: if the program was told to end.
   """
+  config = config_lib.complete(config)
   processes.check_same((config.to_dict(), str(workdir), overwrite, resume))
   with contextlib.ExitStack() as held:
     def take():
@@ -78,7 +81,7 @@ def _run(
 ) -> str:
   """As `run`, in a folder that is ours, as others will be, `held` so long."""
   started = time.perf_counter()
-  if resume and config.get('batch') is None:
+  if resume and config.batch is None:
     with config.unlocked():
       config.batch = processes.from_first(
           lambda: workdir_lib.batch_of(workdir))
@@ -88,20 +91,20 @@ def _run(
   if begun is not None:
     processes.from_first(lambda: provenance.check(folder))
   processes.from_first(lambda: held.enter_context(
-      states_lib.held(config.get('states'), folder, begun is not None)))
-  if config.oracle.name == 'files' and begun is not None:
+      states_lib.held(config.states, folder, begun is not None)))
+  if config.oracle.name in oracles_lib.ASK_PEOPLE and begun is not None:
     processes.from_first(lambda: _look_at_answers(config, folder, held))
   counter = compilations.CompilationCounter()
   quiet, notify = notify is None, notify or (lambda line: None)
   notify('Preparing data and warm start ...')
   if experiment is None:
     experiment = build_lib.build(config, cache_dir)
-  if config.get('batch') is None:
+  if config.batch is None:
     notify(f'batch={experiment.config.batch}: half of the pool over '
-           f'{config.rounds} rounds, at most {kinds.LARGEST_DEFAULT_BATCH}. '
+           f'{config.rounds} rounds, at most {sections.LARGEST_DEFAULT_BATCH}. '
            '--batch gives another.')
   config = experiment.config
-  if config.oracle.name == 'files' and begun is None:
+  if config.oracle.name in oracles_lib.ASK_PEOPLE and begun is None:
     processes.from_first(lambda: _hold_people(config, held))
   # Not before: what was refused up to here has cost no earlier result.
   processes.from_first(lambda: _begin(experiment, config, folder, begun))
@@ -167,7 +170,7 @@ def _begin(experiment, config, folder, begun) -> None:
   if begun is not None:
     items = identity.check(folder, items, config, begun.moved)
   else:
-    states = config.get('states')
+    states = config.states
     if states is not None:
       workdir_lib.claim_states(states, folder)
     workdir_lib.claim(folder)

@@ -31,7 +31,7 @@ def make(
     raise ValueError(f'dataset {config.dataset.name!r} has no pretrain split, '
                      'which a warm start is trained on.')
   graphdef, params = build_lib.init_params(
-      config, data, (config.get('warm_start') or {}).get('seed', 0))
+      config, data, config.warm_start.seed)
   trained = build_lib.train_warm_start(config, data, graphdef, params)
   shipped.save(
       path, build_lib.made_of(config, data, params), trained, command)

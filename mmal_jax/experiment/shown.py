@@ -93,7 +93,7 @@ def load(
   numbered = encode.EncodedPairs(
       {m: encode.Items(places, places) for m in pool.items}, pool.groups)
   _, hidden = pools_lib.hide_pairing(
-      numbered, seed, config.get('missing', 0.0))
+      numbered, seed, config.missing)
   return Shown(dict(pool.items), hidden.rows)
 
 

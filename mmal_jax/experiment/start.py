@@ -6,6 +6,7 @@ import os
 
 import ml_collections
 
+from mmal_jax.config import config as config_lib
 from mmal_jax.config import paths
 from mmal_jax.experiment import check
 from mmal_jax.experiment import run as run_lib
@@ -39,7 +40,7 @@ def run(
     ValueError: naming the value of the config that is refused, or if `workdir`
       holds anything else.
   """
-  config = copy.deepcopy(config)
+  config = config_lib.complete(copy.deepcopy(config))
   check.check(config)
   paths.make_absolute(config)
   return run_lib.run(

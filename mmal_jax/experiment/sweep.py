@@ -13,6 +13,7 @@ import uuid
 import ml_collections
 
 from mmal_jax.analysis import records
+from mmal_jax.config import config as config_lib
 from mmal_jax.config import differences
 from mmal_jax.config import paths
 from mmal_jax.data.images import image_listing
@@ -255,6 +256,8 @@ def _claim(folder: pathlib.Path, config, settings) -> list[str]:
     durable.write(draft, json_files.text(path, plan))
     os.replace(draft, path)
   there = workdir_lib.read(path)
+  if isinstance(there.get('config'), dict):  # An earlier version's lacks some.
+    there['config'] = config_lib.completed(there['config'])
   of_paths = [f'config.{key}' for key in paths.keys(config.dataset.name)]
   changed = differences.lines(
       there, plan, ('config.train.divergence', *of_paths))

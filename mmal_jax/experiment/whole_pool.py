@@ -11,6 +11,7 @@ from mmal_jax.data import encode
 from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.learn.gradient import divergence
+from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.parallel import processes
 from mmal_jax.workdir import layout as workdir_lib
 from mmal_jax.workdir import lines as lines_lib
@@ -23,7 +24,7 @@ def is_asked_for(experiment: build_lib.Experiment) -> bool:
   """
   config = experiment.config
   return bool(
-      config.get('whole_pool') and config.oracle.name != 'files'
+      config.whole_pool and config.oracle.name not in oracles_lib.ASK_PEOPLE
       and annotators.buffer_of(config) is None
       and isinstance(experiment.data.pool, encode.EncodedPairs))
 
@@ -54,7 +55,7 @@ def of_seed(
   try:
     scores = build_lib.align_whole_pool(experiment, pools, hidden, seed)
   except divergence.Diverged as e:
-    if experiment.config.train.get('divergence') != loop.ROLL_BACK:
+    if experiment.config.train.divergence != loop.ROLL_BACK:
       raise
     logging.warning('No row of the whole pool, seed %d: %s', seed, e)
     return None

@@ -1,9 +1,13 @@
 """Every oracle, and every kind of mistake, by name.
 
-`ORACLES[name](tuples, modalities, shown, **config) -> Oracle`, of the hidden
-tuples (None where nobody knows them) and a function that returns what people
-see of each item, by modality; `MISTAKES[name](pools, seed) -> Mistake`.
+`ORACLES[name](tuples, modalities, shown, **values) -> Oracle`, of the hidden
+tuples (None where they are unknown) and a function that returns what people
+see of each item, by modality; its other arguments are values of the section
+`oracle` of a config. `MISTAKES[name](pools, seed) -> Mistake`.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 from mmal_jax.oracles import exact
 from mmal_jax.oracles import similar
@@ -19,12 +23,26 @@ def _exact(tuples, modalities, shown):
   return exact.exact(tuples, modalities)
 
 
-ORACLES = {
+ORACLES: dict[str, Callable[..., Any]] = {
     'exact': _exact,
-    'files': lambda tuples, modalities, shown, **config: files.files(
-        shown=shown(), **config),
+    'files': lambda tuples, modalities, shown, **values: files.files(
+        shown=shown(), **values),
 }
+# Of these, those that ask people, in a folder of their own for each seed, while
+# runs may have to wait; those that have to know which items belong together;
+# and those that answer all runs of a seed alike.
+ASK_PEOPLE = frozenset({'files'})
+NEED_PAIRS = frozenset({'exact'})
+REPEAT = frozenset({'exact'})
+# Whose arguments an oracle's values are, if not its own.
+_VALUES_OF = {'files': files.files}
 MISTAKES = {
     'uniform': lambda pools, seed: wrong.uniform(pools.sizes, seed),
     'near': lambda pools, seed: similar.nearest_other(pools.items),
 }
+
+
+def values_of(name: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
+  """The function whose arguments a config may give, and which it may not."""
+  return (_VALUES_OF.get(name, ORACLES[name]),
+          ('tuples', 'modalities', 'shown'))

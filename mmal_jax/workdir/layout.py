@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from absl import logging
 from etils import epath
 
+from mmal_jax.config import config as config_lib
 from mmal_jax.config import differences
 from mmal_jax.config import paths
 from mmal_jax.data.images import image_listing
@@ -124,9 +125,7 @@ def take_up(
           f'{CONFIG} that says of what: put it back, choose another folder, or '
           'give --overwrite to lose them.')
     return None
-  # As it will be read: no tuples.
-  now = json.loads(json.dumps(json_files.plain(config)))
-  there = read(path)
+  now, there = _as_read(config), config_lib.completed(read(path))
   of_paths = paths.keys((now.get('dataset') or {}).get('name'))
   different = differences.lines(
       there, now, (*MAY_CHANGE, *of_paths, _LABELS))
@@ -154,9 +153,13 @@ def take_up(
 
 def is_same(folder: pathlib.Path, config: dict[str, Any]) -> bool:
   """Whether an experiment was begun with this config, value by value."""
-  # As it will be read: no tuples.
-  return read(folder / CONFIG) == json.loads(
-      json.dumps(json_files.plain(config)))
+  there, now = config_lib.completed(read(folder / CONFIG)), _as_read(config)
+  return not differences.keys(there, now)
+
+
+def _as_read(config: dict[str, Any]) -> dict[str, Any]:
+  """A config, complete, as its file will be read: without tuples."""
+  return json.loads(json.dumps(json_files.plain(config_lib.completed(config))))
 
 
 def _check_moved(

@@ -13,6 +13,7 @@ import pathlib
 from typing import Any
 import urllib.parse
 
+from mmal_jax.config import config as config_lib
 from mmal_jax.config import differences
 from mmal_jax.config import paths
 from mmal_jax.files import plain_text
@@ -126,6 +127,8 @@ def _put(config: dict[str, Any], key: str, text: str) -> Any:
 
 def _different(there, expected, written) -> list[str]:
   """A line for each value in which a cell is not what it should be."""
+  # What an earlier version left out was as it is by default.
+  there, expected = map(config_lib.completed, (there, expected))
   dataset = expected.get('dataset')
   of_paths = paths.keys(
       dataset.get('name') if isinstance(dataset, dict) else None)

@@ -7,6 +7,7 @@ from typing import Any
 
 import ml_collections
 
+from mmal_jax.config import config as config_lib
 from mmal_jax.config import paths
 from mmal_jax.files import json_object
 from mmal_jax.workdir import json_files
@@ -31,7 +32,7 @@ def get_config(path: str | os.PathLike[str]) -> ml_collections.ConfigDict:
 def read(
     path: str | os.PathLike[str], copied: bool = False
 ) -> ml_collections.ConfigDict:
-  """The config as it was saved, with absolute paths.
+  """The config as it was saved, with absolute paths, complete.
 
   Args:
     path: of the file.
@@ -52,9 +53,12 @@ def read(
 
 
 def of_fields(fields: Mapping[str, Any]) -> ml_collections.ConfigDict:
-  """The config of what its file holds; ValueError if that is none."""
+  """The complete config of what its file holds; ValueError if that is none.
+
+  What an earlier version did not save has its default.
+  """
   try:
-    return ml_collections.ConfigDict(fields)
+    return config_lib.complete(ml_collections.ConfigDict(fields))
   except (AttributeError, KeyError, TypeError, ValueError) as e:
     raise ValueError(
         f'it is no config: {json_object.told(str(e))}.') from e
