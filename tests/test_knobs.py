@@ -93,6 +93,13 @@ def test_one_table_says_what_is_refused(key, value, said):
     check.check(ml_collections.ConfigDict(fields))
 
 
+def test_images_of_a_published_model_are_bounded():
+  config = pretrained.get_config()
+  config.init, config.model.image_size = 'x', 10**9
+  with pytest.raises(ValueError, match='image_size=1000000000 must be at most'):
+    check.check(config)
+
+
 def test_a_strategys_own_values_are_set():
   config = colorswap.get_config()
   for name in strategies.STRATEGIES:
