@@ -8,11 +8,14 @@ import shutil
 import jax
 import pytest
 
+from experiments import match
 from experiments import report
 from experiments import run
+from mmal_jax.analysis import records
 from mmal_jax.workdir import layout
 from mmal_jax.workdir import provenance
 from tests import programs
+from tests import small_runs
 
 _RUNS = [f'{strategy}-seed{seed}' for strategy in ('random', 'mmal')
          for seed in (0, 1)]
@@ -188,6 +191,26 @@ def test_an_older_copy_of_a_journal_is_refused_or_told_again(two):
   assert _found(folder) == _found(two / 'one')
 
 
+def test_an_older_state_with_a_seal_without_a_name_is_put_aside(two, caplog):
+  folder = _copy(two, unfinished=False)
+  states = folder / _STATES('mmal-seed0')
+  for step in '12':  # As an earlier version wrote them.
+    path = states / f'{step}.sha256.json'
+    path.write_text(path.read_text().replace(f' "name": "{step}",\n', ''))
+  shutil.rmtree(states / '2')
+  shutil.copytree(states / '1', states / '2')
+  shutil.copy(states / '1.sha256.json', states / '2.sha256.json')
+  shutil.copytree(folder, two / 'matched')
+  with programs.ends() as e:
+    programs.call(match, f'--workdir={two / "matched"}', '--strategy=mmal',
+                  '--seed=0', f'--matched={two / "m"}')
+  assert 'holds no state of the last round of a finished run' in e.value.code
+  caplog.clear()
+  _run(folder, '--resume')
+  assert 'step 2 in' in caplog.text and 'it holds step 1' in caplog.text
+  assert _found(folder) == _found(two / 'one')
+
+
 def test_an_experiment_of_a_version_without_checksums_goes_on(two):
   folder = _copy(two, unfinished=True)
   for path in folder.glob('*.json'):
@@ -226,6 +249,38 @@ def test_settings_that_draw_other_numbers_are_refused(two, caplog):
       'rounding': good['rounding'] | {'device': 'TPU v9'}})
   provenance.check(folder)
   assert "was 'TPU v9' when the experiment was begun" in caplog.text
+
+
+def _finished(folder, strategy, settings):
+  folder.mkdir()
+  layout.write(folder / layout.PROVENANCE,
+                provenance.begin() | {'settings': settings})
+  layout.write(folder / layout.CONFIG,
+                small_runs.CONFIG | {'strategies': [strategy]})
+  for at in range(3):
+    of = {'strategy': strategy}
+    layout.append(folder / layout.METRICS, small_runs.metrics(at) | of)
+    if at:
+      layout.append(folder / layout.QUERIES, small_runs.queries(at) | of)
+  layout.write(folder / layout.ITEMS, {})
+  layout.write(folder / layout.SUMMARY, {})
+  return folder
+
+
+@pytest.mark.parametrize('others,said', [
+    ({'jax_enable_x64': False, 'jax_random_seed_offset': 1}, []),
+    ({'jax_random_seed_offset': 1}, []),  # An earlier version recorded fewer.
+    ({'jax_enable_x64': True, 'jax_random_seed_offset': 0}, [
+        'jax_enable_x64 is False in {a}, True in {b}.',
+        'jax_random_seed_offset is 0 in {b}, 1 in {a}.'])])
+def test_a_report_says_which_settings_differ(tmp_path, caplog, others, said):
+  a = _finished(tmp_path / 'a', 'mmal', {
+      'jax_enable_x64': False, 'jax_random_seed_offset': 1})
+  b = _finished(tmp_path / 'b', 'random', others)
+  notes = records.read([a, b]).notes
+  assert [note.partition('same seed: ')[2] for note in notes] == [
+      text.format(a=a, b=b) for text in said]
+  assert all(note in caplog.text for note in notes)
 
 
 @pytest.mark.parametrize('name,value', [

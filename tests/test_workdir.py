@@ -9,6 +9,7 @@ import pytest
 
 from mmal_jax.files import durable
 from mmal_jax.workdir import layout
+from mmal_jax.workdir import states
 from tests import small_runs
 
 
@@ -27,6 +28,32 @@ def test_answers_without_a_config_are_lost_by_no_resume(tmp_path):
     layout.take_up(tmp_path, small_runs.CONFIG)
   layout.claim(tmp_path)  # as by --overwrite
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', [
+    layout.METRICS, layout.QUERIES, layout.STATES, layout.SUMMARY])
+def test_nor_are_other_results(tmp_path, name):
+  _begun(tmp_path)
+  for path in list(tmp_path.iterdir()):
+    if path.name == name:
+      continue
+    if path.is_dir():
+      shutil.rmtree(path)
+    else:
+      path.unlink()
+  with pytest.raises(ValueError, match=f'holds results, in {name}, but no'):
+    layout.take_up(tmp_path, small_runs.CONFIG)
+  assert (tmp_path / name).exists()
+
+
+def test_what_was_being_begun_is_begun_anew(tmp_path):
+  for name in (layout.PROVENANCE, layout.ITEMS):
+    layout.write(tmp_path / name, {'experiment': 'a'})
+  for name in (layout.JOURNALS, layout.STATES):
+    (tmp_path / name).mkdir()
+  (tmp_path / layout.STATES / states.RECORD).touch()  # --states=W/states
+  (tmp_path / layout.METRICS).write_text('half a li')
+  assert layout.take_up(tmp_path, small_runs.CONFIG) is None
 
 
 @pytest.mark.parametrize('last', range(0, 32, 2))

@@ -23,6 +23,7 @@ from mmal_jax.workdir import checksums
 from mmal_jax.workdir import finished as finished_lib
 from mmal_jax.workdir import layout as workdir_lib
 from mmal_jax.workdir import lines as lines_lib
+from mmal_jax.workdir import provenance
 
 PLAN, CELLS = finished_lib.PLAN, finished_lib.CELLS
 
@@ -116,6 +117,7 @@ def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
   configs = {folder: config_lib.completed(
       workdir_lib.read(folder / workdir_lib.CONFIG)) for folder in folders}
   items = {folder: _items(folder, notes) for folder in folders}
+  notes += provenance.differing(folders)
   flats = settings_lib.values(list(configs.values()), list(items.values()))
   suffixes, keys = run_labels.suffixes(flats), run_labels.varying(flats)
   settings = {suffix: {key: differences.as_text(flat.get(key)) for key in keys}

@@ -68,7 +68,9 @@ def rematch(
   kept = checkpoints_lib.Checkpoints(workdir_lib.state_path(
       folder, strategy, seed, config.states),
       run=provenance.of_run(folder, strategy, seed))
-  newest = kept.newest(build_lib.initial_state(experiment, pools.sizes, seed))
+  newest = kept.newest(
+      build_lib.initial_state(experiment, pools.sizes, seed),
+      build_lib.round_of)
   if newest is None:
     states = workdir_lib.state_path(
         folder, strategy, seed, config.states)

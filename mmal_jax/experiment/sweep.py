@@ -139,6 +139,8 @@ def report(
     The tables, and where they were written to.
   """
   out = folder / 'report'
+  if out.is_symlink():  # Where it leads to, there may be another's report.
+    out.unlink()
   tables = report_lib.write([folder], out, cache_dir, notify=notify, **options)
   return f'{tables}\nWritten to {out}.'
 
@@ -239,7 +241,7 @@ def _claim(folder: pathlib.Path, config, settings) -> list[str]:
   Raises:
     ValueError: if it holds another sweep, line by line, or anything else.
   """
-  common = config.to_dict()
+  common = config_lib.complete(config).to_dict()
   plan = {'strategies': common.pop('strategies'), 'seeds': common.pop('seeds'),
           'set': settings, 'config': common}
   plan = json.loads(json.dumps(plan))  # As it will be read: no tuples.
@@ -247,17 +249,26 @@ def _claim(folder: pathlib.Path, config, settings) -> list[str]:
   if not path.exists():
     if folder.exists() and any(
         entry.suffix != _DRAFT and not image_listing.is_of_a_system(entry.name)
-        for entry in folder.iterdir()):
+        for entry in folder.iterdir()) and not path.exists():
       raise ValueError(f'workdir={str(folder)!r} holds no sweep, but is not '
                        'empty; choose another.')
     folder.mkdir(parents=True, exist_ok=True)
     # Other shards may start at this very moment.
     draft = folder / f'{uuid.uuid4().hex}{_DRAFT}'
     durable.write(draft, json_files.text(path, plan))
-    os.replace(draft, path)
+    try:
+      os.link(draft, path)  # Not in place of a plan that came in between.
+    except FileExistsError:
+      pass
+    except OSError:  # A disk without hard links.
+      os.replace(draft, path)
+    draft.unlink(missing_ok=True)
+    durable.sync_folder(folder)
   there = workdir_lib.read(path)
-  if isinstance(there.get('config'), dict):  # An earlier version's lacks some.
+  if isinstance(there.get('config'), dict):
+    # An earlier version's lacks some; seeds stand beside it.
     there['config'] = config_lib.completed(there['config'])
+    there['config'].pop('seeds', None)
   of_paths = [f'config.{key}' for key in paths.keys(config.dataset.name)]
   changed = differences.lines(
       there, plan, ('config.train.divergence', *of_paths))

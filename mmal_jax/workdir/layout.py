@@ -114,14 +114,17 @@ def take_up(
 
   Raises:
     ValueError: if it is one of another config, saying in what; or if it has
-      none, but answers.
+      none, but answers or other results.
   """
   path = pathlib.Path(path) / CONFIG
   if not path.exists():
-    answers = any((path.parent / JOURNALS).glob('*'))
-    if answers and not (path.parent / _CLEARED).exists():
+    # Written once there is a config.
+    left = [name for name in (JOURNALS, METRICS, QUERIES, STATES, MODELS,
+                              MATCHES, SUMMARY) if _has(path.parent / name)]
+    if left and not (path.parent / _CLEARED).exists():
+      what = 'answers' if left[0] == JOURNALS else 'results'
       raise ValueError(
-          f'workdir={str(path.parent)!r} holds answers, in {JOURNALS}, but no '
+          f'workdir={str(path.parent)!r} holds {what}, in {left[0]}, but no '
           f'{CONFIG} that says of what: put it back, choose another folder, or '
           'give --overwrite to lose them.')
     return None
@@ -149,6 +152,16 @@ def take_up(
                    differences.value(now, key), path.parent)
       moved.remove(key)
   return Begun(moved)
+
+
+def _has(path: pathlib.Path) -> bool:
+  """Whether a file has a whole line, or a run has left anything in a folder."""
+  if not path.is_dir():
+    return bool(durable.whole_lines(path))
+  # `--states` may name the folder for states in the workdir.
+  return any(entry.name not in (lock.NAME, states_lib.RECORD)
+             and not image_listing.is_of_a_system(entry.name)
+             for entry in path.iterdir())
 
 
 def is_same(folder: pathlib.Path, config: dict[str, Any]) -> bool:
@@ -273,7 +286,8 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
         states_lib.user_besides(path, folder) is None)
   else:
     mine = not runs or (folder / CONFIG).exists() and (
-        read(folder / CONFIG).get('states') == path)
+        read(folder / CONFIG).get('states') == path) and (
+            states_lib.sealed_of(path) <= {lines_lib.experiment_in(folder)})
   if foreign or not mine:
     whose = '' if there is None else f' but of that in {there["workdir"]!r}'
     raise ValueError(

@@ -104,13 +104,14 @@ def _cells(plan) -> Iterator[
   """By its name, the config of each cell, and its settings as written."""
   for values in itertools.product(*plan['set'].values()):
     config, texts = copy.deepcopy(plan['config']), []
-    written = {key: text for keys, together in zip(plan['set'], values)
-               for key, text in apart(keys, together)}
-    for key, text in written.items():
+    # A key may be there alone, and together with others: the last one counts.
+    pairs = [pair for keys, together in zip(plan['set'], values)
+             for pair in apart(keys, together)]
+    for key, text in pairs:
       texts.append(f'{key}={differences.as_text(_put(config, key, text))}')
     for seed, strategy in itertools.product(plan['seeds'], plan['strategies']):
       yield name(strategy, texts, seed), (
-          config | {'strategies': [strategy], 'seeds': [seed]}, written)
+          config | {'strategies': [strategy], 'seeds': [seed]}, dict(pairs))
 
 
 def _put(config: dict[str, Any], key: str, text: str) -> Any:
@@ -120,7 +121,7 @@ def _put(config: dict[str, Any], key: str, text: str) -> Any:
     config = config[section]
   found = value(text)
   # As a config converts it.
-  config[last] = float(found) if type(found) is int and isinstance(
+  config[last] = float(found) if isinstance(found, int) and isinstance(
       config[last], float) else found
   return config[last]
 
@@ -143,6 +144,8 @@ def _different(there, expected, written) -> list[str]:
 
 def _may_be(path: Any, text: str) -> bool:
   """Whether an absolute path can be what was written, in whatever folder."""
+  found = value(text)  # Without the quotes that a user may have put around it.
+  text = found if isinstance(found, str) else text
   if not isinstance(path, str) or '$' in text or text.startswith('~'):
     return True
   parts = pathlib.PurePath(os.path.normpath(text)).parts
