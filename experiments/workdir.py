@@ -113,14 +113,17 @@ def take_up(
 
   Raises:
     ValueError: if it is one of another config, saying in what; or if it has
-      none, but answers.
+      none, but answers or other results.
   """
   path = pathlib.Path(path) / CONFIG
   if not path.exists():
-    answers = any((path.parent / JOURNALS).glob('*'))
-    if answers and not (path.parent / _CLEARED).exists():
+    # Written once there is a config.
+    left = [name for name in (JOURNALS, METRICS, QUERIES, STATES, MODELS,
+                              MATCHES, SUMMARY) if _has(path.parent / name)]
+    if left and not (path.parent / _CLEARED).exists():
+      what = 'answers' if left[0] == JOURNALS else 'results'
       raise ValueError(
-          f'workdir={str(path.parent)!r} holds answers, in {JOURNALS}, but no '
+          f'workdir={str(path.parent)!r} holds {what}, in {left[0]}, but no '
           f'{CONFIG} that says of what: put it back, choose another folder, or '
           'give --overwrite to lose them.')
     return None
@@ -150,6 +153,16 @@ def take_up(
                    differences.value(now, key), path.parent)
       moved.remove(key)
   return Begun(moved)
+
+
+def _has(path: pathlib.Path) -> bool:
+  """Whether there is a file, or a folder in which a run has left anything."""
+  if not path.is_dir():
+    return path.exists()
+  # `--states` may name the folder for states in the workdir.
+  return any(entry.name not in (owner.NAME, states_lib.RECORD)
+             and not image_listing.is_of_a_system(entry.name)
+             for entry in path.iterdir())
 
 
 def is_same(folder: pathlib.Path, config: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from experiments import states
 from experiments import workdir
 from mmal_jax import durable
 from tests import small_runs
@@ -27,6 +28,31 @@ def test_answers_without_a_config_are_lost_by_no_resume(tmp_path):
     workdir.take_up(tmp_path, small_runs.CONFIG)
   workdir.claim(tmp_path)  # as by --overwrite
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', [
+    workdir.METRICS, workdir.QUERIES, workdir.STATES, workdir.SUMMARY])
+def test_nor_are_other_results(tmp_path, name):
+  _begun(tmp_path)
+  for path in list(tmp_path.iterdir()):
+    if path.name == name:
+      continue
+    if path.is_dir():
+      shutil.rmtree(path)
+    else:
+      path.unlink()
+  with pytest.raises(ValueError, match=f'holds results, in {name}, but no'):
+    workdir.take_up(tmp_path, small_runs.CONFIG)
+  assert (tmp_path / name).exists()
+
+
+def test_what_was_being_begun_is_begun_anew(tmp_path):
+  for name in (workdir.PROVENANCE, workdir.ITEMS):
+    workdir.write(tmp_path / name, {'experiment': 'a'})
+  for name in (workdir.JOURNALS, workdir.STATES):
+    (tmp_path / name).mkdir()
+  (tmp_path / workdir.STATES / states.RECORD).touch()  # --states=W/states
+  assert workdir.take_up(tmp_path, small_runs.CONFIG) is None
 
 
 @pytest.mark.parametrize('last', range(0, 32, 2))
