@@ -301,6 +301,11 @@ def initial_state(
       config.train.restart)
 
 
+def round_of(state: state_lib.RunState) -> int:
+  """The round after which a state was saved, for `Checkpoints.newest`."""
+  return int(state.round)
+
+
 def annotators_of(
     experiment: Experiment, seed: int
 ) -> tuple[pools_lib.Pools, pools_lib.Hidden | None, oracle_lib.Oracle]:

@@ -95,7 +95,9 @@ def match(
   kept = checkpoints_lib.Checkpoints(workdir_lib.state_path(
       folder, strategy, seed, config.get('states')),
       run=provenance.of_run(folder, strategy, seed))
-  newest = kept.newest(build_lib.initial_state(experiment, pools.sizes, seed))
+  newest = kept.newest(
+      build_lib.initial_state(experiment, pools.sizes, seed),
+      build_lib.round_of)
   if newest is None:
     states = workdir_lib.state_path(
         folder, strategy, seed, config.get('states'))

@@ -80,7 +80,7 @@ def run_one(
       folder, strategy, seed, config.get('states')), run=names)
   state = build_lib.initial_state(experiment, pools.sizes, seed)
   with preemption.held():
-    found = kept.newest(state)
+    found = kept.newest(state, build_lib.round_of)
   if found is not None:
     _, state = found
   bar.update(int(state.round))

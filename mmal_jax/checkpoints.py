@@ -1,8 +1,9 @@
 """The newest good checkpoints of a run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import concurrent.futures
 import contextlib
+import functools
 import os
 import re
 from typing import TypeVar
@@ -85,11 +86,15 @@ class Checkpoints:
         processes.from_first(done.result)
         done.result()
 
-  def newest(self, like: Tree) -> tuple[int, Tree] | None:
+  def newest(
+      self, like: Tree, step_of: Callable[[Tree], int] | None = None
+  ) -> tuple[int, Tree] | None:
     """The newest good checkpoint; damaged ones are put aside, with a warning.
 
     Args:
       like: as for `checkpoint.load`.
+      step_of: the step that a tree says itself that it is of, if it does. By a
+        seal without a name, of an earlier version, one of another step passes.
 
     Returns:
       `(step, tree)`, or None if there is none.
@@ -98,10 +103,14 @@ class Checkpoints:
       ValueError: if it is of another structure than `like`, or one is of
         another run.
     """
-    step = processes.from_first(self._newest_good)
-    if step is None:
-      return None
-    return step, checkpoint.load(self._folder / str(step), like)
+    while (step := processes.from_first(self._newest_good)) is not None:
+      tree = checkpoint.load(self._folder / str(step), like)
+      found = step if step_of is None else step_of(tree)
+      if found == step:
+        return step, tree
+      processes.from_first(functools.partial(
+          self._put_aside, step, f'it holds step {found}'))
+    return None
 
   def steps(self) -> list[int]:
     """Steps of the sealed checkpoints, ascending."""
@@ -124,9 +133,12 @@ class Checkpoints:
       wrong = self._wrong_with(step)
       if wrong is None:
         return step
-      seals.put_aside(self._folder / str(step),
-                      f'The checkpoint of step {step}', wrong)
+      self._put_aside(step, wrong)
     return None
+
+  def _put_aside(self, step: int, wrong: str) -> None:
+    seals.put_aside(
+        self._folder / str(step), f'The checkpoint of step {step}', wrong)
 
   def _finish(self, step, finish) -> None:
     finish()  # Returns once the parts of all hosts are written.

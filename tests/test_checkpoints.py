@@ -1,5 +1,6 @@
 """The newest checkpoints of a run, among damaged and unfinished ones."""
 
+import json
 import os
 import shutil
 
@@ -47,6 +48,19 @@ def test_the_newest_two_are_kept(tmp_path):
       '10', '10.sha256.json', '2', '2.sha256.json']
   with pytest.raises(ValueError, match='there is a checkpoint of step 10'):
     kept.save(10, _tree(10))
+
+
+def test_one_of_another_step_is_known_by_what_it_holds(tmp_path, caplog):
+  kept = _fill(tmp_path, [1, 2])
+  shutil.rmtree(tmp_path / '2')
+  shutil.copytree(tmp_path / '1', tmp_path / '2')
+  fields = json.loads((tmp_path / '1.sha256.json').read_text())
+  del fields['name']  # An earlier version wrote none.
+  (tmp_path / '2.sha256.json').write_text(json.dumps(fields, indent=1) + '\n')
+  step, tree = kept.newest(_tree(99), lambda tree: int(tree['round']))
+  assert (step, tree['round']) == (1, 1)
+  assert 'step 2 in' in caplog.text and 'it holds step 1' in caplog.text
+  assert (tmp_path / 'damaged_2').is_dir() and kept.steps() == [1]
 
 
 def test_what_is_saved_may_change_at_once(tmp_path):

@@ -8,6 +8,7 @@ import shutil
 import jax
 import pytest
 
+from experiments import match
 from experiments import provenance
 from experiments import report
 from experiments import run
@@ -185,6 +186,26 @@ def test_an_older_copy_of_a_journal_is_refused_or_told_again(two):
   folder = _copy(two, unfinished=True)  # Its state has not used the last ones.
   _without_line(name, number)(folder, None)
   _run(folder, '--resume')
+  assert _found(folder) == _found(two / 'one')
+
+
+def test_an_older_state_with_a_seal_without_a_name_is_put_aside(two, caplog):
+  folder = _copy(two, unfinished=False)
+  states = folder / _STATES('mmal-seed0')
+  for step in '12':  # As an earlier version wrote them.
+    path = states / f'{step}.sha256.json'
+    path.write_text(path.read_text().replace(f' "name": "{step}",\n', ''))
+  shutil.rmtree(states / '2')
+  shutil.copytree(states / '1', states / '2')
+  shutil.copy(states / '1.sha256.json', states / '2.sha256.json')
+  shutil.copytree(folder, two / 'matched')
+  with programs.ends() as e:
+    programs.call(match, f'--workdir={two / "matched"}', '--strategy=mmal',
+                  '--seed=0', f'--matched={two / "m"}')
+  assert 'holds no state of the last round of a finished run' in e.value.code
+  caplog.clear()
+  _run(folder, '--resume')
+  assert 'step 2 in' in caplog.text and 'it holds step 1' in caplog.text
   assert _found(folder) == _found(two / 'one')
 
 
