@@ -120,7 +120,7 @@ def _put(config: dict[str, Any], key: str, text: str) -> Any:
     config = config[section]
   found = value(text)
   # As a config converts it.
-  config[last] = float(found) if type(found) is int and isinstance(
+  config[last] = float(found) if isinstance(found, int) and isinstance(
       config[last], float) else found
   return config[last]
 
@@ -141,6 +141,8 @@ def _different(there, expected, written) -> list[str]:
 
 def _may_be(path: Any, text: str) -> bool:
   """Whether an absolute path can be what was written, in whatever folder."""
+  found = value(text)  # Without the quotes that a user may have put around it.
+  text = found if isinstance(found, str) else text
   if not isinstance(path, str) or '$' in text or text.startswith('~'):
     return True
   parts = pathlib.PurePath(os.path.normpath(text)).parts

@@ -120,7 +120,8 @@ def test_a_plan_of_an_earlier_version_has_no_checksum(folder):
     [], ['train.peak_lr=1,1e-3', 'model.width=8'],
     ['dataset.images=a/image.npy,../b/image.npy,/c/image.npy'],
     ['rounds+batch=2+3,3+2', 'train.learner=gradient'],
-    ['oracle.wrong=0,0.1', 'acquisition.metric=cosine']])
+    ['oracle.wrong=0,0.1', 'acquisition.metric=cosine'],
+    ['oracle.wrong=False,True'], ["dataset.images='a/image.npy',b.npy"]])
 def test_whatever_a_sweep_runs_is_what_its_plan_says(tmp_path, settings):
   config = features.get_config()
   config.dataset.images = config.dataset.texts = '/data/x.npy'
