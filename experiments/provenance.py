@@ -5,7 +5,7 @@ config: journals, states and records carry it, so that none is taken for
 another's. Settings of JAX that decide numbers are compared on `--resume`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import enum
 import importlib.metadata
 import os
@@ -17,6 +17,7 @@ import warnings
 from absl import logging
 import jax
 
+from experiments import checksums
 from experiments import workdir as workdir_lib
 from mmal_jax import plain_text
 
@@ -90,6 +91,36 @@ def check(folder: pathlib.Path) -> None:
           '%s is %r now, and was %r when the experiment was begun: sums may be '
           'rounded otherwise, and rounds differ a little from those of an '
           'undisturbed run.', name, rounding.get(name), value)
+
+
+def differing(folders: Sequence[pathlib.Path]) -> list[str]:
+  """In which decisive settings experiments differ that are shown together.
+
+  Seeds and first batches have not the same meaning in all of them then: that is
+  a warning, too. A setting that was not recorded may have been anything.
+
+  Args:
+    folders: of experiments.
+
+  Returns:
+    A sentence for each setting.
+  """
+  began = {folder: read(folder)['settings'] for folder in folders
+           if checksums.version(folder) != checksums.Version.WITHOUT_ID}
+  found = []
+  for name in sorted({name for settings in began.values()
+                      for name in settings}):
+    # The first folder of each value.
+    by_value = {repr(settings[name]): folder for folder, settings in reversed(
+        began.items()) if name in settings}
+    if len(by_value) > 1:
+      where = ', '.join(f'{value} in {folder}' for value, folder in sorted(
+          by_value.items()))
+      found.append(plain_text.for_terminal(
+          'The experiments were begun with different settings of JAX, which '
+          f'draw other numbers from the same seed: {name} is {where}.'))
+      logging.warning('%s', found[-1])
+  return found
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:

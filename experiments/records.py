@@ -14,6 +14,7 @@ import numpy as np
 from experiments import checksums
 from experiments import finished as finished_lib
 from experiments import lines as lines_lib
+from experiments import provenance
 from experiments import run_labels
 from experiments import settings as settings_lib
 from experiments import summary as summary_lib
@@ -113,6 +114,7 @@ def _together(folders: Sequence[pathlib.Path], notes: list[str]) -> Records:
   configs = {folder: workdir_lib.read(folder / workdir_lib.CONFIG)
              for folder in folders}
   items = {folder: _items(folder, notes) for folder in folders}
+  notes += provenance.differing(folders)
   flats = settings_lib.values(list(configs.values()), list(items.values()))
   suffixes, keys = run_labels.suffixes(flats), run_labels.varying(flats)
   settings = {suffix: {key: run_labels.as_text(flat.get(key)) for key in keys}

@@ -10,10 +10,12 @@ import pytest
 
 from experiments import match
 from experiments import provenance
+from experiments import records
 from experiments import report
 from experiments import run
 from experiments import workdir
 from tests import programs
+from tests import small_runs
 
 _RUNS = [f'{strategy}-seed{seed}' for strategy in ('random', 'mmal')
          for seed in (0, 1)]
@@ -247,6 +249,38 @@ def test_settings_that_draw_other_numbers_are_refused(two, caplog):
       'rounding': good['rounding'] | {'device': 'TPU v9'}})
   provenance.check(folder)
   assert "was 'TPU v9' when the experiment was begun" in caplog.text
+
+
+def _finished(folder, strategy, settings):
+  folder.mkdir()
+  workdir.write(folder / workdir.PROVENANCE,
+                provenance.begin() | {'settings': settings})
+  workdir.write(folder / workdir.CONFIG,
+                small_runs.CONFIG | {'strategies': [strategy]})
+  for at in range(3):
+    of = {'strategy': strategy}
+    workdir.append(folder / workdir.METRICS, small_runs.metrics(at) | of)
+    if at:
+      workdir.append(folder / workdir.QUERIES, small_runs.queries(at) | of)
+  workdir.write(folder / workdir.ITEMS, {})
+  workdir.write(folder / workdir.SUMMARY, {})
+  return folder
+
+
+@pytest.mark.parametrize('others,said', [
+    ({'jax_enable_x64': False, 'jax_random_seed_offset': 1}, []),
+    ({'jax_random_seed_offset': 1}, []),  # An earlier version recorded fewer.
+    ({'jax_enable_x64': True, 'jax_random_seed_offset': 0}, [
+        'jax_enable_x64 is False in {a}, True in {b}.',
+        'jax_random_seed_offset is 0 in {b}, 1 in {a}.'])])
+def test_a_report_says_which_settings_differ(tmp_path, caplog, others, said):
+  a = _finished(tmp_path / 'a', 'mmal', {
+      'jax_enable_x64': False, 'jax_random_seed_offset': 1})
+  b = _finished(tmp_path / 'b', 'random', others)
+  notes = records.read([a, b]).notes
+  assert [note.partition('same seed: ')[2] for note in notes] == [
+      text.format(a=a, b=b) for text in said]
+  assert all(note in caplog.text for note in notes)
 
 
 @pytest.mark.parametrize('name,value', [
