@@ -27,6 +27,7 @@ from experiments import lines as lines_lib
 from experiments import owner
 from mmal_jax import checkpoint
 from mmal_jax import durable
+from mmal_jax import seals
 from mmal_jax.data import image_listing
 from mmal_jax.data import json_object
 
@@ -67,7 +68,8 @@ def held(
   with _locked(path, workdir) if is_local(path) else contextlib.nullcontext():
     if begun:
       check(path, workdir)
-      if not runs_in(path) or _is_recorded_elsewhere(path, workdir):
+      if (not runs_in(path) or _is_recorded_elsewhere(path, workdir)
+          or _has_lost_record(path, workdir)):
         enter(path, workdir)
     yield
 
@@ -214,6 +216,31 @@ def _is_recorded_elsewhere(path: str, workdir: pathlib.Path) -> bool:
         'here. From now on it is that of %r: do not go on in the other one.',
         path, there['workdir'], host, str(workdir))
   return True
+
+
+def _has_lost_record(path: str, workdir: pathlib.Path) -> bool:
+  """Whether states that are all this experiment's have no record."""
+  if read(path) is not None or sealed_of(path) != {
+      lines_lib.experiment_in(workdir)}:
+    return False
+  logging.warning(
+      '%s is missing, which an earlier version did not write: whether another '
+      'workdir goes on with these states is not known. From now on they are '
+      'those of %r.', epath.Path(path) / RECORD, str(workdir))
+  return True
+
+
+def sealed_of(path: str) -> set[str]:
+  """Ids of the experiments that the seals of states name, as they say."""
+  found = set()
+  for name in runs_in(path):
+    for file in (epath.Path(path) / name).glob(f'*{seals.ENDING}'):
+      with contextlib.suppress(
+          AttributeError, OSError, RecursionError, ValueError):
+        run = json.loads(file.read_text()).get('run')
+        if run is not None:
+          found.add(str(run.get('experiment')))
+  return found
 
 
 def check(path: str, workdir: pathlib.Path) -> None:

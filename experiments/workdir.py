@@ -283,7 +283,8 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
         states_lib.user_besides(path, folder) is None)
   else:
     mine = not runs or (folder / CONFIG).exists() and (
-        read(folder / CONFIG).get('states') == path)
+        read(folder / CONFIG).get('states') == path) and (
+            states_lib.sealed_of(path) <= {lines_lib.experiment_in(folder)})
   if foreign or not mine:
     whose = '' if there is None else f' but of that in {there["workdir"]!r}'
     raise ValueError(

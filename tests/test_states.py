@@ -251,15 +251,22 @@ def test_a_damaged_record_is_named(home, tmp_path, text):
   assert states.RECORD in said
 
 
-def test_folders_without_a_record_are_known_by_their_seals(home, tmp_path):
+def test_folders_without_a_record_are_known_by_their_seals(
+    home, tmp_path, caplog):
   here = _copies(home, tmp_path)
   (here / 'one_states' / states.RECORD).unlink()  # of an earlier version
   _run(here, 'one', f'--states={here}/one_states', '--resume')
+  assert f'{here}/one_states/{states.RECORD} is missing' in caplog.text
+  assert _workdir_of(here / 'one_states') == here / 'one'
   _exchange(here)
   (here / 'one_states' / states.RECORD).unlink()
   said = _refused(here, 'one', f'--states={here}/one_states', '--resume')
   assert 'holds a state of experiment' in said
   assert not (here / 'one_states' / states.RECORD).exists()
+  before = _files(here / 'one_states')
+  said = _refused(here, 'one', f'--states={here}/one_states', '--overwrite')
+  assert 'not of the experiment in' in said
+  assert _files(here / 'one_states') == before
 
 
 def test_a_folder_that_is_missing_is_made(tmp_path):
