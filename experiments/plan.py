@@ -104,13 +104,14 @@ def _cells(plan) -> Iterator[
   """By its name, the config of each cell, and its settings as written."""
   for values in itertools.product(*plan['set'].values()):
     config, texts = copy.deepcopy(plan['config']), []
-    written = {key: text for keys, together in zip(plan['set'], values)
-               for key, text in apart(keys, together)}
-    for key, text in written.items():
+    # A key may be there alone, and together with others: the last one counts.
+    pairs = [pair for keys, together in zip(plan['set'], values)
+             for pair in apart(keys, together)]
+    for key, text in pairs:
       texts.append(f'{key}={run_labels.as_text(_put(config, key, text))}')
     for seed, strategy in itertools.product(plan['seeds'], plan['strategies']):
       yield name(strategy, texts, seed), (
-          config | {'strategies': [strategy], 'seeds': [seed]}, written)
+          config | {'strategies': [strategy], 'seeds': [seed]}, dict(pairs))
 
 
 def _put(config: dict[str, Any], key: str, text: str) -> Any:

@@ -250,14 +250,21 @@ def _claim(folder: pathlib.Path, config, settings) -> list[str]:
   if not path.exists():
     if folder.exists() and any(
         entry.suffix != _DRAFT and not image_listing.is_of_a_system(entry.name)
-        for entry in folder.iterdir()):
+        for entry in folder.iterdir()) and not path.exists():
       raise ValueError(f'workdir={str(folder)!r} holds no sweep, but is not '
                        'empty; choose another.')
     folder.mkdir(parents=True, exist_ok=True)
     # Other shards may start at this very moment.
     draft = folder / f'{uuid.uuid4().hex}{_DRAFT}'
     durable.write(draft, json_files.text(path, plan))
-    os.replace(draft, path)
+    try:
+      os.link(draft, path)  # Not in place of a plan that came in between.
+    except FileExistsError:
+      pass
+    except OSError:  # A disk without hard links.
+      os.replace(draft, path)
+    draft.unlink(missing_ok=True)
+    durable.sync_folder(folder)
   there = workdir_lib.read(path)
   of_paths = [f'config.{key}' for key in paths.keys(config.dataset.name)]
   changed = differences.lines(
@@ -272,6 +279,8 @@ def _claim(folder: pathlib.Path, config, settings) -> list[str]:
 
 def _report(folder: pathlib.Path) -> str:
   out = folder / 'report'
+  if out.is_symlink():  # Where it leads to, there may be another's report.
+    out.unlink()
   return f'{report.from_flags([folder], out)}\nWritten to {out}.'
 
 

@@ -1,5 +1,7 @@
 """The cells of a sweep are those that its plan says, by their names."""
 
+# pylint: disable=protected-access
+
 import json
 import shutil
 
@@ -13,6 +15,7 @@ from experiments import records
 from experiments import sweep
 from experiments import workdir
 from experiments.configs import features
+from mmal_jax import durable
 from tests import small_runs
 
 _SETTINGS = {'train.shift': ['0', '2'], 'rounds+batch': ['2+2', '2+3']}
@@ -116,12 +119,46 @@ def test_a_plan_of_an_earlier_version_has_no_checksum(folder):
     finished.experiments(folder)
 
 
+def test_of_two_sweeps_that_begin_at_once_one_has_the_folder(
+    tmp_path, monkeypatch):
+  config, folder = features.get_config(), tmp_path / 'sweep'
+  write = durable.write
+
+  def others_first(path, content):
+    if path.suffix == '.draft' and not (folder / records.PLAN).exists():
+      monkeypatch.setattr(durable, 'write', write)
+      sweep._claim(folder, config, {'batch': ['3']})
+    write(path, content)
+
+  monkeypatch.setattr(durable, 'write', others_first)
+  with pytest.raises(ValueError, match='holds another sweep'):
+    sweep._claim(folder, config, {'batch': ['2']})
+  assert json_files.read(folder / records.PLAN)['set'] == {'batch': ['3']}
+  sweep._claim(folder, config, {'batch': ['3']})
+  assert [path.name for path in folder.iterdir()] == [records.PLAN]
+
+
+def test_a_report_of_a_sweep_goes_where_no_link_leads(
+    folder, tmp_path, monkeypatch):
+  other = tmp_path / 'other'
+  other.mkdir()
+  (other / 'summary.json').write_text('of another')
+  (folder / 'report').symlink_to(other)
+  monkeypatch.setattr(
+      sweep.report, 'from_flags',
+      lambda paths, out: (out.mkdir(), (out / 'summary.json').touch()))
+  sweep._report(folder)
+  assert (other / 'summary.json').read_text() == 'of another'
+  assert (folder / 'report' / 'summary.json').read_text() == ''
+
+
 @pytest.mark.parametrize('settings', [
     [], ['train.peak_lr=1,1e-3', 'model.width=8'],
     ['dataset.images=a/image.npy,../b/image.npy,/c/image.npy'],
     ['rounds+batch=2+3,3+2', 'train.learner=gradient'],
     ['oracle.wrong=0,0.1', 'acquisition.metric=cosine'],
-    ['oracle.wrong=False,True'], ["dataset.images='a/image.npy',b.npy"]])
+    ['oracle.wrong=False,True'], ['rounds=2', 'rounds+batch=3+4,4+5'],
+    ["dataset.images='a/image.npy',b.npy"]])
 def test_whatever_a_sweep_runs_is_what_its_plan_says(tmp_path, settings):
   config = features.get_config()
   config.dataset.images = config.dataset.texts = '/data/x.npy'
@@ -129,7 +166,6 @@ def test_whatever_a_sweep_runs_is_what_its_plan_says(tmp_path, settings):
   config.seeds = (0, 1)
   settings, folder = cells.parse(settings), tmp_path / 'sweep'
   made = cells.product(config, settings)
-  # pylint: disable-next=protected-access
   sweep._claim(folder, config, settings)
   for cell in made:
     home = folder / records.CELLS / cell.name
