@@ -156,9 +156,9 @@ def take_up(
 
 
 def _has(path: pathlib.Path) -> bool:
-  """Whether there is a file, or a folder in which a run has left anything."""
+  """Whether a file has a whole line, or a run has left anything in a folder."""
   if not path.is_dir():
-    return path.exists()
+    return bool(durable.whole_lines(path))
   # `--states` may name the folder for states in the workdir.
   return any(entry.name not in (owner.NAME, states_lib.RECORD)
              and not image_listing.is_of_a_system(entry.name)

@@ -52,6 +52,7 @@ def test_what_was_being_begun_is_begun_anew(tmp_path):
   for name in (workdir.JOURNALS, workdir.STATES):
     (tmp_path / name).mkdir()
   (tmp_path / workdir.STATES / states.RECORD).touch()  # --states=W/states
+  (tmp_path / workdir.METRICS).write_text('half a li')
   assert workdir.take_up(tmp_path, small_runs.CONFIG) is None
 
 
