@@ -75,7 +75,7 @@ tpu_install() {
   line="cd mmal_tpu && if echo '$sum  source.tar.gz' | sha256sum --check --quiet;"
   line+=' then tar -xzOf source.tar.gz tpu_scripts/on_host.sh >on_host.new &&'
   line+=" mv on_host.new on_host.sh && bash on_host.sh install $stamp $PYTHON;"
-  line+=' else echo; echo @cut; fi'
+  line+=' else echo; echo @cut .; fi'
   for try in 1 2 3; do
     copy_to_hosts "$source" || say "A copy to the hosts failed (try $try of 3)."
     if ask all installed "$line"; then

@@ -106,17 +106,17 @@ class Cloud:
       state['resources'][name] = {
           'path': path, 'nodes': ['READY'], 'message': ''}
 
-  def begin(self, *words, env: dict | None = None) -> subprocess.Popen:
+  def begin(self, *words, stdout=subprocess.PIPE) -> subprocess.Popen:
     """Starts the scripts."""
     settings = self.repository / 'tpu_scripts' / 'tpu.env'
     settings.write_text(''.join(
         f'{k}={v}\n' for k, v in self.settings.items()), 'utf-8')
     environment = os.environ | {
         'PATH': f'{self.folder}/bin:{os.environ["PATH"]}',
-        'FAKE_CLOUD': str(self.folder)} | (env or {})
+        'FAKE_CLOUD': str(self.folder)}
     return subprocess.Popen(
         ['bash', self.repository / 'tpu_scripts' / 'tpu', *words],
-        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        env=environment, stdin=subprocess.DEVNULL, stdout=stdout,
         stderr=subprocess.PIPE, text=True, cwd=self.folder)
 
   def tpu(self, *words, status: int = 0) -> str:

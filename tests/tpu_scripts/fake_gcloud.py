@@ -17,8 +17,6 @@ import subprocess
 import sys
 import time
 
-# As gcloud tries a command again where ssh ends with 255.
-_TRIES = 3
 _START = json.dumps({
     'hosts': 2, 'resources': {}, 'faults': [],
     # What a new resource is, one `describe` after another.
@@ -135,14 +133,11 @@ class _Gcloud:
       _end(f"ALREADY_EXISTS: Resource '{name}' already exists.")
 
   def _queued_resources_describe(self, state, _):
-    name, resource = self._resource(state)
+    _, resource = self._resource(state)
     if 'message' in self.flags['format']:
       print(resource['message'])
       return
     now = _next(resource['path'])
-    if now == 'ACTIVE':
-      for worker in range(state['hosts']):
-        home_of(self.folder, name, worker).mkdir(parents=True, exist_ok=True)
     print(now)
 
   def _queued_resources_delete(self, state, _):
@@ -159,10 +154,12 @@ class _Gcloud:
     print(f'{now}||{state["hosts"] if now == "READY" else 0}')
 
   def _workers(self, state):
-    _, resource = self._resource(state)
+    name, resource = self._resource(state)
     if resource['path'] != ['ACTIVE'] or resource['nodes'] != ['READY']:
       _end('the node cannot be reached.')
     self.hosts = state['hosts']
+    for worker in range(self.hosts):
+      home_of(self.folder, name, worker).mkdir(parents=True, exist_ok=True)
     asked = self.flags['worker']
     return list(range(self.hosts)) if asked == 'all' else [int(asked)]
 
@@ -181,10 +178,9 @@ class _Gcloud:
       time.sleep(fault['after'])
       preempt(self.folder, self.given[4])
     statuses = {w: process.wait() for w, process in started.items()}
-    if kind == 'rerun':
+    if kind == 'rerun':  # As gcloud does where ssh ends with 255.
       for w in whom:
-        for _ in range(_TRIES):
-          statuses[w] = self._command(w, files[w]).wait()
+        statuses[w] = self._command(w, files[w]).wait()
     if kind == 'drop':
       for w in whom:
         files[w].truncate(fault['bytes'])
