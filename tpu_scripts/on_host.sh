@@ -199,9 +199,10 @@ do_supervise() {
 # where no status was left; LINES are those of metrics.jsonl.
 do_status() {
   local state=idle status=- pid=- lines=0 said workdir
-  said=$(read_file status)
-  if is_running; then
-    state=running pid=$(read_file pid -)
+  is_running && state=running
+  said=$(read_file status)  # Not before: it may end between the two.
+  if [[ $state == running ]]; then
+    pid=$(read_file pid -)
   elif [[ $said == exited* ]]; then
     state=exited status=${said#exited }
   elif [[ -n $said ]]; then

@@ -165,9 +165,10 @@ def test_with_new_metrics_it_is_not(cloud):
 
 def test_a_host_that_gives_no_answer_for_a_while_is_left_alone(cloud):
   _plan(cloud, _HANG)
-  cloud.fault('ssh', 'unreachable', match='; then bash mmal_tpu/on_host.sh st',
-              workers=[1], times=3)
   process = cloud.begin(*_WORDS)
+  cloud.until(lambda: _started(cloud) == [1, 1])
+  cloud.fault('ssh', 'unreachable', match='on_host.sh status', workers=[1],
+              times=3)
   cloud.until(lambda: not cloud.state()['faults'])
   _let_go(cloud)
   process.communicate()
