@@ -121,7 +121,7 @@ begin() {
   tpu_start
 }
 
-# Sets VERDICT by what hosts told: the run's exit status, going, unclear or
+# Sets VERDICT by what hosts say: the run's exit status, going, unclear or
 # silent (for a while), or again; REFUSED, if one ended with 1; LINES_NOW, of
 # metrics, and SAID_BY_HOSTS.
 judge() {

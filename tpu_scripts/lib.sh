@@ -81,12 +81,11 @@ resource_error() {
 # Sets NODE to the state of the node, or ABSENT, HEALTH, and HOSTS to how many
 # hosts it has, which its type's name does not tell.
 node_state() {
+  local answer format='state,health,networkEndpoints.len()'
   NODE=ABSENT HEALTH='' HOSTS=0
   [[ $DRY_RUN == yes ]] && HOSTS=HOSTS
-  local answer
   if answer=$(google_quietly compute tpus tpu-vm describe "$NAME" \
-      "${PLACE[@]}" \
-      --format='value[separator="|"](state,health,networkEndpoints.len())'); then
+      "${PLACE[@]}" "--format=value[separator=\"|\"]($format)"); then
     [[ -z $answer ]] || IFS='|' read -r NODE HEALTH HOSTS <<<"$answer"
   elif ! grep -q NOT_FOUND "$SAID"; then
     show_error "the node $NAME cannot be read"
@@ -95,8 +94,8 @@ node_state() {
 }
 
 request() {
-  local flags=("--accelerator-type=$TYPE" "--runtime-version=$RUNTIME"
-               "--valid-until-duration=$VALID_UNTIL")
+  local disk flags=("--accelerator-type=$TYPE" "--runtime-version=$RUNTIME"
+                    "--valid-until-duration=$VALID_UNTIL")
   [[ $SPOT == yes ]] && flags+=(--spot)
   if [[ -n $NETWORK ]]; then
     flags+=("--network=${NETWORK%%/*}")
@@ -105,8 +104,9 @@ request() {
   [[ $INTERNAL_IPS == yes ]] && flags+=(--internal-ips)
   [[ -n $SERVICE_ACCOUNT ]] && flags+=(
     "--service-account=$SERVICE_ACCOUNT" --scopes=cloud-platform)
+  disk=projects/$PROJECT/zones/$ZONE/disks/${STORAGE#disk:}
   [[ $STORAGE == disk:* ]] && flags+=(
-    "--data-disk=source=projects/$PROJECT/zones/$ZONE/disks/${STORAGE#disk:},mode=read-write")
+    "--data-disk=source=$disk,mode=read-write")
   if google_quietly compute tpus queued-resources create "$NAME" \
       "--node-id=$NAME" "${PLACE[@]}" "${flags[@]}" --async; then
     [[ $DRY_RUN == yes ]] || say "Requested $NAME: $TYPE in $ZONE."
@@ -156,9 +156,9 @@ copy_to_hosts() {
 
 copy_from_host() {
   local worker=$1 file=$2 to=$3
-  google_quietly compute tpus queued-resources scp "$NAME:mmal_tpu/$file" "$to" \
-    "${PLACE[@]}" --node=0 "--worker=$worker" --quiet "${REACHED[@]}" \
-    --scp-flag=-oConnectTimeout=20 --scp-flag=-oServerAliveInterval=15
+  google_quietly compute tpus queued-resources scp \
+    "$NAME:mmal_tpu/$file" "$to" "${PLACE[@]}" --node=0 \
+    "--worker=$worker" --quiet "${REACHED[@]}" --scp-flag=-oConnectTimeout=20 --scp-flag=-oServerAliveInterval=15
 }
 
 # What hosts print after @WORD, into ANSWERS by the host's number.

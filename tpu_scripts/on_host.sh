@@ -131,7 +131,7 @@ remove_stale_lock() {
 }
 
 do_start() {
-  local id='' hosts=1 disk='' workdir='' cache_dir='' flags=()
+  local id='' hosts=1 disk='' workdir='' cache_dir='' flags=() given=()
   local variables=(JAX_COORDINATOR_PORT=8476 TPU_LOG_DIR=disabled)
   while [[ $1 != -- ]]; do
     case $1 in
@@ -140,7 +140,7 @@ do_start() {
       --disk=*) disk=${1#*=} ;;
       --workdir=*) workdir=${1#*=} ;;
       --cache_dir=*) cache_dir=${1#*=} ;;
-      --env=*) variables+=("${1#*=}") ;;
+      --env=*) given+=("${1#*=}") ;;
       *) fail "start: unknown $1" ;;
     esac
     shift
@@ -166,7 +166,7 @@ do_start() {
   if [[ -n $cache_dir ]]; then
     [[ $cache_dir == /* ]] || cache_dir=$HOME/$cache_dir
     flags+=("--cache_dir=$cache_dir")
-    variables=("JAX_COMPILATION_CACHE_DIR=$cache_dir/compiled" "${variables[@]}")
+    variables+=("JAX_COMPILATION_CACHE_DIR=$cache_dir/compiled")
   fi
   flags+=(--resume)
   [[ $hosts -le 1 ]] || flags+=(--multihost)
@@ -176,8 +176,8 @@ do_start() {
   write_file id "$id"
   # What is started keeps the lock's file open, and so the lock.
   setsid --fork bash "$PWD/on_host.sh" supervise \
-    env "${variables[@]}" "$PWD/venv/bin/python" -m experiments.run \
-    "${flags[@]}" "$@" </dev/null >>log 2>&1
+    env "${variables[@]}" "${given[@]}" "$PWD/venv/bin/python" \
+    -m experiments.run "${flags[@]}" "$@" </dev/null >>log 2>&1
   answer 'start started'
 }
 
@@ -188,7 +188,7 @@ do_supervise() {
   local status=0
   (
     cd source
-    # shellcheck disable=SC2016  # read by the inner shell, which becomes the run
+    # shellcheck disable=SC2016  # read by the shell that becomes the run
     exec bash -c 'echo "$$" >../pid; exec "$@"' run "$@"
   ) || status=$?
   printf '== %s: exit status %s\n' "$(date -u +%FT%TZ)" "$status"
@@ -239,12 +239,13 @@ do_stop() {
 # @log SIZE FROM BYTES .: at most $2 bytes of the log from FROM on, as base64;
 # the point tells that the line is whole. FROM < 0 counts from the end.
 do_log() {
-  local from=$1 most=$2 size=0
+  local from=$1 most=$2 size=0 bytes
   [[ ! -f log ]] || size=$(($(wc -c <log)))
   ((from >= 0)) || from=$((size + from > 0 ? size + from : 0))
   ((from <= size)) || from=0  # Another log than the caller has read.
-  answer "log $size $from" \
-    "$(tail -c "+$((from + 1))" log 2>/dev/null | head -c "$most" | base64 -w 0)" .
+  bytes=$(tail -c "+$((from + 1))" log 2>/dev/null | head -c "$most" |
+    base64 -w 0) || true  # tail has more to say than is asked for.
+  answer "log $size $from $bytes ."
 }
 
 # @pack SUM: of results.tar.gz, all of the run but its states, and the log.

@@ -20,7 +20,7 @@ ask() {
   read_answers "$word"
   [[ $which != all ]] || wanted=$HOSTS
   if ((${#ANSWERS[@]} != wanted)); then
-    show_hosts "$word: ${#ANSWERS[@]} of $wanted host(s) answered as they should"
+    show_hosts "$word: ${#ANSWERS[@]} of $wanted host(s) answered as expected"
     return "$FAILED"
   fi
 }
@@ -72,8 +72,9 @@ tpu_install() {
     sum=$(sum_of "$source")
   fi
   # What arrived in part is found out by the hosts.
-  line="cd mmal_tpu && if echo '$sum  source.tar.gz' | sha256sum --check --quiet;"
-  line+=' then tar -xzOf source.tar.gz tpu_scripts/on_host.sh >on_host.new &&'
+  line="cd mmal_tpu && if echo '$sum  source.tar.gz' | sha256sum --check"
+  line+=' --quiet; then tar -xzOf source.tar.gz tpu_scripts/on_host.sh'
+  line+=' >on_host.new &&'
   line+=" mv on_host.new on_host.sh && bash on_host.sh install $stamp $PYTHON;"
   line+=' else echo; echo @cut .; fi'
   for try in 1 2 3; do
@@ -137,7 +138,8 @@ tpu_status() {
     host_states || status=$?
   fi
   [[ $DRY_RUN == no ]] || return 0
-  [[ $JSON == yes ]] || echo "$NAME: $STATE, node $NODE ${HEALTH:-}, $HOSTS host(s)"
+  [[ $JSON == yes ]] ||
+    echo "$NAME: $STATE, node $NODE ${HEALTH:-}, $HOSTS host(s)"
   for ((worker = 0; worker < HOSTS; worker++)); do
     # STATE STATUS PID LINES STAMP
     read -r -a said <<<"${ANSWERS[$worker]-unreachable - - 0 -}"
@@ -146,12 +148,14 @@ tpu_status() {
       joined+=" \"status\": ${said[1]/#-/null}, \"pid\": ${said[2]/#-/null},"
       joined+=" \"metrics\": ${said[3]}, \"installed\": \"${said[4]/#-/}\"}"
     else
-      echo "  host $worker: ${said[0]}, exit status ${said[1]}, pid ${said[2]}," \
-        "${said[3]} line(s) of metrics, installed ${said[4]}"
+      echo "  host $worker: ${said[0]}, exit status ${said[1]}," \
+        "pid ${said[2]}, ${said[3]} line(s) of metrics, installed ${said[4]}"
     fi
   done
-  [[ $JSON == no ]] || printf '%s\n' "{\"name\": \"$NAME\", \"state\": \"$STATE\",\
- \"node\": \"$NODE\", \"health\": \"$HEALTH\", \"hosts\": [$joined]}"
+  [[ $JSON == no ]] || printf \
+    '{"name": "%s", "state": "%s", "node": "%s", "health": "%s", '\
+'"hosts": [%s]}\n' \
+    "$NAME" "$STATE" "$NODE" "$HEALTH" "$joined"
   return "$status"
 }
 
@@ -188,7 +192,8 @@ tpu_logs() {
   for ((worker = 0; worker < HOSTS; worker++)); do
     [[ $WORKER != all && $WORKER != "$worker" ]] || NEXT[worker]=-20000
   done
-  ((${#NEXT[@]})) || refuse "--worker=$WORKER: there are $HOSTS host(s), from 0 on."
+  ((${#NEXT[@]})) ||
+    refuse "--worker=$WORKER: there are $HOSTS host(s), from 0 on."
   while true; do
     MORE=no
     for worker in "${!NEXT[@]}"; do
@@ -239,7 +244,8 @@ tpu_doctor() {
   local answer worker
   [[ $DRY_RUN == yes ]] || look_here
   answer=$(account) || true
-  [[ $DRY_RUN == yes || -n $answer ]] || say 'amiss: no account of Google is active.'
+  [[ $DRY_RUN == yes || -n $answer ]] ||
+    say 'amiss: no account of Google is active: gcloud auth login'
   resource_state || return
   node_state || return
   [[ $DRY_RUN == yes ]] || echo "$NAME: $STATE, node $NODE ${HEALTH:-}"

@@ -26,8 +26,8 @@ split_words() {
 read_settings() {
   local file=$1 line key number=0
   local -A given=()
-  [[ -r $file ]] || refuse "no env file $file: copy tpu_scripts/tpu.env.example" \
-    'there and fill it in, or name another with --env=FILE.'
+  [[ -r $file ]] || refuse "no env file $file: copy" \
+    'tpu_scripts/tpu.env.example there, or name another with --env=FILE.'
   for key in "${KEYS[@]}"; do
     printf -v "$key" '%s' ''
   done
@@ -64,7 +64,8 @@ check_settings() {
   for key in SPOT INTERNAL_IPS IAP; do
     must_match "$key" 'yes|no' 'yes or no'
   done
-  must_match NETWORK '([-a-z0-9]+(/[-a-z0-9]+)?)?' 'NETWORK or NETWORK/SUBNETWORK'
+  must_match NETWORK '([-a-z0-9]+(/[-a-z0-9]+)?)?' \
+    'NETWORK or NETWORK/SUBNETWORK'
   must_match SERVICE_ACCOUNT '([^[:space:]]+@[^[:space:]]+)?' 'an email address'
   must_match VALID_UNTIL '[0-9]+[smhd]' 'a duration such as 6h'
   must_match STORAGE 'local|shared|disk:[a-z][-a-z0-9]*' \
@@ -75,7 +76,9 @@ check_settings() {
   must_match WORKDIR '[^:]+' 'a folder of the hosts, not a URL'
   must_match CACHE_DIR '[^:]*' 'a folder of the hosts, not a URL: a cache of'\
 ' compiled programs on gs:// fails under load'
-  if [[ $STORAGE == disk:* && $WORKDIR != /mnt/disks/"${STORAGE#disk:}"/* ]]; then
+  local own='(workdir|cache_dir|mirror|(no)?resume|(no)?multihost)'
+  if [[ $STORAGE == disk:* &&
+        $WORKDIR != /mnt/disks/"${STORAGE#disk:}"/* ]]; then
     refuse "WORKDIR=$WORKDIR: must lie within /mnt/disks/${STORAGE#disk:}, as" \
       "STORAGE=$STORAGE."
   fi
@@ -83,15 +86,15 @@ check_settings() {
     refuse "WORKDIR=$WORKDIR: must be absolute, as STORAGE=shared."
   fi
   if [[ $STORAGE == local && $SPOT == yes && -z $MIRROR ]]; then
-    refuse 'STORAGE=local with SPOT=yes: the run would be lost with the VM. Give' \
-      'MIRROR, or STORAGE=disk:DISK (one host), or STORAGE=shared.'
+    refuse 'STORAGE=local with SPOT=yes: the run would be lost with the VM.' \
+      'Give MIRROR, or STORAGE=disk:DISK (one host), or STORAGE=shared.'
   fi
   split_words RUN_ARGS "$RUN_ARGS"
   RUN_WORDS=("${SPLIT[@]}")
   for word in "${RUN_WORDS[@]}"; do
-    [[ ! $word =~ ^--?(workdir|cache_dir|mirror|(no)?resume|(no)?multihost)(=.*)?$ ]] ||
-      refuse "RUN_ARGS has $word: that is given by WORKDIR, CACHE_DIR, MIRROR, or" \
-        'always.'
+    [[ ! $word =~ ^--?$own(=.*)?$ ]] ||
+      refuse "RUN_ARGS has $word: that is given always, or by WORKDIR," \
+        'CACHE_DIR or MIRROR.'
   done
   split_words ENV "$ENV"
   ENV_WORDS=("${SPLIT[@]}")
@@ -99,7 +102,7 @@ check_settings() {
     [[ $word =~ ^[A-Za-z_][A-Za-z0-9_]*= ]] ||
       refuse "ENV has $word: must be KEY=VALUE words."
     [[ ! ${word%%=*} =~ (TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY)$ ]] ||
-      refuse "ENV has ${word%%=*}, which looks like a secret: the env file is no" \
-        'place for one. Put it on the hosts, or use SERVICE_ACCOUNT.'
+      refuse "ENV has ${word%%=*}, which looks like a secret: the env file is" \
+        'no place for one. Put it on the hosts, or use SERVICE_ACCOUNT.'
   done
 }

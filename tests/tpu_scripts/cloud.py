@@ -14,7 +14,8 @@ from tests.tpu_scripts import fake_gcloud
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SCRIPTS = ROOT / 'tpu_scripts'
 NAME = 'slice'
-_SECONDS = 120
+# Of the longest wait of a test.
+SECONDS = 240
 _UV = '''#!/bin/sh
 # What a host has in place of uv: its environments run this Python.
 echo "$@" >>"$HOME/uv"
@@ -122,7 +123,7 @@ class Cloud:
   def tpu(self, *words, status: int = 0) -> str:
     """Runs the scripts to their end; returns what they said."""
     process = self.begin(*words)
-    said = '\n'.join(process.communicate(timeout=_SECONDS))
+    said = '\n'.join(process.communicate(timeout=SECONDS))
     assert process.returncode == status, (process.returncode, said)
     return said
 
@@ -152,7 +153,7 @@ class Cloud:
 
   def until(self, reached) -> None:
     """Waits until something is so."""
-    end = time.monotonic() + _SECONDS
+    end = time.monotonic() + SECONDS
     while not reached():
       assert time.monotonic() < end
       time.sleep(0.02)

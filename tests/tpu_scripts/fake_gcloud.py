@@ -170,8 +170,8 @@ class _Gcloud:
     out = pathlib.Path(self.flags['output-directory'])
     assert out.is_dir()
     files = {w: open(out / f'{w}.log', 'wb') for w in self.workers}
-    kind, whom = fault.get('kind'), fault.get('workers', self.workers)
-    lost = [w for w in self.workers if w in whom and kind == 'unreachable']
+    kind, hit = fault.get('kind'), fault.get('workers', self.workers)
+    lost = [w for w in self.workers if w in hit and kind == 'unreachable']
     started = {w: self._command(w, files[w]) for w in self.workers
                if w not in lost}
     if kind == 'preempt':
@@ -179,10 +179,10 @@ class _Gcloud:
       preempt(self.folder, self.given[4])
     statuses = {w: process.wait() for w, process in started.items()}
     if kind == 'rerun':  # As gcloud does where ssh ends with 255.
-      for w in whom:
+      for w in hit:
         statuses[w] = self._command(w, files[w]).wait()
     if kind == 'drop':
-      for w in whom:
+      for w in hit:
         files[w].truncate(fault['bytes'])
     failed = [s for s in statuses.values() if s]
     if kind in ('unreachable', 'drop', 'preempt'):

@@ -219,7 +219,7 @@ def test_what_is_not_committed_costs_nothing(cloud):
   assert not _count(cloud, 'create')
 
 
-def test_what_hosts_refuse_by_their_number_is_told(cloud):
+def test_what_hosts_refuse_by_their_number_is_shown(cloud):
   cloud.settings |= {'STORAGE': 'local', 'WORKDIR': 'run'}
   said = cloud.tpu(*_WORDS, '--delete', status=2)
   assert 'share no folder' in said and not cloud.state()['resources']

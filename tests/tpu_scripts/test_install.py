@@ -73,7 +73,7 @@ def test_after_a_lost_connection_it_is_done_once(cloud):
   assert len(_uv_calls(cloud)) == len(_uv_calls(cloud, 1)) == 2
 
 
-def test_a_slice_lost_meanwhile_is_told_of(cloud):
+def test_a_slice_lost_meanwhile_is_an_error(cloud):
   cloud.set(NAME, ['ACTIVE'])
   (cloud.folder / 'uv_seconds').write_text('30')
   cloud.fault('ssh', 'preempt', match='on_host.sh install', after=1)

@@ -42,7 +42,7 @@ def test_it_runs_on_all_hosts_with_the_flags_of_the_settings(cloud):
         '--strategies=random,mmal', "--config.dataset.name=a  b'c"]
 
 
-def test_one_host_is_not_told_of_others(cloud):
+def test_one_host_looks_for_no_others(cloud):
   cloud.change(hosts=1)
   cloud.up()
   cloud.tpu('start')
@@ -101,7 +101,7 @@ def test_two_that_start_at_once_start_one_process(cloud):
   _begun(cloud)
 
 
-def test_a_host_that_cannot_be_reached_is_told_of(cloud):
+def test_a_host_that_cannot_be_reached_is_named(cloud):
   cloud.write_plan(_HANGS)
   cloud.up()
   cloud.fault('ssh', 'unreachable', match='on_host.sh start', workers=[1])
@@ -242,7 +242,7 @@ def test_the_doctor_tells_of_hosts_and_here(cloud):
 
 
 @pytest.mark.parametrize('held', ['', '12'])
-def test_a_lock_of_libtpu_goes_only_where_nobody_holds_a_tpu(tmp_path, held):
+def test_a_lock_of_libtpu_goes_only_where_no_process_holds_a_tpu(tmp_path, held):
   lock = tmp_path / 'lock'
   lock.touch()
   subprocess.run(

@@ -103,7 +103,7 @@ def test_to_delete_what_is_absent_is_no_error(cloud):
   assert 'may go on costing' in cloud.tpu('delete', status=70)
 
 
-def test_a_slice_that_is_absent_is_told_of(cloud):
+def test_a_slice_that_is_absent_is_shown_as_such(cloud):
   assert cloud.status() == {'name': NAME, 'state': 'ABSENT', 'node': 'ABSENT',
                             'health': '', 'hosts': []}
   assert 'tpu create' in cloud.tpu('install', status=70)
