@@ -65,7 +65,7 @@ resource_state() {
   local answer
   if answer=$(google_quietly compute tpus queued-resources describe "$NAME" \
       "${PLACE[@]}" --format='value(state.state)'); then
-    STATE=${answer:-ABSENT}
+    [[ $DRY_RUN == yes ]] || STATE=${answer:-UNKNOWN}
   elif ! grep -q NOT_FOUND "$SAID"; then
     show_error "the state of $NAME cannot be read"
     return "$FAILED"
@@ -158,7 +158,8 @@ copy_from_host() {
   local worker=$1 file=$2 to=$3
   google_quietly compute tpus queued-resources scp \
     "$NAME:mmal_tpu/$file" "$to" "${PLACE[@]}" --node=0 \
-    "--worker=$worker" --quiet "${REACHED[@]}" --scp-flag=-oConnectTimeout=20 --scp-flag=-oServerAliveInterval=15
+    "--worker=$worker" --quiet "${REACHED[@]}" \
+    --scp-flag=-oConnectTimeout=20 --scp-flag=-oServerAliveInterval=15
 }
 
 # What hosts print after @WORD, into ANSWERS by the host's number.

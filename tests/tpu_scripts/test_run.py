@@ -242,7 +242,7 @@ def test_the_doctor_tells_of_hosts_and_here(cloud):
 
 
 @pytest.mark.parametrize('held', ['', '12'])
-def test_a_lock_of_libtpu_goes_only_where_no_process_holds_a_tpu(tmp_path, held):
+def test_a_lock_of_libtpu_goes_unless_a_tpu_is_held(tmp_path, held):
   lock = tmp_path / 'lock'
   lock.touch()
   subprocess.run(
@@ -256,7 +256,8 @@ _DISKS = {
     'mountpoint': 'test -d /nowhere',
     'lsblk': 'case "$*" in *TYPE*) echo /dev/a disk; echo /dev/b disk;;'
              ' *MOUNT*/dev/a) echo /;; *MOUNT*) ;; *) echo one;; esac',
-    'sudo': 'printf "%s\\n" "$*" >>"$HOME/sudo"; [ "$2" != blkid ] || exit BLKID'}
+    'sudo': 'printf "%s\\n" "$*" >>"$HOME/sudo";'
+             ' [ "$2" != blkid ] || exit BLKID'}
 
 
 @pytest.mark.parametrize('blkid', [0, 2])
@@ -272,7 +273,8 @@ def test_a_disk_is_mounted_and_made_only_if_it_is_blank(cloud, blkid):
   subprocess.run(
       ['bash', '-c', 'source "$1"; mount_disk runs',
        '-', cloud_lib.SCRIPTS / 'on_host.sh'], check=False,
-      env={'HOME': str(home), 'PATH': f'{cloud.folder}/host_bin:/usr/bin:/bin'})
+      env={'HOME': str(home),
+           'PATH': f'{cloud.folder}/host_bin:/usr/bin:/bin'})
   done = (home / 'sudo').read_text('utf-8').splitlines()
   assert done[0] == '-n blkid --probe /dev/b'
   assert ('-n mkfs.ext4 -q -m 0 /dev/b' in done) == (blkid == 2)
