@@ -32,7 +32,6 @@ look_after() {
     status=0
     have_slice || status=$?
     if [[ $status == 1 ]]; then  # Another one, with nothing on it.
-      begun=no
       continue
     elif [[ $status == 0 && $begun == no ]]; then
       begin || status=$?
@@ -68,22 +67,28 @@ look_after() {
           ;;
       esac
       say "Of the hosts: $SAID_BY_HOSTS."
-    elif [[ $status == 2 || $status == "$TIMED_OUT" ]]; then
+    elif [[ $status == 2 || $status == 75 || $status == "$TIMED_OUT" ]]; then
       return "$status"
     fi
-    failures=$((failures + 1))
-    if ((failures > RESTARTS)); then
-      say "error: $RESTARTS restarts in a row, and no new line of metrics."
+    begun=no
+    if ! may_try_again; then
       ((status == 0)) || return "$status"
       return 75
     fi
-    begun=no
     back_off "$failures"
   done
 }
 
-# 0 if the slice is there and ready, 1 if a lost one has been renewed, or else
-# why that failed.
+# Counts one more restart in `failures` of look_after.
+may_try_again() {
+  failures=$((failures + 1))
+  ((failures > RESTARTS)) || return 0
+  say "error: $RESTARTS restarts in a row, and no new line of metrics."
+  return 1
+}
+
+# 0 if the slice is there and ready, 1 if a lost one has been renewed, 75 if it
+# was lost once too often, or else why that failed.
 have_slice() {
   patiently resource_state || return
   case $STATE in
@@ -102,6 +107,10 @@ have_slice() {
       [[ $STATE != FAILED ]] || say "Google says: $(resource_error)"
       ;;
   esac
+  if [[ $begun == yes ]]; then
+    begun=no
+    may_try_again || return 75
+  fi
   patiently tpu_create || return
   tpu_wait || return
   return 1

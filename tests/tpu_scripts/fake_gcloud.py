@@ -54,13 +54,18 @@ def processes_of(folder: pathlib.Path, name: str) -> list[int]:
   return found
 
 
-def lose_hosts(folder: pathlib.Path, name: str) -> None:
-  """As a machine that is taken away: with all that ran and lay there."""
+def kill_all(folder: pathlib.Path, name: str) -> None:
+  """Kills what runs on all hosts of a slice, and what that begins meanwhile."""
   while found := processes_of(folder, name):
     for pid in found:
       with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     time.sleep(0.01)
+
+
+def lose_hosts(folder: pathlib.Path, name: str) -> None:
+  """As a machine that is taken away: with all that ran and lay there."""
+  kill_all(folder, name)
   shutil.rmtree(folder / 'homes' / name, ignore_errors=True)
 
 

@@ -1,8 +1,5 @@
 """Looking after a run until it has ended."""
 
-import os
-import signal
-
 import pytest
 
 from tests.tpu_scripts import cloud as cloud_lib
@@ -73,11 +70,7 @@ def test_a_run_without_status_is_started_again(cloud):
   _plan(cloud, _HANG, {'exit': 0})
   process = cloud.begin(*_WORDS)
   cloud.until(lambda: _started(cloud) == [1, 1])
-  for pid in fake_gcloud.processes_of(cloud.folder, NAME):
-    try:
-      os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:  # A look at its status, which has ended.
-      pass
+  fake_gcloud.kill_all(cloud.folder, NAME)
   said = process.communicate()[1]
   assert process.returncode == 0 and 'lost' in said
   assert _started(cloud) == [2, 2]
@@ -155,6 +148,16 @@ def test_without_new_metrics_it_is_given_up(cloud):
   assert _started(cloud) == [3, 3]
   waits = [line.split()[3] for line in said.splitlines() if 'Trying' in line]
   assert waits == ['0.05', '0.1']  # Each twice the one before.
+
+
+def test_a_slice_that_is_lost_too_often_is_given_up(cloud):
+  _plan(cloud, *[_HANG | {'lines': 0}] * 2)
+  process = cloud.begin(*_WORDS, '--restarts=1')
+  for number in (1, 2):
+    cloud.until(lambda: _started(cloud) == [number] * 2)
+    fake_gcloud.preempt(cloud.folder, NAME)
+  assert '1 restarts in a row' in process.communicate()[1]
+  assert process.returncode == 75 and _count(cloud, 'create') == 2
 
 
 def test_with_new_metrics_it_is_not(cloud):

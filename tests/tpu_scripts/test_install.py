@@ -1,6 +1,5 @@
 """Putting a commit and its packages on all hosts."""
 
-import signal
 import time
 
 import pytest
@@ -89,8 +88,7 @@ def test_an_install_that_was_killed_is_done_again(cloud):
   process = cloud.begin('install')
   cloud.until(lambda: len(_uv_calls(cloud, 1)) == 2)
   process.kill()
-  for pid in fake_gcloud.processes_of(cloud.folder, NAME):
-    fake_gcloud.os.kill(pid, signal.SIGKILL)
+  fake_gcloud.kill_all(cloud.folder, NAME)
   process.communicate()
   (cloud.folder / 'uv_seconds').write_text('0')
   assert 'Installed on 2' in cloud.tpu('install')

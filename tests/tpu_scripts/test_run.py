@@ -140,9 +140,7 @@ def test_a_run_that_left_no_status_is_lost(cloud):
   cloud.up()
   cloud.tpu('start')
   _begun(cloud)
-  for pid in fake_gcloud.processes_of(cloud.folder, NAME):
-    os.kill(pid, signal.SIGKILL)
-  cloud.until(lambda: not fake_gcloud.processes_of(cloud.folder, NAME))
+  fake_gcloud.kill_all(cloud.folder, NAME)
   assert [h['state'] for h in cloud.hosts()] == ['lost', 'lost']
 
 
