@@ -16,7 +16,9 @@ from tests import hosts_config
 from tests.tpu_scripts import cloud as cloud_lib
 from tests.tpu_scripts import fake_gcloud
 
-_ROUNDS, _STRATEGY, _SEED = 4, 'mmal', 3  # as in hosts_config
+# So many rounds that a slice can be lost well before the last.
+_ROUNDS = 12
+_STRATEGY, _SEED = 'mmal', 3  # as in hosts_config
 # Where the run lies, by settings in which SHARED outlives the hosts.
 _STORAGES = {
     'shared': {'STORAGE': 'shared', 'WORKDIR': 'SHARED/run'},
@@ -59,7 +61,8 @@ def _cloud(folder, data, storage):
       'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': 0}
   cloud.settings |= {
       'CACHE_DIR': data / 'cache',
-      'RUN_ARGS': f'--config={shlex.quote(spec)} --heartbeat_seconds=10',
+      'RUN_ARGS': (f'--config={shlex.quote(spec)} --heartbeat_seconds=10 '
+                   f'--rounds={_ROUNDS} --config.train.steps_per_round=20'),
       'ENV': ' '.join(shlex.quote(f'{k}={v}') for k, v in variables.items())
   } | {k: v.replace('SHARED', str(cloud.shared))
        for k, v in _STORAGES[storage].items()}
@@ -95,7 +98,7 @@ def _results(work):
 
 
 def _babysat(cloud, process):
-  said = process.communicate(timeout=cloud_lib.SECONDS)[1]
+  said = process.communicate(timeout=2 * cloud_lib.SECONDS)[1]
   log = fake_gcloud.home_of(
       cloud.folder, cloud_lib.NAME, 0) / 'mmal_tpu' / 'log'
   assert process.returncode == 0, (
@@ -114,6 +117,7 @@ def test_preempted_after_round_2_it_ends_as_if_undisturbed(
     process = cloud.begin('babysit', '--poll=0.5')
     cloud.until(lambda: len(_queries(_workdir(cloud))) >= 2)
     fake_gcloud.preempt(cloud.folder, cloud_lib.NAME)
+    assert len(_queries(_workdir(cloud))) < _ROUNDS
     said = _babysat(cloud, process)
     assert 'SUSPENDED' in said
     assert len(cloud.calls('queued-resources', 'create')) == 2
