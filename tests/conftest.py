@@ -1,5 +1,6 @@
 """Eight virtual CPU devices, strict shapes; fixtures that several files use."""
 
+import os
 import signal
 
 import jax
@@ -16,6 +17,23 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 # pylint: disable=wrong-import-position
 from tests import tiny  # noqa: E402
+
+
+def pytest_configure(config):
+  """Keeps compiled programs, for other files, other workers, and the next time.
+
+  Most of the tests' time goes to compiling, mostly the same small programs. The
+  programs that tests start as processes find them, too.
+  """
+  if config.pluginmanager.has_plugin('cacheprovider'):
+    kept = {'JAX_COMPILATION_CACHE_DIR': str(config.cache.mkdir('jax')),
+            'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
+    for name, value in kept.items():
+      os.environ.setdefault(name, value)
+    jax.config.update(
+        'jax_compilation_cache_dir', os.environ['JAX_COMPILATION_CACHE_DIR'])
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', float(
+        os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS']))
 
 
 @pytest.fixture(autouse=True, scope='module')

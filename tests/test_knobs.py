@@ -1,6 +1,5 @@
 """Every knob once: completed by its default, checked and explained by it."""
 
-import inspect
 import json
 
 import ml_collections
@@ -15,7 +14,6 @@ from mmal_jax.config import config as config_lib
 from mmal_jax.config import explain
 from mmal_jax.config import knobs
 from mmal_jax.config import sections
-from mmal_jax.experiment import build
 from mmal_jax.experiment import check
 from mmal_jax.workdir import layout
 from tests import programs
@@ -104,18 +102,18 @@ def test_a_strategys_own_values_are_set():
   config = colorswap.get_config()
   for name in strategies.STRATEGIES:
     own = sections.strategy_values(name)
-    taken = build.configured_strategy(config, name)
-    defaults = inspect.signature(strategies.STRATEGIES[name]).parameters
-    assert all(taken.keywords[value] == defaults[value].default
-               for value in own)
+    taken = strategies.configured(name, config.acquisition.to_dict())
+    assert all(taken.values[value] == knob.default
+               for value, knob in own.items())
   assert set(sections.strategy_values('typiclust')) == {
       'most_clusters', 'neighbours'}
   assert not sections.strategy_values('similarity')  # A switch: a variant's.
   config.acquisition.typiclust.neighbours = 5
   config.acquisition.probcover.delta = 0.3
-  assert build.configured_strategy(
-      config, 'typiclust@image').keywords['neighbours'] == 5
-  assert build.configured_strategy(config, 'probcover').keywords == {
+  section = config.acquisition.to_dict()
+  assert strategies.configured(
+      'typiclust@image', section).values['neighbours'] == 5
+  assert strategies.configured('probcover', section).values == {
       'delta': 0.3, 'points': 4096}
   assert explain.allowed(config, 'acquisition.probcover.delta') == 'a number'
 
