@@ -16,7 +16,7 @@ jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 # pylint: disable=wrong-import-position
-from tests import tiny  # noqa: E402
+from tests.support import tiny  # noqa: E402
 
 
 def pytest_configure(config):

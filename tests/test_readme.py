@@ -14,10 +14,10 @@ from experiments import run
 from mmal_jax.acquire import registry
 from mmal_jax.config import differences
 from mmal_jax.data import registry as datasets
-from tests import programs
-from tests import published_files
 from tests import test_package
-from tests import torch_models
+from tests.support import programs
+from tests.support import published_files
+from tests.support import torch_models
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _README = (_ROOT / 'README.md').read_text()

@@ -12,7 +12,7 @@ import pytest
 from mmal_jax.checkpoint import packed
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.workdir import layout
-from tests import hosts_config
+from tests.support import hosts_config
 from tests.tpu_scripts import cloud as cloud_lib
 from tests.tpu_scripts import fake_gcloud
 

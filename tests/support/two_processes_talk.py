@@ -1,0 +1,127 @@
+"""What two processes tell one another; see `test_processes.py`.
+
+  python -m tests.support.two_processes_talk PROCESS PORT FOLDER
+
+prints a line of JSON, of what this one heard.
+"""
+
+import json
+import pathlib
+import sys
+import time
+
+import jax
+import numpy as np
+
+from mmal_jax.checkpoint import newest
+from mmal_jax.checkpoint import pytrees
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles import shared
+from mmal_jax.parallel import processes
+from mmal_jax.parallel import sharding
+
+
+class Enough(BaseException):
+  """Raised by all, in the midst of waiting."""
+
+
+def _raised(call) -> list[str]:
+  try:
+    return ['nothing', repr(call())]
+  except BaseException as e:  # pylint: disable=broad-exception-caught
+    return [type(e).__name__, str(e)]
+
+
+def _slow():
+  time.sleep(3 * processes._PULSE_SECONDS)  # pylint: disable=protected-access
+  return 'late'
+
+
+def _enough():
+  raise Enough('now')
+
+
+def _wait(*_):
+  raise oracle_lib.Waiting('2 of 3 are open.')
+
+
+def _refuse():
+  raise ValueError('in use')
+
+
+def heard(process: int, folder: pathlib.Path) -> dict[str, object]:
+  """All that can be told, in JSON's types."""
+  # Of each process another value, and only the first one's counts.
+  asked = []
+
+  def oracle(modality, numbers, suggest):
+    asked.append(modality)
+    return np.stack([numbers, suggest(numbers)], axis=1)
+
+  said = {'first': processes.is_first()}
+  said['sizes'] = [
+      len(processes.from_first(lambda n=n: 'x' * n * (1 - process)))
+      for n in (0, 1, 5000)]
+  said['here'] = processes.at_first(lambda: 3)
+  said['each'] = processes.first_before_others(lambda: process)
+  said['votes'] = [
+      [f(vote) for f in (processes.any_of, processes.all_of)]
+      for vote in (False, process == 1, True)]
+  mine = shared.shared(oracle if processes.is_first() else None)
+  said['answers'] = mine(
+      'image', np.arange(3), lambda numbers: numbers + 4).tolist()
+  said['asked'] = asked
+  said['raised'] = [
+      _raised(lambda: processes.from_first(_refuse)),
+      _raised(lambda: shared.shared(_wait)('image', np.arange(3))),
+      _raised(lambda: processes.from_first(lambda: lambda: 0))]
+  processes._PULSE_SECONDS = 0.1  # pylint: disable=protected-access
+  said['late'] = processes.from_first(_slow)
+  said['left'] = _raised(lambda: processes.from_first(_slow, _enough))
+  return said | _kept(folder)
+
+
+def _kept(folder):
+  """Whether checkpoints come back, and which is the newest."""
+  rows = sharding.row_sharding()
+  values = np.arange(32, dtype=np.float32).reshape(16, 2)
+
+  def tree(step):
+    return {'rows': sharding.shard_rows(values + step, rows),
+            'own': jax.numpy.arange(3) + step, 'key': jax.random.key(step),
+            'round': np.asarray(step, np.int32)}
+
+  kept = newest.Checkpoints(folder / 'states')
+  for step in (1, 2, 3):
+    kept.save(step, tree(step))
+  kept.wait()
+  # Sealed when anybody goes on.
+  steps = kept.steps()
+  processes.at_first(lambda: next(
+      (folder / 'states' / '3').rglob('_METADATA')).write_text('x'))
+  step, found = kept.newest(tree(0))
+  again = _raised(lambda: kept.save(2, tree(2)))
+  like = tree(0)['rows']
+  return {
+      'steps': steps, 'newest': step, 'again': again[0],
+      'same': all(map(np.array_equal, _values(found), _values(tree(step)))),
+      'where': found['rows'].sharding == like.sharding,
+      'alone': _raised(lambda: pytrees.load(folder / 'none', like))[0]}
+
+
+def _values(tree) -> list[np.ndarray]:
+  tree = tree | {'key': jax.random.key_data(tree['key'])}
+  return [processes.whole(jax.numpy.asarray(x)) for x in jax.tree.leaves(tree)]
+
+
+def main(process: int, port: int, folder: str) -> None:
+  jax.config.update('jax_platforms', 'cpu')
+  jax.config.update('jax_num_cpu_devices', 4)
+  jax.distributed.initialize(
+      coordinator_address=f'127.0.0.1:{port}', num_processes=2,
+      process_id=process, initialization_timeout=60)
+  print(json.dumps(heard(process, pathlib.Path(folder))), flush=True)
+
+
+if __name__ == '__main__':
+  main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
