@@ -27,8 +27,8 @@ def _both(tmp_path_factory):
     port = listener.getsockname()[1]
   started = [
       subprocess.Popen(
-          [sys.executable, '-m', 'tests.support.two_processes_talk', str(i),
-           str(port), str(folder)], cwd=_ROOT, text=True, stdout=subprocess.PIPE,
+          [sys.executable, '-m', 'tests.support.two_processes_talk',
+           str(i), str(port), str(folder)], cwd=_ROOT, text=True, stdout=subprocess.PIPE,
           stderr=subprocess.PIPE) for i in range(2)]
   try:
     ends = [process.communicate(timeout=_SECONDS) for process in started]
