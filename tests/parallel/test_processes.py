@@ -28,8 +28,8 @@ def _both(tmp_path_factory):
   started = [
       subprocess.Popen(
           [sys.executable, '-m', 'tests.support.two_processes_talk',
-           str(i), str(port), str(folder)], cwd=_ROOT, text=True, stdout=subprocess.PIPE,
-          stderr=subprocess.PIPE) for i in range(2)]
+           str(i), str(port), str(folder)], cwd=_ROOT, text=True,
+          stdout=subprocess.PIPE, stderr=subprocess.PIPE) for i in range(2)]
   try:
     ends = [process.communicate(timeout=_SECONDS) for process in started]
   finally:
