@@ -1,6 +1,9 @@
 """Eight virtual CPU devices, strict shapes; fixtures that several files use."""
 
+import importlib.util
 import os
+import pathlib
+import re
 import signal
 
 import jax
@@ -17,6 +20,20 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 # pylint: disable=wrong-import-position
 from tests.support import tiny  # noqa: E402
+
+
+# Where PyTorch is not installed, what compares with it is left out.
+_OF_TORCH = re.compile(
+    r'import (?:torch|transformers)\b'
+    r'|torch_models|published_files|tokenizer_files|damaged_runs')
+collect_ignore = [] if importlib.util.find_spec('torch') else [
+    str(path) for path in sorted(pathlib.Path(__file__).parent.rglob('test_*.py'))
+    if _OF_TORCH.search(path.read_text())]
+
+
+def pytest_report_header():
+  return f'no PyTorch: {len(collect_ignore)} files of tests are left out' if (
+      collect_ignore) else None
 
 
 def pytest_configure(config):
