@@ -21,13 +21,13 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 # pylint: disable=wrong-import-position
 from tests.support import tiny  # noqa: E402
 
-
 # Where PyTorch is not installed, what compares with it is left out.
 _OF_TORCH = re.compile(
     r'import (?:torch|transformers)\b'
     r'|torch_models|published_files|tokenizer_files|damaged_runs')
 collect_ignore = [] if importlib.util.find_spec('torch') else [
-    str(path) for path in sorted(pathlib.Path(__file__).parent.rglob('test_*.py'))
+    str(path)
+    for path in sorted(pathlib.Path(__file__).parent.rglob('test_*.py'))
     if _OF_TORCH.search(path.read_text())]
 
 

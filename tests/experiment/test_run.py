@@ -123,6 +123,9 @@ def test_end_to_end(tmp_path, capsys):
   (folder / 'thesis.tex').unlink()
   unfinished = folder / layout.QUERIES
   unfinished.write_text(''.join(unfinished.open().readlines()[:-1]))
+  with pytest.raises(ValueError, match='is not as it was when the experiment'):
+    diagnose.diagnose(folder, tmp_path / 'c')
+  (folder / layout.SUMMARY).unlink()
   with pytest.raises(ValueError, match='holds 7 of 8 rounds'):
     diagnose.diagnose(folder, tmp_path / 'c')
   _main(tmp_path, *_SMALL, '--strategies=coreset', '--seeds=1', '--overwrite')
