@@ -1,6 +1,7 @@
 """What README, the guides and CONTRIBUTING show can be run, and is there."""
 
 import configparser
+import functools
 import importlib
 import importlib.util
 import pathlib
@@ -10,10 +11,17 @@ from absl import flags
 import pytest
 import yaml
 
+from experiments import config_file
 from experiments import run
+from experiments.configs import common
+import mmal_jax
 from mmal_jax.acquire import registry
 from mmal_jax.config import differences
+from mmal_jax.config import sections
 from mmal_jax.data import registry as datasets
+from mmal_jax.learn import registry as learners
+from mmal_jax.models import registry as models
+from mmal_jax.oracles import registry as oracles
 from tests import test_package
 from tests.support import programs
 from tests.support import published_files
@@ -33,8 +41,19 @@ _GUIDES = ['experiments/README.md', *(
     f'mmal_jax/{package}/README.md'
     for package in ('acquire', 'data', 'models', 'learn', 'oracles/people'))]
 _TEXT = '\n'.join(_DOCUMENTS.values()).replace('\\\n', '')
-_COMMANDS = sorted(set(re.findall(
-    r'python -m (experiments[\w.]+)((?: +--[^\n`]*)?)', _TEXT)))
+_SETUP = configparser.ConfigParser()
+_SETUP.read(_ROOT / 'setup.cfg')
+# By console command, the program that it is.
+_CONSOLE = {
+    name.strip(): f'experiments.{target.rpartition(":")[2].strip()}'
+    for name, _, target in (
+        line.partition('=') for line in _SETUP['options.entry_points'][
+            'console_scripts'].strip().splitlines())}
+_COMMANDS = sorted({
+    *re.findall(r'python -m (experiments[\w.]+)((?: +--[^\n`]*)?)', _TEXT),
+    *((_CONSOLE[name], arguments) for name, arguments in re.findall(
+        r'(?:^|`|&& |bin/)(mmal-[a-z-]*[a-z])((?: +--[^\n`]*)?)', _TEXT,
+        re.M))})
 # A block of a walk begins with the file that it belongs to.
 _IN_FILE = re.compile(r'# (?:mmal_jax|experiments|tests)/\S+\.py')
 
@@ -103,17 +122,12 @@ def test_every_strategy_is_in_its_guide():
     assert f'`{name}`' in _DOCUMENTS['mmal_jax/acquire/README.md'], name
 
 
-def _config(argument):
-  """The config that a command's `--config=PATH:ARGUMENT` stands for."""
-  path, _, argument = argument.partition(':')
-  spec = importlib.util.spec_from_file_location('config', _ROOT / path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(*filter(None, [argument]))
-
-
-def _values(argument):
-  return dict(differences.flat(_config(argument).to_dict()))
+@functools.cache
+def _values(spec):
+  """The values of the config that a command's `--config=SPEC` stands for."""
+  (_, argument) = config_file.expand(['', f'--config={spec}'])
+  config = config_file.load(argument.partition('=')[2])
+  return dict(differences.flat(config.to_dict()))
 
 
 @pytest.mark.parametrize('module,arguments', _COMMANDS)
@@ -122,8 +136,7 @@ def test_flags_that_commands_name_are_there(module, arguments):
   known = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(module)}
   config = re.findall(r'--config=(\S+)', arguments)
   default = 'pretrained' if '--init=' in arguments else 'colorswap'
-  values = _values(
-      config[0] if config else f'experiments/configs/{default}.py')
+  values = _values(config[0] if config else default)
   for name in re.findall(r'--(?:no)?([\w.]+)', arguments):
     part, _, value = name.partition('.')
     assert part in known or part == 'help', name
@@ -134,13 +147,10 @@ def test_flags_that_commands_name_are_there(module, arguments):
 
 def _every_value():
   """Values of all configs, by their names."""
-  configs = _ROOT / 'experiments' / 'configs'
-  names = [f'experiments/configs/{path.name}' for path in configs.glob('*.py')
+  names = [path.stem for path in config_file.FOLDER.glob('*.py')
            if path.stem not in ('__init__', 'common', 'saved')]
-  names += ['experiments/configs/images_and_texts.py:unpaired_folder',
-            'experiments/configs/images_and_texts.py:karpathy',
-            'experiments/configs/pretrained.py:paired_folder',
-            'experiments/configs/features.py:sound']
+  names += ['images_and_texts:unpaired_folder', 'images_and_texts:karpathy',
+            'pretrained:paired_folder', 'features:sound']
   return {key for name in names for key in _values(name)}
 
 
@@ -151,8 +161,9 @@ def test_flags_and_values_that_texts_name_are_there():
     importlib.import_module(module)
     known |= {
         flag.name for flag in flags.FLAGS.get_key_flags_for_module(module)}
-  values = _every_value()
-  sections = {value.partition('.')[0] for value in values if '.' in value}
+  # A walk adds the last of them.
+  values = _every_value() | {'acquisition.outliers.power'}
+  parts = {value.partition('.')[0] for value in values if '.' in value}
   for name in ('README.md', 'CONTRIBUTING.md', *_GUIDES):
     text = _DOCUMENTS[name]
     for flag in re.findall(r'(?<![\w-])--([a-z][\w.]*)', text):
@@ -160,8 +171,41 @@ def test_flags_and_values_that_texts_name_are_there():
       assert part in known, (name, flag)
       assert not value or value in values, (name, flag)
     for section, rest in re.findall(r'`(\w+)\.([a-z]\w*)(?:=\w+)?`', text):
-      if section in sections and rest not in ('py', 'jsonl'):
+      if section in parts and rest not in ('py', 'jsonl'):
         assert f'{section}.{rest}' in values, (name, section, rest)
+
+
+def test_configs_that_texts_name_are_there():
+  """Of tables and sentences; those of commands are read with their flags."""
+  for name in re.findall(r'`--config=([\w/]+)(?::\w+)?`', _TEXT):
+    assert name in ('FILE', 'NAME', 'two_views') or (
+        config_file.FOLDER / f'{name}.py').exists(), name
+
+
+def test_every_console_command_is_in_the_guide_beside_its_program():
+  table = dict(re.findall(
+      r'^\| `(mmal-[\w-]+)` \| `(experiments\.\w+)` \|',
+      _DOCUMENTS['experiments/README.md'], re.M))
+  assert table == _CONSOLE
+
+
+def test_every_public_name_is_in_readme():
+  for name in mmal_jax.__all__:
+    assert name == '__version__' or re.search(
+        rf'(?:`|mmal_jax\.){name}\b', _README), name
+
+
+def test_every_extra_is_explained():
+  listed = set(re.findall(r'`([\w-]+)`', ' '.join(re.findall(
+      r'^\| (`[\w-]+`(?:, `[\w-]+`)*) \|', _CONTRIBUTING, re.M))))
+  assert set(_SETUP['options.extras_require']) <= listed
+
+
+def test_every_value_of_a_strategy_is_in_its_guide():
+  for name in registry.STRATEGIES:
+    for value in sections.strategy_values(name):
+      assert f'`{name}.{value}`' in (
+          _DOCUMENTS['mmal_jax/acquire/README.md']), (name, value)
 
 
 def test_modules_that_texts_name_as_programs_are_there():
@@ -189,22 +233,22 @@ def test_links_lead_to_files_and_headings_that_are_there(name):
       assert anchor in _anchors(target.read_text()), link
 
 
-# Walks make these.
-_MADE = {'mmal_jax/acquire/strategies/outliers.py', 'tests/test_outliers.py',
-         'mmal_jax/data/two_views.py', 'experiments/configs/two_views.py'}
-
-
 def test_files_that_texts_name_are_there():
+  """And folders of tests. Walks make the rest."""
   names = set(re.findall(
-      r'(?<![/\w.])((?:experiments|mmal_jax|tests)/[\w/]+\.\w+)', '\n'.join(
-          text for name, text in _DOCUMENTS.items() if name != 'CHANGELOG.md')))
-  assert _MADE <= names
-  for name in names - _MADE:
+      r'(?<![/\w.])((?:(?:experiments|mmal_jax|tests)/[\w/]+\.|tests/)\w+)',
+      '\n'.join(text for name, text in _DOCUMENTS.items()
+                if name != 'CHANGELOG.md')))
+  made = set(re.findall(
+      r'^# (\S+\.py)$', '\n'.join(_python(_CONTRIBUTING)), re.M))
+  assert made
+  for name in names - made:
     assert (_ROOT / name).exists(), name
 
 
 def test_table_of_packages_is_in_the_order_of_imports():
-  table = re.findall(r'^\| `(\w+)` \| ', _CONTRIBUTING, re.M)
+  rows = _CONTRIBUTING.partition('| package | what |')[2]
+  table = re.findall(r'^\| `(\w+)` \| ', rows, re.M)
   assert table == test_package._FLOW
   root = _ROOT / 'mmal_jax'
   assert set(table) == {
@@ -217,19 +261,17 @@ def test_ci_finds_the_test_command():
   """`.ci/run` takes it from README by its marker."""
   block = re.search(
       r'^<!-- test command -->\n```sh\n(.*?)^```$', _README, re.S | re.M)
-  extras = configparser.ConfigParser()
-  extras.read(_ROOT / 'setup.cfg')
   assert '.venv/bin/pytest' in block[1]
   for extra in {extra for found in re.findall(r"'\.\[([\w,-]+)\]'", _TEXT)
                 for extra in found.split(',')}:
-    assert extra in extras['options.extras_require'], extra
+    assert extra in _SETUP['options.extras_require'], extra
 
 
 def test_citation_is_of_the_newest_version_and_names_the_paper():
   found = yaml.safe_load((_ROOT / 'CITATION.cff').read_text())
   assert {'cff-version', 'message', 'title', 'authors'} <= set(found)
   newest = re.search(r'^## (\S+)', _DOCUMENTS['CHANGELOG.md'], re.M)[1]
-  assert str(found['version']) == newest
+  assert str(found['version']) == newest == mmal_jax.__version__
   (paper, ) = found['references']
   assert '2510.03247' in paper['url']
   assert [author['family-names'] for author in paper['authors']] == [
@@ -258,19 +300,53 @@ def _load(path):
   return module
 
 
-def test_walks_to_a_strategy_and_a_dataset_work(
-    tmp_path, monkeypatch, capsys):
+# By their names in the walks.
+_REGISTRIES = {
+    'DATASETS': datasets.DATASETS, 'ORACLES': oracles.ORACLES,
+    'LEARNERS': learners.LEARNERS, 'MODELS': models.MODELS}
+
+
+@pytest.fixture(name='walked')
+def _walked(tmp_path, monkeypatch):
+  """A folder with the files of all walks, of which the registries know."""
   lines = _walks(tmp_path)
-  outliers = _load(tmp_path / 'mmal_jax/acquire/strategies/outliers.py')
-  for strategy in eval(f'[{lines["_ALL"]}]', {'outliers': outliers}):
+  assert set(lines) == {'_ALL', '_TRAIN', *_REGISTRIES}
+  made = {path.stem: _load(path) for path in sorted(
+      (tmp_path / 'mmal_jax').rglob('*.py'))}
+  monkeypatch.setitem(
+      sections._STATED, 'train', sections._TRAIN | eval(
+          f'{{{lines.pop("_TRAIN")}}}', {'Knob': sections.Knob}))
+  for strategy in eval(f'[{lines.pop("_ALL")}]', made):
     monkeypatch.setitem(registry.STRATEGIES, strategy.name, strategy)
-  two_views = _load(tmp_path / 'mmal_jax/data/two_views.py')
-  for name, load in eval(
-      f'{{{lines["DATASETS"]}}}', {'two_views': two_views}).items():
-    monkeypatch.setitem(datasets.DATASETS, name, load)
-  _load(tmp_path / 'tests/test_outliers.py').test_an_outlier_is_asked_about()
+  for name, line in lines.items():
+    for key, entry in eval(f'{{{line}}}', made).items():
+      monkeypatch.setitem(_REGISTRIES[name], key, entry)
+  return tmp_path
+
+
+def test_walks_pass_their_tests(walked):
+  files = sorted((walked / 'tests').rglob('*.py'))
+  assert len(files) == 2 + len(_REGISTRIES)
+  for path in files:
+    (test, ) = (value for name, value in vars(_load(path)).items()
+                if name.startswith('test_'))
+    test()
+
+
+def test_walks_work_together_in_a_run(walked, capsys):
   programs.call(
-      run, f'--config={tmp_path}/experiments/configs/two_views.py',
-      f'--workdir={tmp_path}/w', f'--cache_dir={tmp_path}/c', *programs.SMALL,
-      '--strategies=random,outliers')
+      run, f'--config={walked}/experiments/configs/two_views.py',
+      f'--workdir={walked}/w', f'--cache_dir={walked}/c', *programs.SMALL,
+      '--strategies=random,outliers', '--oracle=tired',
+      '--config.oracle.answers=2', '--config.acquisition.outliers.power=1',
+      '--config.train.learner=as_it_is', '--config.as_it_is.loss=3',
+      parse=run.parse_flags)
   assert 'outliers' in capsys.readouterr().out
+
+
+def test_a_walks_model_is_trained(walked):
+  config = common.config(
+      dataset={'name': 'two_views'}, model={'name': 'maps', 'size': 4},
+      train={'steps_per_round': 2}, strategies=('outliers', ), rounds=2,
+      batch=3)
+  assert 'outliers' in mmal_jax.run(config, walked / 'w', walked / 'c')
