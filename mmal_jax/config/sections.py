@@ -132,8 +132,9 @@ _TRAIN = TRAIN_OF_ALL | {
         ' way to the fine-tuned ones; 0: all the way.')),
 }
 _MATCHES = {
-    'k': Knob(int, 5, 1, help=(
-        'Counterparts that are written of each remaining item.')),
+    'k': Knob(int, 5, 0, help=(
+        'Counterparts that are written of each remaining item; 0: what remains '
+        'is not matched.')),
     'least_probability': Knob(float, 0.9, 0.0, 1.0, help=(
         'Least probability of the pairs that are written.')),
 }

@@ -54,8 +54,8 @@ def write(
 ) -> None:
   """Matches what remains after a run's last round; once.
 
-  Nothing is written where the learner can hold no answers out, of a stream, and
-  of too few answers. What was written is sealed; if it was damaged since, it is
+  Nothing is written where the config wants no counterparts, where the learner
+  can hold no answers out, of a stream, and of too few answers. What was written is sealed; if it was damaged since, it is
   put aside, with a warning, and written again.
 
   Args:
@@ -72,7 +72,7 @@ def write(
   """
   config = experiment.config
   out = workdir_lib.matches_path(folder, strategy, seed)
-  if (annotators.buffer_of(config) is not None
+  if (not config.matches.k or annotators.buffer_of(config) is not None
       or not isinstance(experiment.learner, learner_lib.HoldsOut)
       or processes.from_first(
           lambda: _is_written(folder, strategy, seed))):

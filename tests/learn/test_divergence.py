@@ -18,6 +18,7 @@ from experiments import run as run_lib
 from experiments.configs import colorswap
 from experiments.configs import features
 from mmal_jax import loop
+from mmal_jax.acquire.strategies import random
 from mmal_jax.evaluate import evaluate
 from mmal_jax.experiment import check
 from mmal_jax.learn import learner as learner_lib
@@ -248,7 +249,7 @@ def test_a_round_that_diverges_is_undone_to_the_bit(
       optimizer=optimizer.make_optimizer(1e-2, tiny.STEPS, ema=0.5))
   source, said = _source(run, buffer), []
   states = list(loop.run_rounds(
-      run.start(restart=restart), run.learner, loop.random.random,
+      run.start(restart=restart), run.learner, random.random,
       exact.exact(run.hidden.tuples, ('image', 'text')), source, run.data.test,
       loop.Plan(divergence=loop.ROLL_BACK, **options),
       undone=said.append))
