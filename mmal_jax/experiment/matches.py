@@ -55,8 +55,9 @@ def write(
   """Matches what remains after a run's last round; once.
 
   Nothing is written where the config wants no counterparts, where the learner
-  can hold no answers out, of a stream, and of too few answers. What was written is sealed; if it was damaged since, it is
-  put aside, with a warning, and written again.
+  can hold no answers out, of a stream, and of too few answers. What was written
+  is sealed; if it was damaged since, it is put aside, with a warning, and
+  written again.
 
   Args:
     experiment: of the run.
