@@ -123,7 +123,7 @@ def _no_sweep(config: Any) -> Any:
 def _or_end(work: Callable[[preemption.Notice], str]) -> str:
   """Does the work; ends the program where it can only go on later."""
   try:
-    with preemption.heard(at_once=not processes.several()) as notice:
+    with preemption.heard(at_once=not processes.are_several()) as notice:
       return work(notice)
   except preemption.Preempted:
     program.say('Told to end: all is saved. --resume goes on.', sys.stderr)
@@ -140,13 +140,13 @@ def _or_end(work: Callable[[preemption.Notice], str]) -> str:
 
 
 def _work() -> str:
-  show = program.show if processes.is_first() else None
+  show = program.show if processes.is_primary() else None
   with progress.shown_by(show):
     said = _or_end(lambda notice: run_lib.run(
         _no_sweep(configure()), _WORKDIR.value, _CACHE_DIR.value,
         overwrite=_OVERWRITE.value, resume=_RESUME.value,
         notify=program.notify, notice=notice))
-  if not processes.is_first():
+  if not processes.is_primary():
     return ''
   return said + f'\nWritten to {_WORKDIR.value}.'
 

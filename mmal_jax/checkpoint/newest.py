@@ -67,7 +67,7 @@ class Checkpoints:
     """
     self.wait()
     # Only then do the others look at the folder.
-    processes.from_first(lambda: self._make_room(step))
+    processes.from_primary(lambda: self._make_room(step))
     with _telling(step, self._folder):
       finish = pytrees.save_async(self._folder / str(step), tree)
     self._pending = step, self._worker.submit(self._finish, step, finish)
@@ -83,7 +83,7 @@ class Checkpoints:
       step, done = pending
       with _telling(step, self._folder):
         # The first one seals, and nobody leaves before.
-        processes.from_first(done.result)
+        processes.from_primary(done.result)
         done.result()
 
   def newest(
@@ -103,12 +103,12 @@ class Checkpoints:
       ValueError: if it is of another structure than `like`, or one is of
         another run.
     """
-    while (step := processes.from_first(self._newest_good)) is not None:
+    while (step := processes.from_primary(self._newest_good)) is not None:
       tree = pytrees.load(self._folder / str(step), like)
       found = step if step_of is None else step_of(tree)
       if found == step:
         return step, tree
-      processes.from_first(functools.partial(
+      processes.from_primary(functools.partial(
           self._put_aside, step, f'it holds step {found}'))
     return None
 
@@ -142,7 +142,7 @@ class Checkpoints:
 
   def _finish(self, step, finish) -> None:
     finish()  # Returns once the parts of all hosts are written.
-    if processes.is_first():
+    if processes.is_primary():
       seals.write(self._folder / str(step), self._run)
       for old in self.steps()[:-self._keep]:
         # The seal first: what has none does not count.

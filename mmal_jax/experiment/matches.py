@@ -74,7 +74,7 @@ def write(
   out = workdir_lib.matches_path(folder, strategy, seed)
   if (annotators.buffer_of(config) is not None
       or not isinstance(experiment.learner, learner_lib.HoldsOut)
-      or processes.from_first(
+      or processes.from_primary(
           lambda: _is_written(folder, strategy, seed))):
     return
   if state.num_aligned < pool_lib.LEAST:
@@ -96,7 +96,7 @@ def write(
     seals.write(epath.Path(out), provenance.of_run(folder, strategy, seed),
                 _calibrated(folder, strategy, seed))
 
-  processes.from_first(work)
+  processes.from_primary(work)
 
 
 def _is_written(folder: pathlib.Path, strategy: str, seed: int) -> bool:

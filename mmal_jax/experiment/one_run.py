@@ -75,7 +75,7 @@ def run_one(
   metrics = evaluate.metric_names(experiment.data.test)
   headline = evaluate.headline(metrics)
   run = {'strategy': strategy, 'seed': seed}
-  names = processes.from_first(
+  names = processes.from_primary(
       lambda: provenance.of_run(folder, strategy, seed))
   kept = newest.Checkpoints(workdir_lib.state_path(
       folder, strategy, seed, config.states), run=names)
@@ -86,14 +86,14 @@ def run_one(
     _, state = found
   bar.update(int(state.round))
   last = -1 if found is None else int(state.round)
-  if found is None and processes.from_first(
+  if found is None and processes.from_primary(
       lambda: workdir_lib.has_rounds(folder, run)):
     logging.warning(
         '%s, seed %d: there is no state in %s of the rounds that are recorded: '
         'they are computed again, with the answers in the journal.', strategy,
         seed, workdir_lib.state_path(
             folder, strategy, seed, config.states))
-  processes.from_first(lambda: _check_records(
+  processes.from_primary(lambda: _check_records(
       state, workdir_lib.keep_until(folder, run, last),
       folder / workdir_lib.METRICS))
 
@@ -106,7 +106,7 @@ def run_one(
     journal_lib.check_used(path, journal_lib.read(path), _used(state))
     return opened
 
-  journal = processes.at_first(open_journal)
+  journal = processes.at_primary(open_journal)
 
   def begin(t):
     if journal is not None:
@@ -148,7 +148,7 @@ def run_one(
         bar.update()
       record |= {'seconds': time.perf_counter() - started,
                  'compilations': counter.count - compiled}
-      processes.from_first(lambda: write(t, record))
+      processes.from_primary(lambda: write(t, record))
       with preemption.held():
         kept.save(t, state)
       begin(t)
@@ -162,14 +162,14 @@ def run_one(
     raise
   except BaseException as e:
     # What is not raised in all processes would wait for the others for ever.
-    if processes.several() and not isinstance(
+    if processes.are_several() and not isinstance(
         e, (preemption.Preempted, oracle_lib.Waiting)):
       raise
     kept.wait()
     raise
   with preemption.held():
     kept.wait()
-  if processes.is_first():
+  if processes.is_primary():
     _warn_of_chance(state, strategy, seed, config.dataset.name)
   matches_lib.write(
       experiment, state, pools, hidden, strategy, seed, folder)
@@ -177,10 +177,10 @@ def run_one(
     # For `experiments.export`.
     model = epath.Path(workdir_lib.model_path(folder, strategy, seed))
     with preemption.held():
-      if not processes.from_first(lambda: _is_saved(model, names)):
+      if not processes.from_primary(lambda: _is_saved(model, names)):
         pytrees.save(model, experiment.learner.encoder(
             state.params, state.learner_state))
-        processes.from_first(lambda: seals.write(model, names))
+        processes.from_primary(lambda: seals.write(model, names))
 
 
 def _is_saved(model: epath.Path, run: Mapping[str, str | int]) -> bool:

@@ -38,7 +38,7 @@ class Notice:
     Raises:
       Preempted: then.
     """
-    if processes.any_of(self.given):
+    if processes.any_process(self.given):
       raise Preempted
 
 

@@ -70,9 +70,9 @@ def run(
       # Another program may just have left it.
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
 
-    processes.from_first(take)
+    processes.from_primary(take)
     return _run(config, workdir, cache_dir, resume, experiment,
-                notify if processes.is_first() else None,
+                notify if processes.is_primary() else None,
                 notice or preemption.Notice(), held)
 
 
@@ -83,17 +83,17 @@ def _run(
   started = time.perf_counter()
   if resume and config.batch is None:
     with config.unlocked():
-      config.batch = processes.from_first(
+      config.batch = processes.from_primary(
           lambda: workdir_lib.batch_of(workdir))
-  begun = processes.from_first(lambda: workdir_lib.take_up(
+  begun = processes.from_primary(lambda: workdir_lib.take_up(
       workdir, config.to_dict()) if resume else None)
   folder = pathlib.Path(workdir)
   if begun is not None:
-    processes.from_first(lambda: provenance.check(folder))
-  processes.from_first(lambda: held.enter_context(
+    processes.from_primary(lambda: provenance.check(folder))
+  processes.from_primary(lambda: held.enter_context(
       states_lib.held(config.states, folder, begun is not None)))
   if config.oracle.name in oracles_lib.ASK_PEOPLE and begun is not None:
-    processes.from_first(lambda: _look_at_answers(config, folder, held))
+    processes.from_primary(lambda: _look_at_answers(config, folder, held))
   counter = compilations.CompilationCounter()
   quiet, notify = notify is None, notify or (lambda line: None)
   notify('Preparing data and warm start ...')
@@ -105,9 +105,9 @@ def _run(
            '--batch gives another.')
   config = experiment.config
   if config.oracle.name in oracles_lib.ASK_PEOPLE and begun is None:
-    processes.from_first(lambda: _hold_people(config, held))
+    processes.from_primary(lambda: _hold_people(config, held))
   # Not before: what was refused up to here has cost no earlier result.
-  processes.from_first(lambda: _begin(experiment, config, folder, begun))
+  processes.from_primary(lambda: _begin(experiment, config, folder, begun))
   if begun is not None and begun.moved:
     notify(f'{", ".join(begun.moved)}: elsewhere than when the run was begun; '
            'what lies there is the same.')
@@ -129,13 +129,13 @@ def _run(
           notice.heed()
       except oracle_lib.Waiting as e:
         waiting = {'seed': seed, 'queries': e.queries}
-        processes.from_first(lambda: workdir_lib.write(
+        processes.from_primary(lambda: workdir_lib.write(
             folder / workdir_lib.WAITING, waiting))
         raise
       except OSError as e:  # A full disk, for one.
         raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
                       'it was.') from e
-  return processes.from_first(
+  return processes.from_primary(
       lambda: finish.finish(experiment, folder, whole, started))
 
 

@@ -46,7 +46,7 @@ def of_seed(
     where training diverged in a run that goes on all the same.
   """
   path = folder / workdir_lib.WHOLE_POOL
-  known = processes.from_first(lambda: {
+  known = processes.from_primary(lambda: {
       record['seed']: record for record in lines_lib.whole_pool(path)})
   if seed in known:
     return known[seed]
@@ -61,5 +61,5 @@ def of_seed(
     return None
   aligned = int(np.sum((hidden.tuples >= 0).sum(axis=1) > 1))
   record = {'seed': seed, 'aligned': aligned, 'scores': scores}
-  processes.from_first(lambda: workdir_lib.append(path, record))
+  processes.from_primary(lambda: workdir_lib.append(path, record))
   return record
