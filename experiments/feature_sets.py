@@ -67,7 +67,7 @@ def _work() -> str:
           match=_MATCH.value)
       for path in feature_sets.find(_SETS.value, _NAMES.value)}
   return feature_sets.run(
-      configs, _WORKDIR.value, _CACHE_DIR.value, say=program.say,
+      configs, _WORKDIR.value, _CACHE_DIR.value, report=program.write,
       notify=program.notify)
 
 

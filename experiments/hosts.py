@@ -51,7 +51,7 @@ def joined() -> Iterator[None]:
   except (ValueError, RuntimeError) as e:
     program.end_with(e)
   if not several:
-    with preemption.leaving():
+    with preemption.exiting():
       yield
     return
   status = 0
@@ -61,7 +61,7 @@ def joined() -> Iterator[None]:
     # Orbax's are errors of a file for `program.call`.
     if any(word in str(e) for word in _OF_OTHERS):
       cause = str(e).removeprefix('error: ').splitlines()[0]
-      program.say(
+      program.write(
           'error: another process has gone, or cannot be reached. Start all of '
           f'them again: --resume goes on. ({cause})', sys.stderr)
       preemption.end(preemption.PREEMPTED)
@@ -101,5 +101,5 @@ def _status(code: str | int | None) -> int:
   """What Python makes of `sys.exit(code)`."""
   if code is None or isinstance(code, int):
     return code or 0
-  program.say(code, sys.stderr)
+  program.write(code, sys.stderr)
   return 1

@@ -53,7 +53,7 @@ def in_words(error: Exception) -> str:
   return said
 
 
-def say(text: object, to: TextIO | None = None) -> None:
+def write(text: object, to: TextIO | None = None) -> None:
   """Prints lines of which none holds a letter that acts on a terminal.
 
   Args:
@@ -66,7 +66,7 @@ def say(text: object, to: TextIO | None = None) -> None:
 
 def notify(line: str) -> None:
   """Says to the user what is being done, beside the output."""
-  say(line, sys.stderr)
+  write(line, sys.stderr)
 
 
 def end_with(error: object) -> NoReturn:
@@ -75,7 +75,7 @@ def end_with(error: object) -> NoReturn:
 
 
 def guard() -> None:
-  """Makes logs, warnings and stacks show what they quote, as `say` does."""
+  """Makes logs, warnings and stacks show what they quote, as `write` does."""
   logging.get_absl_handler().setFormatter(_Formatter())
   warnings.formatwarning = _format_warning
   sys.excepthook = print_stack
@@ -244,14 +244,14 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
     with ends_unread():
       said = work()
       if said:
-        say(said)
+        write(said)
   except (ValueError, TypeError, OSError, ImportError) as e:
     # Mostly the user's input: its cause, not our stack, is of use. The stack
     # is there with --verbosity=1.
     logging.debug('Stack of the error:', exc_info=True)
     end_with(e)
   except KeyboardInterrupt:
-    say('Interrupted.', sys.stderr)
+    write('Interrupted.', sys.stderr)
     sys.exit(preemption.INTERRUPTED)
 
 

@@ -123,17 +123,17 @@ def _no_sweep(config: Any) -> Any:
 def _or_end(work: Callable[[preemption.Notice], str]) -> str:
   """Does the work; ends the program where it can only go on later."""
   try:
-    with preemption.heard(at_once=not processes.are_several()) as notice:
+    with preemption.listening(at_once=not processes.are_several()) as notice:
       return work(notice)
   except preemption.Preempted:
-    program.say('Told to end: all is saved. --resume goes on.', sys.stderr)
+    program.write('Told to end: all is saved. --resume goes on.', sys.stderr)
     sys.exit(preemption.PREEMPTED)
   except KeyboardInterrupt:
-    program.say('\nInterrupted: every finished round and every answer is saved.'
-                ' --resume goes on, or begins.', sys.stderr)
+    program.write('\nInterrupted: every finished round and every answer is '
+                  'saved. --resume goes on, or begins.', sys.stderr)
     sys.exit(preemption.INTERRUPTED)
   except oracle_lib.Waiting as e:
-    program.say(f'{e}\nGive --resume then. To check answers in a second, '
+    program.write(f'{e}\nGive --resume then. To check answers in a second, '
                 'without taking them: python -m experiments.check_answers '
                 f'--workdir={shlex.quote(_WORKDIR.value)}')
     sys.exit(WAITING)
@@ -190,7 +190,7 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     positional = program.parsed(argv)
     _CONFIG.value.keys()  # Raises if the file could not be read.
   except SystemExit:  # --help
-    program.say(f'\nvalues of {spec}:\n\n{explain.table(config)}')
+    program.write(f'\nvalues of {spec}:\n\n{explain.table(config)}')
     raise
   except BrokenPipeError:  # Nor may the help be read to its end.
     raise
@@ -198,7 +198,7 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     cause = config_file.in_words(e, config)
     program.end_with(f'{cause} (--help tells of all flags)')
   if _SHOW_CONFIG.value:
-    program.say(explain.table(_CONFIG.value))
+    program.write(explain.table(_CONFIG.value))
     sys.exit()
   return positional
 

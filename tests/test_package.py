@@ -42,7 +42,7 @@ def test_imports_never_run_back_up(path):
 
 
 def test_programs_print_through_one_function():
-  """What others wrote must not act on a terminal: `program.say`, `end_with`.
+  """What others wrote must not act on a terminal: `program.write`, `end_with`.
   """
   folder = _ROOT.parent / 'experiments'
   for path in folder.rglob('*.py'):

@@ -40,7 +40,7 @@ class Run(NamedTuple):
     metrics: a record a round, from zero-shot on.
     queries: a record a round.
     calibration: a record for any two modalities that were matched
-      (`matches.told`); none where nothing was.
+      (`matches.calibration_records`); none where nothing was.
     whole_pool: the record of its seed (`whole_pool.of_seed`), if there is one.
   """
 
@@ -344,7 +344,7 @@ def _runs(folder, config, items, settings) -> list[Run]:
       if not parts[0] or rounds != list(range(first, len(parts[0]))):
         raise ValueError(
             f'{folder} has records of {of}, of the rounds '
-            f'{json_object.told(rounds)}: each of {first} to '
+            f'{json_object.quote(rounds)}: each of {first} to '
             f'{len(parts[0]) - 1} once is needed.')
     if len({frozenset(record['scores']) for record in parts[0]}) > 1:
       raise ValueError(f'{folder / workdir_lib.METRICS} has other scores in '
@@ -365,7 +365,8 @@ def _runs(folder, config, items, settings) -> list[Run]:
       points = [record[x] for record in run.metrics]
       if points[0] or points != sorted(points):
         raise ValueError(
-            f'{folder / workdir_lib.METRICS} has {x} {json_object.told(points)}'
-            f' of {plain_text.for_terminal(run.strategy)}, seed {run.seed}: '
+            f'{folder / workdir_lib.METRICS} has {x} '
+            f'{json_object.quote(points)} of '
+            f'{plain_text.for_terminal(run.strategy)}, seed {run.seed}: '
             'they start at 0, and never fall.')
   return runs

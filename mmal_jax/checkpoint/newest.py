@@ -89,7 +89,7 @@ class Checkpoints:
   def newest(
       self, like: Tree, step_of: Callable[[Tree], int] | None = None
   ) -> tuple[int, Tree] | None:
-    """The newest good checkpoint; damaged ones are put aside, with a warning.
+    """The newest good checkpoint; damaged ones are quarantined, with a warning.
 
     Args:
       like: as for `checkpoint.load`.
@@ -109,7 +109,7 @@ class Checkpoints:
       if found == step:
         return step, tree
       processes.from_primary(functools.partial(
-          self._put_aside, step, f'it holds step {found}'))
+          self._quarantine, step, f'it holds step {found}'))
     return None
 
   def steps(self) -> list[int]:
@@ -133,11 +133,11 @@ class Checkpoints:
       wrong = self._wrong_with(step)
       if wrong is None:
         return step
-      self._put_aside(step, wrong)
+      self._quarantine(step, wrong)
     return None
 
-  def _put_aside(self, step: int, wrong: str) -> None:
-    seals.put_aside(
+  def _quarantine(self, step: int, wrong: str) -> None:
+    seals.quarantine(
         self._folder / str(step), f'The checkpoint of step {step}', wrong)
 
   def _finish(self, step, finish) -> None:

@@ -110,7 +110,7 @@ def shown(value: Any) -> str:
   """A value of a config as messages show it."""
   if isinstance(value, config_dict.ConfigDict):
     value = value.to_dict()
-  return json_object.told(value)
+  return json_object.quote(value)
 
 
 def of_function(

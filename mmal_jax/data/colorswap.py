@@ -95,7 +95,7 @@ def _pairs(
       wrong = [what for half in _HALVES for what in problems_lib.of_text(
           f'caption_{half}', fields[f'caption_{half}'])]
       if type(fields['id']) is not int:
-        wrong.append(f"'id' is {json_object.told(fields['id'])}, not an "
+        wrong.append(f"'id' is {json_object.quote(fields['id'])}, not an "
                      'integer')
       elif first.setdefault(fields['id'], where) != where:
         wrong.append(f'id {fields["id"]} stands at {first[fields["id"]]}, too')

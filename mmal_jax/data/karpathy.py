@@ -127,7 +127,7 @@ def _check(
       continue
     name, said = entry.get('filename'), entry.get('split')
     if said not in tuple(_SPLIT_OF):  # It may have no hash.
-      problems.append(f"{where}: 'split' is {json_object.told(said)}, not one "
+      problems.append(f"{where}: 'split' is {json_object.quote(said)}, not one "
                       f'of {", ".join(_SPLIT_OF)}.')
       continue
     split = _SPLIT_OF[said]

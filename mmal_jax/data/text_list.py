@@ -126,5 +126,5 @@ def _of_json(
       yield place, fields['text']
     else:
       problems.append(
-          f'{place}: it has the fields {json_object.told(list(fields))}; '
+          f'{place}: it has the fields {json_object.quote(list(fields))}; '
           "'text' alone is needed.")

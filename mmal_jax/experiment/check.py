@@ -43,7 +43,7 @@ def check(config: ml_collections.ConfigDict) -> None:
       raise ValueError(f'{name}={values!r} must be a tuple.')
     kind = str if name == 'strategies' else int
     if any(not isinstance(v, kind) or isinstance(v, bool) for v in values):
-      raise ValueError(f'{name}={json_object.told(values)} must be '
+      raise ValueError(f'{name}={json_object.quote(values)} must be '
                        + ('names.' if kind is str
                           else 'integers within [0, 2**32).'))
     if not values or len(set(values)) < len(values):

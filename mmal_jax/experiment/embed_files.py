@@ -102,7 +102,7 @@ def embed(
   params = partition.place(loaded.params, sharding.make_mesh(-1, fsdp))
   out = pathlib.Path(out)
   out.mkdir(parents=True, exist_ok=True)
-  with lock.sole(out):
+  with lock.exclusive(out):
     tasks = []
     if found is not None:
       tasks.append(_images(images, found, loaded, params, out, notify))

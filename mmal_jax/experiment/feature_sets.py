@@ -159,7 +159,7 @@ def run(
     workdir: str | os.PathLike[str],
     cache_dir: str,
     *,
-    say: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> str:
   """Runs all sets, each in a folder of its own; goes on where it was stopped.
@@ -168,7 +168,7 @@ def run(
     configs: by path of the set, from `config_of`.
     workdir: of the folders.
     cache_dir: of warm starts.
-    say: takes the tables of each set when it is finished.
+    report: takes the tables of each set when it is finished.
     notify: takes lines for the user, about what is being done.
 
   Returns:
@@ -192,6 +192,6 @@ def run(
     parts = [tables.printed([_HEADER, *mine]), legend, curves, legend]
     if config.get('matches') is not None:
       parts.append(calibrated.table(records.read([folder])))
-    if say is not None:
-      say('\n\n'.join(parts))
+    if report is not None:
+      report('\n\n'.join(parts))
   return f'{tables.printed(rows)}\n\n{legend}'

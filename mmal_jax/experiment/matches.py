@@ -56,7 +56,7 @@ def write(
 
   Nothing is written where the learner can hold no answers out, of a stream, and
   of too few answers. What was written is sealed; if it was damaged since, it is
-  put aside, with a warning, and written again.
+  quarantined, with a warning, and written again.
 
   Args:
     experiment: of the run.
@@ -88,7 +88,7 @@ def write(
 
   def work():
     if hidden is not None:
-      for record in told(found, hidden, pools, state.modalities):
+      for record in calibration_records(found, hidden, pools, state.modalities):
         workdir_lib.append(folder / workdir_lib.CALIBRATION, about | record)
     out.parent.mkdir(exist_ok=True)
     save(experiment, state, pools, hidden, found,
@@ -110,7 +110,7 @@ def _is_written(folder: pathlib.Path, strategy: str, seed: int) -> bool:
       'Put those of this very run there, or move them away: --resume writes '
       'them again.')
   if wrong is not None:
-    seals.put_aside(out, f'What was matched of {out.name}', wrong)
+    seals.quarantine(out, f'What was matched of {out.name}', wrong)
   return wrong is None
 
 
@@ -231,7 +231,7 @@ def _pairs(state, found, shown, base, least_probability, pools):
           'probability': round(float(p), 4)}
 
 
-def told(
+def calibration_records(
     found: Found,
     hidden: pools_lib.Hidden,
     pools: pools_lib.Pools,

@@ -62,7 +62,7 @@ def run_one(
     folder: of the experiment, where a part of the run may lie.
     bar: of progress, a step a round.
     counter: of compiled programs.
-    notice: of the end of the machine, heeded after every round.
+    notice: of the end of the machine, checked after every round.
     first: by round, the states up to the first answers of another strategy with
       this seed. They are the same for all; if it is empty, they are put there.
 
@@ -80,7 +80,7 @@ def run_one(
   kept = newest.Checkpoints(workdir_lib.state_path(
       folder, strategy, seed, config.states), run=names)
   state = build_lib.initial_state(experiment, pools.sizes, seed)
-  with preemption.held():
+  with preemption.deferred():
     found = kept.newest(state, build_lib.round_of)
   if found is not None:
     _, state = found
@@ -127,7 +127,7 @@ def run_one(
   undone = []  # Why, of a round whose training was.
   compiled, started = counter.count, time.perf_counter()
   try:
-    oracle = shared.shared(journal, notice.heed)
+    oracle = shared.shared(journal, notice.raise_if_given)
     for state in _from_first(
         first if _may_share(experiment) else None, oracle, state,
         lambda state: build_lib.rounds(
@@ -149,14 +149,14 @@ def run_one(
       record |= {'seconds': time.perf_counter() - started,
                  'compilations': counter.count - compiled}
       processes.from_primary(lambda: write(t, record))
-      with preemption.held():
+      with preemption.deferred():
         kept.save(t, state)
       begin(t)
       bar.set_postfix_str(
           f'{strategy}, seed {seed}, round {t}, {state.annotations} '
           f'annotations, {headline} {scores[headline]:.1f} %')
       compiled, started = counter.count, time.perf_counter()
-      notice.heed()
+      notice.raise_if_given()
   except jax.errors.JaxRuntimeError:
     # Another process may have gone: the checkpoint would wait for its part.
     raise
@@ -167,7 +167,7 @@ def run_one(
       raise
     kept.wait()
     raise
-  with preemption.held():
+  with preemption.deferred():
     kept.wait()
   if processes.is_primary():
     _warn_of_chance(state, strategy, seed, config.dataset.name)
@@ -176,7 +176,7 @@ def run_one(
   if experiment.pretrained is not None:
     # For `experiments.export`.
     model = epath.Path(workdir_lib.model_path(folder, strategy, seed))
-    with preemption.held():
+    with preemption.deferred():
       if not processes.from_primary(lambda: _is_saved(model, names)):
         pytrees.save(model, experiment.learner.encoder(
             state.params, state.learner_state))
@@ -191,7 +191,7 @@ def _is_saved(model: epath.Path, run: Mapping[str, str | int]) -> bool:
       model, run, what='parameters', remedy='Put those of this very run there, '
       'or move them away: --resume writes them again.')
   if wrong is not None:
-    seals.put_aside(model, f'The model of {model.name}', wrong)
+    seals.quarantine(model, f'The model of {model.name}', wrong)
   return wrong is None
 
 

@@ -66,7 +66,7 @@ def run(
     def take():
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
       pytrees.check_path(workdir)
-      held.enter_context(lock.sole(workdir))
+      held.enter_context(lock.exclusive(workdir))
       # Another program may just have left it.
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
 
@@ -85,13 +85,13 @@ def _run(
     with config.unlocked():
       config.batch = processes.from_primary(
           lambda: workdir_lib.batch_of(workdir))
-  begun = processes.from_primary(lambda: workdir_lib.take_up(
+  begun = processes.from_primary(lambda: workdir_lib.resume(
       workdir, config.to_dict()) if resume else None)
   folder = pathlib.Path(workdir)
   if begun is not None:
     processes.from_primary(lambda: provenance.check(folder))
   processes.from_primary(lambda: held.enter_context(
-      states_lib.held(config.states, folder, begun is not None)))
+      states_lib.locked(config.states, folder, begun is not None)))
   if config.oracle.name in oracles_lib.ASK_PEOPLE and begun is not None:
     processes.from_primary(lambda: _look_at_answers(config, folder, held))
   counter = compilations.CompilationCounter()
@@ -126,7 +126,7 @@ def _run(
           found = whole_pool.of_seed(experiment, seed, folder)
           whole += [found] if found else []
           bar.update()
-          notice.heed()
+          notice.raise_if_given()
       except oracle_lib.Waiting as e:
         waiting = {'seed': seed, 'queries': e.queries}
         processes.from_primary(lambda: workdir_lib.write(
@@ -144,7 +144,7 @@ def _hold_people(config, held) -> None:
   for seed in config.seeds:
     folder = annotators.folder_of(config, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    held.enter_context(lock.sole(folder))
+    held.enter_context(lock.exclusive(folder))
 
 
 def _look_at_answers(config, folder, held) -> None:

@@ -206,7 +206,7 @@ def _timed(
   locks = folder / _LOCKS
   locks.mkdir(exist_ok=True)
   try:
-    with lock.sole(locks, cell.name):
+    with lock.exclusive(locks, cell.name):
       if cells_lib.is_finished(home):  # By another program, just now.
         return cell, None, None
       home.parent.mkdir(exist_ok=True)

@@ -55,7 +55,7 @@ class Journal:
   ):
     """Opens a journal; it need not exist.
 
-    What a crash left of its last line is put aside, and logged.
+    What a crash left of its last line is quarantined, and logged.
 
     Args:
       path: of the file.
@@ -84,7 +84,7 @@ class Journal:
             self._records, 1 if there is None else 2)
         if not _fits(record, self._modalities)])
     if rest:
-      _put_aside(self._path, rest)
+      _quarantine(self._path, rest)
     self._broken: OSError | None = None
     self.begin(0)
 
@@ -302,7 +302,7 @@ def _fits(record: Record, modalities: tuple[str, ...]) -> bool:
       for number, row in zip(record.numbers, record.answers))
 
 
-def _put_aside(path: pathlib.Path, rest: bytes) -> None:
+def _quarantine(path: pathlib.Path, rest: bytes) -> None:
   """Moves the torn end of a journal to a file of its own."""
   aside = durable.unused(path.with_name(f'{path.name}.torn'))
   durable.write(aside, rest)

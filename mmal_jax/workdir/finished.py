@@ -87,7 +87,7 @@ def _cells(path) -> tuple[list[pathlib.Path], int]:
   settings = plan.get('set')
   if not isinstance(settings, dict):
     raise ValueError(f'{path / PLAN} is damaged: set='
-                     f'{json_object.told(settings)} must be an object, of '
+                     f'{json_object.quote(settings)} must be an object, of '
                      'lists by their keys.')
   counts = [len(values) for values in _strategies_and_seeds(plan, path / PLAN)]
   for key, values in settings.items():
@@ -111,7 +111,7 @@ def _strategies_and_seeds(fields, path) -> tuple[list[str], list[int]]:
        'integers from 0 on')):
     values = _filled(fields.get(name), name, path)
     if not all(map(fits, values)):
-      raise ValueError(f'{path} is damaged: {name}={json_object.told(values)} '
+      raise ValueError(f'{path} is damaged: {name}={json_object.quote(values)} '
                        f'must be {what}.')
     found.append(values)
   return tuple(found)
@@ -120,7 +120,7 @@ def _strategies_and_seeds(fields, path) -> tuple[list[str], list[int]]:
 def _filled(values, name, path) -> list:
   """The list that a file holds by a name, with anything in it."""
   if not isinstance(values, list):
-    raise ValueError(f'{path} is damaged: {name}={json_object.told(values)} '
+    raise ValueError(f'{path} is damaged: {name}={json_object.quote(values)} '
                      'must be a list.')
   if not values:
     raise ValueError(f'{path} is damaged: {name} is empty, so that there is '
@@ -147,7 +147,7 @@ def _progress(folder) -> str:
   strategies, seeds = _strategies_and_seeds(config, path)
   rounds = config.get('rounds')
   if type(rounds) is not int or rounds < 1:
-    raise ValueError(f'{path} is damaged: rounds={json_object.told(rounds)} '
+    raise ValueError(f'{path} is damaged: rounds={json_object.quote(rounds)} '
                      'must be an integer of at least 1.')
   done: dict[tuple[str, int], int] = {}
   if (path := folder / workdir_lib.METRICS).exists():

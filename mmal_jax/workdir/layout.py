@@ -107,7 +107,7 @@ def batch_of(path: str | os.PathLike[str]) -> int | None:
   return read(config).get('batch') if config.exists() else None
 
 
-def take_up(
+def resume(
     path: str | os.PathLike[str], config: dict[str, Any]
 ) -> Begun | None:
   """The begun experiment in a folder that `check` has passed, if there is one.
@@ -382,7 +382,7 @@ def keep_until(
       raise ValueError(
           f'{folder / name} lacks rounds of '
           f'{", ".join(f"{key} {value}" for key, value in run.items())}: it '
-          f'holds {json_object.told(rounds)} of {first} to {last}. Restore it '
+          f'holds {json_object.quote(rounds)} of {first} to {last}. Restore it '
           'from a copy of this very experiment; or move the states of this run '
           'away, to compute its rounds again with the answers in its journal.')
   return stay[METRICS]

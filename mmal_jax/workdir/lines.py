@@ -118,7 +118,7 @@ def calibration(path: pathlib.Path) -> list[dict[str, Any]]:
 def _checked(path, fields: Mapping[str, Callable[[Any], bool]]):
   found = read(path)
   problems_lib.report(path, [
-      f'line {number}: {name} is {json_object.told(record.get(name))}.'
+      f'line {number}: {name} is {json_object.quote(record.get(name))}.'
       for number, record in enumerate(found, 1)
       for name, fits in fields.items() if not fits(record.get(name))])
   return found

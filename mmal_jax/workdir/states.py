@@ -46,7 +46,7 @@ def is_local(path: str) -> bool:
 
 
 @contextlib.contextmanager
-def held(
+def locked(
     path: str | None, workdir: pathlib.Path, begun: bool
 ) -> Iterator[None]:
   """Keeps other programs from a folder; a local one is made if there is none.
@@ -65,7 +65,8 @@ def held(
     yield
     return
   pytrees.check_path(path)
-  with _locked(path, workdir) if is_local(path) else contextlib.nullcontext():
+  with (_local_lock(path, workdir) if is_local(path)
+        else contextlib.nullcontext()):
     if begun:
       check(path, workdir)
       if (not runs_in(path) or _is_recorded_elsewhere(path, workdir)
@@ -75,7 +76,7 @@ def held(
 
 
 @contextlib.contextmanager
-def _locked(path: str, workdir: pathlib.Path) -> Iterator[None]:
+def _local_lock(path: str, workdir: pathlib.Path) -> Iterator[None]:
   try:
     os.makedirs(path, exist_ok=True)
   except OSError as e:
@@ -84,7 +85,7 @@ def _locked(path: str, workdir: pathlib.Path) -> Iterator[None]:
   if os.path.samefile(path, workdir):
     raise ValueError(f'states={path!r} is the workdir itself, where states lie '
                      'if --states is left out.')
-  with lock.sole(path, of=f'for the workdir {os.path.abspath(workdir)!r}'):
+  with lock.exclusive(path, of=f'for the workdir {os.path.abspath(workdir)!r}'):
     yield
 
 

@@ -181,7 +181,7 @@ def test_told_counts_what_is_right():
           np.array([[0.3], [0.95], [0.2]]), np.array([True, True, True]))}
   hidden = pools_lib.Hidden(
       np.array([[0, 1], [1, 2], [2, -1], [-1, 0]]), {})
-  record, = matches.told(
+  record, = matches.calibration_records(
       ways, hidden, pools_lib.Pools({'image': _items(3), 'text': _items(3)}),
       ('image', 'text'))
   assert record['of'] == ['image', 'text'] and record['to_be_had'] == 2

@@ -169,9 +169,9 @@ def test_signals_that_were_ignored_stay_so(tmp_path):
 def test_an_ignored_signal_is_not_heard():
   before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
   try:
-    with preemption.heard() as notice, preemption.held():
+    with preemption.listening() as notice, preemption.deferred():
       os.kill(os.getpid(), signal.SIGTERM)
-    with preemption.heard() as notice:
+    with preemption.listening() as notice:
       os.kill(os.getpid(), signal.SIGTERM)
     assert not notice.given
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN

@@ -212,7 +212,7 @@ def _fast(
   for i, token in special.added.items():
     if vocab.get(token.content) != i:
       raise ValueError(
-          f'{source.path}: the added token {json_object.told(token.content)} '
+          f'{source.path}: the added token {json_object.quote(token.content)} '
           f'has the number {i}, but {vocab.get(token.content)} in the '
           'vocabulary.')
   if max(vocab.values()) >= 2**31:

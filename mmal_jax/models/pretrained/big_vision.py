@@ -135,7 +135,7 @@ def _entries(file: zipfile.ZipFile) -> dict[str, _Entry]:
                        f'{size} bytes of values.')
     name = member.removesuffix('.npy')
     if name in found:
-      raise ValueError(f'{plain_text.for_terminal(name)} stands twice.')
+      raise ValueError(f'{plain_text.for_terminal(name)} appears twice.')
     found[name] = _Entry(member, shape)
   if any(name.startswith(_PREFIX) for name in found):
     return {name.removeprefix(_PREFIX): entry for name, entry in found.items()

@@ -10,7 +10,7 @@ from mmal_jax.oracles import oracle as oracle_lib
 
 CONFLICTS = ('ask', 'majority')
 SKIPPED = 'skipped'  # The reason given by skipping a query.
-_told = json_object.told_json
+_quote = json_object.quote_json
 
 
 class Given(NamedTuple):
@@ -143,11 +143,11 @@ def wrong_with(
   """What keeps `row_of` from making a row of them; nothing, if nothing does."""
   own = modality_of(query, sizes)
   if own is None:
-    return [f'\'query\' is {_told(query)}, no id of any item']
+    return [f'\'query\' is {_quote(query)}, no id of any item']
   others = [m for m in sizes if m != own]
   if not isinstance(answer, dict) or set(answer) != set(others):
-    about = ', '.join(map(_told, answer)) if isinstance(answer, dict) else (
-        _told(answer))
+    about = ', '.join(map(_quote, answer)) if isinstance(answer, dict) else (
+        _quote(answer))
     return [f'the answer is about {about or "nothing"}; {query} needs one '
             f'about {" and ".join(others)}']
   wrong = []
@@ -155,9 +155,9 @@ def wrong_with(
     if number is None:
       continue
     if isinstance(number, bool) or not isinstance(number, int):
-      wrong.append(f'{other} is {_told(number)}, not an integer')
+      wrong.append(f'{other} is {_quote(number)}, not an integer')
     elif not 0 <= number < sizes[other]:
-      wrong.append(f'{other} {_told(number)} does not exist; there are '
+      wrong.append(f'{other} {_quote(number)} does not exist; there are '
                    f'{sizes[other]}')
   return wrong
 
