@@ -14,8 +14,8 @@ _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
 _FLOW = ['extras', 'progress', 'files', 'parallel', 'checkpoint', 'data',
          'models', 'embed', 'acquire', 'oracles', 'pools', 'learn', 'matching',
-         'asking', 'evaluate', 'state', 'observe', 'loop', 'rest', 'config',
-         'workdir', 'analysis', 'experiment']
+         'asking', 'evaluate', 'state', 'observe', 'loop', 'remaining_matches',
+         'config', 'workdir', 'analysis', 'experiment']
 
 
 def _imports(path):

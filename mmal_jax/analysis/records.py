@@ -22,8 +22,8 @@ from mmal_jax.files import plain_text
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import finished as finished_lib
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import lines as lines_lib
 from mmal_jax.workdir import provenance
+from mmal_jax.workdir import records_file
 
 PLAN, CELLS = finished_lib.PLAN, finished_lib.CELLS
 
@@ -332,8 +332,8 @@ def whole_pool(
 def _runs(folder, config, items, settings) -> list[Run]:
   by_key: dict[tuple[str, int], tuple[list, list]] = {}
   for i, records in enumerate((
-      lines_lib.metrics(folder / workdir_lib.METRICS),
-      lines_lib.queries(folder / workdir_lib.QUERIES))):
+      records_file.metrics(folder / workdir_lib.METRICS),
+      records_file.queries(folder / workdir_lib.QUERIES))):
     for record in records:
       key = record['strategy'], record['seed']
       by_key.setdefault(key, ([], []))[i].append(record)
@@ -350,10 +350,10 @@ def _runs(folder, config, items, settings) -> list[Run]:
       raise ValueError(f'{folder / workdir_lib.METRICS} has other scores in '
                        f'some rounds of {of}.')
   told = {}  # A run that was stopped may have told it twice.
-  for record in lines_lib.calibration(folder / workdir_lib.CALIBRATION):
+  for record in records_file.calibration(folder / workdir_lib.CALIBRATION):
     key = record['strategy'], record['seed']
     told.setdefault(key, {})[tuple(record['of'])] = record
-  whole = {record['seed']: record for record in lines_lib.whole_pool(
+  whole = {record['seed']: record for record in records_file.whole_pool(
       folder / workdir_lib.WHOLE_POOL)}
   runs = [
       Run(strategy, settings, seed, config, items, *(

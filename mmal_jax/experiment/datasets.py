@@ -18,7 +18,7 @@ from mmal_jax.data.images import class_folder
 from mmal_jax.data.images import image_files
 from mmal_jax.data.images import preprocess as preprocess_lib
 from mmal_jax.experiment import pretrained as pretrained_lib
-from mmal_jax.oracles.people import shown
+from mmal_jax.oracles.people import display
 
 # Of what is shown in a picture; files are handed out as they are.
 _THUMBNAIL = preprocess_lib.Preprocess(size=128, edge=128)
@@ -97,7 +97,7 @@ def load_seen(config: ml_collections.ConfigDict, cache_dir: str) -> (
 def in_order(
     items: schema.Images | schema.Texts | feature_rows.FeatureRows,
     rows: np.ndarray,
-) -> shown.Shown:
+) -> display.Items:
   """The raw items at `rows`, in that order."""
   if isinstance(items, (image_files.ImageFiles, feature_rows.FeatureRows)):
     return items.select(rows)

@@ -21,7 +21,7 @@ from mmal_jax.files import downloads
 from mmal_jax.files import numpy_file
 from mmal_jax.files import plain_text
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import lines as lines_lib
+from mmal_jax.workdir import records_file
 
 _HEADER = ['set', 'strategy', 'zero-shot', 'answers', 'mean_r10',
            'at the end - random\'s', 'mean over the curve - random\'s', 'p',
@@ -146,7 +146,7 @@ def _rows_of(name: str, folder: pathlib.Path) -> tuple[list[list[str]], str]:
         '-' if np.isnan(saving['percent']) else f'{saving["percent"]:.0f} %',
         f'{np.median(per_seed):.0f} % ({len(per_seed)} of '
         f'{len(saving["per_seed"])})' if len(per_seed) else 'no seed'])
-  whole = lines_lib.whole_pool(folder / workdir_lib.WHOLE_POOL)
+  whole = records_file.whole_pool(folder / workdir_lib.WHOLE_POOL)
   if whole:
     values = summary_lib.cell(np.array([r['scores'][m] for r in whole]))
     rows.append([name, 'whole pool', '-', str(whole[0]['aligned']),

@@ -18,14 +18,14 @@ from etils import epath
 import ml_collections
 import numpy as np
 
-from mmal_jax import rest
+from mmal_jax import remaining_matches
 from mmal_jax import state as state_lib
 from mmal_jax.data import encode
 from mmal_jax.data.images import image_files
 from mmal_jax.evaluate import calibration
 from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
-from mmal_jax.experiment import shown as shown_lib
+from mmal_jax.experiment import gallery
 from mmal_jax.files import durable
 from mmal_jax.files import json_lines
 from mmal_jax.files import seals
@@ -34,8 +34,8 @@ from mmal_jax.matching import pool as pool_lib
 from mmal_jax.parallel import processes
 from mmal_jax.pools import pools as pools_lib
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import lines as lines_lib
 from mmal_jax.workdir import provenance
+from mmal_jax.workdir import records_file
 
 MATCHES, PAIRS = 'matches.jsonl', 'pairs.jsonl'
 PRECISIONS = (0.9, 0.99)
@@ -120,7 +120,7 @@ def _calibrated(
   """By `CALIBRATION`, the digest of a run's records there; none of none."""
   found = {  # A run that was stopped may have written them twice.
       json.dumps(record['of']): record
-      for record in lines_lib.calibration(folder / workdir_lib.CALIBRATION)
+      for record in records_file.calibration(folder / workdir_lib.CALIBRATION)
       if (record['strategy'], record['seed']) == (strategy, seed)}
   return {workdir_lib.CALIBRATION: hashlib.sha256(json.dumps(
       found, sort_keys=True).encode()).hexdigest()} if found else {}
@@ -133,8 +133,8 @@ def find(
     strategy: str,
     k: int,
 ) -> Found:
-  """What `rest.match` finds of a run's state."""
-  return rest.match(
+  """What `remaining_matches.match` finds of a run's state."""
+  return remaining_matches.match(
       state, experiment.learner, pools, k,
       chosen=strategy.partition('@')[0] != 'random')
 
@@ -160,7 +160,7 @@ def save(
     out: folder for both.
   """
   items = dict(experiment.load_seen().pool.items)
-  shown = shown_lib.Shown(items, {
+  shown = gallery.RawItems(items, {
       m: np.arange(len(x)) for m, x in items.items()}
                           if hidden is None else hidden.rows)
   out.mkdir(exist_ok=True)
@@ -240,7 +240,7 @@ def calibration_records(
   """How true what was stated is, in which only the hidden pairing counts.
 
   Args:
-    found: of `rest.match`.
+    found: of `remaining_matches.match`.
     hidden: of the run.
     pools: of the run.
     modalities: their names, of the columns of the hidden tuples.

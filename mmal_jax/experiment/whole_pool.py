@@ -14,7 +14,7 @@ from mmal_jax.learn.gradient import divergence
 from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.parallel import processes
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import lines as lines_lib
+from mmal_jax.workdir import records_file
 
 
 def is_asked_for(experiment: build_lib.Experiment) -> bool:
@@ -47,7 +47,7 @@ def of_seed(
   """
   path = folder / workdir_lib.WHOLE_POOL
   known = processes.from_primary(lambda: {
-      record['seed']: record for record in lines_lib.whole_pool(path)})
+      record['seed']: record for record in records_file.whole_pool(path)})
   if seed in known:
     return known[seed]
   pools, hidden = annotators.hide(

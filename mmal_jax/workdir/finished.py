@@ -11,8 +11,8 @@ from mmal_jax.files import json_object
 from mmal_jax.files import plain_text
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import lines as lines_lib
 from mmal_jax.workdir import plan as plan_lib
+from mmal_jax.workdir import records_file
 
 # Of a sweep: what it consists of, and one experiment a folder.
 PLAN, CELLS = checksums.PLAN, 'cells'
@@ -72,7 +72,7 @@ def check_records(folder: pathlib.Path) -> None:
   found = record_digests(folder)
   for name in sorted({*sealed, *found}):
     if found.get(name) != sealed.get(name):
-      lines_lib.read(folder / name)  # It names the lines that were changed.
+      records_file.read(folder / name)  # It names the lines that were changed.
       raise ValueError(
           f'{folder / name} ' + (
               'is missing, but was there' if name not in found else
@@ -151,7 +151,7 @@ def _progress(folder) -> str:
                      'must be an integer of at least 1.')
   done: dict[tuple[str, int], int] = {}
   if (path := folder / workdir_lib.METRICS).exists():
-    for record in lines_lib.metrics(path):
+    for record in records_file.metrics(path):
       run: Any = record['strategy'], record['seed']
       done[run] = max(done.get(run, 0), record['round'])
   goes_on = ('It waits for people\'s answers: --resume takes them.' if (

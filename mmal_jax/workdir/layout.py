@@ -19,13 +19,13 @@ from mmal_jax.files import plain_text
 from mmal_jax.oracles.people import inbox
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import json_files
-from mmal_jax.workdir import lines as lines_lib
+from mmal_jax.workdir import records_file
 from mmal_jax.workdir import states as states_lib
 
 # All that an experiment writes, and so all that `--overwrite` may remove.
 CONFIG = checksums.CONFIG
 ITEMS = 'items.json'
-PROVENANCE = lines_lib.PROVENANCE
+PROVENANCE = records_file.PROVENANCE
 TOKENIZER = 'tokenizer.json'
 PRETRAINED = 'pretrained'
 METRICS = 'metrics.jsonl'
@@ -50,7 +50,7 @@ _LABELS = 'dataset.labels'
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 _CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
 
-read_lines = lines_lib.read
+read_lines = records_file.read
 read, write = json_files.read, json_files.write
 
 
@@ -282,12 +282,12 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
   foreign, runs = states_lib.foreign_in(path), states_lib.runs_in(path)
   there = states_lib.read(path)
   if there is not None:
-    mine = there['experiment'] == lines_lib.experiment_in(folder) and (
+    mine = there['experiment'] == records_file.experiment_in(folder) and (
         states_lib.user_besides(path, folder) is None)
   else:
     mine = not runs or (folder / CONFIG).exists() and (
         read(folder / CONFIG).get('states') == path) and (
-            states_lib.sealed_of(path) <= {lines_lib.experiment_in(folder)})
+            states_lib.sealed_of(path) <= {records_file.experiment_in(folder)})
   if foreign or not mine:
     whose = '' if there is None else f' but of that in {there["workdir"]!r}'
     raise ValueError(
@@ -345,7 +345,7 @@ def append(path: pathlib.Path, record: dict[str, Any]) -> None:
   records than it was finished with, one is finished no longer.
   """
   (path.parent / SUMMARY).unlink(missing_ok=True)
-  durable.append(path, lines_lib.line(path, json_files.plain(record)))
+  durable.append(path, records_file.line(path, json_files.plain(record)))
 
 
 def keep_until(
@@ -364,15 +364,15 @@ def keep_until(
   Raises:
     ValueError: if one is missing, or a line is damaged.
   """
-  before = {METRICS: lines_lib.metrics(folder / METRICS),
-            QUERIES: lines_lib.queries(folder / QUERIES)}
+  before = {METRICS: records_file.metrics(folder / METRICS),
+            QUERIES: records_file.queries(folder / QUERIES)}
   for name, lines in before.items():
     kept = [line for line in lines
             if line['round'] <= last or not run.items() <= line.items()]
     if len(kept) < len(lines):
       (folder / SUMMARY).unlink(missing_ok=True)
       durable.write(folder / name, ''.join(
-          lines_lib.line(folder / name, line) for line in kept))
+          records_file.line(folder / name, line) for line in kept))
   stay = {name: [line for line in lines
                  if line['round'] <= last and run.items() <= line.items()]
           for name, lines in before.items()}

@@ -29,7 +29,7 @@ from mmal_jax.files import lock
 from mmal_jax.files import seals
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import json_files
-from mmal_jax.workdir import lines as lines_lib
+from mmal_jax.workdir import records_file
 
 RECORD = 'experiment.json'  # Which experiment the states are of.
 _DRAFT = f'.{RECORD}.draft'
@@ -130,7 +130,7 @@ def is_of_another(path: str, workdir: pathlib.Path) -> bool:
   """
   there = read(path)
   return there is not None and (
-      there['experiment'] != lines_lib.experiment_in(workdir))
+      there['experiment'] != records_file.experiment_in(workdir))
 
 
 def is_same_folder(one: str, other: str) -> bool:
@@ -160,7 +160,7 @@ def user_besides(path: str, workdir: pathlib.Path) -> str | None:
   if there is None or is_same_folder(there['workdir'], str(workdir)):
     return None
   other = pathlib.Path(there['workdir'])
-  if lines_lib.experiment_in(other) != there['experiment']:
+  if records_file.experiment_in(other) != there['experiment']:
     return None
   try:
     states = json_files.read(other / checksums.CONFIG).get('states')
@@ -189,7 +189,7 @@ def check_copied(there: str, now: str, workdir: pathlib.Path) -> bool:
     return False
   copied = read(now)
   if copied is None or not runs_in(now) or (
-      copied['experiment'] != lines_lib.experiment_in(workdir)):
+      copied['experiment'] != records_file.experiment_in(workdir)):
     raise ValueError(f'states={now!r} holds no states of the experiment in '
                      f'{str(workdir)!r}. {_two_workdirs(there, other)}')
   return True
@@ -222,7 +222,7 @@ def _is_recorded_elsewhere(path: str, workdir: pathlib.Path) -> bool:
 def _has_lost_record(path: str, workdir: pathlib.Path) -> bool:
   """Whether states that are all this experiment's have no record."""
   if read(path) is not None or sealed_of(path) != {
-      lines_lib.experiment_in(workdir)}:
+      records_file.experiment_in(workdir)}:
     return False
   logging.warning(
       '%s is missing, which an earlier version did not write: whether another '
@@ -279,7 +279,7 @@ def enter(path: str | None, workdir: pathlib.Path) -> None:
   if path is None:
     return
   text = json.dumps({
-      'experiment': lines_lib.experiment_in(workdir),
+      'experiment': records_file.experiment_in(workdir),
       'workdir': os.path.abspath(workdir), 'host': socket.gethostname(),
   }, indent=2) + '\n'
   file = epath.Path(path) / RECORD
