@@ -67,7 +67,7 @@ class RunState:
   modalities: tuple[str, ...] = dataclasses.field(metadata={'static': True})
 
   @property
-  def filled(self) -> np.ndarray:
+  def aligned_rows(self) -> np.ndarray:
     """`[num_aligned, M]` int32, the rows of `aligned` that count."""
     return self.aligned[:self.num_aligned]
 
@@ -197,7 +197,8 @@ def remaining(
     refused, or still open.
   """
   column = state.modalities.index(modality)
-  gone = np.concatenate([state.filled[:, column], asked_of(state, modality)])
+  gone = np.concatenate(
+      [state.aligned_rows[:, column], asked_of(state, modality)])
   return ~np.isin(numbers, gone)
 
 
@@ -312,7 +313,7 @@ def record_answers(
   if wrong.size:
     raise ValueError(f'{at} are about item {own[wrong[0]]} where '
                      f'{state.queries[where][wrong[0]]} was asked about.')
-  known = {tuple(row) for row in state.filled.tolist()}
+  known = {tuple(row) for row in state.aligned_rows.tolist()}
   fresh = []
   for row in map(tuple, answers[given].tolist()):
     # A refused query, or one without a counterpart, teaches nothing.

@@ -212,7 +212,7 @@ def _pairs(state, found, shown, base, least_probability, pools):
       continue
     likely = pool_lib.pairs(
         found[modality, other], found[other, modality], least_probability)
-    answered = state.filled[:, [a, b]]
+    answered = state.aligned_rows[:, [a, b]]
     answered = answered[(answered >= 0).all(axis=1)]
     rows = np.concatenate([answered, likely.rows])
     stated = np.r_[np.ones(len(answered)), likely.probabilities]

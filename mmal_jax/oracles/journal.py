@@ -184,7 +184,7 @@ def check_used(
 
 
 def aligned_set(records: Iterable[Record]) -> np.ndarray:
-  """What the answers of a journal say belongs together, as `RunState.filled`.
+  """The tuples that a journal's answers align, as `RunState.aligned_rows`.
 
   Args:
     records: of one run, in order.

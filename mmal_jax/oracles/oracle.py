@@ -25,18 +25,18 @@ class Waiting(Exception):
   """Not enough queries of the round have been answered; ask again later.
 
   Attributes:
-    said: what is waited for.
+    message: what is waited for.
     state: what has come so far, in lines of their own; may be empty.
     queries: names of the queries that are waited for, open or not.
   """
 
   def __init__(
-      self, said: str, state: str = '', queries: tuple[str, ...] = ()):
-    super().__init__(said, state, queries)
-    self.said, self.state, self.queries = said, state, queries
+      self, message: str, state: str = '', queries: tuple[str, ...] = ()):
+    super().__init__(message, state, queries)
+    self.message, self.state, self.queries = message, state, queries
 
   def __str__(self) -> str:
-    return '\n'.join(filter(None, (self.said, self.state)))
+    return '\n'.join(filter(None, (self.message, self.state)))
 
 
 def together(waiting: Sequence[Waiting]) -> Waiting:
@@ -47,7 +47,7 @@ def together(waiting: Sequence[Waiting]) -> Waiting:
   of text
   one
   """
-  return Waiting('\n'.join(one.said for one in waiting), waiting[-1].state,
+  return Waiting('\n'.join(one.message for one in waiting), waiting[-1].state,
                  tuple(query for one in waiting for query in one.queries))
 
 

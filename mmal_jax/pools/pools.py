@@ -29,11 +29,11 @@ class Source(Protocol):
 
   Attributes:
     sizes: by modality, how many items there are in all.
-    stays: whether every round has the same items, numbered by their rows.
+    is_fixed: whether every round has the same items, numbered by their rows.
   """
 
   sizes: Mapping[str, int]
-  stays: bool
+  is_fixed: bool
 
   def arrived(self, at_round: int) -> Arrived:
     """What can be asked about in a round, from 0 on."""
@@ -41,7 +41,7 @@ class Source(Protocol):
   def fetch(self, modality: str, numbers: np.ndarray) -> encode.Items:
     """Items by number: of the present round, or aligned."""
 
-  def hold(
+  def training_items(
       self, tuples: np.ndarray, at_hand: Mapping[str, np.ndarray]
   ) -> tuple[Mapping[str, encode.Items], np.ndarray]:
     """Items to train on, and `[k, M]` tuples of numbers as their rows.
@@ -61,7 +61,7 @@ class Pools:
 
   items: Mapping[str, encode.Items]
   costs: Mapping[str, np.ndarray] | None = None
-  stays = True
+  is_fixed = True
 
   @property
   def sizes(self) -> dict[str, int]:
@@ -79,7 +79,7 @@ class Pools:
     """Items by number."""
     return self.items[modality].take(numbers)
 
-  def hold(
+  def training_items(
       self, tuples: np.ndarray, at_hand: Mapping[str, np.ndarray]
   ) -> tuple[Mapping[str, encode.Items], np.ndarray]:
     """The whole pools, whose rows the numbers are."""

@@ -154,8 +154,9 @@ def test_what_was_asked(tmp_path, text):
   for modality, of in (('caption', [text]), (text, ['x']), ('file', items)):
     found = gallery.RawItems({'a': ['x'], modality: of}, {
         'a': np.array([0]), modality: np.array([0])})
-    gallery.write(found, [{'round': 1, 'asked': [['a', 0]], 'answers': [[0, 0]]}],
-                f'What {text} asked', tmp_path)
+    gallery.write(
+        found, [{'round': 1, 'asked': [['a', 0]], 'answers': [[0, 0]]}],
+        f'What {text} asked', tmp_path)
     page = (tmp_path / 'asked.md').read_text()
     _check_page(page, text.replace('/', '') if modality == 'file' else text)
 

@@ -193,7 +193,7 @@ def test_unanswered_pairings_leak_nothing():
   run = _run()
   state = _last(run)
   found = remaining_matches.match(state, run.learner, run.pools)
-  answered = np.isin(run.hidden.tuples[:, 0], state.filled[:, 0])
+  answered = np.isin(run.hidden.tuples[:, 0], state.aligned_rows[:, 0])
   shuffled = run.hidden.tuples.copy()
   others = np.flatnonzero(~answered)
   shuffled[others, 1] = np.roll(shuffled[others, 1], 1)
@@ -332,7 +332,7 @@ def test_open_queries_remain():
   answers = state.answers.copy()
   answers[-1] = -1
   asked = answers.max(axis=2) >= 0
-  kept = np.array([row for row in state.filled.tolist()
+  kept = np.array([row for row in state.aligned_rows.tolist()
                    if row in answers[asked].tolist()])
   aligned = np.full_like(state.aligned, -1)
   aligned[:len(kept)] = kept

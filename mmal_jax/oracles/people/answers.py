@@ -82,15 +82,15 @@ class Decision(NamedTuple):
   Attributes:
     accepted: by query, its row.
     conflicts: queries that stay open because people disagree.
-    held: queries that stay open because two names, which are given, may be one
-      person's, whose answer would count twice.
+    same_person: queries that stay open because two names, which are given, may
+      be one person's, whose answer would count twice.
     doubtful: queries that stay open because the answer is likely a slip; and
       why it is.
   """
 
   accepted: dict[str, tuple[int, ...]]
   conflicts: list[str]
-  held: dict[str, tuple[str, str]]
+  same_person: dict[str, tuple[str, str]]
   doubtful: dict[str, str]
 
 
@@ -181,7 +181,7 @@ def decide(
   Returns:
     The decision. Queries in no part await more people.
   """
-  accepted, disputed, held = {}, [], {}
+  accepted, disputed, same_person = {}, [], {}
   for query, all_votes in votes.items():
     (row, count), *others = collections.Counter(
         vote.row for vote in all_votes).most_common()
@@ -197,10 +197,10 @@ def decide(
       less = min(len(doubtful), len(set(sum(doubtful, ()))) // 2)
       fewest = len(all_votes) - less
       if fewest < people or others and 2 * (count - less) <= fewest:
-        held[query] = doubtful[0]
+        same_person[query] = doubtful[0]
       else:
         accepted[query] = row
-  return Decision(accepted, disputed, held, {})
+  return Decision(accepted, disputed, same_person, {})
 
 
 def same_counterparts(

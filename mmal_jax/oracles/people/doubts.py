@@ -13,7 +13,7 @@ _NAMED = 3  # other queries of a counterpart
 Candidates = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 
-def hold(
+def withhold(
     decision: answers_lib.Decision,
     votes: Mapping[str, Sequence[answers_lib.Vote]],
     before: Mapping[str, tuple[int, ...]],

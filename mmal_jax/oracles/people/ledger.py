@@ -152,7 +152,7 @@ def known(
       names for entry in entries.values() for names in entry.names)]
 
 
-def said(
+def earlier_rows(
     entry: Entry, annotator: str, people: identity.People
 ) -> set[tuple[int, ...]]:
   """What a person had said, not by a skip, when an answer was accepted."""
@@ -176,7 +176,7 @@ def check_unchanged(
   problems = []
   for vote in votes:
     entry = entries.get(vote.query)
-    before = entry and said(entry, vote.annotator, people)
+    before = entry and earlier_rows(entry, vote.annotator, people)
     if before and vote.row not in before:
       earlier = answers_lib.in_words(
           vote._replace(row=next(iter(before))), modalities)
