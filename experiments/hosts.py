@@ -25,11 +25,11 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
     'process_id', None, 'Which of them this is, from 0 on.', lower_bound=0)
 _HEARTBEAT = flags.DEFINE_integer(
-    'heartbeat_seconds', 30, 'One of several processes that has not been heard '
-    'of for so long is taken to be gone, and the others end.', lower_bound=1)
+    'heartbeat_seconds', 30, 'One of several processes that has been silent '
+    'for this long is taken to be gone, and the others end.', lower_bound=1)
 FLAGS = tuple(flag.name for flag in (
     _MULTIHOST, _COORDINATOR, _NUM_PROCESSES, _PROCESS_ID, _HEARTBEAT))
-# So long whoever ends waits for the others to do so, too. What JAX allows must
+# How long a process that ends waits for the others to end. What JAX allows must
 # be more: it aborts the program after that.
 _FAREWELL_SECONDS, _SHUTDOWN_SECONDS = 10, 60
 # What JAX's errors hold where it was another process that failed: as its
@@ -44,7 +44,7 @@ def joined() -> Iterator[None]:
 
   The program ends with the block then, whatever the others do: left to itself,
   JAX would wait for them, and abort. A single process ends at once only where
-  it was told to end.
+  SIGTERM asked it to end.
   """
   try:
     several = _initialize()

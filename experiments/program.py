@@ -23,7 +23,7 @@ from mmal_jax.files import plain_text
 tqdm = extras.Lazy('tqdm', 'to show how far work is')
 
 _STILL = 5.0  # seconds after which a first step is explained
-# So long the end of a program takes at most, once its work is done or has
+# How long the end of a program takes at most, once its work is done or has
 # failed: threads of libraries may never end.
 ENDS_WITHIN_SECONDS = 10
 # Exit status of a program whose output is read no further, as by `head`.

@@ -67,7 +67,7 @@ _SHOW_CONFIG = flags.DEFINE_bool(
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace the experiment that lies in --workdir.')
 _RESUME = flags.DEFINE_bool(
-    'resume', False, 'Take up the experiment in --workdir where it was stopped,'
+    'resume', False, 'Resume the experiment in --workdir where it was stopped,'
     ' or begin it there.')
 _STATES = common_flags.define_path(
     'states', None, 'Folder for the states from which --resume goes on, if not '
@@ -126,7 +126,7 @@ def _or_end(work: Callable[[preemption.Notice], str]) -> str:
     with preemption.listening(at_once=not processes.are_several()) as notice:
       return work(notice)
   except preemption.Preempted:
-    program.write('Told to end: all is saved. --resume goes on.', sys.stderr)
+    program.write('Asked to end: all is saved. --resume goes on.', sys.stderr)
     sys.exit(preemption.PREEMPTED)
   except KeyboardInterrupt:
     program.write('\nInterrupted: every finished round and every answer is '

@@ -1,4 +1,4 @@
-"""Strategies x seeds x settings, cell by cell; takes up where it was stopped.
+"""Strategies x seeds x settings, cell by cell; resumes where it was stopped.
 
 Example:
 
@@ -75,7 +75,7 @@ def _work() -> str:
           config, settings, folder, cache_dir, _PROCESSES.value,
           _shard(_SHARD.value), notice, program.notify, report.options())
   except preemption.Preempted:
-    program.write('Told to end: all is saved. The same command goes on.',
+    program.write('Asked to end: all is saved. The same command goes on.',
                 sys.stderr)
     sys.exit(preemption.PREEMPTED)
   except KeyboardInterrupt:

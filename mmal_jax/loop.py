@@ -34,8 +34,8 @@ class Plan:
   """How a run goes, beyond its strategy.
 
   Attributes:
-    pseudo_pairs: so many pairs that the model takes to belong together join
-      the training for each that is known; 0 for none (`pseudo`).
+    pseudo_pairs: the number of pairs predicted by the model that join the
+      training for each that is known; 0 for none (`pseudo`).
     budget: cost of all answers, of which every round may spend an equal share
       and what the rounds before it left; None where only the number of queries
       counts.
@@ -86,8 +86,8 @@ def run_rounds(
     source: what arrives in each round: the whole pools, or a stream's buffer.
     test: held-out pairs.
     plan: of training and costs.
-    report: is told how long each pool's embedding took.
-    undone: is told why a round's training was undone.
+    report: called with how long each pool's embedding took.
+    undone: called with why a round's training was undone.
 
   Yields:
     The state with its zero-shot scores, if it is a fresh one; then the state
@@ -195,7 +195,7 @@ def _answered(state, oracle, sizes, suggest) -> state_lib.RunState:
   answers = np.full(
       (len(rounds), len(state.modalities)), oracle_lib.NONE, np.int32)
   # The earlier ones last: while people were waited for, they may have answered
-  # these, too, and after the last round nobody asks again.
+  # these, too, and after the last round nothing is asked again.
   for is_new in (True, False):
     waiting = []
     for column, modality in enumerate(state.modalities):

@@ -35,11 +35,11 @@ def make_views(
     source: of the learner.
     arrived: of the present round.
     before: the views of the round before, if there are any: of a source that
-      stays, a modality whose tower is locked is not embedded again, and where
-      embeddings have not changed the distances to the aligned set are brought
-      up to date instead of computed anew.
+      is fixed, a modality whose tower is locked is not embedded again, and
+      where embeddings have not changed the distances to the aligned set are
+      brought up to date instead of computed anew.
     metric: of the views.
-    report: is told how long each embedding took.
+    report: called with how long each embedding took.
 
   Returns:
     A view by modality, without `reference`.
@@ -96,7 +96,7 @@ def spaces(
     arrived: of the present round.
     views: of the present round.
     before: of the round before: where the same items are there and training
-      starts from the same model, it stays as it is.
+      starts from the same model, it is kept.
   """
   start = state.start_params
   if before is not None and source.is_fixed and start is not None:

@@ -71,7 +71,7 @@ def _alone(state) -> np.ndarray:
 
 
 def _answers(state, chosen) -> pool_lib.Answers:
-  """How each tuple came about, and whom the answers left alone."""
+  """How each tuple came about, and which items the answers left alone."""
   alone = _is_alone(state.answers)
   at_random = np.ones(alone.shape, bool)
   at_random[1:] = not chosen

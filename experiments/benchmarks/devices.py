@@ -50,7 +50,7 @@ def run(small: bool) -> result.Result:
 
 
 def measure(devices: int, n: int, d: int, k: int, a: int) -> dict[str, dict]:
-  """With so many devices, by kind of rows."""
+  """With this many devices, by kind of rows."""
   jax.config.update('jax_num_cpu_devices', devices)
   rows = sharding.row_sharding()
   views = {}

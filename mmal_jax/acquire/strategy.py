@@ -163,7 +163,7 @@ class Strategy:
   def variant(
       self, name: str, rule: str | None = None, **values: Any
   ) -> 'Strategy':
-    """A strategy of its own, whose values nobody can set any more.
+    """A strategy of its own, whose values are fixed.
 
     Args:
       name: of the variant.

@@ -320,13 +320,13 @@ def whole_pool(
   first = next(iter(known.values()), [])
   if not known or all(found == first for found in of.values()):
     return first, None
-  told = '; '.join(
+  scores = '; '.join(
       f'{settings.removeprefix(", ") or "the others"}: '
       f'{np.mean([record["scores"][metric] for record in found]):.1f} % with '
       f'all {np.mean([record["aligned"] for record in found]):.0f} pairs'
       for settings, found in known.items())
   return [], (f'The whole pool is not the same in all settings, and has no row '
-              f'and no line. {metric} was: {told}.')
+              f'and no line. {metric} was: {scores}.')
 
 
 def _runs(folder, config, items, settings) -> list[Run]:
@@ -349,16 +349,17 @@ def _runs(folder, config, items, settings) -> list[Run]:
     if len({frozenset(record['scores']) for record in parts[0]}) > 1:
       raise ValueError(f'{folder / workdir_lib.METRICS} has other scores in '
                        f'some rounds of {of}.')
-  told = {}  # A run that was stopped may have told it twice.
+  calibrations = {}  # A run that was stopped may have recorded it twice.
   for record in records_file.calibration(folder / workdir_lib.CALIBRATION):
     key = record['strategy'], record['seed']
-    told.setdefault(key, {})[tuple(record['of'])] = record
+    calibrations.setdefault(key, {})[tuple(record['of'])] = record
   whole = {record['seed']: record for record in records_file.whole_pool(
       folder / workdir_lib.WHOLE_POOL)}
   runs = [
       Run(strategy, settings, seed, config, items, *(
           sorted(part, key=lambda record: record['round']) for part in parts),
-          list(told.get((strategy, seed), {}).values()), whole.get(seed))
+          list(calibrations.get((strategy, seed), {}).values()),
+          whole.get(seed))
       for (strategy, seed), parts in by_key.items()]
   for run in runs:
     for x in ('annotations', 'cost'):

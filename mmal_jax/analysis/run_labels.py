@@ -90,7 +90,7 @@ def _without_common(values: list[str]) -> list[str]:
   paths = [value.split('/') for value in values if '/' in value]
   if len(paths) < 2:
     return [value.rsplit('/', 1)[-1] or value for value in values]
-  least = min(map(len, paths)) - 1  # One part stays of the shortest.
+  least = min(map(len, paths)) - 1  # One part remains of the shortest.
   start = 0
   while start < least and len({path[start] for path in paths}) == 1:
     start += 1
@@ -113,7 +113,7 @@ def _of_data(flats) -> list[str]:
 def _enough(keys, columns, data) -> list[str]:
   """Few of the keys that tell as many configs apart as all of them do.
 
-  Other data are never told apart by what merely changed with them.
+  Other data are never distinguished by what merely changed with them.
   """
   kept = []
 

@@ -29,7 +29,7 @@ def printed(rows: Sequence[Sequence[str]]) -> str:
   | a\|\x1b  | < 0.001 |
 
   Args:
-    rows: cells as they are, of anybody; the first row is the header.
+    rows: cells as they are, of any origin; the first row is the header.
   """
   return _padded([[plain_text.for_terminal(cell).replace('|', r'\|')
                    for cell in row] for row in rows])

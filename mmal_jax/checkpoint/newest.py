@@ -39,8 +39,8 @@ class Checkpoints:
 
     Args:
       folder: a local path, or any that `etils.epath` takes, as `gs://...`.
-      keep: so many of the newest are kept; more than one, should the newest be
-        damaged.
+      keep: the number of the newest that are kept; more than one, should the
+        newest be damaged.
       run: that they are of, by names of its own; seals hold it. None takes
         those of any run.
 
@@ -82,7 +82,7 @@ class Checkpoints:
     if pending is not None:
       step, done = pending
       with _telling(step, self._folder):
-        # The first one seals, and nobody leaves before.
+        # The primary seals, and no process continues before.
         processes.from_primary(done.result)
         done.result()
 

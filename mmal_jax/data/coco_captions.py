@@ -34,7 +34,7 @@ _SPLITS = {'pool': ('train', 'restval'), 'test': ('test',)}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Record:
-  """An encoded image inside a prepared dataset, where it stays.
+  """An encoded image inside a prepared dataset, read in place.
 
   Attributes:
     records: of one split, `image` undecoded.

@@ -185,7 +185,7 @@ def _read_csv(
       or not {'image', 'text'} <= set(names)):
     problems.append(
         f'{table.place}: the columns are {names}, but image and text are '
-        f'needed, only {_COLUMNS} are known, and none may stand twice'
+        f'needed, only {_COLUMNS} are known, and none may appear twice'
         f'{_separator(names)}.')
     return
   for place, cells in table.rows:

@@ -73,7 +73,7 @@ def parse(
     path: of the file, whose ending is not wrong.
     content: of the file.
     problems: as for `read`.
-    least: so many lines at the beginning are texts even where they are blank
+    least: how many lines at the beginning are texts even where they are blank
       and none that is not follows.
 
   Yields:

@@ -1,6 +1,6 @@
-"""Images and texts of which nobody knows yet what belongs to what.
+"""Images and texts whose pairing is unknown.
 
-Only the test set is of pairs: somebody has to know a few to tell how good a
+Only the test set is of pairs: a few must be known to measure how good a
 model is. Whatever else is to be known is asked of a person.
 """
 

@@ -110,16 +110,16 @@ def find(
         (len(rows), rows.dtype) != (len(entries), np.float32)):
       raise ValueError
   except (OSError, RecursionError, ValueError):
-    return Before(note, {}, (), f'{paths.note.name} and what it tells of are '
+    return Before(note, {}, (), f'{paths.note.name} and what it describes are '
                   'damaged, or of another version of this program')
   changed = [key for key in note if was[key] != note[key]]
   if changed:
     # Other code may make another digest of the same weights.
-    told = [key for key in changed
+    reasons = [key for key in changed
             if key != 'weights' or 'code' not in changed]
     return Before(note, {}, (), '; '.join(
         _WHY.get(key) or f'{modality}s were prepared otherwise '
-        f'({was[key]}; now {note[key]})' for key in told))
+        f'({was[key]}; now {note[key]})' for key in reasons))
   items = [entry['item'].tobytes() if is_done else b'' for entry, is_done
            in zip(entries, _are_done(entries, rows, note))]
   found: dict[bytes, int] = {}

@@ -217,7 +217,7 @@ def fitted(
 
   Raises:
     ValueError: for a budget, or buffers of a stream, beyond the pools of a
-      seed, for costs out of range, for loose pools where nobody is asked, or
+      seed, for costs out of range, for loose pools without annotators, or
       for a strategy whose rule names no modality, or needs costs that are not
       there.
   """

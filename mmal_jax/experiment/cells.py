@@ -116,7 +116,7 @@ def run_here(
 
   Args:
     cell: to run.
-    folder: to write to; what a run that was stopped left there is taken up.
+    folder: to write to; a run that was stopped there is resumed.
     cache_dir: of rendered datasets and warm starts.
     before: of the cell before; what is the same is used again.
     notice: as for `run.run`.

@@ -57,7 +57,7 @@ def check(config: ml_collections.ConfigDict) -> None:
                        '[0, 2**32).')
   _check_oracle(config)
   load = datasets_lib.DATASETS[config.dataset.name]
-  # Configs leave the user's own paths open: a None there was never filled.
+  # Configs leave the user's own paths open: a None there was never set.
   missing = [
       name for name, parameter in inspect.signature(load).parameters.items()
       if parameter.default is parameter.empty

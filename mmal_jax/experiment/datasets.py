@@ -48,7 +48,7 @@ def load_raw(
     cache_dir: str,
     preprocess: preprocess_lib.Preprocess | None = None,
 ) -> schema.Dataset:
-  """Reads (or renders) the dataset as it is; row i stays row i when encoded."""
+  """Reads (or renders) the dataset, whose rows keep their order if encoded."""
   read = datasets_lib.DATASETS[config.dataset.name]
   given = arguments(config.dataset)
   classes = given.pop('classes', None)
@@ -83,7 +83,7 @@ def load_seen(config: ml_collections.ConfigDict, cache_dir: str) -> (
   labels are seen, or their rows in the user's files.
   """
   values = config.dataset.to_dict()
-  values.pop('classes', None)  # Nobody is asked about these.
+  values.pop('classes', None)  # No query is about these.
   if values['name'] in datasets_lib.SEEN:
     seen = datasets_lib.SEEN[values.pop('name')]
     return seen(**values, preprocess=_THUMBNAIL)

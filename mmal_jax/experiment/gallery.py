@@ -85,7 +85,7 @@ def load(
 ) -> RawItems:
   """Reads the dataset and shuffles it as the runs of a seed did."""
   pool = datasets.load_seen(config, cache_dir).pool
-  if isinstance(pool, schema.Loose):  # Nobody has shuffled these.
+  if isinstance(pool, schema.Loose):  # These are not shuffled.
     return RawItems(dict(pool.items), {
         m: np.arange(len(items)) for m, items in pool.items.items()})
   # Only the numbers are of interest, whatever the items are.

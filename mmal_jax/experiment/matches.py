@@ -3,7 +3,7 @@
 `matches.jsonl` has a line for each item that remains, `pairs.jsonl` the pairs
 that were answered and those that are likely enough, as `data.paired_folder`
 reads them where items are images and texts in files. How true the stated
-probabilities are is told by `calibration.jsonl`, of runs whose pairing is
+probabilities are is in `calibration.jsonl`, of runs whose pairing is
 hidden and not unknown; nothing else is made of the hidden pairing.
 """
 
@@ -247,7 +247,7 @@ def calibration_records(
 
   Returns:
     For any two modalities: bins of the stated probabilities of each item's
-    first counterpart and of pairs, how many pairs there are to be had, and how
+    first counterpart and of pairs, how many pairs there are, and how
     many are at each of `PRECISIONS`.
   """
   records = []

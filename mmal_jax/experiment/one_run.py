@@ -51,7 +51,7 @@ def run_one(
 
   A round's answers are in its journal before they are used, its records in
   their files before its state is a checkpoint: so what is computed again after
-  a crash is told the same, and records what is not there yet.
+  a crash gets the same answers, and records what is not there yet.
 
   Of several processes all call it; the first keeps journal and records.
 
@@ -67,7 +67,7 @@ def run_one(
       this seed. They are the same for all; if it is empty, they are put there.
 
   Raises:
-    preemption.Preempted: if the program was told to end.
+    preemption.Preempted: if SIGTERM asked the program to end.
   """
   config = experiment.config
   pools, hidden = annotators.hide(config, experiment.data.pool, seed)

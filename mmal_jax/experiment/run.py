@@ -51,14 +51,14 @@ def run(
     workdir: where all is written.
     cache_dir: of rendered datasets and warm starts.
     overwrite: replace the experiment that lies in `workdir`.
-    resume: take up an unfinished one.
+    resume: continue an unfinished one.
     experiment: what `build.build` would make of the config, if it is at hand.
     notify: takes lines for the user, about what is being done; with one, a
       bar shows the rounds, too.
-    notice: of the end of the machine, if somebody listens for it.
+    notice: of the end of the machine, if there is a listener.
 
   Raises:
-    preemption.Preempted: if the program was told to end.
+    preemption.Preempted: if SIGTERM asked the program to end.
   """
   config = config_lib.complete(config)
   processes.check_same((config.to_dict(), str(workdir), overwrite, resume))
@@ -79,7 +79,7 @@ def run(
 def _run(
     config, workdir, cache_dir, resume, experiment, notify, notice, held
 ) -> str:
-  """As `run`, in a folder that is ours, as others will be, `held` so long."""
+  """As `run`, in a locked folder; `held` collects further locks."""
   started = time.perf_counter()
   if resume and config.batch is None:
     with config.unlocked():

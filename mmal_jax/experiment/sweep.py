@@ -70,7 +70,7 @@ def sweep(
   Raises:
     ValueError: if the folder holds another sweep, or a config is refused.
     CellsFailed: if cells have failed, after all others were run.
-    preemption.Preempted: if the program was told to end.
+    preemption.Preempted: if SIGTERM asked the program to end.
   """
   if config.oracle.name == 'files':
     raise ValueError('oracle=\'files\' is not for sweeps: people are asked one '

@@ -1,4 +1,4 @@
-"""All that is wrong with somebody's files, said at once."""
+"""All problems of a user's files, reported at once."""
 
 from collections.abc import Sequence
 

@@ -32,8 +32,8 @@ class Answers(NamedTuple):
 
   Attributes:
     asked: `[n]` int, the modality (its place) of the item that each tuple was
-      the answer about, -1 where nobody knows. Where items lack a counterpart,
-      only the item that was asked about tells how often.
+      the answer about, -1 where that is unknown. Where items lack a
+      counterpart, only the item that was asked about tells how often.
     at_random: `[n]` bool, whether that item was drawn at random, and not chosen
       by a strategy. A strategy's choice tells about that item alone.
     alone: `[a, M]` int rows of items that were asked about and have no
@@ -46,7 +46,7 @@ class Answers(NamedTuple):
 
 
 def unknown(count: int, modalities: int) -> Answers:
-  """Of `count` tuples of which nobody knows how they came about."""
+  """Of `count` tuples of unknown origin."""
   return Answers(np.full(count, -1), np.ones(count, bool),
                  np.zeros((0, modalities), int))
 
@@ -148,10 +148,10 @@ def match(
           _cases(edges, known, names, couple, held, t, k, fold)
           for t in TEMPERATURES])
   encoder = learner.encoder(params, state)
-  nobody = known.aligned[:0]
+  no_tuples = known.aligned[:0]
   found = {}
   for (a, b), edges in _graphs(
-      learner.graphdef, encoder, known, nobody).items():
+      learner.graphdef, encoder, known, no_tuples).items():
     by_temperature = [
         _Cases(*map(np.concatenate, zip(*folds)))
         for folds in zip(*cases[a, b])]

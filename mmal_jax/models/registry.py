@@ -103,7 +103,7 @@ def linear(
   """A linear head on each modality's precomputed features (`linear.Linear`).
 
   Args and errors as in `mlps`, and:
-    embed_dim: of the heads' space; of features of fewer values, so many.
+    embed_dim: of the heads' space; or as many as features have, if fewer.
     shared: whether the features of all modalities lie in one space already, as
       a pretrained dual encoder's do: then they are what is known before any
       answer.

@@ -40,8 +40,8 @@ class Record(NamedTuple):
 class Journal:
   """An oracle whose answers are on the disk when it returns.
 
-  A run that is taken up at any round, or computed anew, is told what it was
-  told before: the same call in the same round returns the same answers, and
+  A run that is resumed at any round, or computed anew, gets the answers that it
+  got before: the same call in the same round returns the same answers, and
   what is known of an item is not asked again, whatever else differs. One
   program may use a journal at a time.
   """
@@ -114,8 +114,8 @@ class Journal:
     column = self._modalities.index(modality)
     known = {row[column]: row for r in self._records if r.modality == modality
              for row in r.answers if row[column] != oracle_lib.NONE}
-    nobody = (oracle_lib.NONE,) * len(self._modalities)
-    answers = _rows([known.get(n, nobody) for n in asked], self._modalities)
+    unanswered = (oracle_lib.NONE,) * len(self._modalities)
+    answers = _rows([known.get(n, unanswered) for n in asked], self._modalities)
     fresh = np.array([n not in known for n in asked], bool)
     if fresh.any():
       answers[fresh] = self._oracle(
@@ -139,7 +139,7 @@ class Journal:
           os.fsync(file.fileno())
         durable.sync_folder(self._path.parent)
     except OSError as e:
-      # After a failed fsync nobody knows what is on the disk.
+      # After a failed fsync the content of the disk is unknown.
       self._broken = e
       raise
     self._records.append(record)
@@ -296,10 +296,10 @@ def _fits(record: Record, modalities: tuple[str, ...]) -> bool:
   if record.modality not in modalities:
     return False
   column = modalities.index(record.modality)
-  nobody = (oracle_lib.NONE,) * len(modalities)
+  unanswered = (oracle_lib.NONE,) * len(modalities)
   return all(
-      len(row) == len(modalities) and (row == nobody or row[column] == number)
-      for number, row in zip(record.numbers, record.answers))
+      len(row) == len(modalities) and (row == unanswered or row[column] ==
+      number) for number, row in zip(record.numbers, record.answers))
 
 
 def _quarantine(path: pathlib.Path, rest: bytes) -> None:

@@ -4,20 +4,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# In an answer: there is no such counterpart, or nobody would say which.
+# In an answer: there is no such counterpart, or no annotator would say which.
 NONE = -1
 
 # (modality, numbers [q], other modality, k) -> [q, k] int32: numbers of the k
-# likeliest counterparts, for whoever shows an annotator a choice; `NONE` where
+# likeliest counterparts, to show an annotator a choice; `NONE` where
 # there are fewer.
 Suggest = Callable[[str, np.ndarray, str, int], np.ndarray]
 
 # (modality, numbers [q], suggest or None) -> answers [q, M] int32.
 #
 # A column a modality, in the run's order: the item's own number, and its
-# counterparts' numbers or `NONE`. A row of nothing but `NONE`: nobody has
-# answered yet. Such a query stays open: it is handed in again in every later
-# round, with None for `suggest`, which asks nobody anew.
+# counterparts' numbers or `NONE`. A row of nothing but `NONE`: there is
+# no answer yet. Such a query remains open: it is handed in again in every later
+# round, with None for `suggest`, which asks no annotator anew.
 Oracle = Callable[[str, np.ndarray, Suggest | None], np.ndarray]
 
 

@@ -15,7 +15,7 @@ def refusing(
 ) -> oracle_lib.Oracle:
   """Names no counterparts for some items, at the price of an answer.
 
-  Which items is drawn once: nobody gets more out of it by asking twice.
+  Which items is drawn once: asking twice yields no more.
 
   Args:
     oracle: who answers otherwise.

@@ -88,7 +88,7 @@ class Pools:
 
 
 class Hidden(NamedTuple):
-  """What nobody but an oracle may see.
+  """What only an oracle may see.
 
   Attributes:
     tuples: `[n, M]` int32, the item numbers of what belongs together, a column
@@ -115,7 +115,7 @@ def hide_pairing(
       that modality then.
 
   Returns:
-    The pools, and what is hidden. That is for an oracle, and for nobody else.
+    The pools, and what is hidden. That is for an oracle alone.
 
   Raises:
     ValueError: if `missing` is not within [0, 1).

@@ -42,8 +42,8 @@ WAITING = 'waiting.json'  # The queries for which a run waits.
 _OURS = (CONFIG, ITEMS, PROVENANCE, TOKENIZER, PRETRAINED, METRICS, QUERIES,
          WHOLE_POOL, SUMMARY, CURVES, JOURNALS, STATES, MODELS, MATCHES,
          CALIBRATION, WAITING, lock.NAME)
-# What a run that was stopped may be taken up with another value of: up to there
-# it has made no difference.
+# A run that was stopped may be resumed with other values of these: up to there
+# they made no difference.
 MAY_CHANGE = ('train.divergence',)
 # What people see of items may be mended while they answer.
 _LABELS = 'dataset.labels'
@@ -86,7 +86,7 @@ def check(
   if not (overwrite or resume) and set(present) - {lock.NAME} and not all(
       map(image_listing.is_of_a_system, set(present) - {lock.NAME})):
     raise ValueError(
-        f'workdir={str(path)!r} is not empty: give --resume to take up the '
+        f'workdir={str(path)!r} is not empty: give --resume to continue the '
         'experiment there, --overwrite to replace it, or choose another.')
 
 
@@ -218,7 +218,7 @@ def claim(path: str | os.PathLike[str]) -> pathlib.Path:
   """Clears a folder that `check` has passed of an earlier experiment."""
   path = pathlib.Path(path)
   if (path / CONFIG).exists():
-    # From here on there is no experiment to take up, whatever is still there.
+    # From here on there is no experiment to resume, whatever is still there.
     os.replace(path / CONFIG, path / _CLEARED)
     durable.sync_folder(path)
   for name in sorted({*_OURS, *_DRAFTS} - {lock.NAME, _CLEARED}) + [_CLEARED]:

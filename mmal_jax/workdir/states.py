@@ -34,7 +34,7 @@ from mmal_jax.workdir import records_file
 RECORD = 'experiment.json'  # Which experiment the states are of.
 _DRAFT = f'.{RECORD}.draft'
 _RUN = re.compile(r'.+-seed\d+')  # as `workdir.state_path` names them
-# So long after it has written its record a program looks whether that is still
+# How long after writing its record a program checks whether that is still
 # there. Of two that begin at once the one that writes last has the folder; from
 # its look at the empty folder to its own record it must take less.
 _SETTLED_SECONDS = 2
@@ -49,15 +49,15 @@ def is_local(path: str) -> bool:
 def locked(
     path: str | None, workdir: pathlib.Path, begun: bool
 ) -> Iterator[None]:
-  """Keeps other programs from a folder; a local one is made if there is none.
+  """Locks a folder; a local one is made if there is none.
 
   Args:
     path: any that `etils.epath` takes; None if states lie in the workdir.
     workdir: of the experiment.
-    begun: whether it is taken up, so that the folder must be its own.
+    begun: whether it is resumed, so that the folder must be its own.
 
   Raises:
-    owner.InUse: if another program holds it, naming that one.
+    owner.InUse: if another program has locked it, naming that one.
     ValueError: if it is another experiment's, or one that another workdir goes
       on with, or the workdir; or if it cannot be made.
   """

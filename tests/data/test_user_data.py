@@ -174,7 +174,7 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path):
     ('image,text\n0.img\n', "line 2: 'text' is missing"),
     ('image,text\n0.img,\n', "line 2: 'text' is ''"),
     ('image,text\n0.img,"a\nb"\n1.img,\n', "line 4: 'text' is ''"),
-    ('image,text,text\n0.img,x,y\n', 'none may stand twice'),
+    ('image,text,text\n0.img,x,y\n', 'none may appear twice'),
     ('image,text\n', 'holds no rows'),
     ('image,text\n0.img,"x\n', 'bad CSV'),
 ])

@@ -33,8 +33,8 @@ def select_max_coverage(
     k: number of items.
     key: draws the points, and settles ties.
     delta: radius, in distances of the view's metric; `radius` if None.
-    points: what is to be covered are so many remaining items, drawn at random;
-      all if no more remain.
+    points: how many remaining items, drawn at random, are to be covered; all if
+      no more remain.
 
   Returns:
     `[k]` int32 pool indices in the order of their choice, none twice; -1 where

@@ -21,7 +21,7 @@ def select_two_sided(
   r"""Picks in all modalities in turn, by `design.select_design` in each.
 
   Asking about item c of one modality tells about its counterpart in another,
-  which nobody knows; the plan P between the pools (`plan_scores`) has the row
+  which is unknown; the plan P between the pools (`plan_scores`) has the row
 
   .. math::
     \bar y_c = \sum_j P_{cj} y_j

@@ -133,7 +133,7 @@ def load(
     `GemmaTokenizer`, as SigLIP 2 of one fixed resolution is published: they
     were trained on lower case, which `AutoTokenizer` leaves to the caller
     there. `save` names this class, which transformers has since 5.1.
-  - `GemmaTokenizer` without such a model: likewise, but upper case stays.
+  - `GemmaTokenizer` without such a model: likewise, but upper case is kept.
   - `PreTrainedTokenizerFast`: `tokenizer.json` as it stands.
 
   Args:

@@ -43,7 +43,7 @@ _ROLES = ('bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token',
 # What the classes take where the files name no model_max_length.
 _MOST_TOKENS = {SIGLIP: 64}
 _UNLIMITED = 10**9
-_MOST_SAID = 1000  # letters of what another library says
+_LONGEST = 1000  # letters of what another library says
 # Of a token: what counts as its place in a text.
 _FLAGS = ('single_word', 'lstrip', 'rstrip', 'normalized', 'special')
 _quote = json_object.quote
@@ -258,7 +258,7 @@ def reading(path: pathlib.Path) -> Iterator[None]:
     if not isinstance(e, Exception) and type(e).__name__ != 'PanicException':
       raise
     raise ValueError(f'{path} cannot be read: '
-                     f'{durable.reason(e)[:_MOST_SAID]}') from e
+                     f'{durable.reason(e)[:_LONGEST]}') from e
 
 
 def read(

@@ -129,6 +129,6 @@ def _rename(private: pathlib.Path, path: pathlib.Path) -> None:
   try:
     os.rename(private, path)
   except OSError:
-    # Somebody else was quicker, with the same result: theirs will do.
+    # Another process was quicker, with the same result.
     if not path.is_dir():
       raise

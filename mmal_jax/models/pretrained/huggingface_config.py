@@ -114,8 +114,8 @@ def to_fields(
     fields['text_config']['projection_size'] = dim
     return fields | {'architectures': ['SiglipModel']}
   if text.end_id == _HIGHEST:
-    raise ValueError(f'text.end_id={_HIGHEST} cannot be told from "the highest '
-                     'of a text", which is what it means to transformers.')
+    raise ValueError(f'text.end_id={_HIGHEST} means "the highest of a '
+                     'text" to transformers, and cannot be exported.')
   fields['text_config']['eos_token_id'] = (
       _HIGHEST if text.end_id is None else text.end_id)
   for side in ('vision_config', 'text_config'):

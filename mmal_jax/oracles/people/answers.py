@@ -81,10 +81,10 @@ class Decision(NamedTuple):
 
   Attributes:
     accepted: by query, its row.
-    conflicts: queries that stay open because people disagree.
-    same_person: queries that stay open because two names, which are given, may
-      be one person's, whose answer would count twice.
-    doubtful: queries that stay open because the answer is likely a slip; and
+    conflicts: queries that remain open because people disagree.
+    same_person: queries that remain open because two names, which are given,
+      may be one person's, whose answer would count twice.
+    doubtful: queries that remain open because the answer is likely a slip; and
       why it is.
   """
 

@@ -1,5 +1,4 @@
-"""Answers that are likely slips: they stay open until somebody confirms them.
-"""
+"""Likely slips: such answers remain open until an annotator confirms them."""
 
 import collections
 from collections.abc import Callable, Mapping, Sequence
@@ -21,11 +20,11 @@ def withhold(
     modalities: Sequence[str],
     may_be_one: Callable[[str, str], bool] = lambda one, other: False,
 ) -> answers_lib.Decision:
-  """Takes back what is in doubt from what is accepted.
+  """Moves what is in doubt out of what is accepted.
 
   Two answers are: a number alone that is no candidate's, but the row of one;
   and a counterpart that another query of the same modality has, too, unless it
-  is this query's likeliest candidate. An answer that somebody confirms is not,
+  is this query's likeliest candidate. An answer that is confirmed is not,
   and a counterpart that two people name is not for being another's.
 
   Args:

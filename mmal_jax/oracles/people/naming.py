@@ -100,7 +100,7 @@ class Items:
       return None, (f'no {modality} item is row {row} of its file; '
                     f'{path(self._folder, modality)} lists those there are')
     item, label = rows[row]
-    # A label that somebody gave does not name the file.
+    # A label that a user gave does not name the file.
     if 'name' in named and (
         label is None or _folded(label) != _folded(named['name'])):
       return None, (f'{modality} is {_quote(named["name"])}, but its row {row} '

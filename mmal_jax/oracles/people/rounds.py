@@ -275,7 +275,7 @@ answers that differ are refused: remove one of them.
 
 If an answer is in doubt
 ------------------------
-An answer stays open, too, if it looks like a slip: where another query of the
+An answer remains open, too, if it looks like a slip: where another query of the
 same modality has the same counterpart, which is not the first candidate here
 and which only one person names here; or where a number may be meant as a row.
 Change it, or say that it is right: the same answer, with "confirmed", in any

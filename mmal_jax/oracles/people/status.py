@@ -181,7 +181,7 @@ def in_words(
 
 
 def _to_copy(line: dict[str, Any]) -> str:
-  """A line of JSON, which stays what it is where it is printed."""
+  """A line of JSON that a terminal prints unchanged."""
   text = json.dumps(line, ensure_ascii=False)
   return text if plain_text.for_terminal(text) == text else json.dumps(line)
 
