@@ -93,7 +93,8 @@ def check(items: str, ours: Any, theirs: Any, dtype: str) -> str:
   """
   difference = np.abs(np.asarray(ours) - theirs).max()
   message = (f'Embeddings of {items}: at most {difference:.2g} from '
-             f'PyTorch\'s in any coordinate; {TOLERANCES[dtype]:g} are allowed.')
+             f'PyTorch\'s in any coordinate; {TOLERANCES[dtype]:g} are '
+             'allowed.')
   if not difference <= TOLERANCES[dtype]:
     raise RuntimeError(message)
   return message

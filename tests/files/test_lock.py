@@ -18,8 +18,8 @@ from mmal_jax.oracles import journal
 
 _HOLDER = '''
 import sys, time
-from experiments import owner
-with owner.exclusive(sys.argv[1]):
+from mmal_jax.files import lock
+with lock.exclusive(sys.argv[1]):
   print("held", flush=True)
   time.sleep(60)
 '''
