@@ -36,8 +36,8 @@ _LEARNER = flags.DEFINE_string(
 _WORLD = flags.DEFINE_bool(
     'world', True, 'Whether the closed form learns from a closed world.')
 _MATCH = flags.DEFINE_bool(
-    'match', False, 'Match what remains after the last round, and tell how true'
-    ' the stated probabilities are.')
+    'match', False, 'Match what remains after the last round, and report how '
+    'true the stated probabilities are.')
 
 # Flags of `experiments.run`, and what stands for them here.
 _MINE = {

@@ -33,14 +33,14 @@ FLAGS = tuple(flag.name for flag in (
 # be more: it aborts the program after that.
 _FAREWELL_SECONDS, _SHUTDOWN_SECONDS = 10, 60
 # What JAX's errors hold where it was another process that failed: as its
-# service tells of it, and as a connection between CPUs does.
+# service reports it, and as a connection between CPUs does.
 _OF_OTHERS = ('UNAVAILABLE', 'ABORTED', 'CANCELLED', 'DEADLINE_EXCEEDED',
               'oordination service', 'eartbeat', 'Gloo')
 
 
 @contextlib.contextmanager
 def joined() -> Iterator[None]:
-  """Joins the other processes, if flags tell of any; before all else of JAX.
+  """Joins the other processes, if flags name any; before all else of JAX.
 
   The program ends with the block then, whatever the others do: left to itself,
   JAX would wait for them, and abort. A single process ends at once only where
@@ -88,7 +88,7 @@ def _initialize() -> bool:
     raise ValueError(
         'of --coordinator, --num_processes and --process_id all are needed; '
         'none with --multihost, where JAX finds the processes by itself.')
-  # JAX would catch SIGTERM, and not tell.
+  # JAX would catch SIGTERM silently.
   jax.config.update('jax_enable_preemption_service', False)
   jax.distributed.initialize(
       *(flag.value for flag in by_hand),

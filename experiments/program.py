@@ -47,10 +47,10 @@ def in_words(error: Exception) -> str:
   """What absl says of a refused flag, or a file of flags, in a plain line."""
   if isinstance(error, UnicodeDecodeError):
     return 'a file of --flagfile is no text: it must be UTF-8.'
-  said = re.sub(r'[ \n]+', ' ', _given_in_a_line(str(error))).strip()
+  text = re.sub(r'[ \n]+', ' ', _given_in_a_line(str(error))).strip()
   for pattern, words in _IN_WORDS:
-    said = re.sub(pattern, words, said)
-  return said
+    text = re.sub(pattern, words, text)
+  return text
 
 
 def write(text: object, to: TextIO | None = None) -> None:
@@ -85,7 +85,7 @@ def print_stack(
     kind: type[BaseException] | None, error: BaseException | None,
     stack: types.TracebackType | None,
 ) -> None:
-  """Prints what `sys.exc_info()` tells, as Python does at a program's end."""
+  """Prints what `sys.exc_info()` holds, as Python does at a program's end."""
   lines = ''.join(traceback.format_exception(kind, error, stack))
   print(_message(lines.rstrip('\n')), file=sys.stderr, flush=True)
 
@@ -187,7 +187,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   try:
     return parsed(argv)
   except REFUSED as e:
-    end_with(f'{in_words(e)} (--help tells of all flags)')
+    end_with(f'{in_words(e)} (--help lists all flags)')
 
 
 def parsed(argv: Sequence[str]) -> list[str]:
@@ -237,14 +237,14 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
   if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
     signal.signal(signal.SIGINT, signal.default_int_handler)
   if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file.
+    logging.set_verbosity(logging.WARNING)  # Orbax logs every file.
   try:
     if len(argv) > 1:
       raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
     with ends_unread():
-      said = work()
-      if said:
-        write(said)
+      text = work()
+      if text:
+        write(text)
   except (ValueError, TypeError, OSError, ImportError) as e:
     # Mostly the user's input: its cause, not our stack, is of use. The stack
     # is there with --verbosity=1.

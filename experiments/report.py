@@ -6,7 +6,7 @@ Example:
 
 Folders may hold experiments or sweeps. A strategy that was run under different
 settings is several strategies here, distinguished by what differs. Only seeds
-that all of them were run with count; what that leaves out is said.
+that all of them were run with count; what that leaves out is reported.
 """
 
 from collections.abc import Sequence

@@ -142,13 +142,13 @@ def _or_end(work: Callable[[preemption.Notice], str]) -> str:
 def _work() -> str:
   show = program.show if processes.is_primary() else None
   with progress.shown_by(show):
-    said = _or_end(lambda notice: run_lib.run(
+    text = _or_end(lambda notice: run_lib.run(
         _no_sweep(configure()), _WORKDIR.value, _CACHE_DIR.value,
         overwrite=_OVERWRITE.value, resume=_RESUME.value,
         notify=program.notify, notice=notice))
   if not processes.is_primary():
     return ''
-  return said + f'\nWritten to {_WORKDIR.value}.'
+  return text + f'\nWritten to {_WORKDIR.value}.'
 
 
 def main(argv: Sequence[str]) -> None:
@@ -167,7 +167,7 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     # Before ml_collections does it, for which a config may come too late.
     argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
   except program.REFUSED as e:
-    program.end_with(f'{program.in_words(e)} (--help tells of all flags)')
+    program.end_with(f'{program.in_words(e)} (--help lists all flags)')
   try:
     argv = config_file.expand(argv)
     spec = config_file.path_of(argv[1:])
@@ -196,7 +196,7 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     raise
   except Exception as e:  # ml_collections can raise anything.
     cause = config_file.in_words(e, config)
-    program.end_with(f'{cause} (--help tells of all flags)')
+    program.end_with(f'{cause} (--help lists all flags)')
   if _SHOW_CONFIG.value:
     program.write(explain.table(_CONFIG.value))
     sys.exit()

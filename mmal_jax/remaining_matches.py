@@ -21,7 +21,7 @@ def match(
 
   An item remains until an answer names it, whether with counterparts or
   without. What was refused counts as an item without a counterpart: the state
-  cannot tell them apart.
+  cannot distinguish them.
 
   Args:
     state: after any round.

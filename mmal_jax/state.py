@@ -282,8 +282,8 @@ def record_answers(
 ) -> RunState:
   """Moves queried items and their counterparts to the aligned set.
 
-  An item may be named in several answers: annotators err, and all they said is
-  kept. Only what says the very same as an earlier answer adds nothing.
+  An item may be named in several answers: annotators err, and all their answers
+  are kept. Only what says the very same as an earlier answer adds nothing.
 
   Args:
     state: before the answers.

@@ -65,7 +65,7 @@ _SMALL = flags.DEFINE_bool(
 
 
 def main(argv: Sequence[str]) -> None:
-  logging.set_verbosity(logging.WARNING)  # JAX tells of what is not there.
+  logging.set_verbosity(logging.WARNING)  # JAX logs what is missing.
   names = list(BENCHMARKS) if _ONLY.value is None else _ONLY.value
   unknown = [name for name in names if name not in BENCHMARKS]
   if unknown or len(argv) > 1:

@@ -1,4 +1,4 @@
-"""Rows whose products tell what is alike within a modality."""
+"""Rows whose products measure what is alike within a modality."""
 
 import dataclasses
 import functools

@@ -256,7 +256,7 @@ def answer(
           'one model (shared_space=True).') from e
     if e.field not in _NEEDS:
       raise ValueError(
-          f'{me} needs View.{e.field}, which embeddings alone do not tell: '
+          f'{me} needs View.{e.field}, which embeddings alone do not give: '
           'call it on views that have it.') from e
     name = {'costs': 'image_costs', 'asked': 'image_asked'}.get(
         e.field, e.field)

@@ -73,7 +73,7 @@ def choose(
     The modality.
 
   Raises:
-    ValueError: if `rule` is none of these, or if views do not tell what was
+    ValueError: if `rule` is none of these, or if views do not hold what was
       asked, for `alternate`, or what it costs, for `cheapest`.
   """
   for field in NEEDS.get(rule, ()):

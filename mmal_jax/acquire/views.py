@@ -39,8 +39,8 @@ class View:
     logit_bias: scalar float32 that it adds.
     costs: `[n]` float32, what it costs to ask about each item, above 0; None
       where all cost the same.
-    reference: `[n, r]` rows of norm 1 whose similarity tells what is alike by
-      what was known before training (`align.reference`); None unless the
+    reference: `[n, r]` rows of norm 1 whose similarity measures what is alike
+      by what was known before training (`align.reference`); None unless the
       strategy needs it.
     aligned_reference: `[a, r]`, the same of the aligned set.
     asked: scalar int32, how many items of this modality were asked about in
@@ -73,7 +73,7 @@ class View:
 
 
 class Missing(ValueError):
-  """A strategy needs what its views do not tell.
+  """A strategy needs what its views do not hold.
 
   Attributes:
     field: of `View`, which is None.

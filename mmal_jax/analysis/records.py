@@ -1,6 +1,6 @@
 """Finished experiments, read back for a report.
 
-A label is a strategy, followed by settings that tell the experiments apart:
+A label is a strategy, followed by settings that distinguish the experiments:
 `mmal, train.pseudo_pairs=1` (`labels`).
 """
 
@@ -33,7 +33,7 @@ class Run(NamedTuple):
 
   Attributes:
     strategy: its name.
-    settings: what tells its experiment from the others; mostly empty.
+    settings: what distinguishes its experiment from the others; mostly empty.
     seed: of the run.
     config: of its experiment.
     items: digests of what its experiment was made of (`identity.digests`).
@@ -223,7 +223,7 @@ def curves(
 
   Returns:
     `[t]` the points, a single one if a run has no annotation at all; by label
-    and metric, `[seeds, t]` percentages; and what is to be said of points at
+    and metric, `[seeds, t]` percentages; and remarks on points at
     which not every run was measured.
 
   Raises:

@@ -186,7 +186,7 @@ def _score_rows(summary):
       before.insert(1, '0')
   zero_shot = [['zero-shot', *rows['zero_shot'][0][1:]]]
   if any(row[1:] != zero_shot[0][1:] for row in rows['zero_shot']):
-    # Settings of the model or the warm start tell them apart.
+    # Settings of the model or the warm start distinguish them.
     zero_shot = [[f'zero-shot of {row[0]}', *row[1:]]
                  for row in rows['zero_shot']]
   return header, zero_shot, rows['final']

@@ -167,7 +167,7 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _telling(step: int, folder: epath.Path) -> Iterator[None]:
-  """Makes one kind of error of the many in which Orbax tells of a disk."""
+  """Makes one kind of error of the many in which Orbax reports a disk."""
   try:
     yield
   except Exception as e:

@@ -123,7 +123,7 @@ def _pairs(
 def _batches(
     folder: pathlib.Path, split: str, problems: list[str]
 ) -> Iterator[list[Example]]:
-  """Examples of a split; what an image is not is said by a string in place."""
+  """Examples of a split; a string in place of an image says what is wrong."""
   path = folder / f'{split}.json'
   parquets = sorted([*folder.glob(f'{split}-*.parquet'),
                      *folder.glob(f'data/{split}-*.parquet')])

@@ -86,7 +86,7 @@ def _check_oracle(config) -> None:
       if is_there:
         raise ValueError(
             f'{key} does not go with oracle={oracle.name!r}: it would take the '
-            'place of what people say.')
+            'place of what people answer.')
   if not beyond:
     if config.stream.buffer is None:
       raise ValueError('stream.beyond=False needs stream.buffer.')

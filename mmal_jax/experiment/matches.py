@@ -154,7 +154,7 @@ def save(
     experiment: of the run.
     state: of which `found` is.
     pools: of the learner.
-    hidden: tells only which row of the data each item is.
+    hidden: used only for which row of the data each item is.
     found: of `find`.
     least_probability: of the pairs.
     out: folder for both.

@@ -2,7 +2,7 @@
 
 A strategy that was run under different settings is several strategies here,
 distinguished by what differs. Only seeds that all of them were run with count;
-what that leaves out is said.
+what that leaves out is reported.
 """
 
 from collections.abc import Callable, Sequence
@@ -137,7 +137,7 @@ def _shown(
     run: records_lib.Run, cache_dir: str, moved: Sequence[str],
     notes: list[str],
 ) -> gallery.RawItems:
-  """What is seen of a run's items; `notes` takes what is to be said of it.
+  """What is seen of a run's items; `notes` takes remarks on it.
 
   Raises:
     ValueError, OSError: if its data are not there, or are others now.

@@ -32,7 +32,7 @@ def is_asked_for(experiment: build_lib.Experiment) -> bool:
 def of_seed(
     experiment: build_lib.Experiment, seed: int, folder: pathlib.Path
 ) -> dict[str, Any] | None:
-  """Trains on all true pairs of a seed's pool, unless the folder tells.
+  """Trains on all true pairs of a seed's pool, unless that was done.
 
   It reads what is hidden from every run, and writes nothing but its scores.
 

@@ -47,7 +47,7 @@ def read(
 
   Args:
     content: of the file, whose text is as `text_file.decode` takes it.
-    name: of the file; None where all that is said is said of this one.
+    name: of the file; None where all problems are of this one.
     problems: takes a sentence on each thing that cannot be read, rows' when
       their turn comes.
     separators: what may stand between the cells, where no line says so: that

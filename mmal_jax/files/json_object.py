@@ -31,7 +31,7 @@ def loads(content: bytes | str) -> Any:
   """
   deep = f'lists and objects are nested more than {_DEEPEST} deep'
   if isinstance(content, bytes):
-    # JSON begins with an ASCII letter, which tells UTF-16 without a mark.
+    # JSON begins with an ASCII letter, which reveals UTF-16 without a mark.
     encoding = json.detect_encoding(content)
     content = text_file.decode(
         content, encoding if encoding.endswith(('le', 'be')) else 'utf-8')

@@ -79,7 +79,7 @@ class Learner(Protocol):
 
   Attributes:
     graphdef: of the encoder, a `DualEncoder`; it never changes.
-    needs_reference: whether `Known.pool` has to tell the items' reference.
+    needs_reference: whether `Known.pool` has to hold the items' reference.
   """
 
   graphdef: nnx.GraphDef

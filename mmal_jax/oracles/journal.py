@@ -1,7 +1,7 @@
 """The journal of a run's answers: on the disk before anything is made of them.
 
 A line a call of the oracle, `CRC {"call": ..., "round": ..., ...}`: the CRC-32
-tells a line that was damaged or cut off, the number of the call one that is
+reveals a line that was damaged or cut off, the number of the call one that is
 missing. The first line, `CRC {"run": {...}}`, says whose answers they are.
 """
 

@@ -1,4 +1,4 @@
-"""An oracle that will not say, for a share of the items."""
+"""An oracle that refuses to answer for a share of the items."""
 
 from collections.abc import Mapping
 

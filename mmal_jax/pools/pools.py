@@ -108,7 +108,7 @@ def hide_pairing(
 
   Args:
     pairs: n pairs or tuples, row by row. Their groups are left behind, too:
-      they would tell what is alike.
+      they would reveal what is alike.
     seed: of the shuffles, and of what is missing.
     missing: share of the rows that lose one of their items, whichever, as if it
       had never been collected; the others of the row have no counterpart of

@@ -94,7 +94,7 @@ def _cells(path) -> tuple[list[pathlib.Path], int]:
     counts.append(len(_filled(values, f'set.{key}', path / PLAN)))
   total = math.prod(counts)
   if total > _MOST_CELLS:
-    raise ValueError(f'{path / PLAN} is damaged: it tells of {total} cells.')
+    raise ValueError(f'{path / PLAN} is damaged: it names {total} cells.')
   folders = sorted(folder for folder in (path / CELLS).glob('*')
                    if folder.is_dir()
                    and not image_listing.is_of_a_system(folder.name))

@@ -355,7 +355,7 @@ def keep_until(
 
   Args:
     folder: of the experiment.
-    run: the fields that tell its records from those of other runs.
+    run: the fields that distinguish its records from those of other runs.
     last: round, from 0 on; -1 for none at all.
 
   Returns:

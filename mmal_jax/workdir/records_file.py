@@ -1,7 +1,7 @@
 """What a run's `metrics.jsonl` and `queries.jsonl` hold, line by line.
 
 Each line ends with `"crc32"`, a checksum of it and of its experiment's id: it
-tells a line that was changed, and one that is another experiment's.
+reveals a line that was changed, and one that is another experiment's.
 """
 
 from collections.abc import Callable, Mapping

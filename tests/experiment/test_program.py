@@ -200,7 +200,7 @@ def test_a_file_of_flags_that_cannot_be_read(tmp_path, name, flag, said):
   assert done.returncode == 1 and not done.stdout
   assert line.startswith(f'error: {said.format(tmp_path)}')
   assert 'Errno' not in line
-  assert ('(--help tells of all flags)' in line) and (
+  assert ('(--help lists all flags)' in line) and (
       said or '--workdri' in line or "'workdri'" in line)
 
 

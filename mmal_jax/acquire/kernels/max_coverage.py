@@ -10,7 +10,7 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import nearest as nearest_lib
 from mmal_jax.acquire.kernels import tiles
 
-_SAMPLE = 1024  # points whose distances to each other tell the radius
+_SAMPLE = 1024  # points whose distances to each other give the radius
 _AT_ONCE = 64  # points that one product takes
 
 

@@ -19,7 +19,7 @@ from mmal_jax.acquire import whole
 from mmal_jax.acquire.kernels import kmeans
 from mmal_jax.acquire.kernels import sinkhorn
 
-_TEMPERATURE = 0.05  # where no logit scale says another
+_TEMPERATURE = 0.05  # where no logit scale is given
 _TINY = 1e-30
 
 

@@ -29,7 +29,7 @@ _HELD_IN_ALL = 150
 
 
 class Choice(NamedTuple):
-  """What cross-validation says.
+  """The result of cross-validation.
 
   Attributes:
     setting: of the closed form.

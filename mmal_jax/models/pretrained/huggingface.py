@@ -52,7 +52,7 @@ def load(
     FileNotFoundError: if a file is missing.
     ImportError: if safetensors is not installed.
     ValueError: if the model is none of ours, a file is damaged, or the weights
-      are not those that `config.json` tells of.
+      are not those that `config.json` describes.
   """
   folder = pathlib.Path(folder)
   config = read_config(folder)

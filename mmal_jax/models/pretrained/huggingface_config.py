@@ -95,7 +95,7 @@ def to_fields(
   """What to write to `config.json`, the inverse of `read_config`.
 
   Raises:
-    ValueError: if the configuration cannot be said there.
+    ValueError: if the configuration cannot be expressed there.
   """
   family = families.of(config)
   image, text, dim = config.image, config.text, config.embed_dim

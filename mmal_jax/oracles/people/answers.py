@@ -52,7 +52,7 @@ class Given(NamedTuple):
 
 
 class Vote(NamedTuple):
-  """What one person says to one query.
+  """One person's answer to one query.
 
   Attributes:
     query: its id.
@@ -117,7 +117,7 @@ def named(vote: Vote, sizes: Iterable[str]) -> dict[str, int | None]:
 
 
 def in_words(vote: Vote, sizes: Iterable[str]) -> str:
-  """What a vote says, for messages.
+  """A vote in words, for messages.
 
   >>> vote = Vote('image-5', (5, 7, -1), 'ann', None, 'a.jsonl, line 1')
   >>> in_words(vote, ('image', 'text', 'sound'))
@@ -171,7 +171,7 @@ def decide(
   """Which queries are answered.
 
   Args:
-    votes: by query, what each person says.
+    votes: by query, each person's answer.
     conflicts: `ask`, that all agree is needed; `majority`, that more than half
       do.
     people: how many have to have answered.

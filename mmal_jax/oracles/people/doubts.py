@@ -29,7 +29,7 @@ def withhold(
 
   Args:
     decision: on some queries.
-    votes: by query, what each person says.
+    votes: by query, each person's answer.
     before: by query, the rows that were accepted earlier.
     candidates: that were shown.
     modalities: of the columns.

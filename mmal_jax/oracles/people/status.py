@@ -41,7 +41,7 @@ class Status(NamedTuple):
 
   Attributes:
     entries: by query, what was accepted before.
-    votes: by query, what people say, those that were accepted as well.
+    votes: by query, people's answers, accepted ones included.
     decision: on all others.
     late: queries that were accepted before and that another person answers
       otherwise now.
@@ -118,7 +118,7 @@ def in_words(
     modalities: of the columns.
     rules: of the run.
     open_queries: that are waited for.
-    accepted: what to say of the number of answers that are new, if anything.
+    accepted: the line about the number of answers that are new, if anything.
     entered: whether `enter` has listed the conflicts of this status.
 
   Returns:
