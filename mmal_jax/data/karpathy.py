@@ -127,9 +127,8 @@ def _check(
       continue
     name, split_name = entry.get('filename'), entry.get('split')
     if split_name not in tuple(_SPLIT_OF):  # It may have no hash.
-      problems.append(f"{where}: 'split' is {json_object.quote(split_name)}, not
-      one "
-                      f'of {", ".join(_SPLIT_OF)}.')
+      problems.append(f"{where}: 'split' is {json_object.quote(split_name)}, "
+                      f'not one of {", ".join(_SPLIT_OF)}.')
       continue
     split = _SPLIT_OF[split_name]
     if split is None:
