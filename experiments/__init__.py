@@ -25,7 +25,7 @@ def begin() -> None:
 
   Ctrl-C before the program has begun (imports take seconds) ends it at once, as
   it ends any other; `program.call` has words for it from then on. One that was
-  started with it ignored, as by `&` in a script, stays so.
+  started with it ignored, as by `&` in a script, remains so.
   """
   _open_streams()
   if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

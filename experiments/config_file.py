@@ -4,7 +4,7 @@ In place of FILE there may be a name: `--config=features:sound` is
 `--config=experiments/configs/features.py:sound`.
 
 ml_collections applies `--config.KEY=VALUE`; what it would refuse in its own
-words, or Python's, is found here before, and said in the config's.
+words, or Python's, is found here before, and reported in the config's.
 """
 
 from collections.abc import Callable, Sequence
@@ -126,8 +126,8 @@ def load(spec: str) -> ml_collections.ConfigDict:
   try:
     config = get_config(*([argument] if colon else []))
   except Exception as e:
-    said = f'{type(e).__name__}: ' * (not isinstance(e, ValueError)) + str(e)
-    raise ValueError(f'config={spec!r}: {said}') from e
+    message = f'{type(e).__name__}: ' * (not isinstance(e, ValueError)) + str(e)
+    raise ValueError(f'config={spec!r}: {message}') from e
   if not isinstance(config, ml_collections.ConfigDict):
     raise ValueError(f'config={spec!r}: its get_config returns no ConfigDict.')
   return config_lib.complete(config)

@@ -38,8 +38,8 @@ _LEARNER = flags.DEFINE_string(
 _WORLD = flags.DEFINE_bool(
     'world', True, 'Whether the closed form learns from a closed world.')
 _MATCH = flags.DEFINE_bool(
-    'match', False, 'Match what remains after the last round, and tell how true'
-    ' the stated probabilities are.')
+    'match', False, 'Match what remains after the last round, and report how '
+    'true the stated probabilities are.')
 
 # Flags of `experiments.run`, and what stands for them here.
 _MINE = {
@@ -69,7 +69,7 @@ def _work() -> str:
           match=_MATCH.value)
       for path in feature_sets.find(_SETS.value, _NAMES.value)}
   return feature_sets.run(
-      configs, _WORKDIR.value, _CACHE_DIR.value, say=program.say,
+      configs, _WORKDIR.value, _CACHE_DIR.value, report=program.write,
       notify=program.notify)
 
 

@@ -25,33 +25,33 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
     'process_id', None, 'Which of them this is, from 0 on.', lower_bound=0)
 _HEARTBEAT = flags.DEFINE_integer(
-    'heartbeat_seconds', 30, 'One of several processes that has not been heard '
-    'of for so long is taken to be gone, and the others end.', lower_bound=1)
+    'heartbeat_seconds', 30, 'One of several processes that has been silent '
+    'for this long is taken to be gone, and the others end.', lower_bound=1)
 FLAGS = tuple(flag.name for flag in (
     _MULTIHOST, _COORDINATOR, _NUM_PROCESSES, _PROCESS_ID, _HEARTBEAT))
-# So long whoever ends waits for the others to do so, too. What JAX allows must
+# How long a process that ends waits for the others to end. What JAX allows must
 # be more: it aborts the program after that.
 _FAREWELL_SECONDS, _SHUTDOWN_SECONDS = 10, 60
 # What JAX's errors hold where it was another process that failed: as its
-# service tells of it, and as a connection between CPUs does.
+# service reports it, and as a connection between CPUs does.
 _OF_OTHERS = ('UNAVAILABLE', 'ABORTED', 'CANCELLED', 'DEADLINE_EXCEEDED',
               'oordination service', 'eartbeat', 'Gloo')
 
 
 @contextlib.contextmanager
 def joined() -> Iterator[None]:
-  """Joins the other processes, if flags tell of any; before all else of JAX.
+  """Joins the other processes, if flags name any; before all else of JAX.
 
   The program ends with the block then, whatever the others do: left to itself,
   JAX would wait for them, and abort. A single process ends at once only where
-  it was told to end.
+  SIGTERM asked it to end.
   """
   try:
     several = _initialize()
   except (ValueError, RuntimeError) as e:
     program.end_with(e)
   if not several:
-    with preemption.leaving():
+    with preemption.exiting():
       yield
     return
   status = 0
@@ -61,7 +61,7 @@ def joined() -> Iterator[None]:
     # Orbax's are errors of a file for `program.call`.
     if any(word in str(e) for word in _OF_OTHERS):
       cause = str(e).removeprefix('error: ').splitlines()[0]
-      program.say(
+      program.write(
           'error: another process has gone, or cannot be reached. Start all of '
           f'them again: --resume goes on. ({cause})', sys.stderr)
       preemption.end(preemption.PREEMPTED)
@@ -88,7 +88,7 @@ def _initialize() -> bool:
     raise ValueError(
         'of --coordinator, --num_processes and --process_id all are needed; '
         'none with --multihost, where JAX finds the processes by itself.')
-  # JAX would catch SIGTERM, and not tell.
+  # JAX would catch SIGTERM silently.
   jax.config.update('jax_enable_preemption_service', False)
   jax.distributed.initialize(
       *(flag.value for flag in by_hand),
@@ -101,5 +101,5 @@ def _status(code: str | int | None) -> int:
   """What Python makes of `sys.exit(code)`."""
   if code is None or isinstance(code, int):
     return code or 0
-  program.say(code, sys.stderr)
+  program.write(code, sys.stderr)
   return 1

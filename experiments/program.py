@@ -23,7 +23,7 @@ from mmal_jax.files import plain_text
 tqdm = extras.Lazy('tqdm', 'to show how far work is')
 
 _STILL = 5.0  # seconds after which a first step is explained
-# So long the end of a program takes at most, once its work is done or has
+# How long the end of a program takes at most, once its work is done or has
 # failed: threads of libraries may never end.
 ENDS_WITHIN_SECONDS = 10
 # Exit status of a program whose output is read no further, as by `head`.
@@ -47,13 +47,13 @@ def in_words(error: Exception) -> str:
   """What absl says of a refused flag, or a file of flags, in a plain line."""
   if isinstance(error, UnicodeDecodeError):
     return 'a file of --flagfile is no text: it must be UTF-8.'
-  said = re.sub(r'[ \n]+', ' ', _given_in_a_line(str(error))).strip()
+  text = re.sub(r'[ \n]+', ' ', _given_in_a_line(str(error))).strip()
   for pattern, words in _IN_WORDS:
-    said = re.sub(pattern, words, said)
-  return said
+    text = re.sub(pattern, words, text)
+  return text
 
 
-def say(text: object, to: TextIO | None = None) -> None:
+def write(text: object, to: TextIO | None = None) -> None:
   """Prints lines of which none holds a letter that acts on a terminal.
 
   Args:
@@ -66,7 +66,7 @@ def say(text: object, to: TextIO | None = None) -> None:
 
 def notify(line: str) -> None:
   """Says to the user what is being done, beside the output."""
-  say(line, sys.stderr)
+  write(line, sys.stderr)
 
 
 def end_with(error: object) -> NoReturn:
@@ -75,7 +75,7 @@ def end_with(error: object) -> NoReturn:
 
 
 def guard() -> None:
-  """Makes logs, warnings and stacks show what they quote, as `say` does."""
+  """Makes logs, warnings and stacks show what they quote, as `write` does."""
   logging.get_absl_handler().setFormatter(_Formatter())
   warnings.formatwarning = _format_warning
   sys.excepthook = print_stack
@@ -85,7 +85,7 @@ def print_stack(
     kind: type[BaseException] | None, error: BaseException | None,
     stack: types.TracebackType | None,
 ) -> None:
-  """Prints what `sys.exc_info()` tells, as Python does at a program's end."""
+  """Prints what `sys.exc_info()` holds, as Python does at a program's end."""
   lines = ''.join(traceback.format_exception(kind, error, stack))
   print(_message(lines.rstrip('\n')), file=sys.stderr, flush=True)
 
@@ -187,7 +187,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   try:
     return parsed(argv)
   except REFUSED as e:
-    end_with(f'{in_words(e)} (--help tells of all flags)')
+    end_with(f'{in_words(e)} (--help lists all flags)')
 
 
 def parsed(argv: Sequence[str]) -> list[str]:
@@ -237,21 +237,21 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
   if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
     signal.signal(signal.SIGINT, signal.default_int_handler)
   if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file.
+    logging.set_verbosity(logging.WARNING)  # Orbax logs every file.
   try:
     if len(argv) > 1:
       raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
     with ends_unread():
-      said = work()
-      if said:
-        say(said)
+      text = work()
+      if text:
+        write(text)
   except (ValueError, TypeError, OSError, ImportError) as e:
     # Mostly the user's input: its cause, not our stack, is of use. The stack
     # is there with --verbosity=1.
     logging.debug('Stack of the error:', exc_info=True)
     end_with(e)
   except KeyboardInterrupt:
-    say('Interrupted.', sys.stderr)
+    write('Interrupted.', sys.stderr)
     sys.exit(preemption.INTERRUPTED)
 
 

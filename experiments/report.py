@@ -5,8 +5,8 @@ Example:
   python -m experiments.report --workdirs=runs/a,runs/b --out=runs/report
 
 Folders may hold experiments or sweeps. A strategy that was run under different
-settings is several strategies here, told apart by what differs. Only seeds that
-all of them were run with count; what that leaves out is said.
+settings is several strategies here, distinguished by what differs. Only seeds
+that all of them were run with count; what that leaves out is reported.
 """
 
 from collections.abc import Sequence

@@ -67,7 +67,7 @@ _SHOW_CONFIG = flags.DEFINE_bool(
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace the experiment that lies in --workdir.')
 _RESUME = flags.DEFINE_bool(
-    'resume', False, 'Take up the experiment in --workdir where it was stopped,'
+    'resume', False, 'Resume the experiment in --workdir where it was stopped,'
     ' or begin it there.')
 _STATES = common_flags.define_path(
     'states', None, 'Folder for the states from which --resume goes on, if not '
@@ -123,32 +123,32 @@ def _no_sweep(config: Any) -> Any:
 def _or_end(work: Callable[[preemption.Notice], str]) -> str:
   """Does the work; ends the program where it can only go on later."""
   try:
-    with preemption.heard(at_once=not processes.several()) as notice:
+    with preemption.listening(at_once=not processes.are_several()) as notice:
       return work(notice)
   except preemption.Preempted:
-    program.say('Told to end: all is saved. --resume goes on.', sys.stderr)
+    program.write('Asked to end: all is saved. --resume goes on.', sys.stderr)
     sys.exit(preemption.PREEMPTED)
   except KeyboardInterrupt:
-    program.say('\nInterrupted: every finished round and every answer is saved.'
-                ' --resume goes on, or begins.', sys.stderr)
+    program.write('\nInterrupted: every finished round and every answer is '
+                  'saved. --resume goes on, or begins.', sys.stderr)
     sys.exit(preemption.INTERRUPTED)
   except oracle_lib.Waiting as e:
-    program.say(f'{e}\nGive --resume then. To check answers in a second, '
+    program.write(f'{e}\nGive --resume then. To check answers in a second, '
                 'without taking them: python -m experiments.check_answers '
                 f'--workdir={shlex.quote(_WORKDIR.value)}')
     sys.exit(WAITING)
 
 
 def _work() -> str:
-  show = program.show if processes.is_first() else None
+  show = program.show if processes.is_primary() else None
   with progress.shown_by(show):
-    said = _or_end(lambda notice: run_lib.run(
+    text = _or_end(lambda notice: run_lib.run(
         _no_sweep(configure()), _WORKDIR.value, _CACHE_DIR.value,
         overwrite=_OVERWRITE.value, resume=_RESUME.value,
         notify=program.notify, notice=notice))
-  if not processes.is_first():
+  if not processes.is_primary():
     return ''
-  return said + f'\nWritten to {_WORKDIR.value}.'
+  return text + f'\nWritten to {_WORKDIR.value}.'
 
 
 def main(argv: Sequence[str]) -> None:
@@ -167,7 +167,7 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     # Before ml_collections does it, for which a config may come too late.
     argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
   except program.REFUSED as e:
-    program.end_with(f'{program.in_words(e)} (--help tells of all flags)')
+    program.end_with(f'{program.in_words(e)} (--help lists all flags)')
   try:
     argv = config_file.expand(argv)
     spec = config_file.path_of(argv[1:])
@@ -190,15 +190,15 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     positional = program.parsed(argv)
     _CONFIG.value.keys()  # Raises if the file could not be read.
   except SystemExit:  # --help
-    program.say(f'\nvalues of {spec}:\n\n{explain.table(config)}')
+    program.write(f'\nvalues of {spec}:\n\n{explain.table(config)}')
     raise
   except BrokenPipeError:  # Nor may the help be read to its end.
     raise
   except Exception as e:  # ml_collections can raise anything.
     cause = config_file.in_words(e, config)
-    program.end_with(f'{cause} (--help tells of all flags)')
+    program.end_with(f'{cause} (--help lists all flags)')
   if _SHOW_CONFIG.value:
-    program.say(explain.table(_CONFIG.value))
+    program.write(explain.table(_CONFIG.value))
     sys.exit()
   return positional
 

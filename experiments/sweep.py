@@ -1,4 +1,4 @@
-"""Strategies x seeds x settings, cell by cell; takes up where it was stopped.
+"""Strategies x seeds x settings, cell by cell; resumes where it was stopped.
 
 Example:
 
@@ -70,23 +70,23 @@ def _work() -> str:
   settings = cells.parse(_SET.value or config.get('sweep', ()))
   try:
     # No cell goes on alone.
-    with preemption.heard() as notice, progress.shown_by(program.show):
+    with preemption.listening() as notice, progress.shown_by(program.show):
       return sweep.sweep(
           config, settings, folder, cache_dir, _PROCESSES.value,
           _shard(_SHARD.value), notice, program.notify, report.options())
   except preemption.Preempted:
-    program.say('Told to end: all is saved. The same command goes on.',
+    program.write('Asked to end: all is saved. The same command goes on.',
                 sys.stderr)
     sys.exit(preemption.PREEMPTED)
   except KeyboardInterrupt:
-    program.say('\nInterrupted: every finished round is saved. The same command'
-                ' goes on.', sys.stderr)
+    program.write('\nInterrupted: every finished round is saved. The same '
+                  'command goes on.', sys.stderr)
     sys.exit(preemption.INTERRUPTED)
 
 
 def main(argv: Sequence[str]) -> None:
   try:
-    with preemption.leaving():
+    with preemption.exiting():
       program.call(_work, argv)
   except sweep.CellsFailed as e:
     program.end_with(e)

@@ -34,8 +34,8 @@ class Plan:
   """How a run goes, beyond its strategy.
 
   Attributes:
-    pseudo_pairs: so many pairs that the model takes to belong together join
-      the training for each that is known; 0 for none (`pseudo`).
+    pseudo_pairs: the number of pairs predicted by the model that join the
+      training for each that is known; 0 for none (`pseudo`).
     budget: cost of all answers, of which every round may spend an equal share
       and what the rounds before it left; None where only the number of queries
       counts.
@@ -86,8 +86,8 @@ def run_rounds(
     source: what arrives in each round: the whole pools, or a stream's buffer.
     test: held-out pairs.
     plan: of training and costs.
-    report: is told how long each pool's embedding took.
-    undone: is told why a round's training was undone.
+    report: called with how long each pool's embedding took.
+    undone: called with why a round's training was undone.
 
   Yields:
     The state with its zero-shot scores, if it is a fresh one; then the state
@@ -184,7 +184,7 @@ def _unaligned(state, views, arrived):
   """Views in which all that is not aligned remains, asked about or not."""
   return {
       m: dataclasses.replace(view, remaining=jnp.asarray(~np.isin(
-          arrived.numbers[m], state.filled[:, column])))
+          arrived.numbers[m], state.aligned_rows[:, column])))
       for column, (m, view) in enumerate(views.items())}
 
 
@@ -195,7 +195,7 @@ def _answered(state, oracle, sizes, suggest) -> state_lib.RunState:
   answers = np.full(
       (len(rounds), len(state.modalities)), oracle_lib.NONE, np.int32)
   # The earlier ones last: while people were waited for, they may have answered
-  # these, too, and after the last round nobody asks again.
+  # these, too, and after the last round nothing is asked again.
   for is_new in (True, False):
     waiting = []
     for column, modality in enumerate(state.modalities):
@@ -215,14 +215,14 @@ def _answered(state, oracle, sizes, suggest) -> state_lib.RunState:
 
 def _with_pseudo_pairs(state, views, left, arrived, ratio) -> np.ndarray:
   """`[k, M]` item numbers of all that a round trains on."""
-  count = round(ratio * len(state.filled))
+  count = round(ratio * len(state.aligned_rows))
   # A model that has learnt from no answer yet would only teach its own errors.
   if not count or np.isnan(state.losses[:state.round]).all():
-    return state.filled
+    return state.aligned_rows
   remaining = {m: dataclasses.replace(view, remaining=jnp.asarray(left[m]))
                for m, view in views.items()}
   return np.concatenate([
-      state.filled, pseudo_lib.pairs(remaining, arrived.numbers, count)])
+      state.aligned_rows, pseudo_lib.pairs(remaining, arrived.numbers, count)])
 
 
 def _known(state, learner, source, arrived, tuples, left, spaces, capacity):
@@ -230,7 +230,7 @@ def _known(state, learner, source, arrived, tuples, left, spaces, capacity):
   padding = np.full(
       (capacity - len(tuples), tuples.shape[1]), oracle_lib.NONE, np.int32)
   tuples = np.concatenate([tuples, padding])
-  items, rows = source.hold(tuples, arrived.numbers)
+  items, rows = source.training_items(tuples, arrived.numbers)
   reference = {}
   if learner.needs_reference:
     held = observe.reference_of(state, learner, source, items, spaces)
@@ -238,7 +238,7 @@ def _known(state, learner, source, arrived, tuples, left, spaces, capacity):
         'reference': {m: np.asarray(space.rows) for m, space in spaces.items()},
         'aligned_reference': {
             m: held[m][column] for m, column in zip(held, rows.T)}}
-  numbers = arrived.numbers if source.stays else {
+  numbers = arrived.numbers if source.is_fixed else {
       m: np.where(column >= 0, column, arrived.numbers[m][0])
       for m, column in zip(items, tuples.T)}
   pool = learner_lib.Pool(
@@ -246,7 +246,7 @@ def _known(state, learner, source, arrived, tuples, left, spaces, capacity):
       **reference, numbers=arrived.numbers)
   return learner_lib.Known(
       items, rows, int(np.sum((rows >= 0).any(axis=1))), pool,
-      is_new=not source.stays or state.round == 0,
+      is_new=not source.is_fixed or state.round == 0,
       share=state_lib.counterpart_share(state), numbers=numbers)
 
 
@@ -316,7 +316,7 @@ def align_whole_pool(
     ValueError: if the source is a stream, or no two items belong together.
     divergence.Diverged: if training diverges.
   """
-  if not source.stays:
+  if not source.is_fixed:
     raise ValueError('the source is a stream: its items are not all at hand.')
   tuples = np.asarray(tuples, np.int32)
   tuples = tuples[np.sum(tuples >= 0, axis=1) > 1]
@@ -324,7 +324,7 @@ def align_whole_pool(
     raise ValueError('tuples: no two items belong together.')
   rounds = len(state.queries)
   arrived = source.arrived(rounds)
-  items, rows = source.hold(tuples, arrived.numbers)
+  items, rows = source.training_items(tuples, arrived.numbers)
   nothing = {m: np.zeros(0, int) for m in arrived.items}
   known = learner_lib.Known(
       items, rows, len(tuples), learner_lib.Pool(arrived.items, nothing))

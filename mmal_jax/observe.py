@@ -35,17 +35,17 @@ def make_views(
     source: of the learner.
     arrived: of the present round.
     before: the views of the round before, if there are any: of a source that
-      stays, a modality whose tower is locked is not embedded again, and where
-      embeddings have not changed the distances to the aligned set are brought
-      up to date instead of computed anew.
+      is fixed, a modality whose tower is locked is not embedded again, and
+      where embeddings have not changed the distances to the aligned set are
+      brought up to date instead of computed anew.
     metric: of the views.
-    report: is told how long each embedding took.
+    report: called with how long each embedding took.
 
   Returns:
     A view by modality, without `reference`.
   """
   views = {}
-  if not source.stays:
+  if not source.is_fixed:
     before = None
   params = learner.encoder(state.params, state.learner_state)
   # Of parameters on a mesh: to the one device on which the pools are.
@@ -59,7 +59,7 @@ def make_views(
     embeddings = before[modality].pool if locked else embed_lib.embed(
         learner.graphdef, params, items.values, modality, report=report)
     numbers = state.aligned[:, column]
-    if source.stays:
+    if source.is_fixed:
       aligned = embeddings[jnp.asarray(numbers)]
     else:
       aligned = embed_lib.embed(
@@ -96,10 +96,10 @@ def spaces(
     arrived: of the present round.
     views: of the present round.
     before: of the round before: where the same items are there and training
-      starts from the same model, it stays as it is.
+      starts from the same model, it is kept.
   """
   start = state.start_params
-  if before is not None and source.stays and start is not None:
+  if before is not None and source.is_fixed and start is not None:
     return before
   # A fresh run's model, and one that goes on, are what training starts from.
   is_start = start is None or not state.round
@@ -131,7 +131,7 @@ def with_reference(
   seen = {}
   for column, (m, view) in enumerate(views.items()):
     numbers = state.aligned[:, column]
-    if source.stays:
+    if source.is_fixed:
       aligned = known[m].rows[jnp.asarray(numbers)]
     else:
       aligned = _like(state, learner, known, m, _held(
@@ -157,7 +157,7 @@ def reference_of(
     items: from `source.hold`.
     known: from `spaces`.
   """
-  if source.stays:
+  if source.is_fixed:
     return {m: np.asarray(space.rows) for m, space in known.items()}
   return {m: np.asarray(_like(state, learner, known, m, some.values))
           for m, some in items.items()}

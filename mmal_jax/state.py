@@ -31,15 +31,15 @@ class RunState:
     round: scalar int32, rounds done.
     aligned: `[T * B, M]` int32 item numbers of what is known to belong
       together, a column a modality; -1 for an item that is missing, and beyond
-      the filled rows, which come first.
-    num_aligned: scalar int32, filled rows of `aligned`.
+      the rows in use, which come first.
+    num_aligned: scalar int32, rows of `aligned` in use.
     query_modalities: `[T, B]` int32, the column of each query's modality; -1
       where there is no query.
     queries: `[T, B]` int32 item numbers; -1 where there is no query.
     query_costs: `[T, B]` float32, what an answer to each costs; 0 where there
       is no query.
     answers: `[T, B, M]` int32, as of an `oracle.Oracle`: nothing but -1 where
-      nobody has answered yet.
+      there is no answer yet.
     skills: `[T]` float32, how well held-out answers were retrieved in each
       round's learning, relative to chance; NaN to come, and where the learner
       does not hold any out.
@@ -67,7 +67,7 @@ class RunState:
   modalities: tuple[str, ...] = dataclasses.field(metadata={'static': True})
 
   @property
-  def filled(self) -> np.ndarray:
+  def aligned_rows(self) -> np.ndarray:
     """`[num_aligned, M]` int32, the rows of `aligned` that count."""
     return self.aligned[:self.num_aligned]
 
@@ -185,7 +185,7 @@ def asked_of(state: RunState, modality: str) -> np.ndarray:
 def remaining(
     state: RunState, modality: str, numbers: np.ndarray
 ) -> np.ndarray:
-  """What may still be asked about, or be somebody's counterpart.
+  """What may still be asked about, or be a counterpart.
 
   Args:
     state: present.
@@ -197,7 +197,8 @@ def remaining(
     refused, or still open.
   """
   column = state.modalities.index(modality)
-  gone = np.concatenate([state.filled[:, column], asked_of(state, modality)])
+  gone = np.concatenate(
+      [state.aligned_rows[:, column], asked_of(state, modality)])
   return ~np.isin(numbers, gone)
 
 
@@ -206,7 +207,7 @@ def check_query(
     query: views_lib.Query,
     left: Mapping[str, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Refuses a query that would spoil the books, before anybody is asked.
+  """Refuses a query that would corrupt the state, before it is asked.
 
   Args:
     state: before the query.
@@ -269,7 +270,7 @@ def record_query(
 
 
 def open_queries(state: RunState) -> tuple[np.ndarray, np.ndarray]:
-  """`(rounds, places)` of the queries that nobody has answered yet."""
+  """`(rounds, places)` of the queries without an answer yet."""
   return np.nonzero((state.queries >= 0) & ~state.answered)
 
 
@@ -281,8 +282,8 @@ def record_answers(
 ) -> RunState:
   """Moves queried items and their counterparts to the aligned set.
 
-  An item may be named in several answers: annotators err, and all they said is
-  kept. Only what says the very same as an earlier answer adds nothing.
+  An item may be named in several answers: annotators err, and all their answers
+  are kept. Only what says the very same as an earlier answer adds nothing.
 
   Args:
     state: before the answers.
@@ -312,7 +313,7 @@ def record_answers(
   if wrong.size:
     raise ValueError(f'{at} are about item {own[wrong[0]]} where '
                      f'{state.queries[where][wrong[0]]} was asked about.')
-  known = {tuple(row) for row in state.filled.tolist()}
+  known = {tuple(row) for row in state.aligned_rows.tolist()}
   fresh = []
   for row in map(tuple, answers[given].tolist()):
     # A refused query, or one without a counterpart, teaches nothing.

@@ -14,8 +14,8 @@ _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
 _FLOW = ['extras', 'progress', 'files', 'parallel', 'checkpoint', 'data',
          'models', 'embed', 'acquire', 'oracles', 'pools', 'learn', 'matching',
-         'asking', 'evaluate', 'state', 'observe', 'loop', 'rest', 'config',
-         'workdir', 'analysis', 'experiment']
+         'asking', 'evaluate', 'state', 'observe', 'loop', 'remaining_matches',
+         'config', 'workdir', 'analysis', 'experiment']
 
 
 def _imports(path):
@@ -42,7 +42,7 @@ def test_imports_never_run_back_up(path):
 
 
 def test_programs_print_through_one_function():
-  """What others wrote must not act on a terminal: `program.say`, `end_with`.
+  """What others wrote must not act on a terminal: `program.write`, `end_with`.
   """
   folder = _ROOT.parent / 'experiments'
   for path in folder.rglob('*.py'):

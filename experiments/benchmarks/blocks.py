@@ -40,14 +40,14 @@ def run(small: bool) -> result.Result:
       rows, [
           f'N={n}, D={d}, 100 aligned, their distances known; from there to '
           'picks.',
-          'Folding all: the seconds of a fold of so many centres times the '
+          'Folding all: the seconds of a fold of this many centres times the '
           'passes. It is what every pass would cost, were not the picks alone '
           'folded (which `seconds` includes).',
           data.NOTE, timing.NOTE])
 
 
 def _folds(view, sizes):
-  """Seconds of taking so many rows of the pool in as centres."""
+  """Seconds of taking this many rows of the pool in as centres."""
   functions = {}
   for size in sizes:
     centres, mask = view.pool[:size], jnp.ones(size, bool)

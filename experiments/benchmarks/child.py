@@ -21,7 +21,7 @@ def call(module: str, **arguments: Any) -> dict[str, Any]:
     Its answer.
 
   Raises:
-    RuntimeError: if it fails; with all that it said.
+    RuntimeError: if it fails; with all its output.
   """
   done = subprocess.run(
       [sys.executable, '-m', module, json.dumps(arguments)], cwd=_ROOT,

@@ -42,7 +42,7 @@ def run(small: bool) -> result.Result:
        'collectives in the program', 'passes', 'seconds'],
       rows, [
           f'N={n}, D={d}, k={k}, {a} aligned; from embeddings to picks.',
-          'Virtual devices share the same cores: seconds can tell what the '
+          'Virtual devices share the same cores: seconds can show what the '
           'division costs, not what it gains.',
           'Collectives are counted in the compiled program; those in the loop '
           'over passes run once a pass.',
@@ -50,7 +50,7 @@ def run(small: bool) -> result.Result:
 
 
 def measure(devices: int, n: int, d: int, k: int, a: int) -> dict[str, dict]:
-  """With so many devices, by kind of rows."""
+  """With this many devices, by kind of rows."""
   jax.config.update('jax_num_cpu_devices', devices)
   rows = sharding.row_sharding()
   views = {}

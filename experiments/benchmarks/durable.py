@@ -20,7 +20,7 @@ from mmal_jax.workdir import provenance
 
 _CACHE_DIR, = common_flags.take('cache_dir')
 _STRATEGY, _SEED = 'mmal', 0
-# So many runs of each, in turn, after one of each to warm up.
+# Runs of each, in turn, after one of each to warm up.
 _PAIRS = 3
 
 

@@ -92,11 +92,12 @@ def check(items: str, ours: Any, theirs: Any, dtype: str) -> str:
     RuntimeError: if they differ.
   """
   difference = np.abs(np.asarray(ours) - theirs).max()
-  told = (f'Embeddings of {items}: at most {difference:.2g} from PyTorch\'s in '
-          f'any coordinate; {TOLERANCES[dtype]:g} are allowed.')
+  message = (f'Embeddings of {items}: at most {difference:.2g} from '
+             f'PyTorch\'s in any coordinate; {TOLERANCES[dtype]:g} are '
+             'allowed.')
   if not difference <= TOLERANCES[dtype]:
-    raise RuntimeError(told)
-  return told
+    raise RuntimeError(message)
+  return message
 
 
 def _sizes(small: bool, platform: str) -> Sizes:

@@ -115,7 +115,7 @@ def load_note() -> str:
 
 def lacks_memory(error: Exception) -> bool:
   """Whether JAX or PyTorch has failed for want of memory."""
-  told = str(error).lower()
+  message = str(error).lower()
   return isinstance(error, MemoryError) or any(
-      words in told for words in (
+      words in message for words in (
           'resource_exhausted', 'out of memory', 'can\'t allocate memory'))

@@ -66,7 +66,7 @@ class Siglip:
       A function that takes the step, and the bytes that it needs for a while.
 
     Raises:
-      MemoryError: if that is more than the host has. Accelerators tell it
+      MemoryError: if that is more than the host has. Accelerators report it
         themselves, at the first step.
     """
     ids, key = jnp.arange(len(images)), jax.random.key(0)
@@ -144,4 +144,4 @@ def _available():
   for line in pathlib.Path('/proc/meminfo').read_text().splitlines():
     if line.startswith('MemAvailable:'):
       return int(line.split()[1]) * 1024
-  raise RuntimeError('/proc/meminfo tells nothing of MemAvailable; Linux does.')
+  raise RuntimeError('/proc/meminfo has no MemAvailable; Linux does.')

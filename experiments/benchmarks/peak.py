@@ -11,7 +11,7 @@ _EVERY = 0.002  # seconds
 class Peak:
   """The most memory that the process takes in a `with` block.
 
-  Sampled, as what `getrusage` tells has no use here: it counts mapped files,
+  Sampled, as what `getrusage` reports has no use here: it counts mapped files,
   never falls, and a child starts with its parent's.
 
   Attributes:
@@ -41,4 +41,4 @@ def _held():
   for line in _STATUS.read_text().splitlines():
     if line.startswith('RssAnon:'):
       return int(line.split()[1]) * 1024
-  raise RuntimeError(f'{_STATUS} tells nothing of RssAnon; Linux does.')
+  raise RuntimeError(f'{_STATUS} has no RssAnon; Linux does.')

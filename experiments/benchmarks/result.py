@@ -19,7 +19,7 @@ class Result(NamedTuple):
     name: of the benchmark.
     columns: names of the columns.
     rows: cells as raw values: text, numbers, `timing.Seconds`; None where there
-      is nothing to tell.
+      is nothing to report.
     notes: what a reader must know to read the table, sentence by sentence.
   """
 

@@ -65,7 +65,7 @@ _SMALL = flags.DEFINE_bool(
 
 
 def main(argv: Sequence[str]) -> None:
-  logging.set_verbosity(logging.WARNING)  # JAX tells of what is not there.
+  logging.set_verbosity(logging.WARNING)  # JAX logs what is missing.
   names = list(BENCHMARKS) if _ONLY.value is None else _ONLY.value
   unknown = [name for name in names if name not in BENCHMARKS]
   if unknown or len(argv) > 1:
@@ -74,13 +74,13 @@ def main(argv: Sequence[str]) -> None:
   folder = pathlib.Path(_OUT.value or _OUT)
   folder.mkdir(parents=True, exist_ok=True)
   for name in names:
-    program.say(f'{name} ...', sys.stderr)
+    program.write(f'{name} ...', sys.stderr)
     start = time.perf_counter()
     found = BENCHMARKS[name](_SMALL.value)
     record = result.record(found, _SMALL.value)
     record['took'] = time.perf_counter() - start
     layout.write(folder / f'{name}.json', record)
-    program.say(result.markdown(found))
+    program.write(result.markdown(found))
     jax.clear_caches()  # Of compiled programs, which are of no use to the next.
 
 

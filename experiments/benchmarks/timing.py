@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-NOTE = ('Seconds are the best of so many runs as stand in parentheses, after a '
+NOTE = ('Seconds are the best of the number of runs in parentheses, after a '
         'run to warm up.')
 _MOST = 5
 _BUDGET = 10.0

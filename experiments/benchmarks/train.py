@@ -91,12 +91,12 @@ def check(
   """
   batch = encoders.inputs(config, _CHECKED)
   a, b = (model.loss(*batch, dtype) for model in (ours, theirs))
-  told = (f'Before all steps, in {dtype}, on the same {_CHECKED} pairs and '
-          f'parameters: ours has a loss of {a:.7g}, PyTorch of {b:.7g}; they '
-          f'may differ by a share of {TOLERANCES[dtype]:g}.')
+  message = (f'Before all steps, in {dtype}, on the same {_CHECKED} pairs and '
+             f'parameters: ours has a loss of {a:.7g}, PyTorch of {b:.7g}; '
+             f'they may differ by a share of {TOLERANCES[dtype]:g}.')
   if not abs(a - b) <= TOLERANCES[dtype] * abs(b):
-    raise RuntimeError(told)
-  return told
+    raise RuntimeError(message)
+  return message
 
 
 def measure(

@@ -1,4 +1,4 @@
-"""Rows whose products tell what is alike within a modality."""
+"""Rows whose products measure what is alike within a modality."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ def by_reference(
 
   Args:
     view: of one modality, in memory on one device.
-    rank: rows of more values than that are given by so many of the pool's
+    rank: rows of more values than that are given by this many of the pool's
       principal directions, which their products hardly differ by: what reads
       them again and again is the quicker for it. None: by all.
 

@@ -39,7 +39,7 @@ def shown(value: Any) -> str:
   """
   if getattr(value, 'shape', ()):
     return f'array of shape {tuple(value.shape)}'
-  return ' '.join(json_object.told(value).split())
+  return ' '.join(json_object.quote(value).split())
 
 
 def did_you_mean(

@@ -61,7 +61,7 @@ def _on_host(name, given) -> np.ndarray:
     raise TypeError(
         f'{name}={arguments.shown(given)} is a path or a text; an array is '
         'needed: give numpy.load(path), or mmal_jax.embed.disk.open_rows(path) '
-        'for one that stays on disk.')
+        'for one that remains on disk.')
   if isinstance(given, Mapping):
     names = ', '.join(map(str, given))
     raise TypeError(

@@ -101,7 +101,7 @@ def ask(
       or any).
     metric: `cosine`, `sqeuclidean` or `inner`, or one of `metric.METRICS`.
     image_remaining: `[n]` bool, False for images that may not be asked about,
-      nor be anybody's match, as they are aligned already; all remain if None.
+      nor be a match, as they are aligned already; all remain if None.
     text_remaining: `[m]` bool.
     image_costs: `[n]` numbers above 0, what it costs to ask about each image,
       or one number for all; for `mmal_plus_by_cost`, and the rule `cheapest`.
@@ -256,7 +256,7 @@ def answer(
           'one model (shared_space=True).') from e
     if e.field not in _NEEDS:
       raise ValueError(
-          f'{me} needs View.{e.field}, which embeddings alone do not tell: '
+          f'{me} needs View.{e.field}, which embeddings alone do not give: '
           'call it on views that have it.') from e
     name = {'costs': 'image_costs', 'asked': 'image_asked'}.get(
         e.field, e.field)

@@ -13,7 +13,7 @@ from mmal_jax.parallel import sharding
 
 
 def covered(view: views_lib.View) -> views_lib.View:
-  """The view with `nearest` filled in.
+  """The view with `nearest` computed.
 
   Stages 1 and 2 both need it: fill it in once, before the first.
 

@@ -127,11 +127,11 @@ def of_space(aligned: dict[str, np.ndarray], n: int) -> list[str]:
   gains = np.sum(images * (texts - others), axis=1)
   if np.mean(gains) > 2 * np.std(gains) / a**0.5:
     return []
-  said = (f'{a} known pairs are no more alike than other couples of their '
-          'items: are aligned_images and aligned_texts in the same order?')
+  message = (f'{a} known pairs are no more alike than other couples of their '
+             'items: are aligned_images and aligned_texts in the same order?')
   if len(aligned['image']) > n:
-    said += ' Are they the known pairs, and not the pools?'
-  return [said + ' If images and texts come from two encoders call '
+    message += ' Are they the known pairs, and not the pools?'
+  return [message + ' If images and texts come from two encoders call '
           'mmal_jax.ask with shared_space=False.']
 
 
@@ -154,7 +154,7 @@ def at_chance(skill: float, a: int) -> bool:
 
   Args:
     skill: as of `View`.
-    a: known pairs; of fewer than 20 nothing is said.
+    a: known pairs; of fewer than 20 nothing is reported.
   """
   return a >= _LEAST and skill < _LEAST_SKILL
 

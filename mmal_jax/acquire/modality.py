@@ -73,7 +73,7 @@ def choose(
     The modality.
 
   Raises:
-    ValueError: if `rule` is none of these, or if views do not tell what was
+    ValueError: if `rule` is none of these, or if views do not hold what was
       asked, for `alternate`, or what it costs, for `cheapest`.
   """
   for field in NEEDS.get(rule, ()):
@@ -139,7 +139,7 @@ class Selection:
         (turn, place, m, index)
         for place, m in enumerate(views) if m in picks
         for turn, index in enumerate(np.asarray(picks[m]).tolist()))
-    # Where nothing is left at all, the batch is filled up with no item.
+    # Where nothing is left at all, the batch is padded with no item.
     turns += [(0, 0, next(iter(views)), -1)] * (self.batch - len(turns))
     return views_lib.Query(
         tuple(modality for *_, modality, _ in turns),

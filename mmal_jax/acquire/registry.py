@@ -34,7 +34,7 @@ _ALL = (
     # The best of our own: experimental design, and a gate.
     mmal_plus.mmal_plus,
     mmal_plus.mmal_plus.variant('mmal_plus_by_cost', by_cost=True),
-    # By what was known before training, where that is to be had.
+    # By what was known before training, where that is available.
     facility.facility.variant('facility_reference', by_reference=True),
     design.design,
     design.design.variant('design_by_entropy', by_entropy=True),

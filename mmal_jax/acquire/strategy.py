@@ -40,7 +40,7 @@ class Strategy:
     name: that it is known by.
     select: the selector. Of a `joint` strategy it sees all views, and chooses
       the modality itself: `select(views, select_modality, key, **values) ->
-      {modality: [k] int32}`, where `select_modality(views)` tells how many
+      {modality: [k] int32}`, where `select_modality(views)` says how many
       items are asked about of which modalities (`modality.Selection`).
     rule: as `modality.Selection` takes it; or a function of the views that
       names one.
@@ -51,7 +51,7 @@ class Strategy:
     one_device: whether pools have to be in memory on one device
       (`whole.check`).
     uses_reference: whether it goes by `View.reference` where that is there; or
-      a function of its values that tells.
+      a function of its values that says so.
     needs: fields of `View` that must not be None; or a function of its values
       that names them.
     fixed: values that a variant is made of; they cannot be set.
@@ -163,7 +163,7 @@ class Strategy:
   def variant(
       self, name: str, rule: str | None = None, **values: Any
   ) -> 'Strategy':
-    """A strategy of its own, whose values nobody can set any more.
+    """A strategy of its own, whose values are fixed.
 
     Args:
       name: of the variant.

@@ -39,15 +39,15 @@ class View:
     logit_bias: scalar float32 that it adds.
     costs: `[n]` float32, what it costs to ask about each item, above 0; None
       where all cost the same.
-    reference: `[n, r]` rows of norm 1 whose similarity tells what is alike by
-      what was known before training (`align.reference`); None where nobody has
-      asked for it.
+    reference: `[n, r]` rows of norm 1 whose similarity measures what is alike
+      by what was known before training (`align.reference`); None unless the
+      strategy needs it.
     aligned_reference: `[a, r]`, the same of the aligned set.
     asked: scalar int32, how many items of this modality were asked about in
       all rounds so far.
     skill: scalar float32, how much better than chance the model finds pairs
       that it was not taught, by cross-validation over the aligned ones: a ratio
-      of scores, 1 at chance. None or NaN where nobody has measured it.
+      of scores, 1 at chance. None or NaN where it is not measured.
     metric: of the distances; static under `jit`.
     rows: how the pool lies over a mesh; static under `jit`. None: as the pool
       itself says if it is a concrete array, else not at all. So under your own
@@ -73,7 +73,7 @@ class View:
 
 
 class Missing(ValueError):
-  """A strategy needs what its views do not tell.
+  """A strategy needs what its views do not hold.
 
   Attributes:
     field: of `View`, which is None.

@@ -12,11 +12,11 @@ class OnDisk(TypeError):
 
 
 class Sharded(ValueError):
-  """A pool is cut over devices."""
+  """A pool is sharded over devices."""
 
 
 def check(views: Mapping[str, views_lib.View], what: str) -> None:
-  """Raises for pools that are cut over devices or lie on disk.
+  """Raises for pools that are sharded over devices or lie on disk.
 
   Args:
     views: by modality.

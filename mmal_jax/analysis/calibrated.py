@@ -56,7 +56,7 @@ def table(
 def draw(records: records_lib.Records) -> Any:
   """Precision against stated probability, of all seeds' items together.
 
-  Labels look as in the other pictures; markers tell modalities apart.
+  Labels look as in the other pictures; markers distinguish modalities.
 
   Args:
     records: of `records.read`.

@@ -76,7 +76,7 @@ def modalities(shares: dict[str, dict[str, np.ndarray]]) -> Any:
     The `matplotlib.figure.Figure`.
   """
   names = list(next(iter(shares.values())))
-  # Of two modalities one tells of the other.
+  # Of two modalities one determines the other.
   names = names[:1] if len(names) == 2 else names
   looks = plot_lines.looks(list(shares), summary_lib.BASELINE)
   figure, axes = figures.new(

@@ -33,7 +33,7 @@ def looks(labels: Sequence[str], baseline: str) -> dict[str, dict[str, object]]:
     turn, place = 0, None
     if strategy in coloured:
       turn, place = divmod(coloured.index(strategy), len(_COLOURS))
-    # Where colours run out, styles tell strategies apart, too.
+    # Where colours run out, styles distinguish strategies, too.
     style = turn * len(settings) + settings.index(setting)
     found[label] = {
         'color': _BASELINE if place is None else _COLOURS[place],

@@ -1,6 +1,6 @@
 """Finished experiments, read back for a report.
 
-A label is a strategy, followed by settings that tell the experiments apart:
+A label is a strategy, followed by settings that distinguish the experiments:
 `mmal, train.pseudo_pairs=1` (`labels`).
 """
 
@@ -22,8 +22,8 @@ from mmal_jax.files import plain_text
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import finished as finished_lib
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import lines as lines_lib
 from mmal_jax.workdir import provenance
+from mmal_jax.workdir import records_file
 
 PLAN, CELLS = finished_lib.PLAN, finished_lib.CELLS
 
@@ -33,14 +33,14 @@ class Run(NamedTuple):
 
   Attributes:
     strategy: its name.
-    settings: what tells its experiment from the others; mostly empty.
+    settings: what distinguishes its experiment from the others; mostly empty.
     seed: of the run.
     config: of its experiment.
     items: digests of what its experiment was made of (`identity.digests`).
     metrics: a record a round, from zero-shot on.
     queries: a record a round.
     calibration: a record for any two modalities that were matched
-      (`matches.told`); none where nothing was.
+      (`matches.calibration_records`); none where nothing was.
     whole_pool: the record of its seed (`whole_pool.of_seed`), if there is one.
   """
 
@@ -223,7 +223,7 @@ def curves(
 
   Returns:
     `[t]` the points, a single one if a run has no annotation at all; by label
-    and metric, `[seeds, t]` percentages; and what is to be said of points at
+    and metric, `[seeds, t]` percentages; and remarks on points at
     which not every run was measured.
 
   Raises:
@@ -320,20 +320,20 @@ def whole_pool(
   first = next(iter(known.values()), [])
   if not known or all(found == first for found in of.values()):
     return first, None
-  told = '; '.join(
+  scores = '; '.join(
       f'{settings.removeprefix(", ") or "the others"}: '
       f'{np.mean([record["scores"][metric] for record in found]):.1f} % with '
       f'all {np.mean([record["aligned"] for record in found]):.0f} pairs'
       for settings, found in known.items())
   return [], (f'The whole pool is not the same in all settings, and has no row '
-              f'and no line. {metric} was: {told}.')
+              f'and no line. {metric} was: {scores}.')
 
 
 def _runs(folder, config, items, settings) -> list[Run]:
   by_key: dict[tuple[str, int], tuple[list, list]] = {}
   for i, records in enumerate((
-      lines_lib.metrics(folder / workdir_lib.METRICS),
-      lines_lib.queries(folder / workdir_lib.QUERIES))):
+      records_file.metrics(folder / workdir_lib.METRICS),
+      records_file.queries(folder / workdir_lib.QUERIES))):
     for record in records:
       key = record['strategy'], record['seed']
       by_key.setdefault(key, ([], []))[i].append(record)
@@ -344,28 +344,30 @@ def _runs(folder, config, items, settings) -> list[Run]:
       if not parts[0] or rounds != list(range(first, len(parts[0]))):
         raise ValueError(
             f'{folder} has records of {of}, of the rounds '
-            f'{json_object.told(rounds)}: each of {first} to '
+            f'{json_object.quote(rounds)}: each of {first} to '
             f'{len(parts[0]) - 1} once is needed.')
     if len({frozenset(record['scores']) for record in parts[0]}) > 1:
       raise ValueError(f'{folder / workdir_lib.METRICS} has other scores in '
                        f'some rounds of {of}.')
-  told = {}  # A run that was stopped may have told it twice.
-  for record in lines_lib.calibration(folder / workdir_lib.CALIBRATION):
+  calibrations = {}  # A run that was stopped may have recorded it twice.
+  for record in records_file.calibration(folder / workdir_lib.CALIBRATION):
     key = record['strategy'], record['seed']
-    told.setdefault(key, {})[tuple(record['of'])] = record
-  whole = {record['seed']: record for record in lines_lib.whole_pool(
+    calibrations.setdefault(key, {})[tuple(record['of'])] = record
+  whole = {record['seed']: record for record in records_file.whole_pool(
       folder / workdir_lib.WHOLE_POOL)}
   runs = [
       Run(strategy, settings, seed, config, items, *(
           sorted(part, key=lambda record: record['round']) for part in parts),
-          list(told.get((strategy, seed), {}).values()), whole.get(seed))
+          list(calibrations.get((strategy, seed), {}).values()),
+          whole.get(seed))
       for (strategy, seed), parts in by_key.items()]
   for run in runs:
     for x in ('annotations', 'cost'):
       points = [record[x] for record in run.metrics]
       if points[0] or points != sorted(points):
         raise ValueError(
-            f'{folder / workdir_lib.METRICS} has {x} {json_object.told(points)}'
-            f' of {plain_text.for_terminal(run.strategy)}, seed {run.seed}: '
+            f'{folder / workdir_lib.METRICS} has {x} '
+            f'{json_object.quote(points)} of '
+            f'{plain_text.for_terminal(run.strategy)}, seed {run.seed}: '
             'they start at 0, and never fall.')
   return runs

@@ -25,11 +25,11 @@ def varying(flats: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def suffixes(flats: Sequence[Mapping[str, Any]]) -> list[str]:
-  """What tells each config from the others, as the end of a label.
+  """What distinguishes each config from the others, as the end of a label.
 
-  All values that differ, but for long ones (paths, lists) that tell nothing
+  All values that differ, but for long ones (paths, lists) that say nothing
   more, and of these, shortened, the part that differs. Where that is still too
-  long, as few values as tell all configs apart: what data it is before all
+  long, as few values as distinguish all configs: what data it is before all
   else, then settings that no config leaves open.
 
   >>> suffixes([{'rounds': 2, 'images': f'/data/{name}/image.npy'}
@@ -90,7 +90,7 @@ def _without_common(values: list[str]) -> list[str]:
   paths = [value.split('/') for value in values if '/' in value]
   if len(paths) < 2:
     return [value.rsplit('/', 1)[-1] or value for value in values]
-  least = min(map(len, paths)) - 1  # One part stays of the shortest.
+  least = min(map(len, paths)) - 1  # One part remains of the shortest.
   start = 0
   while start < least and len({path[start] for path in paths}) == 1:
     start += 1
@@ -111,9 +111,9 @@ def _of_data(flats) -> list[str]:
 
 
 def _enough(keys, columns, data) -> list[str]:
-  """Few of the keys that tell as many configs apart as all of them do.
+  """Few of the keys that distinguish as many configs as all of them do.
 
-  Other data are never told apart by what merely changed with them.
+  Other data are never distinguished by what merely changed with them.
   """
   kept = []
 

@@ -90,17 +90,17 @@ def _end(summary, baseline: str) -> str:
   """Where a baseline ends; and since when, if it was there before."""
   m, points = summary['headline'], summary['annotations']
   curve = summary['strategies'][baseline]['curves'][m].mean(0)
-  said = (f'{baseline} ends at {curve[-1]:.1f} % ({m}) '
+  text = (f'{baseline} ends at {curve[-1]:.1f} % ({m}) '
           f'{_with(summary, baseline, points[-1])}')
   first = _first(summary, baseline)
   if not first:
-    return (f'{said}, no higher than before any answer ({curve[0]:.1f} %): '
+    return (f'{text}, no higher than before any answer ({curve[0]:.1f} %): '
             'there is nothing to save.')
   if first < points[-1] * (1 - 1e-9):
-    return (f'{said}. Its mean curve first reaches that score '
+    return (f'{text}. Its mean curve first reaches that score '
             f'{_with(summary, baseline, first)}, and ends no higher: savings '
             f'are measured against {_number(summary, first)}.')
-  return f'{said}.'
+  return f'{text}.'
 
 
 def _got_there(summary, name: str) -> str:
@@ -108,15 +108,15 @@ def _got_there(summary, name: str) -> str:
   saving = summary['strategies'][name]['saving']
   if np.isnan(saving['needed']):
     return 'does not get there: it saves nothing'
-  said = f'gets there {_with(summary, name, saving["needed"])}'
+  text = f'gets there {_with(summary, name, saving["needed"])}'
   if not np.isnan(saving['percent']):
-    said += f': {_percent(saving["percent"])}'
+    text += f': {_percent(saving["percent"])}'
   per_seed, reached = saving['per_seed'], saving['reached']
   if not reached.all():
-    return said + f' ({reached.sum()} of {len(reached)} seeds get there)'
+    return text + f' ({reached.sum()} of {len(reached)} seeds get there)'
   if len(per_seed) > 1 and not np.isnan(per_seed).any():
-    said += f' ({summary_lib.pm(summary_lib.cell(per_seed))} % seed by seed)'
-  return said
+    text += f' ({summary_lib.pm(summary_lib.cell(per_seed))} % seed by seed)'
+  return text
 
 
 def _with(summary, name: str, x: float) -> str:

@@ -16,7 +16,7 @@ _READ_BY = ('dataset', 'text', 'init', 'model')
 def values(
     configs: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, str]]
 ) -> list[dict[str, Any]]:
-  """By dotted key, the values of each experiment that tell it from others.
+  """By dotted key, the values of each experiment in which it differs.
 
   Data and checkpoints are compared by content: where they lay does not matter,
   and what was changed in place is something else.

@@ -88,7 +88,7 @@ def summarise(
 
 
 def cell(values: np.ndarray) -> dict[str, float]:
-  """Mean and spread over seeds; NaN for what a single seed does not tell."""
+  """Mean and spread over seeds; NaN for what a single seed does not give."""
   spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
   return {'mean': np.mean(values), 'std': spread,
           'ci95': float(significance.half_width(values))}

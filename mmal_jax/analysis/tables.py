@@ -29,7 +29,7 @@ def printed(rows: Sequence[Sequence[str]]) -> str:
   | a\|\x1b  | < 0.001 |
 
   Args:
-    rows: cells as they are, of anybody; the first row is the header.
+    rows: cells as they are, of any origin; the first row is the header.
   """
   return _padded([[plain_text.for_terminal(cell).replace('|', r'\|')
                    for cell in row] for row in rows])
@@ -186,7 +186,7 @@ def _score_rows(summary):
       before.insert(1, '0')
   zero_shot = [['zero-shot', *rows['zero_shot'][0][1:]]]
   if any(row[1:] != zero_shot[0][1:] for row in rows['zero_shot']):
-    # Settings of the model or the warm start tell them apart.
+    # Settings of the model or the warm start distinguish them.
     zero_shot = [[f'zero-shot of {row[0]}', *row[1:]]
                  for row in rows['zero_shot']]
   return header, zero_shot, rows['final']

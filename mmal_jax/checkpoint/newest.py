@@ -39,8 +39,8 @@ class Checkpoints:
 
     Args:
       folder: a local path, or any that `etils.epath` takes, as `gs://...`.
-      keep: so many of the newest are kept; more than one, should the newest be
-        damaged.
+      keep: the number of the newest that are kept; more than one, should the
+        newest be damaged.
       run: that they are of, by names of its own; seals hold it. None takes
         those of any run.
 
@@ -67,7 +67,7 @@ class Checkpoints:
     """
     self.wait()
     # Only then do the others look at the folder.
-    processes.from_first(lambda: self._make_room(step))
+    processes.from_primary(lambda: self._make_room(step))
     with _telling(step, self._folder):
       finish = pytrees.save_async(self._folder / str(step), tree)
     self._pending = step, self._worker.submit(self._finish, step, finish)
@@ -82,14 +82,14 @@ class Checkpoints:
     if pending is not None:
       step, done = pending
       with _telling(step, self._folder):
-        # The first one seals, and nobody leaves before.
-        processes.from_first(done.result)
+        # The primary seals, and no process continues before.
+        processes.from_primary(done.result)
         done.result()
 
   def newest(
       self, like: Tree, step_of: Callable[[Tree], int] | None = None
   ) -> tuple[int, Tree] | None:
-    """The newest good checkpoint; damaged ones are put aside, with a warning.
+    """The newest good checkpoint; damaged ones are quarantined, with a warning.
 
     Args:
       like: as for `checkpoint.load`.
@@ -103,13 +103,13 @@ class Checkpoints:
       ValueError: if it is of another structure than `like`, or one is of
         another run.
     """
-    while (step := processes.from_first(self._newest_good)) is not None:
+    while (step := processes.from_primary(self._newest_good)) is not None:
       tree = pytrees.load(self._folder / str(step), like)
       found = step if step_of is None else step_of(tree)
       if found == step:
         return step, tree
-      processes.from_first(functools.partial(
-          self._put_aside, step, f'it holds step {found}'))
+      processes.from_primary(functools.partial(
+          self._quarantine, step, f'it holds step {found}'))
     return None
 
   def steps(self) -> list[int]:
@@ -133,16 +133,16 @@ class Checkpoints:
       wrong = self._wrong_with(step)
       if wrong is None:
         return step
-      self._put_aside(step, wrong)
+      self._quarantine(step, wrong)
     return None
 
-  def _put_aside(self, step: int, wrong: str) -> None:
-    seals.put_aside(
+  def _quarantine(self, step: int, wrong: str) -> None:
+    seals.quarantine(
         self._folder / str(step), f'The checkpoint of step {step}', wrong)
 
   def _finish(self, step, finish) -> None:
     finish()  # Returns once the parts of all hosts are written.
-    if processes.is_first():
+    if processes.is_primary():
       seals.write(self._folder / str(step), self._run)
       for old in self.steps()[:-self._keep]:
         # The seal first: what has none does not count.
@@ -167,7 +167,7 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _telling(step: int, folder: epath.Path) -> Iterator[None]:
-  """Makes one kind of error of the many in which Orbax tells of a disk."""
+  """Makes one kind of error of the many in which Orbax reports a disk."""
   try:
     yield
   except Exception as e:

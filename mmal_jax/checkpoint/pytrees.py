@@ -18,10 +18,10 @@ from mmal_jax.checkpoint import packed
 from mmal_jax.files import plain_text
 
 Tree = TypeVar('Tree')
-_MOST_SAID = 2000  # letters of what Orbax says
+_LONGEST = 2000  # letters of what Orbax says
 # Writing is given up when nothing of a checkpoint has changed on the disk for
-# so long: threads of Orbax's that wait for one another do so for ever. Of what
-# is written elsewhere (`gs://`) nothing can be seen before it is whole.
+# this long: threads of Orbax's that wait for one another do so for ever. Of
+# what is written elsewhere (`gs://`) nothing can be seen before it is whole.
 STALLED_SECONDS, _ELSEWHERE_SECONDS = 300, 3600
 _LOOK_SECONDS = 1
 # Orbax measures its own limit by the time of day, which may leap ahead by years
@@ -204,7 +204,7 @@ def _telling(path: epath.Path) -> Iterator[None]:
     raise
   except Exception as e:
     raise ValueError(f'the checkpoint at {path} cannot be read: '
-                     f'{str(e)[:_MOST_SAID]}') from e
+                     f'{str(e)[:_LONGEST]}') from e
 
 
 def _kinds(arrays) -> dict[str, str]:
@@ -223,7 +223,7 @@ def _check(path, found, wanted) -> None:
     elif found[name] != wanted[name]:
       wrong.append(f'{name} is {found[name]} there, not {wanted[name]}')
   if wrong:
-    shown = plain_text.for_terminal(', '.join(wrong)[:_MOST_SAID])
+    shown = plain_text.for_terminal(', '.join(wrong)[:_LONGEST])
     raise ValueError(
         f'the checkpoint at {path} is of another structure: {shown}.')
 

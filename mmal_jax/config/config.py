@@ -37,7 +37,7 @@ def complete(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   """The config with the defaults of all that it leaves out.
 
   A None is a value; where it means nothing, and where a section is no section,
-  it stays for `check` to refuse.
+  it is left for `check` to refuse.
 
   Args:
     config: as the user wrote it, or as an earlier version saved it.
@@ -48,18 +48,18 @@ def complete(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   missing = dict(_left_out(config))
   if not missing:
     return config
-  filled = copy.deepcopy(config)
-  with filled.unlocked():
-    _fill(filled, missing, ml_collections.ConfigDict, knobs.Knob.empty)
-  return filled
+  result = copy.deepcopy(config)
+  with result.unlocked():
+    _fill(result, missing, ml_collections.ConfigDict, knobs.Knob.empty)
+  return result
 
 
 def completed(fields: Mapping[str, Any]) -> dict[str, Any]:
   """As `complete`, of what a file of JSON holds."""
-  filled = copy.deepcopy(dict(fields))
-  _fill(filled, dict(_left_out(filled)), dict, lambda knob: (
+  result = copy.deepcopy(dict(fields))
+  _fill(result, dict(_left_out(result)), dict, lambda knob: (
       list(knob.default) if isinstance(knob.default, tuple) else knob.default))
-  return filled
+  return result
 
 
 def _fill(config, missing, section, value_of) -> None:

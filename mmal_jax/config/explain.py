@@ -42,9 +42,9 @@ def table(config: ml_collections.ConfigDict) -> str:
   lines, known = [], config_lib.knobs_of(config)
   for key, value in differences.flat(config.to_dict()):
     knob, may_be = _knob(known, key), _allowed(config, known, key)
-    said = ' '.join(filter(None, (
+    text = ' '.join(filter(None, (
         knob and knob.help, may_be and f'({may_be})')))
     lines += [f'  --config.{plain_text.for_terminal(key)}={value!r}',
-              *textwrap.wrap(said, 72, initial_indent=' ' * 6,
+              *textwrap.wrap(text, 72, initial_indent=' ' * 6,
                              subsequent_indent=' ' * 6)]
   return '\n'.join(lines)

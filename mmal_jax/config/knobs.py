@@ -1,4 +1,4 @@
-"""A knob: one value of a config, with all that is to be said of it."""
+"""A knob: one value of a config, with its type, bounds and help."""
 
 from collections.abc import Callable, Collection, Iterable
 import dataclasses
@@ -15,7 +15,7 @@ from ml_collections import config_dict
 from mmal_jax.files import json_object
 
 PATH = 'path'  # The type of a text that is a path.
-REQUIRED = object()  # In place of a default: the config has to say it.
+REQUIRED = object()  # In place of a default: the config has to set it.
 _MOST_INTEGER = 2**31 - 1
 
 
@@ -25,7 +25,7 @@ class Knob:
 
   Attributes:
     type: bool, int, float, str or `PATH`; None leaves it to who reads it.
-    default: of a config that does not say it; `REQUIRED` of one that must.
+    default: of a config that leaves it out; `REQUIRED` of one that must.
     least: of a number.
     most: of a number.
     choices: names that a text is one of; a function, for one that reads a
@@ -110,7 +110,7 @@ def shown(value: Any) -> str:
   """A value of a config as messages show it."""
   if isinstance(value, config_dict.ConfigDict):
     value = value.to_dict()
-  return json_object.told(value)
+  return json_object.quote(value)
 
 
 def of_function(
@@ -123,7 +123,7 @@ def of_function(
 
   Args:
     function: with annotations. What takes a function is no knob.
-    given: names of arguments that no config says.
+    given: names of arguments that no config sets.
     keyword_only: leave out all that may be given by position.
   """
   text = inspect.getdoc(function) or ''
@@ -155,8 +155,8 @@ def argument_help(text: str, name: str) -> str:
   if found is None:
     return ''
   # Names of functions are of use to readers of the code alone.
-  said = re.sub(r' \(`[\w.]+`\)', '', ' '.join(found[1].split()))
-  return said[:1].upper() + said[1:]
+  text = re.sub(r' \(`[\w.]+`\)', '', ' '.join(found[1].split()))
+  return text[:1].upper() + text[1:]
 
 
 def _type(annotation: Any) -> tuple[Any, bool]:

@@ -30,7 +30,7 @@ def expand(path: str | os.PathLike[str], name: str = 'path') -> str:
   `$$` stands for one dollar, and so does each in the name of what exists.
 
   Args:
-    path: as the user wrote it. What has a scheme, as gs://, stays as it is.
+    path: as the user wrote it. What has a scheme, as gs://, is not changed.
     name: of the flag or the value of the config, for the error.
 
   Raises:

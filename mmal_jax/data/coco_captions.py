@@ -34,7 +34,7 @@ _SPLITS = {'pool': ('train', 'restval'), 'test': ('test',)}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Record:
-  """An encoded image inside a prepared dataset, where it stays.
+  """An encoded image inside a prepared dataset, read in place.
 
   Attributes:
     records: of one split, `image` undecoded.
@@ -148,7 +148,7 @@ def _check_classes(value: object) -> None:
     for key, inner in value.items():
       if key in ('pythonClassName', 'python_class_name', 'type') and not (
           str(inner).startswith('tensorflow_datasets.core.features.')):
-        raise ValueError(f'features.json names {json_object.told(inner)}, no '
+        raise ValueError(f'features.json names {json_object.quote(inner)}, no '
                          'feature of TFDS')
       _check_classes(inner)
   elif isinstance(value, list):

@@ -95,7 +95,7 @@ def _pairs(
       wrong = [what for half in _HALVES for what in problems_lib.of_text(
           f'caption_{half}', fields[f'caption_{half}'])]
       if type(fields['id']) is not int:
-        wrong.append(f"'id' is {json_object.told(fields['id'])}, not an "
+        wrong.append(f"'id' is {json_object.quote(fields['id'])}, not an "
                      'integer')
       elif first.setdefault(fields['id'], where) != where:
         wrong.append(f'id {fields["id"]} stands at {first[fields["id"]]}, too')
@@ -123,7 +123,7 @@ def _pairs(
 def _batches(
     folder: pathlib.Path, split: str, problems: list[str]
 ) -> Iterator[list[Example]]:
-  """Examples of a split; what an image is not is said by a string in place."""
+  """Examples of a split; a string in place of an image says what is wrong."""
   path = folder / f'{split}.json'
   parquets = sorted([*folder.glob(f'{split}-*.parquet'),
                      *folder.glob(f'data/{split}-*.parquet')])

@@ -1,4 +1,4 @@
-"""What is in somebody's files twice: refused, or left out if they say so."""
+"""Duplicates in a user's files: refused, or left out on request."""
 
 from collections.abc import Iterable
 

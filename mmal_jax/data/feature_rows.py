@@ -30,7 +30,7 @@ class FeatureRows:
     values: `[n, d]` float32.
     labels: n texts, or n images.
     rows: `[n]` int, the row of each in the user's file, from 0 on.
-    labelled: whether somebody gave the labels; else they tell of the rows.
+    labelled: whether the user gave the labels; else they name the rows.
   """
 
   def __init__(self, values: np.ndarray, labels: Labels, rows: np.ndarray,

@@ -125,12 +125,12 @@ def _check(
     if not isinstance(entry, dict):
       problems.append(f'{where}: it is no object.')
       continue
-    name, said = entry.get('filename'), entry.get('split')
-    if said not in tuple(_SPLIT_OF):  # It may have no hash.
-      problems.append(f"{where}: 'split' is {json_object.told(said)}, not one "
-                      f'of {", ".join(_SPLIT_OF)}.')
+    name, split_name = entry.get('filename'), entry.get('split')
+    if split_name not in tuple(_SPLIT_OF):  # It may have no hash.
+      problems.append(f"{where}: 'split' is {json_object.quote(split_name)}, "
+                      f'not one of {", ".join(_SPLIT_OF)}.')
       continue
-    split = _SPLIT_OF[said]
+    split = _SPLIT_OF[split_name]
     if split is None:
       unused += 1
       continue

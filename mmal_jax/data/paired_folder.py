@@ -185,7 +185,7 @@ def _read_csv(
       or not {'image', 'text'} <= set(names)):
     problems.append(
         f'{table.place}: the columns are {names}, but image and text are '
-        f'needed, only {_COLUMNS} are known, and none may stand twice'
+        f'needed, only {_COLUMNS} are known, and none may appear twice'
         f'{_separator(names)}.')
     return
   for place, cells in table.rows:
@@ -234,7 +234,7 @@ def _wrong_groups(rows: list[Row]) -> list[str]:
   members.pop(None, None)
   return [
       f'{", ".join(row.place for row in group_rows)}: group '
-      f'{json_object.told(group)} must be two rows of the same split.'
+      f'{json_object.quote(group)} must be two rows of the same split.'
       for group, group_rows in members.items()
       if len(group_rows) != 2 or len({row.split for row in group_rows}) != 1]
 
@@ -270,16 +270,16 @@ def _split_problems(rows: list[Row]) -> list[str]:
 
 
 def _wrong_fields(fields: dict[str, object]) -> list[str]:
-  told = json_object.told
-  wrong = [f'unknown field {told(k)}; known are {_COLUMNS}'
+  quote = json_object.quote
+  wrong = [f'unknown field {quote(k)}; known are {_COLUMNS}'
            for k in fields if k not in _COLUMNS]
   for column in ('image', 'text'):
     wrong += problems_lib.of_text(column, fields.get(column))
   group = fields.get('group')
   if isinstance(group, bool) or not isinstance(group, (str, int, type(None))):
-    wrong.append(f'\'group\' is {told(group)}, not a string or integer')
+    wrong.append(f'\'group\' is {quote(group)}, not a string or integer')
   if fields.get('split') not in (None,) + SPLITS:
-    wrong.append(f'\'split\' is {told(fields["split"])}, not one of {SPLITS}')
+    wrong.append(f'\'split\' is {quote(fields["split"])}, not one of {SPLITS}')
   return wrong
 
 

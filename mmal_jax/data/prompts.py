@@ -1,4 +1,4 @@
-"""What one says of a picture of a thing: prompts of zero-shot classes."""
+"""Prompts of zero-shot classes: captions of a picture of a thing."""
 
 from collections.abc import Sequence
 

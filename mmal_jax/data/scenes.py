@@ -201,20 +201,20 @@ def web_scene(
   Half of the scenes hold one object, half two; colours and kinds are uniform.
   As on the web, a caption seldom says all there is: of two objects a quarter of
   the captions name both in full, the others their kinds, their colours, or only
-  one of the two. Which colour belongs to which object is then seldom told, and
-  a model trained on it is weak in just that, as CLIP is.
+  one of the two. Which colour belongs to which object is then seldom stated,
+  and a model trained on it is weak in just that, as CLIP is.
   """
   things = draw_two(rng, colours, kinds, exponent=0.0)
   if rng.integers(2):
     caption = str(rng.choice(PHRASINGS_ONE)).format(noun_phrase(things[0]))
     return caption, render(rng, things[:1], size)
-  told = rng.integers(4)
-  if told == 0:
+  form = rng.integers(4)
+  if form == 0:
     caption = str(rng.choice(PHRASINGS)).format(*map(noun_phrase, things))
-  elif told == 1:
+  elif form == 1:
     caption = str(rng.choice(PHRASINGS)).format(
         *(f'{_article(thing.kind)} {thing.kind}' for thing in things))
-  elif told == 2:
+  elif form == 2:
     caption = f'{things[0].colour} and {things[1].colour} shapes'
   else:
     caption = str(rng.choice(PHRASINGS_ONE)).format(noun_phrase(things[0]))

@@ -21,7 +21,7 @@ class Pairs:
       memory or in n files; n strings; or `[n, d]` float32 features. Mostly an
       `image` and a `text`; any other names, and more of them, will do.
     groups: `[n]` int32. The rows that share a number are one Winoground group:
-      captions of the same words, told apart only by their images. -1: none.
+      captions of the same words, which only their images distinguish. -1: none.
   """
 
   items: Mapping[str, Images | Texts]
@@ -38,7 +38,7 @@ def image_text(images: Images, texts: Texts, groups: np.ndarray) -> Pairs:
 
 @dataclasses.dataclass(frozen=True)
 class Loose:
-  """Pools of items of which nobody knows what belongs to what.
+  """Pools of items whose pairing is unknown.
 
   Attributes:
     items: by modality, as in `Pairs`, but of any number each: row i of one has

@@ -73,7 +73,7 @@ def parse(
     path: of the file, whose ending is not wrong.
     content: of the file.
     problems: as for `read`.
-    least: so many lines at the beginning are texts even where they are blank
+    least: how many lines at the beginning are texts even where they are blank
       and none that is not follows.
 
   Yields:
@@ -126,5 +126,5 @@ def _of_json(
       yield place, fields['text']
     else:
       problems.append(
-          f'{place}: it has the fields {json_object.told(list(fields))}; '
+          f'{place}: it has the fields {json_object.quote(list(fields))}; '
           "'text' alone is needed.")

@@ -1,6 +1,6 @@
-"""Images and texts of which nobody knows yet what belongs to what.
+"""Images and texts whose pairing is unknown.
 
-Only the test set is of pairs: somebody has to know a few to tell how good a
+Only the test set is of pairs: a few must be known to measure how good a
 model is. Whatever else is to be known is asked of a person.
 """
 
@@ -29,9 +29,10 @@ def load(
 
   Args:
     images: folder of JPEG, PNG and WebP files, and of folders of these; which
-      files are images is said in `image_listing`. No link may lead out of it.
+      files are images is defined in `image_listing`. No link may lead out of
+      it.
     texts: a file of one text a line, none of them blank, or a `.jsonl` of
-      `{"text": ...}`; how it is read is said in `text_list`.
+      `{"text": ...}`; how it is read is described in `text_list`.
     test_pairs: a table as `paired_folder` reads it, of test pairs alone. Paths
       in it are relative to its own folder.
     image_size: every image is resized to this height and width in pixels and

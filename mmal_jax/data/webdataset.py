@@ -79,7 +79,7 @@ def load(
 
   Raises:
     ValueError: if there are no shards; listing every problem with its shard:
-      members that are links or lead elsewhere, that stand twice or miss their
+      members that are links or lead elsewhere, that appear twice or miss their
       counterpart, damaged archives or two in one file, texts and images that
       cannot be read.
   """
@@ -145,7 +145,7 @@ def _paths(name: str, shards: Shards) -> list[pathlib.Path]:
 
 
 class _Headers(io.BufferedReader):
-  """A tar file of which nobody reads more at once than a header has."""
+  """A tar file that is never read by more than a header at once."""
 
   def read(self, size: int | None = -1, /) -> bytes:
     # tarfile asks for as many bytes as a header says, be it all there are.
@@ -244,7 +244,7 @@ def _wrong_member(member: tarfile.TarInfo) -> str | None:
 
 
 def _text(part: image_files.Part, where: str, problems: list[str]) -> str:
-  """Reads a text into memory; empty, and a problem told, if it is none."""
+  """Reads a text into memory; empty, and a problem reported, if it is none."""
   if part.size > _MAX_TEXT:
     problems.append(f'{where}: {part.size} bytes are no caption.')
     return ''

@@ -53,7 +53,7 @@ class DiskRows:
     return rows
 
   def read(self, chunk: int) -> np.ndarray:
-    """`[chunk_rows, d]`: one chunk, the last one filled up with zeros.
+    """`[chunk_rows, d]`: one chunk, the last one padded with zeros.
 
     Args:
       chunk: its number.

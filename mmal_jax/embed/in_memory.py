@@ -41,7 +41,7 @@ def embed(
     items: `[n, ...]` pixels, tokens or features.
     modality: of the items.
     batch_size: rows at a time.
-    report: is told how long that took, compilation included.
+    report: called with how long that took, compilation included.
 
   Returns:
     `[n, embed_dim]` float32, rows of norm 1, on one device.
@@ -78,7 +78,7 @@ def embed_batches(
     items: `[n, ...]`.
     modality: of the items.
     batch_size: rows at a time, at most, but for the rounding to a multiple of
-      the mesh's devices. The last batch is filled up with copies of the first
+      the mesh's devices. The last batch is padded with copies of the first
       row, so that all run the same program.
     start: the row to begin with.
 
@@ -108,7 +108,7 @@ def embed_batches(
     if mesh is not None:
       # Whole on each device, of which the first's is taken.
       embeddings = jax.device_put(embeddings, whole).addressable_data(0)
-    # The device has the next batch before anybody waits for this one.
+    # The device has the next batch before the host waits for this one.
     if coming is not None:
       yield coming
     coming = first, embeddings[:n - first]

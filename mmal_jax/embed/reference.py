@@ -3,8 +3,8 @@
 A model that is trained on few answers bends its space to them. Which items
 resemble each other in the features that they came as, or in the embeddings of
 the model that a round's training starts from, is worth knowing where answers
-are few. Where every round starts anew, it stays the same for a whole run. It is
-worth as much as that model: of fresh parameters, the little that random
+are few. Where every round starts anew, it remains the same for a whole run. It
+is worth as much as that model: of fresh parameters, the little that random
 projections keep.
 """
 

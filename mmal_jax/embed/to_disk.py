@@ -85,7 +85,7 @@ def find(
     params: its parameters.
     modality: `image` or `text`.
     prepared: in words, how items become what the tower reads, where their
-      digests do not tell.
+      digests do not show.
 
   Raises:
     ValueError: if there is a file of rows that `embed_to_disk` did not write.
@@ -110,16 +110,16 @@ def find(
         (len(rows), rows.dtype) != (len(entries), np.float32)):
       raise ValueError
   except (OSError, RecursionError, ValueError):
-    return Before(note, {}, (), f'{paths.note.name} and what it tells of are '
+    return Before(note, {}, (), f'{paths.note.name} and what it describes are '
                   'damaged, or of another version of this program')
   changed = [key for key in note if was[key] != note[key]]
   if changed:
     # Other code may make another digest of the same weights.
-    told = [key for key in changed
+    reasons = [key for key in changed
             if key != 'weights' or 'code' not in changed]
     return Before(note, {}, (), '; '.join(
         _WHY.get(key) or f'{modality}s were prepared otherwise '
-        f'({was[key]}; now {note[key]})' for key in told))
+        f'({was[key]}; now {note[key]})' for key in reasons))
   items = [entry['item'].tobytes() if is_done else b'' for entry, is_done
            in zip(entries, _are_done(entries, rows, note))]
   found: dict[bytes, int] = {}
@@ -140,7 +140,7 @@ def embed_to_disk(
 ) -> Embedded:
   """Embeds n items of one modality into `MODALITY.npy`.
 
-  Beside it, `MODALITY.items` tells the item of each row by the SHA-256 of its
+  Beside it, `MODALITY.items` names the item of each row by the SHA-256 of its
   content, and `MODALITY.json` what made them. A row whose item is still among
   the items is kept, wherever it is now, if the tower, its projection and the
   preparation of the items are the same: so work goes on where it stopped, and
@@ -227,7 +227,7 @@ def _are_done(entries, rows, note) -> np.ndarray:
 
 def _begun(paths: _Paths, n: int, width: int, note: Mapping[str, Any]):
   """Files of n rows of which none is done, in place of those before."""
-  paths.entries.unlink(missing_ok=True)  # It tells of the rows to be lost.
+  paths.entries.unlink(missing_ok=True)  # It describes the rows to be lost.
   durable.write(paths.note, json.dumps(note))
   rows, entries = _drafts(paths, n, width)
   return _published(paths, rows, entries)

@@ -97,13 +97,13 @@ def build(
     return before._replace(config=fitted(config, before.data))
   mesh = make_mesh(config)
   pretrained = None if config.init is None else (
-      processes.first_before_others(lambda: pretrained_lib.load(config)))
+      processes.primary_first(lambda: pretrained_lib.load(config)))
   load_seen = functools.partial(datasets.load_seen, config, cache_dir)
   if before is not None and _agree(config, before.config, _DATA_OF):
     data = before.encoded
   else:
-    # The first process renders what is in no cache yet.
-    data = processes.first_before_others(
+    # The primary renders what is in no cache yet.
+    data = processes.primary_first(
         lambda: datasets.load(config, cache_dir, pretrained))
   config = fitted(config, data)
   maker = learners.LEARNERS[config.train.learner]
@@ -196,10 +196,10 @@ def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh | None:
   """
   data = config.mesh.data
   if data is None:
-    data = -1 if processes.several() else 1
+    data = -1 if processes.are_several() else 1
   mesh = sharding.make_mesh(data, config.mesh.fsdp)
   size = 1 if mesh is None else mesh.size
-  if processes.several() and size < jax.device_count():
+  if processes.are_several() and size < jax.device_count():
     raise ValueError(
         f'mesh: {size} devices are wanted; of {jax.process_count()} processes '
         f'all {jax.device_count()} are needed: give --config.mesh.data=-1.')
@@ -217,7 +217,7 @@ def fitted(
 
   Raises:
     ValueError: for a budget, or buffers of a stream, beyond the pools of a
-      seed, for costs out of range, for loose pools where nobody is asked, or
+      seed, for costs out of range, for loose pools without annotators, or
       for a strategy whose rule names no modality, or needs costs that are not
       there.
   """

@@ -116,7 +116,7 @@ def run_here(
 
   Args:
     cell: to run.
-    folder: to write to; what a run that was stopped left there is taken up.
+    folder: to write to; a run that was stopped there is resumed.
     cache_dir: of rendered datasets and warm starts.
     before: of the cell before; what is the same is used again.
     notice: as for `run.run`.
@@ -143,7 +143,7 @@ def run_apart(
     stopped: set before `stop` is called.
 
   Raises:
-    RuntimeError: if it fails, with what it said of why.
+    RuntimeError: if it fails, with its message.
   """
   with tempfile.TemporaryDirectory() as scratch:
     path = pathlib.Path(scratch) / workdir_lib.CONFIG
@@ -158,13 +158,13 @@ def run_apart(
     if stopped.is_set():  # `stop` may have come before it was one of them.
       process.terminate()
     try:
-      _, said = process.communicate()
+      _, message = process.communicate()
     finally:
       _RUNNING.discard(process)
   if process.returncode:
     # A refusal may list many problems; a stack ends with what went wrong.
-    refusal = re.search(r'^error: (.*)', said.strip(), re.M | re.S)
-    last = said.strip().splitlines()[-1:] or ['it said nothing']
+    refusal = re.search(r'^error: (.*)', message.strip(), re.M | re.S)
+    last = message.strip().splitlines()[-1:] or ['it said nothing']
     raise RuntimeError(f'ended with {process.returncode}: '
                        f'{refusal[1] if refusal else last[0]}')
 
@@ -181,7 +181,7 @@ def stop() -> None:
 def shared(
     config: ml_collections.ConfigDict, sections: Sequence[str]
 ) -> str:
-  """The sections as text, to tell whether two configs agree in them."""
+  """The sections as text, to check whether two configs agree in them."""
   whole = config.to_dict()
   return json.dumps([whole.get(section) for section in sections])
 

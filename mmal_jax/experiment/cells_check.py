@@ -84,7 +84,7 @@ def check_read(
 def check_pools(cells: Sequence[cells_lib.Cell], cache_dir: str) -> None:
   """Refuses what a cell asks beyond its pools, before the first one runs.
 
-  Where all cells ask the same of the same pools, that one says it itself.
+  Where all cells ask the same of the same pools, that one reports it itself.
 
   Args:
     cells: that are still to be run.

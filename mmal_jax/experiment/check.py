@@ -43,7 +43,7 @@ def check(config: ml_collections.ConfigDict) -> None:
       raise ValueError(f'{name}={values!r} must be a tuple.')
     kind = str if name == 'strategies' else int
     if any(not isinstance(v, kind) or isinstance(v, bool) for v in values):
-      raise ValueError(f'{name}={json_object.told(values)} must be '
+      raise ValueError(f'{name}={json_object.quote(values)} must be '
                        + ('names.' if kind is str
                           else 'integers within [0, 2**32).'))
     if not values or len(set(values)) < len(values):
@@ -57,7 +57,7 @@ def check(config: ml_collections.ConfigDict) -> None:
                        '[0, 2**32).')
   _check_oracle(config)
   load = datasets_lib.DATASETS[config.dataset.name]
-  # Configs leave the user's own paths open: a None there was never filled.
+  # Configs leave the user's own paths open: a None there was never set.
   missing = [
       name for name, parameter in inspect.signature(load).parameters.items()
       if parameter.default is parameter.empty
@@ -86,7 +86,7 @@ def _check_oracle(config) -> None:
       if is_there:
         raise ValueError(
             f'{key} does not go with oracle={oracle.name!r}: it would take the '
-            'place of what people say.')
+            'place of what people answer.')
   if not beyond:
     if config.stream.buffer is None:
       raise ValueError('stream.beyond=False needs stream.buffer.')

@@ -60,7 +60,7 @@ def _has_asked(workdir, config, seed) -> bool:
 
 
 def _check_asked(folder, queries) -> None:
-  """Refuses a folder in which nobody was asked what a run waits for."""
+  """Refuses a folder without the queries that a run waits for."""
   asked = rounds.asked(folder)
   never = [query for query in queries if query not in asked] if isinstance(
       queries, list) else []

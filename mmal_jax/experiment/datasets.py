@@ -18,7 +18,7 @@ from mmal_jax.data.images import class_folder
 from mmal_jax.data.images import image_files
 from mmal_jax.data.images import preprocess as preprocess_lib
 from mmal_jax.experiment import pretrained as pretrained_lib
-from mmal_jax.oracles.people import shown
+from mmal_jax.oracles.people import display
 
 # Of what is shown in a picture; files are handed out as they are.
 _THUMBNAIL = preprocess_lib.Preprocess(size=128, edge=128)
@@ -48,7 +48,7 @@ def load_raw(
     cache_dir: str,
     preprocess: preprocess_lib.Preprocess | None = None,
 ) -> schema.Dataset:
-  """Reads (or renders) the dataset as it is; row i stays row i when encoded."""
+  """Reads (or renders) the dataset, whose rows keep their order if encoded."""
   read = datasets_lib.DATASETS[config.dataset.name]
   given = arguments(config.dataset)
   classes = given.pop('classes', None)
@@ -83,7 +83,7 @@ def load_seen(config: ml_collections.ConfigDict, cache_dir: str) -> (
   labels are seen, or their rows in the user's files.
   """
   values = config.dataset.to_dict()
-  values.pop('classes', None)  # Nobody is asked about these.
+  values.pop('classes', None)  # No query is about these.
   if values['name'] in datasets_lib.SEEN:
     seen = datasets_lib.SEEN[values.pop('name')]
     return seen(**values, preprocess=_THUMBNAIL)
@@ -97,7 +97,7 @@ def load_seen(config: ml_collections.ConfigDict, cache_dir: str) -> (
 def in_order(
     items: schema.Images | schema.Texts | feature_rows.FeatureRows,
     rows: np.ndarray,
-) -> shown.Shown:
+) -> display.Items:
   """The raw items at `rows`, in that order."""
   if isinstance(items, (image_files.ImageFiles, feature_rows.FeatureRows)):
     return items.select(rows)

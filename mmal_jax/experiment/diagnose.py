@@ -30,7 +30,7 @@ from mmal_jax.experiment import earlier
 from mmal_jax.experiment import identity
 from mmal_jax.workdir import finished
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import lines as lines_lib
+from mmal_jax.workdir import records_file
 
 _MODALITIES = ('image', 'text')
 _COLUMNS = ('images', 'density', 'margin', 'twins', 'found')
@@ -50,7 +50,7 @@ def diagnose(
   earlier.check_data(config)
   if (folder / workdir_lib.SUMMARY).exists():
     finished.check_records(folder)
-  records = lines_lib.queries(folder / workdir_lib.QUERIES)
+  records = records_file.queries(folder / workdir_lib.QUERIES)
   expected = config.rounds * len(config.strategies) * len(config.seeds)
   if config.rounds < 2 or len(records) < expected:
     raise ValueError(

@@ -102,7 +102,7 @@ def embed(
   params = partition.place(loaded.params, sharding.make_mesh(-1, fsdp))
   out = pathlib.Path(out)
   out.mkdir(parents=True, exist_ok=True)
-  with lock.sole(out):
+  with lock.exclusive(out):
     tasks = []
     if found is not None:
       tasks.append(_images(images, found, loaded, params, out, notify))
@@ -151,7 +151,7 @@ def _find(
 def _embed(task, model, params, out, batch_size) -> str:
   modality, items, before = task.modality, task.items, task.before
   if modality == 'image':
-    # Never beside rows that it does not tell of.
+    # Never beside rows that it does not describe.
     listed = os.fsencode(''.join(f'{name}\n' for name in task.names))
     list_path = out / 'image.txt'
     if list_path.exists() and list_path.read_bytes() != listed:
@@ -183,7 +183,7 @@ def _reasons(task, is_kept) -> str:
          for name, kept in zip(task.names, is_kept, strict=True) if not kept]
   parts = []
   if before.unfinished and new:
-    # Which of them the run before had not reached, nothing tells.
+    # Which of them the run before had not reached, nothing records.
     parts.append(f'{before.unfinished} had not been reached before')
     new = []
   if len(new) > _SHOWN:

@@ -21,7 +21,7 @@ from mmal_jax.files import downloads
 from mmal_jax.files import numpy_file
 from mmal_jax.files import plain_text
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import lines as lines_lib
+from mmal_jax.workdir import records_file
 
 _HEADER = ['set', 'strategy', 'zero-shot', 'answers', 'mean_r10',
            'at the end - random\'s', 'mean over the curve - random\'s', 'p',
@@ -146,7 +146,7 @@ def _rows_of(name: str, folder: pathlib.Path) -> tuple[list[list[str]], str]:
         '-' if np.isnan(saving['percent']) else f'{saving["percent"]:.0f} %',
         f'{np.median(per_seed):.0f} % ({len(per_seed)} of '
         f'{len(saving["per_seed"])})' if len(per_seed) else 'no seed'])
-  whole = lines_lib.whole_pool(folder / workdir_lib.WHOLE_POOL)
+  whole = records_file.whole_pool(folder / workdir_lib.WHOLE_POOL)
   if whole:
     values = summary_lib.cell(np.array([r['scores'][m] for r in whole]))
     rows.append([name, 'whole pool', '-', str(whole[0]['aligned']),
@@ -159,7 +159,7 @@ def run(
     workdir: str | os.PathLike[str],
     cache_dir: str,
     *,
-    say: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> str:
   """Runs all sets, each in a folder of its own; goes on where it was stopped.
@@ -168,7 +168,7 @@ def run(
     configs: by path of the set, from `config_of`.
     workdir: of the folders.
     cache_dir: of warm starts.
-    say: takes the tables of each set when it is finished.
+    report: takes the tables of each set when it is finished.
     notify: takes lines for the user, about what is being done.
 
   Returns:
@@ -192,6 +192,6 @@ def run(
     parts = [tables.printed([_HEADER, *mine]), legend, curves, legend]
     if config.matches.k:
       parts.append(calibrated.table(records.read([folder])))
-    if say is not None:
-      say('\n\n'.join(parts))
+    if report is not None:
+      report('\n\n'.join(parts))
   return f'{tables.printed(rows)}\n\n{legend}'

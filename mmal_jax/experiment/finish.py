@@ -44,7 +44,7 @@ def finish(
   summary['seconds'] = time.perf_counter() - started
   figures.save(plot.curves(summary), folder / workdir_lib.CURVES)
   summary['files'] = finished.record_digests(folder)
-  # The last: by it a sweep tells that all is there.
+  # The last: by it a sweep knows that all is there.
   workdir_lib.write(folder / workdir_lib.SUMMARY, summary)
   legend = tables.legend(len(found.seeds))
   return '\n\n'.join(filter(None, (

@@ -3,7 +3,7 @@
 `matches.jsonl` has a line for each item that remains, `pairs.jsonl` the pairs
 that were answered and those that are likely enough, as `data.paired_folder`
 reads them where items are images and texts in files. How true the stated
-probabilities are is told by `calibration.jsonl`, of runs whose pairing is
+probabilities are is in `calibration.jsonl`, of runs whose pairing is
 hidden and not unknown; nothing else is made of the hidden pairing.
 """
 
@@ -18,14 +18,14 @@ from etils import epath
 import ml_collections
 import numpy as np
 
-from mmal_jax import rest
+from mmal_jax import remaining_matches
 from mmal_jax import state as state_lib
 from mmal_jax.data import encode
 from mmal_jax.data.images import image_files
 from mmal_jax.evaluate import calibration
 from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
-from mmal_jax.experiment import shown as shown_lib
+from mmal_jax.experiment import gallery
 from mmal_jax.files import durable
 from mmal_jax.files import json_lines
 from mmal_jax.files import seals
@@ -34,8 +34,8 @@ from mmal_jax.matching import pool as pool_lib
 from mmal_jax.parallel import processes
 from mmal_jax.pools import pools as pools_lib
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import lines as lines_lib
 from mmal_jax.workdir import provenance
+from mmal_jax.workdir import records_file
 
 MATCHES, PAIRS = 'matches.jsonl', 'pairs.jsonl'
 PRECISIONS = (0.9, 0.99)
@@ -75,7 +75,7 @@ def write(
   out = workdir_lib.matches_path(folder, strategy, seed)
   if (not config.matches.k or annotators.buffer_of(config) is not None
       or not isinstance(experiment.learner, learner_lib.HoldsOut)
-      or processes.from_first(
+      or processes.from_primary(
           lambda: _is_written(folder, strategy, seed))):
     return
   if state.num_aligned < pool_lib.LEAST:
@@ -89,7 +89,7 @@ def write(
 
   def work():
     if hidden is not None:
-      for record in told(found, hidden, pools, state.modalities):
+      for record in calibration_records(found, hidden, pools, state.modalities):
         workdir_lib.append(folder / workdir_lib.CALIBRATION, about | record)
     out.parent.mkdir(exist_ok=True)
     save(experiment, state, pools, hidden, found,
@@ -97,7 +97,7 @@ def write(
     seals.write(epath.Path(out), provenance.of_run(folder, strategy, seed),
                 _calibrated(folder, strategy, seed))
 
-  processes.from_first(work)
+  processes.from_primary(work)
 
 
 def _is_written(folder: pathlib.Path, strategy: str, seed: int) -> bool:
@@ -111,7 +111,7 @@ def _is_written(folder: pathlib.Path, strategy: str, seed: int) -> bool:
       'Put those of this very run there, or move them away: --resume writes '
       'them again.')
   if wrong is not None:
-    seals.put_aside(out, f'What was matched of {out.name}', wrong)
+    seals.quarantine(out, f'What was matched of {out.name}', wrong)
   return wrong is None
 
 
@@ -121,7 +121,7 @@ def _calibrated(
   """By `CALIBRATION`, the digest of a run's records there; none of none."""
   found = {  # A run that was stopped may have written them twice.
       json.dumps(record['of']): record
-      for record in lines_lib.calibration(folder / workdir_lib.CALIBRATION)
+      for record in records_file.calibration(folder / workdir_lib.CALIBRATION)
       if (record['strategy'], record['seed']) == (strategy, seed)}
   return {workdir_lib.CALIBRATION: hashlib.sha256(json.dumps(
       found, sort_keys=True).encode()).hexdigest()} if found else {}
@@ -134,8 +134,8 @@ def find(
     strategy: str,
     k: int,
 ) -> Found:
-  """What `rest.match` finds of a run's state."""
-  return rest.match(
+  """What `remaining_matches.match` finds of a run's state."""
+  return remaining_matches.match(
       state, experiment.learner, pools, k,
       chosen=strategy.partition('@')[0] != 'random')
 
@@ -155,13 +155,13 @@ def save(
     experiment: of the run.
     state: of which `found` is.
     pools: of the learner.
-    hidden: tells only which row of the data each item is.
+    hidden: used only for which row of the data each item is.
     found: of `find`.
     least_probability: of the pairs.
     out: folder for both.
   """
   items = dict(experiment.load_seen().pool.items)
-  shown = shown_lib.Shown(items, {
+  shown = gallery.RawItems(items, {
       m: np.arange(len(x)) for m, x in items.items()}
                           if hidden is None else hidden.rows)
   out.mkdir(exist_ok=True)
@@ -213,7 +213,7 @@ def _pairs(state, found, shown, base, least_probability, pools):
       continue
     likely = pool_lib.pairs(
         found[modality, other], found[other, modality], least_probability)
-    answered = state.filled[:, [a, b]]
+    answered = state.aligned_rows[:, [a, b]]
     answered = answered[(answered >= 0).all(axis=1)]
     rows = np.concatenate([answered, likely.rows])
     stated = np.r_[np.ones(len(answered)), likely.probabilities]
@@ -232,7 +232,7 @@ def _pairs(state, found, shown, base, least_probability, pools):
           'probability': round(float(p), 4)}
 
 
-def told(
+def calibration_records(
     found: Found,
     hidden: pools_lib.Hidden,
     pools: pools_lib.Pools,
@@ -241,14 +241,14 @@ def told(
   """How true what was stated is, in which only the hidden pairing counts.
 
   Args:
-    found: of `rest.match`.
+    found: of `remaining_matches.match`.
     hidden: of the run.
     pools: of the run.
     modalities: their names, of the columns of the hidden tuples.
 
   Returns:
     For any two modalities: bins of the stated probabilities of each item's
-    first counterpart and of pairs, how many pairs there are to be had, and how
+    first counterpart and of pairs, how many pairs there are, and how
     many are at each of `PRECISIONS`.
   """
   records = []

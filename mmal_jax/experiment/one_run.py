@@ -51,7 +51,7 @@ def run_one(
 
   A round's answers are in its journal before they are used, its records in
   their files before its state is a checkpoint: so what is computed again after
-  a crash is told the same, and records what is not there yet.
+  a crash gets the same answers, and records what is not there yet.
 
   Of several processes all call it; the first keeps journal and records.
 
@@ -62,12 +62,12 @@ def run_one(
     folder: of the experiment, where a part of the run may lie.
     bar: of progress, a step a round.
     counter: of compiled programs.
-    notice: of the end of the machine, heeded after every round.
+    notice: of the end of the machine, checked after every round.
     first: by round, the states up to the first answers of another strategy with
       this seed. They are the same for all; if it is empty, they are put there.
 
   Raises:
-    preemption.Preempted: if the program was told to end.
+    preemption.Preempted: if SIGTERM asked the program to end.
   """
   config = experiment.config
   pools, hidden = annotators.hide(config, experiment.data.pool, seed)
@@ -75,25 +75,25 @@ def run_one(
   metrics = evaluate.metric_names(experiment.data.test)
   headline = evaluate.headline(metrics)
   run = {'strategy': strategy, 'seed': seed}
-  names = processes.from_first(
+  names = processes.from_primary(
       lambda: provenance.of_run(folder, strategy, seed))
   kept = newest.Checkpoints(workdir_lib.state_path(
       folder, strategy, seed, config.states), run=names)
   state = build_lib.initial_state(experiment, pools.sizes, seed)
-  with preemption.held():
+  with preemption.deferred():
     found = kept.newest(state, build_lib.round_of)
   if found is not None:
     _, state = found
   bar.update(int(state.round))
   last = -1 if found is None else int(state.round)
-  if found is None and processes.from_first(
+  if found is None and processes.from_primary(
       lambda: workdir_lib.has_rounds(folder, run)):
     logging.warning(
         '%s, seed %d: there is no state in %s of the rounds that are recorded: '
         'they are computed again, with the answers in the journal.', strategy,
         seed, workdir_lib.state_path(
             folder, strategy, seed, config.states))
-  processes.from_first(lambda: _check_records(
+  processes.from_primary(lambda: _check_records(
       state, workdir_lib.keep_until(folder, run, last),
       folder / workdir_lib.METRICS))
 
@@ -106,7 +106,7 @@ def run_one(
     journal_lib.check_used(path, journal_lib.read(path), _used(state))
     return opened
 
-  journal = processes.at_first(open_journal)
+  journal = processes.at_primary(open_journal)
 
   def begin(t):
     if journal is not None:
@@ -127,7 +127,7 @@ def run_one(
   undone = []  # Why, of a round whose training was.
   compiled, started = counter.count, time.perf_counter()
   try:
-    oracle = shared.shared(journal, notice.heed)
+    oracle = shared.shared(journal, notice.raise_if_given)
     for state in _from_first(
         first if _may_share(experiment) else None, oracle, state,
         lambda state: build_lib.rounds(
@@ -148,39 +148,39 @@ def run_one(
         bar.update()
       record |= {'seconds': time.perf_counter() - started,
                  'compilations': counter.count - compiled}
-      processes.from_first(lambda: write(t, record))
-      with preemption.held():
+      processes.from_primary(lambda: write(t, record))
+      with preemption.deferred():
         kept.save(t, state)
       begin(t)
       bar.set_postfix_str(
           f'{strategy}, seed {seed}, round {t}, {state.annotations} '
           f'annotations, {headline} {scores[headline]:.1f} %')
       compiled, started = counter.count, time.perf_counter()
-      notice.heed()
+      notice.raise_if_given()
   except jax.errors.JaxRuntimeError:
     # Another process may have gone: the checkpoint would wait for its part.
     raise
   except BaseException as e:
     # What is not raised in all processes would wait for the others for ever.
-    if processes.several() and not isinstance(
+    if processes.are_several() and not isinstance(
         e, (preemption.Preempted, oracle_lib.Waiting)):
       raise
     kept.wait()
     raise
-  with preemption.held():
+  with preemption.deferred():
     kept.wait()
-  if processes.is_first():
+  if processes.is_primary():
     _warn_of_chance(state, strategy, seed, config.dataset.name)
   matches_lib.write(
       experiment, state, pools, hidden, strategy, seed, folder)
   if experiment.pretrained is not None:
     # For `experiments.export`.
     model = epath.Path(workdir_lib.model_path(folder, strategy, seed))
-    with preemption.held():
-      if not processes.from_first(lambda: _is_saved(model, names)):
+    with preemption.deferred():
+      if not processes.from_primary(lambda: _is_saved(model, names)):
         pytrees.save(model, experiment.learner.encoder(
             state.params, state.learner_state))
-        processes.from_first(lambda: seals.write(model, names))
+        processes.from_primary(lambda: seals.write(model, names))
 
 
 def _is_saved(model: epath.Path, run: Mapping[str, str | int]) -> bool:
@@ -191,7 +191,7 @@ def _is_saved(model: epath.Path, run: Mapping[str, str | int]) -> bool:
       model, run, what='parameters', remedy='Put those of this very run there, '
       'or move them away: --resume writes them again.')
   if wrong is not None:
-    seals.put_aside(model, f'The model of {model.name}', wrong)
+    seals.quarantine(model, f'The model of {model.name}', wrong)
   return wrong is None
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from mmal_jax.parallel import processes
 
-# Exit status of a program that was told to end, and can be taken up again:
+# Exit status of a program that SIGTERM ended, and that can be resumed:
 # that of a temporary failure (EX_TEMPFAIL of sysexits.h).
 PREEMPTED = 75
 # And of one that Ctrl-C ended, as a shell would report it.
@@ -18,46 +18,46 @@ INTERRUPTED = 130
 
 
 class Preempted(BaseException):
-  """The program was told to end; not an error, and not to be caught as one."""
+  """SIGTERM asked the program to end; no error, and not to be caught as one."""
 
 
 class Notice:
-  """Whether the program was told to end.
+  """Whether SIGTERM asked the program to end.
 
   Attributes:
-    given: whether it was.
-    at_once: whether the signal raises; otherwise it waits to be heeded.
+    given: whether it did.
+    at_once: whether the signal raises; otherwise `raise_if_given` does.
   """
 
   def __init__(self, at_once: bool = True):
     self.given, self.at_once = False, at_once
 
-  def heed(self) -> None:
-    """Ends if it was told to, or another of several processes was.
+  def raise_if_given(self) -> None:
+    """Ends the program if this or another of its processes was asked to end.
 
     Raises:
       Preempted: then.
     """
-    if processes.any_of(self.given):
+    if processes.any_process(self.given):
       raise Preempted
 
 
 @contextlib.contextmanager
-def heard(at_once: bool = True) -> Iterator[Notice]:
+def listening(at_once: bool = True) -> Iterator[Notice]:
   """While it lasts, SIGTERM raises `Preempted` in the main thread, once.
 
   A second one does not cut short what the first has begun. Where it falls into
   what lets no exception through (a callback of the garbage collector's), only
-  the notice tells of it: to be heeded now and then. A program that was started
+  the notice records it: call `raise_if_given` now and then. A program started
   with SIGTERM ignored goes on ignoring it.
 
   Args:
-    at_once: False: it raises nothing, and only the notice tells of it. Of
+    at_once: False: it raises nothing, and only the notice records it. Of
       several processes none may leave the others in the midst of a round.
   """
   notice = Notice(at_once)
 
-  def told(*_):
+  def on_signal(*_):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     notice.given = True
     if notice.at_once:
@@ -65,7 +65,7 @@ def heard(at_once: bool = True) -> Iterator[Notice]:
 
   before = signal.getsignal(signal.SIGTERM)
   if before is not signal.SIG_IGN:
-    signal.signal(signal.SIGTERM, told)
+    signal.signal(signal.SIGTERM, on_signal)
   try:
     yield notice
   finally:
@@ -73,10 +73,10 @@ def heard(at_once: bool = True) -> Iterator[Notice]:
 
 
 @contextlib.contextmanager
-def leaving() -> Iterator[None]:
-  """Ends the program at once if it leaves the block because it was told to.
+def exiting() -> Iterator[None]:
+  """Ends the program at once if a signal ended the block.
 
-  Threads of what was left half begun would keep it from ending.
+  Threads of unfinished work would keep the program alive.
   """
   try:
     yield
@@ -98,8 +98,8 @@ def end(code: int | str) -> NoReturn:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
-  """Signals to end that come while it lasts are heard when it is over.
+def deferred() -> Iterator[None]:
+  """Delivers signals that come while it lasts when it is over.
 
   For work of other libraries that an exception in its midst would leave with
   threads that wait for one another for ever.

@@ -48,7 +48,7 @@ def rematch(
   if checksums.version(folder) == checksums.Version.WITHOUT_ID:
     raise ValueError(
         f'workdir={str(folder)!r} was begun by an earlier version, which wrote '
-        f'no {workdir_lib.PROVENANCE}: nothing tells of which run its states '
+        f'no {workdir_lib.PROVENANCE}: nothing says of which run its states '
         'are, and this version does not read them. Match with the version that '
         'began it.')
   if (folder / workdir_lib.SUMMARY).exists():

@@ -2,7 +2,7 @@
 
 A strategy that was run under different settings is several strategies here,
 distinguished by what differs. Only seeds that all of them were run with count;
-what that leaves out is said.
+what that leaves out is reported.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,9 +19,9 @@ from mmal_jax.data.images import image_listing
 from mmal_jax.evaluate import evaluate
 from mmal_jax.experiment import datasets
 from mmal_jax.experiment import earlier
+from mmal_jax.experiment import gallery
 from mmal_jax.experiment import identity
 from mmal_jax.experiment import pretrained as pretrained_lib
-from mmal_jax.experiment import shown as shown_lib
 from mmal_jax.files import durable
 from mmal_jax.files import plain_text
 from mmal_jax.workdir import layout as workdir_lib
@@ -118,7 +118,7 @@ def write(
   link = ''
   if shown is not None:
     title = f'What {run.label} asked with seed {run.seed}'
-    drawn = shown_lib.write(shown, run.queries, title, out)
+    drawn = gallery.write(shown, run.queries, title, out)
     link = (f'[{plain_text.for_markdown(title)}](asked.md), in its first and '
             'its last round') + (
         '.' if drawn else ': features cannot be looked at, and there is no '
@@ -136,8 +136,8 @@ def write(
 def _shown(
     run: records_lib.Run, cache_dir: str, moved: Sequence[str],
     notes: list[str],
-) -> shown_lib.Shown:
-  """What is seen of a run's items; `notes` takes what is to be said of it.
+) -> gallery.RawItems:
+  """What is seen of a run's items; `notes` takes remarks on it.
 
   Raises:
     ValueError, OSError: if its data are not there, or are others now.
@@ -159,7 +159,7 @@ def _shown(
   if other:
     raise ValueError(f'{_listed(other)}: not what {_listed([run.label])}, seed '
                      f'{run.seed}, was run with.')
-  return shown_lib.load(config, cache_dir, run.seed)
+  return gallery.load(config, cache_dir, run.seed)
 
 
 def _markdown(records, summary, notes, shares, link, matched) -> str:

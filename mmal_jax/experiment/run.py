@@ -51,14 +51,14 @@ def run(
     workdir: where all is written.
     cache_dir: of rendered datasets and warm starts.
     overwrite: replace the experiment that lies in `workdir`.
-    resume: take up an unfinished one.
+    resume: continue an unfinished one.
     experiment: what `build.build` would make of the config, if it is at hand.
     notify: takes lines for the user, about what is being done; with one, a
       bar shows the rounds, too.
-    notice: of the end of the machine, if somebody listens for it.
+    notice: of the end of the machine, if there is a listener.
 
   Raises:
-    preemption.Preempted: if the program was told to end.
+    preemption.Preempted: if SIGTERM asked the program to end.
   """
   config = config_lib.complete(config)
   processes.check_same((config.to_dict(), str(workdir), overwrite, resume))
@@ -66,34 +66,34 @@ def run(
     def take():
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
       pytrees.check_path(workdir)
-      held.enter_context(lock.sole(workdir))
+      held.enter_context(lock.exclusive(workdir))
       # Another program may just have left it.
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
 
-    processes.from_first(take)
+    processes.from_primary(take)
     return _run(config, workdir, cache_dir, resume, experiment,
-                notify if processes.is_first() else None,
+                notify if processes.is_primary() else None,
                 notice or preemption.Notice(), held)
 
 
 def _run(
     config, workdir, cache_dir, resume, experiment, notify, notice, held
 ) -> str:
-  """As `run`, in a folder that is ours, as others will be, `held` so long."""
+  """As `run`, in a locked folder; `held` collects further locks."""
   started = time.perf_counter()
   if resume and config.batch is None:
     with config.unlocked():
-      config.batch = processes.from_first(
+      config.batch = processes.from_primary(
           lambda: workdir_lib.batch_of(workdir))
-  begun = processes.from_first(lambda: workdir_lib.take_up(
+  begun = processes.from_primary(lambda: workdir_lib.resume(
       workdir, config.to_dict()) if resume else None)
   folder = pathlib.Path(workdir)
   if begun is not None:
-    processes.from_first(lambda: provenance.check(folder))
-  processes.from_first(lambda: held.enter_context(
-      states_lib.held(config.states, folder, begun is not None)))
+    processes.from_primary(lambda: provenance.check(folder))
+  processes.from_primary(lambda: held.enter_context(
+      states_lib.locked(config.states, folder, begun is not None)))
   if config.oracle.name in oracles_lib.ASK_PEOPLE and begun is not None:
-    processes.from_first(lambda: _look_at_answers(config, folder, held))
+    processes.from_primary(lambda: _look_at_answers(config, folder, held))
   counter = compilations.CompilationCounter()
   quiet, notify = notify is None, notify or (lambda line: None)
   notify('Preparing data and warm start ...')
@@ -105,9 +105,9 @@ def _run(
            '--batch gives another.')
   config = experiment.config
   if config.oracle.name in oracles_lib.ASK_PEOPLE and begun is None:
-    processes.from_first(lambda: _hold_people(config, held))
+    processes.from_primary(lambda: _hold_people(config, held))
   # Not before: what was refused up to here has cost no earlier result.
-  processes.from_first(lambda: _begin(experiment, config, folder, begun))
+  processes.from_primary(lambda: _begin(experiment, config, folder, begun))
   if begun is not None and begun.moved:
     notify(f'{", ".join(begun.moved)}: elsewhere than when the run was begun; '
            'what lies there is the same.')
@@ -126,16 +126,16 @@ def _run(
           found = whole_pool.of_seed(experiment, seed, folder)
           whole += [found] if found else []
           bar.update()
-          notice.heed()
+          notice.raise_if_given()
       except oracle_lib.Waiting as e:
         waiting = {'seed': seed, 'queries': e.queries}
-        processes.from_first(lambda: workdir_lib.write(
+        processes.from_primary(lambda: workdir_lib.write(
             folder / workdir_lib.WAITING, waiting))
         raise
       except OSError as e:  # A full disk, for one.
         raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
                       'it was.') from e
-  return processes.from_first(
+  return processes.from_primary(
       lambda: finish.finish(experiment, folder, whole, started))
 
 
@@ -144,7 +144,7 @@ def _hold_people(config, held) -> None:
   for seed in config.seeds:
     folder = annotators.folder_of(config, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    held.enter_context(lock.sole(folder))
+    held.enter_context(lock.exclusive(folder))
 
 
 def _look_at_answers(config, folder, held) -> None:

@@ -25,7 +25,7 @@ def run(
   """Runs an experiment: every strategy with every seed.
 
   Args:
-    config: as the files in `experiments/configs` give it; it stays as it is.
+    config: as the files in `experiments/configs` give it; it is not changed.
     workdir: folder of all that is written: metrics, queries, models, summary.
     cache_dir: of rendered datasets and warm starts; None for this user's.
     overwrite: replace the experiment that lies in `workdir`.

@@ -70,7 +70,7 @@ def sweep(
   Raises:
     ValueError: if the folder holds another sweep, or a config is refused.
     CellsFailed: if cells have failed, after all others were run.
-    preemption.Preempted: if the program was told to end.
+    preemption.Preempted: if SIGTERM asked the program to end.
   """
   if config.oracle.name == 'files':
     raise ValueError('oracle=\'files\' is not for sweeps: people are asked one '
@@ -97,9 +97,9 @@ def sweep(
   for cell, seconds, error in _run_all(
       mine, folder, cache_dir, processes, notice, notify):
     done += 1
-    said = 'was finished' if seconds is None else f'{seconds:.1f} s'
+    outcome = 'was finished' if seconds is None else f'{seconds:.1f} s'
     if isinstance(error, lock.InUse):
-      said = 'another program runs it'
+      outcome = 'another program runs it'
     elif error is not None:
       failed.append(cell.name)
       text = f'{type(error).__name__}: {error}'
@@ -107,13 +107,13 @@ def sweep(
           folder / _FAILED, {
               'cell': cell.name, 'error': text,
               'time': time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())})
-      said = f'failed: {text.splitlines()[0]}'
-    notify(f'[{done}/{len(mine)}] {cell.name}: {said}')
+      outcome = f'failed: {text.splitlines()[0]}'
+    notify(f'[{done}/{len(mine)}] {cell.name}: {outcome}')
   finished = sum(cells_lib.is_finished(_home(folder, cell)) for cell in cells)
   if failed:
     raise CellsFailed(
         f'{len(failed)} of {len(mine)} cells failed, the first is {failed[0]}: '
-        f'{folder / _FAILED} tells why. The same command tries them again; '
+        f'{folder / _FAILED} says why. The same command tries them again; '
         '--report shows the others.')
   if finished < len(cells):
     return (f'{finished} of {len(cells)} cells are finished; --report shows '
@@ -206,7 +206,7 @@ def _timed(
   locks = folder / _LOCKS
   locks.mkdir(exist_ok=True)
   try:
-    with lock.sole(locks, cell.name):
+    with lock.exclusive(locks, cell.name):
       if cells_lib.is_finished(home):  # By another program, just now.
         return cell, None, None
       home.parent.mkdir(exist_ok=True)

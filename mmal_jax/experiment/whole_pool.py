@@ -14,7 +14,7 @@ from mmal_jax.learn.gradient import divergence
 from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.parallel import processes
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import lines as lines_lib
+from mmal_jax.workdir import records_file
 
 
 def is_asked_for(experiment: build_lib.Experiment) -> bool:
@@ -32,7 +32,7 @@ def is_asked_for(experiment: build_lib.Experiment) -> bool:
 def of_seed(
     experiment: build_lib.Experiment, seed: int, folder: pathlib.Path
 ) -> dict[str, Any] | None:
-  """Trains on all true pairs of a seed's pool, unless the folder tells.
+  """Trains on all true pairs of a seed's pool, unless that was done.
 
   It reads what is hidden from every run, and writes nothing but its scores.
 
@@ -46,8 +46,8 @@ def of_seed(
     where training diverged in a run that goes on all the same.
   """
   path = folder / workdir_lib.WHOLE_POOL
-  known = processes.from_first(lambda: {
-      record['seed']: record for record in lines_lib.whole_pool(path)})
+  known = processes.from_primary(lambda: {
+      record['seed']: record for record in records_file.whole_pool(path)})
   if seed in known:
     return known[seed]
   pools, hidden = annotators.hide(
@@ -61,5 +61,5 @@ def of_seed(
     return None
   aligned = int(np.sum((hidden.tuples >= 0).sum(axis=1) > 1))
   record = {'seed': seed, 'aligned': aligned, 'scores': scores}
-  processes.from_first(lambda: workdir_lib.append(path, record))
+  processes.from_primary(lambda: workdir_lib.append(path, record))
   return record

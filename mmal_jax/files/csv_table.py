@@ -47,7 +47,7 @@ def read(
 
   Args:
     content: of the file, whose text is as `text_file.decode` takes it.
-    name: of the file; None where all that is said is said of this one.
+    name: of the file; None where all problems are of this one.
     problems: takes a sentence on each thing that cannot be read, rows' when
       their turn comes.
     separators: what may stand between the cells, where no line says so: that
@@ -98,7 +98,7 @@ def _separator(text: str, separators: str) -> tuple[str, int]:
       after.strip(ended) or ended not in {found, *SEPARATORS}):
     raise ValueError(
         f'line {text_file.line_ends(text[:header.start()]) + 1}: '
-        f'{json_object.told(header[0])} says that {json_object.told(found)} '
+        f'{json_object.quote(header[0])} says that {json_object.quote(found)} '
         'separates the cells, which must be one sign, no letter, digit or '
         'quote: write sep=, or sep=; as the rows have it, or remove the line')
   return ended or found or _likeliest(
@@ -173,8 +173,8 @@ def _by_column(
   """Rows by column, until one is wrong. Empty columns without name are none."""
   used = [column for column in columns if column]
   if len(set(used)) < len(used):
-    problems.append(f'{place}: a column stands twice: '
-                    f'{json_object.told_json(columns)}.')
+    problems.append(f'{place}: a column appears twice: '
+                    f'{json_object.quote_json(columns)}.')
     return
   try:
     for line, row in rows:
@@ -190,7 +190,7 @@ def _by_column(
       else:
         problems.append(
             f'{before}line {line}: column {beside + 1} has no name, but holds '
-            f'{json_object.told_json(row[beside])}: name it in the header, or '
+            f'{json_object.quote_json(row[beside])}: name it in the header, or '
             'remove it.')
   except ValueError as e:
     problems.append(f'{before}{e}.')

@@ -107,9 +107,9 @@ def wrong(
     return ('is a web page (HTML), not the file: it was saved from a page that '
             f'shows or refuses it. Use the page\'s download link, and {again}')
   if _XML_ERROR.match(text) or size < _HEAD and _REFUSALS.match(text):
-    said = ' '.join(text[:80].decode(errors='replace').split())
-    return (f'is the answer of a web server, not the file ({said!r}): {again}, '
-            'with access to it')
+    answer = ' '.join(text[:80].decode(errors='replace').split())
+    return (f'is the answer of a web server, not the file ({answer!r}): '
+            f'{again}, with access to it')
   return None
 
 

@@ -39,7 +39,7 @@ def read(
     path: str | os.PathLike[str], most: int = _MOST_BYTES,
     within: pathlib.Path | None = None,
 ) -> bytes:
-  """What a file holds that somebody else may have put there.
+  """What a file holds that another program may have put there.
 
   Args:
     path: of the file.
@@ -181,7 +181,7 @@ def whole_lines(path: pathlib.Path) -> bytes:
     return content[:last]
   end = content.rfind(b'\n') + 1
   try:
-    # Whole, if somebody's editor took the newline: no beginning of it is JSON.
+    # Whole, if an editor took the newline: no beginning of it is JSON.
     json.loads(content[end:])
   except ValueError:
     return content[:end]

@@ -12,7 +12,7 @@ def check(what: str, stored: int, grown: int) -> None:
   Args:
     what: is unpacked, for the message.
     stored: bytes of the file.
-    grown: bytes that it is said to hold, or was found to.
+    grown: bytes that it claims to hold, or was found to.
 
   Raises:
     ValueError: if they are more than 64 times as many, and more than 64 MiB.

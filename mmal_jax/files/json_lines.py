@@ -22,8 +22,9 @@ def read(
 
   Args:
     content: of the file.
-    name: of the file; None where all that is said is said of this one.
-    problems: is told of every line that holds no object, when its turn comes.
+    name: of the file; None where all problems are of this one.
+    problems: gets an entry for every line that holds no object, when its turn
+      comes.
 
   Yields:
     `(place, object)` of the others.

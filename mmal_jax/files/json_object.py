@@ -1,4 +1,4 @@
-"""JSON that other people wrote: only what is plain, and told in few words."""
+"""JSON that other people wrote: only what is plain, quoted shortly."""
 
 from collections.abc import Sequence
 import json
@@ -13,7 +13,7 @@ from mmal_jax.files import text_file
 # all that is done with a value.
 _DEEPEST = 100
 _NESTED = frozenset({dict, list})
-_MOST_TOLD = 200  # letters of a value in a message
+_LONGEST = 200  # letters of a value in a message
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 120, 120
@@ -26,12 +26,12 @@ def loads(content: bytes | str) -> Any:
   [1, 2]
 
   Raises:
-    ValueError: if it is no text or no JSON, a field of an object stands twice,
+    ValueError: if it is no text or no JSON, a field appears twice,
       or lists and objects are nested more than a hundred deep.
   """
   deep = f'lists and objects are nested more than {_DEEPEST} deep'
   if isinstance(content, bytes):
-    # JSON begins with an ASCII letter, which tells UTF-16 without a mark.
+    # JSON begins with an ASCII letter, which reveals UTF-16 without a mark.
     encoding = json.detect_encoding(content)
     content = text_file.decode(
         content, encoding if encoding.endswith(('le', 'be')) else 'utf-8')
@@ -79,24 +79,24 @@ def parse(content: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
   return value
 
 
-def told(value: Any) -> str:
+def quote(value: Any) -> str:
   """A value of such a file as a message shows it, however long or deep.
 
-  >>> told('x'), len(told('x' * 10**6)) < 200
+  >>> quote('x'), len(quote('x' * 10**6)) < 200
   ("'x'", True)
   """
   text = _SHORT.repr(value)
-  return text if len(text) <= _MOST_TOLD else f'{text[:_MOST_TOLD]}...'
+  return text if len(text) <= _LONGEST else f'{text[:_LONGEST]}...'
 
 
-def told_json(value: Any) -> str:
-  """As `told`, but null, true and false by their names in JSON.
+def quote_json(value: Any) -> str:
+  """As `quote`, but null, true and false by their names in JSON.
 
-  >>> told_json(None), told_json(7)
+  >>> quote_json(None), quote_json(7)
   ('null', '7')
   """
   is_word = value is None or isinstance(value, bool)
-  return json.dumps(value) if is_word else told(value)
+  return json.dumps(value) if is_word else quote(value)
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -104,5 +104,5 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
   if len(fields) < len(pairs):
     seen = set()
     twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-    raise ValueError(f'a field stands twice: {told(twice)}')
+    raise ValueError(f'a field appears twice: {quote(twice)}')
   return fields

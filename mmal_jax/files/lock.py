@@ -14,25 +14,25 @@ NAME = '.owner'
 
 
 class InUse(ValueError):
-  """Another program holds a folder."""
+  """Another program has locked a folder."""
 
 
 @contextlib.contextmanager
-def sole(
+def exclusive(
     folder: str | os.PathLike[str], name: str = NAME, of: str = ''
 ) -> Iterator[None]:
-  """Holds a folder; the system lets go of it if the program dies.
+  """Locks a folder; the system releases the lock if the program dies.
 
   Args:
     folder: it must exist.
     name: of the file in it that is locked, where a folder has several owners.
-    of: what it is held for, for those who are refused.
+    of: what it is locked for, for the error of another program.
 
   Raises:
-    InUse: if another program holds it, naming that one.
+    InUse: if another program has locked it, naming that one.
     ValueError: if a link lies where the file should be (`durable.open_own`).
   """
-  # Never removed: who waits for the name could lock what has none any more.
+  # Never removed: a program that waits could lock a file without a name.
   path = pathlib.Path(folder) / name
   with open(durable.open_own(path, os.O_RDWR | os.O_APPEND), 'a+',
             encoding='utf-8') as file:

@@ -1,4 +1,4 @@
-"""Arrays in `.npy` and `.npz` files that anybody may have made."""
+"""Arrays in `.npy` and `.npz` files of untrusted origin."""
 
 import io
 import math
@@ -42,7 +42,7 @@ def read(path: str | os.PathLike[str], name: str) -> np.ndarray:
 
 
 def mapped(path: str | os.PathLike[str]) -> np.ndarray:
-  """The array of a `.npy` file, which stays there: memory-mapped, read-only.
+  """The array of a `.npy` file, memory-mapped, read-only.
 
   Args:
     path: of the file.

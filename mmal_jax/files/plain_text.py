@@ -66,7 +66,7 @@ def for_terminal(text: str, lines: bool = False) -> str:
   r"""A text with its controls, and what hides in it, as visible escapes.
 
   A line break is `\n`, a tab `\t`, a carriage return `\r`, all else `\x1b`,
-  `\u202e` or `\U000e0041`. A backslash stays as it is. So do invisible letters
+  `\u202e` or `\U000e0041`. A backslash remains. So do invisible letters
   where they belong to what is seen: joiners within emoji and within words of
   scripts that need them, and the variant of the letter before.
 
@@ -74,12 +74,12 @@ def for_terminal(text: str, lines: bool = False) -> str:
   'a\\x1b[2J\\u202eb\\nc'
 
   Args:
-    text: of anybody.
+    text: of any origin.
     lines: whether it is of several lines, which stay so: of a message, in which
       what others wrote has been escaped before.
 
   Returns:
-    One line, but for `lines`; what has been escaped before stays the same.
+    One line, but for `lines`; what has been escaped before is not changed.
   """
   if lines:
     return '\n'.join(map(for_terminal, text.split('\n')))
@@ -97,7 +97,7 @@ def for_markdown(text: str) -> str:
   '&lt;b&gt;\\|\\[x\\]\\(javascript:y)\\n'
 
   Args:
-    text: of anybody, without marks that are meant as such.
+    text: of any origin, without marks that are meant as such.
 
   Returns:
     One line.

@@ -1,4 +1,4 @@
-"""All that is wrong with somebody's files, said at once."""
+"""All problems of a user's files, reported at once."""
 
 from collections.abc import Sequence
 
@@ -44,7 +44,7 @@ def of_text(name: str, value: object) -> list[str]:
   if value is None:
     return [f'{name!r} is missing']
   if not isinstance(value, str) or not value.strip():
-    return [f'{name!r} is {json_object.told(value)}, not a text']
+    return [f'{name!r} is {json_object.quote(value)}, not a text']
   if '\0' in value or not _is_unicode(value):
     return [f'{name!r} holds a NUL or half a surrogate pair']
   return []

@@ -71,7 +71,7 @@ def wrong_with(
     fields = json.loads(text)
     sealed, of = fields['files'], fields['run']
     # Earlier versions wrote no name. Their seals hold: without them every
-    # state of a run begun by one would be put aside, and computed again.
+    # state of a run begun by one would be quarantined, and computed again.
     sealed_as = fields.get('name')
     if text != _text(sealed, of, sealed_as):
       return 'its seal is broken'
@@ -97,7 +97,7 @@ def wrong_with(
     return 'its seal is broken'
 
 
-def put_aside(folder: epath.Path, what: str, wrong: str) -> None:
+def quarantine(folder: epath.Path, what: str, wrong: str) -> None:
   """Renames a folder that is damaged, and removes its seal, with a warning.
 
   Args:
@@ -110,7 +110,7 @@ def put_aside(folder: epath.Path, what: str, wrong: str) -> None:
   if folder.exists():
     folder.rename(aside)
   logging.warning(
-      '%s in %s is damaged: %s. It is put aside, as %s.', what, folder.parent,
+      '%s in %s is damaged: %s. It is renamed to %s.', what, folder.parent,
       wrong, aside.name)
 
 

@@ -115,7 +115,7 @@ class FineTune:
     # Where the first round's training was undone, so were the moments.
     is_new = known.is_new or not next(iter(state.moments.values())).count
     towers = _towers_of(params)
-    # Of a source that stays, both are the same items, which are embedded once.
+    # Of a fixed source, both are the same items, which are embedded once.
     pool = known.pool._replace(
         items=self._features.of(towers, known.pool.items))
     known = known._replace(

@@ -37,8 +37,8 @@ class Known(NamedTuple):
   Attributes:
     items: by modality, on the host, the items that `aligned` names.
     aligned: `[capacity, M]` int32, rows of these items, a column a modality in
-      their order; -1 where an item is missing, and beyond the filled rows.
-    num_aligned: how many rows of `aligned` are filled; they come first.
+      their order; -1 where an item is missing, and beyond the rows in use.
+    num_aligned: how many rows of `aligned` are in use; they come first.
     pool: what has arrived.
     is_new: whether the pool's items have arrived in this round; False where
       they are those of the round before.
@@ -79,7 +79,7 @@ class Learner(Protocol):
 
   Attributes:
     graphdef: of the encoder, a `DualEncoder`; it never changes.
-    needs_reference: whether `Known.pool` has to tell the items' reference.
+    needs_reference: whether `Known.pool` has to hold the items' reference.
   """
 
   graphdef: nnx.GraphDef

@@ -24,7 +24,7 @@ def pairs(
   Args:
     views: by modality, of what remains.
     numbers: by modality, `[n_m]` int32, of the items.
-    count: so many pairs, an equal share for any two modalities.
+    count: the number of pairs, an equal share for any two modalities.
 
   Returns:
     `[k, M]` int32 item numbers, -1 in all columns but two; k is at most

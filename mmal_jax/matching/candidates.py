@@ -1,7 +1,7 @@
 """Everybody's likeliest counterparts by a plan, and what speaks for the first.
 
-Two items that are equal cannot be told apart, and a counterpart that equals the
-true one is right. So what the plan gives to equal items counts together.
+Two items that are equal cannot be distinguished, and a counterpart that equals
+the true one is right. So what the plan gives to equal items counts together.
 """
 
 from typing import NamedTuple

@@ -32,10 +32,10 @@ class Answers(NamedTuple):
 
   Attributes:
     asked: `[n]` int, the modality (its place) of the item that each tuple was
-      the answer about, -1 where nobody knows. Where items lack a counterpart,
-      only the item that was asked about tells how often.
+      the answer about, -1 where that is unknown. Where items lack a
+      counterpart, only the item that was asked about shows how often.
     at_random: `[n]` bool, whether that item was drawn at random, and not chosen
-      by a strategy. A strategy's choice tells about that item alone.
+      by a strategy. A strategy's choice informs about that item alone.
     alone: `[a, M]` int rows of items that were asked about and have no
       counterpart; -1 in all columns but one.
   """
@@ -46,7 +46,7 @@ class Answers(NamedTuple):
 
 
 def unknown(count: int, modalities: int) -> Answers:
-  """Of `count` tuples of which nobody knows how they came about."""
+  """Of `count` tuples of unknown origin."""
   return Answers(np.full(count, -1), np.ones(count, bool),
                  np.zeros((0, modalities), int))
 
@@ -112,7 +112,7 @@ def match(
   """
   if not isinstance(learner, learner_lib.HoldsOut):
     raise ValueError(
-        'to say how likely a match is, answers have to be held out, and '
+        'to estimate how likely a match is, answers have to be held out, and '
         f'{type(learner).__name__} cannot learn without some of them at no '
         'cost: use train.learner=\'closed_form\'.')
   names, count = list(known.items), known.num_aligned
@@ -121,7 +121,7 @@ def match(
   if count < LEAST:
     raise ValueError(
         f'{count} answers name counterparts; at least {LEAST} are needed to '
-        'say how likely a match is.')
+        'estimate how likely a match is.')
   rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
   alone, folds = answers.alone, min(FOLDS, count)
   fold_of_alone = rng.permutation(len(alone)) % folds
@@ -135,7 +135,8 @@ def match(
     asked = np.where(answers.at_random, -1, asked)
   cases = {couple: [] for couple in canonical.couples(len(names))}
   least = LEAST if len(alone) else ENOUGH
-  tells = {couple: _who_tells(asked, couple, least) for couple in cases}
+  informed = {couple: _informed_modality(asked, couple, least)
+              for couple in cases}
   for fold, (mine, encoder) in enumerate(
       learner.held_out(params, state, key, known, folds)):
     too = fold_of_alone == fold
@@ -143,15 +144,15 @@ def match(
     for couple, edges in _graphs(
         learner.graphdef, encoder, known, tuples).items():
       held = _Held(
-          tuples, np.r_[tells[couple][mine], np.full(np.sum(too), -1)])
+          tuples, np.r_[informed[couple][mine], np.full(np.sum(too), -1)])
       cases[couple].append([
           _cases(edges, known, names, couple, held, t, k, fold)
           for t in TEMPERATURES])
   encoder = learner.encoder(params, state)
-  nobody = known.aligned[:0]
+  no_tuples = known.aligned[:0]
   found = {}
   for (a, b), edges in _graphs(
-      learner.graphdef, encoder, known, nobody).items():
+      learner.graphdef, encoder, known, no_tuples).items():
     by_temperature = [
         _Cases(*map(np.concatenate, zip(*folds)))
         for folds in zip(*cases[a, b])]
@@ -198,9 +199,9 @@ def pairs(
       np.stack([one.items[rows], partners], axis=1)[order], p[order])
 
 
-def _who_tells(
+def _informed_modality(
     asked: np.ndarray, couple: tuple[int, int], least: int) -> np.ndarray:
-  """`[n]` int modality that each answer tells about; -1 for both of the couple.
+  """`[n]` int modality that each answer counts for; -1 for both of the couple.
 
   Where fewer than `least` are about either, both items count all the same.
   """

@@ -48,7 +48,7 @@ def shardings(tree: Any, mesh: jax.sharding.Mesh) -> Any:
     for axis, cut in enumerate(spec):
       if cut and leaf.shape[axis] % mesh.shape[cut]:
         raise ValueError(
-            f'{name} of shape {leaf.shape} cannot be cut along axis {axis} '
+            f'{name} of shape {leaf.shape} cannot be sharded along axis {axis} '
             f'into {cut}={mesh.shape[cut]} parts.')
     return jax.sharding.NamedSharding(mesh, spec)
 
@@ -58,8 +58,8 @@ def shardings(tree: Any, mesh: jax.sharding.Mesh) -> Any:
 def gathered(tree: Tree, mesh: jax.sharding.Mesh | None) -> Tree:
   """Inside a jitted function: parameters whole on each device, for their use.
 
-  Batches and parameters are cut over the same axis. Left to itself, the
-  compiler would put batches together instead, and cut activations.
+  Batches and parameters are sharded over the same axis. Left to itself, the
+  compiler would gather batches instead, and shard activations.
   """
   if mesh is None:
     return tree

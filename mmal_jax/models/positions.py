@@ -30,7 +30,7 @@ def resize(
     position: `[n, width]` float32, rows of patches after one another.
     old_grid: rows and columns of patches that they are for.
     new_grid: those wanted.
-    has_class: the first is of the class token, and stays.
+    has_class: the first is of the class token, and is kept.
 
   Returns:
     `[m, width]` float32.

@@ -68,7 +68,7 @@ def transformers(
     else:
       raise ValueError(
           'model=transformers needs pixels and texts; the pool holds '
-          f'{_told(items)}. For features take model=mlp.')
+          f'{_described(items)}. For features take model=mlp.')
   return dual_encoder.DualEncoder(towers, embed_dim, rngs=rngs)
 
 
@@ -103,7 +103,7 @@ def linear(
   """A linear head on each modality's precomputed features (`linear.Linear`).
 
   Args and errors as in `mlps`, and:
-    embed_dim: of the heads' space; of features of fewer values, so many.
+    embed_dim: of the heads' space; or as many as features have, if fewer.
     shared: whether the features of all modalities lie in one space already, as
       a pretrained dual encoder's do: then they are what is known before any
       answer.
@@ -115,7 +115,7 @@ def linear(
   sizes = {modality: item.shape[0] for modality, item in items.items()}
   if shared and len(set(sizes.values())) > 1:
     raise ValueError(f'model.shared=True needs features of the same length; '
-                     f'the pool holds {_told(items)}.')
+                     f'the pool holds {_described(items)}.')
   width = min(embed_dim, *sizes.values())
   towers = {modality: linear_lib.Linear(size, width, shared, rngs=rngs)
             for modality, size in sizes.items()}
@@ -153,7 +153,7 @@ def hog(
   for item in items.values():
     if len(item.shape) != 3:
       raise ValueError(
-          f'model=hog needs pixels; the pool holds {_told(items)}.')
+          f'model=hog needs pixels; the pool holds {_described(items)}.')
     if item.shape[0] % cells or item.shape[1] % cells:
       raise ValueError(f'model.cells={cells} must divide the image size '
                        f'{item.shape[0]}x{item.shape[1]}.')
@@ -170,10 +170,10 @@ def _check_features(items: Items, num_tokens: int, name: str, **sizes: int):
   if num_tokens or any(len(item.shape) != 1 for item in items.values()):
     raise ValueError(
         f'model={name} needs one row of features an item; the pool holds '
-        f'{_told(items)}. For pixels and texts take model=transformers.')
+        f'{_described(items)}. For pixels and texts take model=transformers.')
 
 
-def _told(items: Items) -> str:
+def _described(items: Items) -> str:
   return ', '.join(f'{modality} of shape {item.shape} and type {item.dtype}'
                    for modality, item in items.items())
 

@@ -1,7 +1,7 @@
 """The journal of a run's answers: on the disk before anything is made of them.
 
 A line a call of the oracle, `CRC {"call": ..., "round": ..., ...}`: the CRC-32
-tells a line that was damaged or cut off, the number of the call one that is
+reveals a line that was damaged or cut off, the number of the call one that is
 missing. The first line, `CRC {"run": {...}}`, says whose answers they are.
 """
 
@@ -40,8 +40,8 @@ class Record(NamedTuple):
 class Journal:
   """An oracle whose answers are on the disk when it returns.
 
-  A run that is taken up at any round, or computed anew, is told what it was
-  told before: the same call in the same round returns the same answers, and
+  A run that is resumed at any round, or computed anew, gets the answers that it
+  got before: the same call in the same round returns the same answers, and
   what is known of an item is not asked again, whatever else differs. One
   program may use a journal at a time.
   """
@@ -55,7 +55,7 @@ class Journal:
   ):
     """Opens a journal; it need not exist.
 
-    What a crash left of its last line is put aside, and logged.
+    What a crash left of its last line is quarantined, and logged.
 
     Args:
       path: of the file.
@@ -84,7 +84,7 @@ class Journal:
             self._records, 1 if there is None else 2)
         if not _fits(record, self._modalities)])
     if rest:
-      _put_aside(self._path, rest)
+      _quarantine(self._path, rest)
     self._broken: OSError | None = None
     self.begin(0)
 
@@ -114,8 +114,8 @@ class Journal:
     column = self._modalities.index(modality)
     known = {row[column]: row for r in self._records if r.modality == modality
              for row in r.answers if row[column] != oracle_lib.NONE}
-    nobody = (oracle_lib.NONE,) * len(self._modalities)
-    answers = _rows([known.get(n, nobody) for n in asked], self._modalities)
+    unanswered = (oracle_lib.NONE,) * len(self._modalities)
+    answers = _rows([known.get(n, unanswered) for n in asked], self._modalities)
     fresh = np.array([n not in known for n in asked], bool)
     if fresh.any():
       answers[fresh] = self._oracle(
@@ -139,7 +139,7 @@ class Journal:
           os.fsync(file.fileno())
         durable.sync_folder(self._path.parent)
     except OSError as e:
-      # After a failed fsync nobody knows what is on the disk.
+      # After a failed fsync the content of the disk is unknown.
       self._broken = e
       raise
     self._records.append(record)
@@ -184,7 +184,7 @@ def check_used(
 
 
 def aligned_set(records: Iterable[Record]) -> np.ndarray:
-  """What the answers of a journal say belongs together, as `RunState.filled`.
+  """The tuples that a journal's answers align, as `RunState.aligned_rows`.
 
   Args:
     records: of one run, in order.
@@ -296,13 +296,13 @@ def _fits(record: Record, modalities: tuple[str, ...]) -> bool:
   if record.modality not in modalities:
     return False
   column = modalities.index(record.modality)
-  nobody = (oracle_lib.NONE,) * len(modalities)
+  unanswered = (oracle_lib.NONE,) * len(modalities)
   return all(
-      len(row) == len(modalities) and (row == nobody or row[column] == number)
-      for number, row in zip(record.numbers, record.answers))
+      len(row) == len(modalities) and (row == unanswered or row[column] ==
+      number) for number, row in zip(record.numbers, record.answers))
 
 
-def _put_aside(path: pathlib.Path, rest: bytes) -> None:
+def _quarantine(path: pathlib.Path, rest: bytes) -> None:
   """Moves the torn end of a journal to a file of its own."""
   aside = durable.unused(path.with_name(f'{path.name}.torn'))
   durable.write(aside, rest)

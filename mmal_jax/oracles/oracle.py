@@ -4,20 +4,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# In an answer: there is no such counterpart, or nobody would say which.
+# In an answer: there is no such counterpart, or no annotator would say which.
 NONE = -1
 
 # (modality, numbers [q], other modality, k) -> [q, k] int32: numbers of the k
-# likeliest counterparts, for whoever shows an annotator a choice; `NONE` where
+# likeliest counterparts, to show an annotator a choice; `NONE` where
 # there are fewer.
 Suggest = Callable[[str, np.ndarray, str, int], np.ndarray]
 
 # (modality, numbers [q], suggest or None) -> answers [q, M] int32.
 #
 # A column a modality, in the run's order: the item's own number, and its
-# counterparts' numbers or `NONE`. A row of nothing but `NONE`: nobody has
-# answered yet. Such a query stays open: it is handed in again in every later
-# round, with None for `suggest`, which asks nobody anew.
+# counterparts' numbers or `NONE`. A row of nothing but `NONE`: there is
+# no answer yet. Such a query remains open: it is handed in again in every later
+# round, with None for `suggest`, which asks no annotator anew.
 Oracle = Callable[[str, np.ndarray, Suggest | None], np.ndarray]
 
 
@@ -25,18 +25,18 @@ class Waiting(Exception):
   """Not enough queries of the round have been answered; ask again later.
 
   Attributes:
-    said: what is waited for.
+    message: what is waited for.
     state: what has come so far, in lines of their own; may be empty.
     queries: names of the queries that are waited for, open or not.
   """
 
   def __init__(
-      self, said: str, state: str = '', queries: tuple[str, ...] = ()):
-    super().__init__(said, state, queries)
-    self.said, self.state, self.queries = said, state, queries
+      self, message: str, state: str = '', queries: tuple[str, ...] = ()):
+    super().__init__(message, state, queries)
+    self.message, self.state, self.queries = message, state, queries
 
   def __str__(self) -> str:
-    return '\n'.join(filter(None, (self.said, self.state)))
+    return '\n'.join(filter(None, (self.message, self.state)))
 
 
 def together(waiting: Sequence[Waiting]) -> Waiting:
@@ -47,7 +47,7 @@ def together(waiting: Sequence[Waiting]) -> Waiting:
   of text
   one
   """
-  return Waiting('\n'.join(one.said for one in waiting), waiting[-1].state,
+  return Waiting('\n'.join(one.message for one in waiting), waiting[-1].state,
                  tuple(query for one in waiting for query in one.queries))
 
 

@@ -1,4 +1,4 @@
-"""An oracle that will not say, for a share of the items."""
+"""An oracle that refuses to answer for a share of the items."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ def refusing(
 ) -> oracle_lib.Oracle:
   """Names no counterparts for some items, at the price of an answer.
 
-  Which items is drawn once: nobody gets more out of it by asking twice.
+  Which items is drawn once: asking twice yields no more.
 
   Args:
     oracle: who answers otherwise.

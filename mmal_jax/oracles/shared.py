@@ -32,7 +32,7 @@ def shared(
       numbers: np.ndarray,
       suggest: oracle_lib.Suggest | None = None,
   ) -> np.ndarray:
-    return processes.from_first(
+    return processes.from_primary(
         lambda: oracle(modality, numbers, suggest), meanwhile)
 
   return ask

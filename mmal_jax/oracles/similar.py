@@ -58,7 +58,7 @@ def _comparable(values: encode.Values) -> np.ndarray:
     used, tokens = np.unique(values, return_inverse=True)
     rows = np.zeros((len(values), len(used)), np.float32)
     rows[np.arange(len(values))[:, None], tokens.reshape(values.shape)] = 1.0
-    # What all texts have, their start, their end and mostly padding, tells
+    # What all texts have, their start, their end and mostly padding, says
     # nothing.
     rows[:, rows.all(axis=0)] = 0.0
   else:

@@ -1,7 +1,7 @@
-"""Several processes (hosts) that run one program: what they tell one another.
+"""Messages between the processes (hosts) of one program.
 
-Each function here, but for the first two, must be called by all of them, in
-the same order. Where there is one process only, nothing is sent.
+Process 0 is the primary. Every function here but the first two is a collective:
+all processes must call it, in the same order. With one process nothing is sent.
 """
 
 from collections.abc import Callable
@@ -18,82 +18,84 @@ T = TypeVar('T')
 _PULSE_SECONDS = 5
 
 
-def several() -> bool:
-  """Whether there is more than one."""
+def are_several() -> bool:
+  """Whether the program runs in more than one process."""
   return jax.process_count() > 1
 
 
-def is_first() -> bool:
-  """Whether this one speaks for all: it alone writes records, and asks."""
+def is_primary() -> bool:
+  """Whether this is the primary, which alone writes records and asks."""
   return jax.process_index() == 0
 
 
-def from_first(
+def from_primary(
     work: Callable[[], T], meanwhile: Callable[[], None] | None = None
 ) -> T:
-  """What the first process makes of a piece of work; the others wait for it.
+  """The result of work that the primary does and broadcasts to all.
 
-  It may take as long as it takes: people may be asked.
+  The work may take any time: people may be asked.
 
   Args:
-    work: called by the first process alone, in a thread of its own, so that it
-      must not compute on what lies on devices of the others. What it returns
-      must be fit for `pickle`.
-    meanwhile: called by all every few seconds; what it raises, which must be
-      the same in all, ends the waiting.
+    work: called by the primary alone, in a thread of its own: it must not
+      compute on arrays on devices of other processes. `pickle` must be able to
+      serialize its result.
+    meanwhile: called by all processes every few seconds; what it raises, which
+      must be the same in all, ends the waiting.
 
   Returns:
-    What it returns, in all processes.
+    What `work` returns, in all processes.
 
   Raises:
-    Exception: what it raises, in all processes; a RuntimeError that tells of it
-      if `pickle` cannot.
+    Exception: what `work` raises, in all processes; a RuntimeError with its
+      message if `pickle` cannot serialize it.
   """
-  if not several():
+  if not are_several():
     return work()
   doing = None
-  if is_first():
-    thread = concurrent.futures.ThreadPoolExecutor(1, 'first')
+  if is_primary():
+    thread = concurrent.futures.ThreadPoolExecutor(1, 'primary')
     doing = thread.submit(_result, work)
     thread.shutdown(wait=False)
-  # Nobody is silent for long: collectives may wait for minutes, not for days.
-  while not (said := _broadcast(_so_far(doing))):
+  # An empty message every few seconds: collectives time out after minutes.
+  while not (result := _broadcast(_so_far(doing))):
     if meanwhile is not None:
       meanwhile()
-  value, error = pickle.loads(said)
+  value, error = pickle.loads(result)
   if error is not None:
     raise error
   return value
 
 
-def at_first(work: Callable[[], T]) -> T | None:
-  """As `from_first`, but what it returns stays there; None in the others."""
+def at_primary(work: Callable[[], T]) -> T | None:
+  """As `from_primary`, but only the primary gets the result; others None."""
   done = []
-  from_first(lambda: done.append(work()))
+  from_primary(lambda: done.append(work()))
   return done[0] if done else None
 
 
-def first_before_others(work: Callable[[], T]) -> T:
-  """Work of all processes, of which the first leaves results for the others.
+def primary_first(work: Callable[[], T]) -> T:
+  """Work of all processes; the others begin once the primary is done.
+
+  For work that leaves its results on disk, as downloads.
 
   Args:
-    work: as of `from_first`.
+    work: as of `from_primary`.
 
   Returns:
-    What it returns to each.
+    What `work` returns in each.
   """
-  done = at_first(work)
-  return done if is_first() else work()
+  done = at_primary(work)
+  return done if is_primary() else work()
 
 
-def any_of(said: bool) -> bool:
-  """Whether any process says so."""
-  return bool(_all_say(said).any())
+def any_process(value: bool) -> bool:
+  """Whether the value is true in any process."""
+  return bool(_gathered(value).any())
 
 
-def all_of(said: bool) -> bool:
-  """Whether all processes say so."""
-  return bool(_all_say(said).all())
+def all_processes(value: bool) -> bool:
+  """Whether the value is true in all processes."""
+  return bool(_gathered(value).all())
 
 
 def whole(x: jax.Array) -> np.ndarray:
@@ -109,30 +111,30 @@ def _result(work) -> bytes:
   except Exception as e:  # pylint: disable=broad-exception-caught
     logging.debug('Stack of the error:', exc_info=True)
     try:
-      said = pickle.dumps((None, e))
-      pickle.loads(said)
-      return said
+      result = pickle.dumps((None, e))
+      pickle.loads(result)
+      return result
     except Exception:  # pylint: disable=broad-exception-caught
-      # The others would wait for what they cannot be told.
+      # The others would wait for a result that cannot be sent.
       return pickle.dumps((None, RuntimeError(f'{type(e).__name__}: {e}')))
 
 
 def _so_far(doing) -> bytes:
-  """What has come of the first process's work; nothing yet, or elsewhere."""
+  """The result of the work in the primary; empty while there is none."""
   try:
     return b'' if doing is None else doing.result(_PULSE_SECONDS)
   except concurrent.futures.TimeoutError:
     return b''
 
 
-def _all_say(said) -> np.ndarray:
-  if not several():
-    return np.array([said])
-  return multihost_utils.process_allgather(np.array(said))
+def _gathered(value) -> np.ndarray:
+  if not are_several():
+    return np.array([value])
+  return multihost_utils.process_allgather(np.array(value))
 
 
 def _broadcast(content: bytes) -> bytes:
-  """The first process's bytes."""
+  """The primary's bytes."""
   size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
   if not size:
     return b''
@@ -149,6 +151,6 @@ def check_same(settings: Any) -> None:
   Raises:
     ValueError: in all of them.
   """
-  if not all_of(from_first(lambda: settings) == settings):
+  if not all_processes(from_primary(lambda: settings) == settings):
     raise ValueError('the processes were started with different flags, or '
                      'configs.')

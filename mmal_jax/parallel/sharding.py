@@ -31,7 +31,7 @@ def make_mesh(
     A mesh with the axes `data` and `fsdp`; None where that is one device.
 
   Raises:
-    ValueError: if there are not so many devices, or `fsdp` does not divide
+    ValueError: if there are not this many devices, or `fsdp` does not divide
       all of them.
   """
   devices = jax.devices() if devices is None else devices

@@ -29,11 +29,11 @@ class Source(Protocol):
 
   Attributes:
     sizes: by modality, how many items there are in all.
-    stays: whether every round has the same items, numbered by their rows.
+    is_fixed: whether every round has the same items, numbered by their rows.
   """
 
   sizes: Mapping[str, int]
-  stays: bool
+  is_fixed: bool
 
   def arrived(self, at_round: int) -> Arrived:
     """What can be asked about in a round, from 0 on."""
@@ -41,7 +41,7 @@ class Source(Protocol):
   def fetch(self, modality: str, numbers: np.ndarray) -> encode.Items:
     """Items by number: of the present round, or aligned."""
 
-  def hold(
+  def training_items(
       self, tuples: np.ndarray, at_hand: Mapping[str, np.ndarray]
   ) -> tuple[Mapping[str, encode.Items], np.ndarray]:
     """Items to train on, and `[k, M]` tuples of numbers as their rows.
@@ -61,7 +61,7 @@ class Pools:
 
   items: Mapping[str, encode.Items]
   costs: Mapping[str, np.ndarray] | None = None
-  stays = True
+  is_fixed = True
 
   @property
   def sizes(self) -> dict[str, int]:
@@ -79,7 +79,7 @@ class Pools:
     """Items by number."""
     return self.items[modality].take(numbers)
 
-  def hold(
+  def training_items(
       self, tuples: np.ndarray, at_hand: Mapping[str, np.ndarray]
   ) -> tuple[Mapping[str, encode.Items], np.ndarray]:
     """The whole pools, whose rows the numbers are."""
@@ -88,7 +88,7 @@ class Pools:
 
 
 class Hidden(NamedTuple):
-  """What nobody but an oracle may see.
+  """What only an oracle may see.
 
   Attributes:
     tuples: `[n, M]` int32, the item numbers of what belongs together, a column
@@ -108,14 +108,14 @@ def hide_pairing(
 
   Args:
     pairs: n pairs or tuples, row by row. Their groups are left behind, too:
-      they would tell what is alike.
+      they would reveal what is alike.
     seed: of the shuffles, and of what is missing.
     missing: share of the rows that lose one of their items, whichever, as if it
       had never been collected; the others of the row have no counterpart of
       that modality then.
 
   Returns:
-    The pools, and what is hidden. That is for an oracle, and for nobody else.
+    The pools, and what is hidden. That is for an oracle alone.
 
   Raises:
     ValueError: if `missing` is not within [0, 1).

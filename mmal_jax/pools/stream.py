@@ -30,7 +30,7 @@ class Stream:
   buffer: int
   fetch: Callable[[str, np.ndarray], encode.Items]
   fetch_costs: Callable[[str, np.ndarray], np.ndarray] | None = None
-  stays = False
+  is_fixed = False
 
   def arrived(self, at_round: int) -> pools_lib.Arrived:
     """The buffer of a round.
@@ -51,7 +51,7 @@ class Stream:
         dict.fromkeys(self.sizes, numbers),
         None if costs is None else {m: costs(m, numbers) for m in self.sizes})
 
-  def hold(
+  def training_items(
       self, tuples: np.ndarray, at_hand: Mapping[str, np.ndarray]
   ) -> tuple[dict[str, encode.Items], np.ndarray]:
     """The k items of each modality that the tuples name, and rows 0 to k - 1.

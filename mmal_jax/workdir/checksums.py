@@ -1,9 +1,9 @@
 """Which experiment a folder holds, which version began it, and checksums.
 
 `run.json` names the experiment by an id, of which each checksum is one, too: it
-tells what was changed, and what is another experiment's. That of `run.json`
+reveals what was changed, and what is another experiment's. That of `run.json`
 itself, and of the plan of a sweep, is of the file alone. Earlier versions wrote
-fewer; `version` is the one place that tells them apart.
+fewer; `version` is the one place that distinguishes them.
 """
 
 from collections.abc import Mapping

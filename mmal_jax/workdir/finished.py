@@ -11,8 +11,8 @@ from mmal_jax.files import json_object
 from mmal_jax.files import plain_text
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import lines as lines_lib
 from mmal_jax.workdir import plan as plan_lib
+from mmal_jax.workdir import records_file
 
 # Of a sweep: what it consists of, and one experiment a folder.
 PLAN, CELLS = checksums.PLAN, 'cells'
@@ -72,7 +72,7 @@ def check_records(folder: pathlib.Path) -> None:
   found = record_digests(folder)
   for name in sorted({*sealed, *found}):
     if found.get(name) != sealed.get(name):
-      lines_lib.read(folder / name)  # It names the lines that were changed.
+      records_file.read(folder / name)  # It names the lines that were changed.
       raise ValueError(
           f'{folder / name} ' + (
               'is missing, but was there' if name not in found else
@@ -87,14 +87,14 @@ def _cells(path) -> tuple[list[pathlib.Path], int]:
   settings = plan.get('set')
   if not isinstance(settings, dict):
     raise ValueError(f'{path / PLAN} is damaged: set='
-                     f'{json_object.told(settings)} must be an object, of '
+                     f'{json_object.quote(settings)} must be an object, of '
                      'lists by their keys.')
   counts = [len(values) for values in _strategies_and_seeds(plan, path / PLAN)]
   for key, values in settings.items():
     counts.append(len(_filled(values, f'set.{key}', path / PLAN)))
   total = math.prod(counts)
   if total > _MOST_CELLS:
-    raise ValueError(f'{path / PLAN} is damaged: it tells of {total} cells.')
+    raise ValueError(f'{path / PLAN} is damaged: it names {total} cells.')
   folders = sorted(folder for folder in (path / CELLS).glob('*')
                    if folder.is_dir()
                    and not image_listing.is_of_a_system(folder.name))
@@ -111,7 +111,7 @@ def _strategies_and_seeds(fields, path) -> tuple[list[str], list[int]]:
        'integers from 0 on')):
     values = _filled(fields.get(name), name, path)
     if not all(map(fits, values)):
-      raise ValueError(f'{path} is damaged: {name}={json_object.told(values)} '
+      raise ValueError(f'{path} is damaged: {name}={json_object.quote(values)} '
                        f'must be {what}.')
     found.append(values)
   return tuple(found)
@@ -120,7 +120,7 @@ def _strategies_and_seeds(fields, path) -> tuple[list[str], list[int]]:
 def _filled(values, name, path) -> list:
   """The list that a file holds by a name, with anything in it."""
   if not isinstance(values, list):
-    raise ValueError(f'{path} is damaged: {name}={json_object.told(values)} '
+    raise ValueError(f'{path} is damaged: {name}={json_object.quote(values)} '
                      'must be a list.')
   if not values:
     raise ValueError(f'{path} is damaged: {name} is empty, so that there is '
@@ -147,11 +147,11 @@ def _progress(folder) -> str:
   strategies, seeds = _strategies_and_seeds(config, path)
   rounds = config.get('rounds')
   if type(rounds) is not int or rounds < 1:
-    raise ValueError(f'{path} is damaged: rounds={json_object.told(rounds)} '
+    raise ValueError(f'{path} is damaged: rounds={json_object.quote(rounds)} '
                      'must be an integer of at least 1.')
   done: dict[tuple[str, int], int] = {}
   if (path := folder / workdir_lib.METRICS).exists():
-    for record in lines_lib.metrics(path):
+    for record in records_file.metrics(path):
       run: Any = record['strategy'], record['seed']
       done[run] = max(done.get(run, 0), record['round'])
   goes_on = ('It waits for people\'s answers: --resume takes them.' if (

@@ -1,4 +1,4 @@
-"""JSON files of an experiment, of which a checksum tells what was changed.
+"""JSON files of an experiment, of which a checksum reveals what was changed.
 
 Those in the folder of an experiment end with `"crc32"`, a checksum of the rest
 and of the experiment's id (`checksums`). Elsewhere files have none, but for the
@@ -23,7 +23,8 @@ def read(path: pathlib.Path, copied: bool = False) -> dict[str, Any]:
   Args:
     path: of the file.
     copied: whether it may be a copy that lies elsewhere than the rest of its
-      experiment. It is read with a warning, as nothing tells if it was changed.
+      experiment. It is read with a warning, as nothing reveals if it was
+      changed.
 
   Raises:
     FileNotFoundError: if it is gone.

@@ -19,13 +19,13 @@ from mmal_jax.files import plain_text
 from mmal_jax.oracles.people import inbox
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import json_files
-from mmal_jax.workdir import lines as lines_lib
+from mmal_jax.workdir import records_file
 from mmal_jax.workdir import states as states_lib
 
 # All that an experiment writes, and so all that `--overwrite` may remove.
 CONFIG = checksums.CONFIG
 ITEMS = 'items.json'
-PROVENANCE = lines_lib.PROVENANCE
+PROVENANCE = records_file.PROVENANCE
 TOKENIZER = 'tokenizer.json'
 PRETRAINED = 'pretrained'
 METRICS = 'metrics.jsonl'
@@ -42,15 +42,15 @@ WAITING = 'waiting.json'  # The queries for which a run waits.
 _OURS = (CONFIG, ITEMS, PROVENANCE, TOKENIZER, PRETRAINED, METRICS, QUERIES,
          WHOLE_POOL, SUMMARY, CURVES, JOURNALS, STATES, MODELS, MATCHES,
          CALIBRATION, WAITING, lock.NAME)
-# What a run that was stopped may be taken up with another value of: up to there
-# it has made no difference.
+# A run that was stopped may be resumed with other values of these: up to there
+# they made no difference.
 MAY_CHANGE = ('train.divergence',)
 # What people see of items may be mended while they answer.
 _LABELS = 'dataset.labels'
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 _CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
 
-read_lines = lines_lib.read
+read_lines = records_file.read
 read, write = json_files.read, json_files.write
 
 
@@ -86,7 +86,7 @@ def check(
   if not (overwrite or resume) and set(present) - {lock.NAME} and not all(
       map(image_listing.is_of_a_system, set(present) - {lock.NAME})):
     raise ValueError(
-        f'workdir={str(path)!r} is not empty: give --resume to take up the '
+        f'workdir={str(path)!r} is not empty: give --resume to continue the '
         'experiment there, --overwrite to replace it, or choose another.')
 
 
@@ -107,7 +107,7 @@ def batch_of(path: str | os.PathLike[str]) -> int | None:
   return read(config).get('batch') if config.exists() else None
 
 
-def take_up(
+def resume(
     path: str | os.PathLike[str], config: dict[str, Any]
 ) -> Begun | None:
   """The begun experiment in a folder that `check` has passed, if there is one.
@@ -218,7 +218,7 @@ def claim(path: str | os.PathLike[str]) -> pathlib.Path:
   """Clears a folder that `check` has passed of an earlier experiment."""
   path = pathlib.Path(path)
   if (path / CONFIG).exists():
-    # From here on there is no experiment to take up, whatever is still there.
+    # From here on there is no experiment to resume, whatever is still there.
     os.replace(path / CONFIG, path / _CLEARED)
     durable.sync_folder(path)
   for name in sorted({*_OURS, *_DRAFTS} - {lock.NAME, _CLEARED}) + [_CLEARED]:
@@ -282,12 +282,12 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
   foreign, runs = states_lib.foreign_in(path), states_lib.runs_in(path)
   there = states_lib.read(path)
   if there is not None:
-    mine = there['experiment'] == lines_lib.experiment_in(folder) and (
+    mine = there['experiment'] == records_file.experiment_in(folder) and (
         states_lib.user_besides(path, folder) is None)
   else:
     mine = not runs or (folder / CONFIG).exists() and (
         read(folder / CONFIG).get('states') == path) and (
-            states_lib.sealed_of(path) <= {lines_lib.experiment_in(folder)})
+            states_lib.sealed_of(path) <= {records_file.experiment_in(folder)})
   if foreign or not mine:
     whose = '' if there is None else f' but of that in {there["workdir"]!r}'
     raise ValueError(
@@ -345,7 +345,7 @@ def append(path: pathlib.Path, record: dict[str, Any]) -> None:
   records than it was finished with, one is finished no longer.
   """
   (path.parent / SUMMARY).unlink(missing_ok=True)
-  durable.append(path, lines_lib.line(path, json_files.plain(record)))
+  durable.append(path, records_file.line(path, json_files.plain(record)))
 
 
 def keep_until(
@@ -355,7 +355,7 @@ def keep_until(
 
   Args:
     folder: of the experiment.
-    run: the fields that tell its records from those of other runs.
+    run: the fields that distinguish its records from those of other runs.
     last: round, from 0 on; -1 for none at all.
 
   Returns:
@@ -364,15 +364,15 @@ def keep_until(
   Raises:
     ValueError: if one is missing, or a line is damaged.
   """
-  before = {METRICS: lines_lib.metrics(folder / METRICS),
-            QUERIES: lines_lib.queries(folder / QUERIES)}
+  before = {METRICS: records_file.metrics(folder / METRICS),
+            QUERIES: records_file.queries(folder / QUERIES)}
   for name, lines in before.items():
     kept = [line for line in lines
             if line['round'] <= last or not run.items() <= line.items()]
     if len(kept) < len(lines):
       (folder / SUMMARY).unlink(missing_ok=True)
       durable.write(folder / name, ''.join(
-          lines_lib.line(folder / name, line) for line in kept))
+          records_file.line(folder / name, line) for line in kept))
   stay = {name: [line for line in lines
                  if line['round'] <= last and run.items() <= line.items()]
           for name, lines in before.items()}
@@ -382,7 +382,7 @@ def keep_until(
       raise ValueError(
           f'{folder / name} lacks rounds of '
           f'{", ".join(f"{key} {value}" for key, value in run.items())}: it '
-          f'holds {json_object.told(rounds)} of {first} to {last}. Restore it '
+          f'holds {json_object.quote(rounds)} of {first} to {last}. Restore it '
           'from a copy of this very experiment; or move the states of this run '
           'away, to compute its rounds again with the answers in its journal.')
   return stay[METRICS]

@@ -1,8 +1,8 @@
 """Which experiment a folder holds, and under which settings it was begun.
 
-A random id tells an experiment from every other one, also from one of the same
-config: journals, states and records carry it, so that none is taken for
-another's. Settings of JAX that decide numbers are compared on `--resume`.
+A random id distinguishes an experiment from every other one, also from one of
+the same config: journals, states and records carry it, so that none is taken
+for another's. Settings of JAX that decide numbers are compared on `--resume`.
 """
 
 from collections.abc import Iterable, Sequence

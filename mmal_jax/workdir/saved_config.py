@@ -61,4 +61,4 @@ def of_fields(fields: Mapping[str, Any]) -> ml_collections.ConfigDict:
     return config_lib.complete(ml_collections.ConfigDict(fields))
   except (AttributeError, KeyError, TypeError, ValueError) as e:
     raise ValueError(
-        f'it is no config: {json_object.told(str(e))}.') from e
+        f'it is no config: {json_object.quote(str(e))}.') from e

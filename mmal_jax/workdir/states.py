@@ -29,12 +29,12 @@ from mmal_jax.files import lock
 from mmal_jax.files import seals
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import json_files
-from mmal_jax.workdir import lines as lines_lib
+from mmal_jax.workdir import records_file
 
 RECORD = 'experiment.json'  # Which experiment the states are of.
 _DRAFT = f'.{RECORD}.draft'
 _RUN = re.compile(r'.+-seed\d+')  # as `workdir.state_path` names them
-# So long after it has written its record a program looks whether that is still
+# How long after writing its record a program checks whether that is still
 # there. Of two that begin at once the one that writes last has the folder; from
 # its look at the empty folder to its own record it must take less.
 _SETTLED_SECONDS = 2
@@ -46,18 +46,18 @@ def is_local(path: str) -> bool:
 
 
 @contextlib.contextmanager
-def held(
+def locked(
     path: str | None, workdir: pathlib.Path, begun: bool
 ) -> Iterator[None]:
-  """Keeps other programs from a folder; a local one is made if there is none.
+  """Locks a folder; a local one is made if there is none.
 
   Args:
     path: any that `etils.epath` takes; None if states lie in the workdir.
     workdir: of the experiment.
-    begun: whether it is taken up, so that the folder must be its own.
+    begun: whether it is resumed, so that the folder must be its own.
 
   Raises:
-    owner.InUse: if another program holds it, naming that one.
+    owner.InUse: if another program has locked it, naming that one.
     ValueError: if it is another experiment's, or one that another workdir goes
       on with, or the workdir; or if it cannot be made.
   """
@@ -65,7 +65,8 @@ def held(
     yield
     return
   pytrees.check_path(path)
-  with _locked(path, workdir) if is_local(path) else contextlib.nullcontext():
+  with (_local_lock(path, workdir) if is_local(path)
+        else contextlib.nullcontext()):
     if begun:
       check(path, workdir)
       if (not runs_in(path) or _is_recorded_elsewhere(path, workdir)
@@ -75,7 +76,7 @@ def held(
 
 
 @contextlib.contextmanager
-def _locked(path: str, workdir: pathlib.Path) -> Iterator[None]:
+def _local_lock(path: str, workdir: pathlib.Path) -> Iterator[None]:
   try:
     os.makedirs(path, exist_ok=True)
   except OSError as e:
@@ -84,7 +85,7 @@ def _locked(path: str, workdir: pathlib.Path) -> Iterator[None]:
   if os.path.samefile(path, workdir):
     raise ValueError(f'states={path!r} is the workdir itself, where states lie '
                      'if --states is left out.')
-  with lock.sole(path, of=f'for the workdir {os.path.abspath(workdir)!r}'):
+  with lock.exclusive(path, of=f'for the workdir {os.path.abspath(workdir)!r}'):
     yield
 
 
@@ -129,7 +130,7 @@ def is_of_another(path: str, workdir: pathlib.Path) -> bool:
   """
   there = read(path)
   return there is not None and (
-      there['experiment'] != lines_lib.experiment_in(workdir))
+      there['experiment'] != records_file.experiment_in(workdir))
 
 
 def is_same_folder(one: str, other: str) -> bool:
@@ -159,7 +160,7 @@ def user_besides(path: str, workdir: pathlib.Path) -> str | None:
   if there is None or is_same_folder(there['workdir'], str(workdir)):
     return None
   other = pathlib.Path(there['workdir'])
-  if lines_lib.experiment_in(other) != there['experiment']:
+  if records_file.experiment_in(other) != there['experiment']:
     return None
   try:
     states = json_files.read(other / checksums.CONFIG).get('states')
@@ -188,7 +189,7 @@ def check_copied(there: str, now: str, workdir: pathlib.Path) -> bool:
     return False
   copied = read(now)
   if copied is None or not runs_in(now) or (
-      copied['experiment'] != lines_lib.experiment_in(workdir)):
+      copied['experiment'] != records_file.experiment_in(workdir)):
     raise ValueError(f'states={now!r} holds no states of the experiment in '
                      f'{str(workdir)!r}. {_two_workdirs(there, other)}')
   return True
@@ -221,7 +222,7 @@ def _is_recorded_elsewhere(path: str, workdir: pathlib.Path) -> bool:
 def _has_lost_record(path: str, workdir: pathlib.Path) -> bool:
   """Whether states that are all this experiment's have no record."""
   if read(path) is not None or sealed_of(path) != {
-      lines_lib.experiment_in(workdir)}:
+      records_file.experiment_in(workdir)}:
     return False
   logging.warning(
       '%s is missing, which an earlier version did not write: whether another '
@@ -278,7 +279,7 @@ def enter(path: str | None, workdir: pathlib.Path) -> None:
   if path is None:
     return
   text = json.dumps({
-      'experiment': lines_lib.experiment_in(workdir),
+      'experiment': records_file.experiment_in(workdir),
       'workdir': os.path.abspath(workdir), 'host': socket.gethostname(),
   }, indent=2) + '\n'
   file = epath.Path(path) / RECORD

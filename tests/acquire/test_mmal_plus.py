@@ -244,7 +244,7 @@ def test_runs_in_the_loop(tiny_run, buffer, by_cost):
   rows = last.query_modalities
   # What was asked about least is asked about next.
   assert set(rows[0].tolist()) != set(rows[1].tolist()) or budget is not None
-  assert len(last.filled) >= tiny.BATCH
+  assert len(last.aligned_rows) >= tiny.BATCH
 
 
 @pytest.mark.parametrize('name,value', [

@@ -99,7 +99,7 @@ def test_ask_refuses_a_strategy_that_needs_what_it_cannot_give(first_value):
 def test_a_new_strategy_runs_in_the_loop(first_value, tiny_run):
   *_, last = tiny_run.rounds('first_value@gap')
   assert last.round == tiny.ROUNDS
-  assert len(last.filled) == tiny.ROUNDS * tiny.BATCH
+  assert len(last.aligned_rows) == tiny.ROUNDS * tiny.BATCH
 
 
 def test_a_new_strategys_values_can_be_configured(first_value):

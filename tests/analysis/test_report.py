@@ -19,8 +19,8 @@ from mmal_jax.analysis import summary as summary_lib
 from mmal_jax.analysis import tables
 from mmal_jax.data import schema
 from mmal_jax.experiment import datasets
+from mmal_jax.experiment import gallery
 from mmal_jax.experiment import report as report_lib
-from mmal_jax.experiment import shown
 from mmal_jax.pools import pools
 from mmal_jax.workdir import layout
 from tests.support import tiny
@@ -194,14 +194,14 @@ def test_what_is_shown_is_what_was_hidden(tmp_path, config, missing):
   config.missing = missing
   data = datasets.load(config, '')
   hidden_pools, hidden = pools.hide_pairing(data.pool, 5, missing)
-  found = shown.load(config, '', 5)
+  found = gallery.load(config, '', 5)
   for modality, items in hidden_pools.items.items():
     assert len(found.rows[modality]) == len(items)
     np.testing.assert_array_equal(
         items.values, found.items[modality].values[found.rows[modality]])
   with mock.patch.object(datasets, 'load_seen') as load:
     load.return_value.pool = schema.Loose({'text': ['a', 'b'], 'sound': 'xyz'})
-    loose = shown.load(config, '', 5)
+    loose = gallery.load(config, '', 5)
   assert loose.text('text', 1) == 'b' and len(loose.rows['sound']) == 3
   image, text = next(pair for pair in hidden.tuples if min(pair) >= 0)
   of_image = found.text('image', image)
@@ -213,7 +213,7 @@ def test_images_and_texts_are_shown_as_such(tmp_path):
       256, size=(4, 5, 5, 3)).astype(np.uint8)
   texts = ['a $1 note', 'two\nlines', 'a | b', 'last']
   pairs = schema.image_text(pixels, texts, schema.no_groups(4))
-  found = shown.Shown(dict(pairs.items), {
+  found = gallery.RawItems(dict(pairs.items), {
       'image': np.array([2, 0, 3, 1]), 'text': np.array([1, 0, 2, 3])})
   np.testing.assert_array_equal(found.picture('image', 2), pixels[3])
   assert found.picture('text', 2) is None
@@ -222,7 +222,7 @@ def test_images_and_texts_are_shown_as_such(tmp_path):
        'answers': [[3, 0], [-1, -1]]},
       {'round': 2, 'asked': [], 'answers': []},
       {'round': 3, 'asked': [['image', 0]], 'answers': [[0, 2]]}]
-  shown.write(found, records_of_run, 'Title', tmp_path)
+  gallery.write(found, records_of_run, 'Title', tmp_path)
   assert (tmp_path / 'asked.png').read_bytes().startswith(b'\x89PNG')
   text = (tmp_path / 'asked.md').read_text()
   assert 'Round 2' not in text
@@ -374,8 +374,8 @@ def test_the_config_of_a_report_is_that_of_its_run(config):
   """As JSON it has lost its types, which the data does not need."""
   read = ml_collections.ConfigDict(json.loads(json.dumps(config.to_dict())))
   np.testing.assert_array_equal(
-      shown.load(read, '', 0).rows['text'],
-      shown.load(config, '', 0).rows['text'])
+      gallery.load(read, '', 0).rows['text'],
+      gallery.load(config, '', 0).rows['text'])
 
 
 def test_scores_stand_as_in_the_tables_of_readme():

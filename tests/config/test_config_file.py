@@ -125,7 +125,7 @@ def test_flags_of_other_programs_are_refused_in_words():
   with programs.ends() as e:
     programs.call(match, '--k=some', parse=program.parse_flags)
   assert e.value.code == (
-      'error: flag --k=some: it must be an integer. (--help tells of all '
+      'error: flag --k=some: it must be an integer. (--help lists all '
       'flags)')
 
 

@@ -26,9 +26,9 @@ from mmal_jax.data import registry as datasets
 from mmal_jax.data import schema
 from mmal_jax.experiment import build
 from mmal_jax.experiment import check
+from mmal_jax.experiment import gallery
 from mmal_jax.experiment import report
 from mmal_jax.experiment import run as run_lib
-from mmal_jax.experiment import shown as shown_lib
 from mmal_jax.models import hog
 from mmal_jax.models import registry as models
 
@@ -223,7 +223,7 @@ def test_a_small_run_and_its_report_show_the_drawings(tmp_path, monkeypatch):
   assert all(map(encode.is_features, experiment.data.pool.items.values()))
   run_lib.run(config, tmp_path / 'run', str(tmp_path / 'cache'))
   with mock.patch.object(
-      shown_lib, '_show', side_effect=shown_lib._show) as show:
+      gallery, '_show', side_effect=gallery._show) as show:
     report.write([tmp_path / 'run'], tmp_path / 'out', str(tmp_path / 'cache'))
   assert (tmp_path / 'out' / 'asked.png').read_bytes().startswith(b'\x89PNG')
   # What is drawn are the drawings, and both of a pair are of one emoji.

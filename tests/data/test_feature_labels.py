@@ -16,7 +16,7 @@ from mmal_jax.data.images import image_files
 from mmal_jax.experiment import annotators
 from mmal_jax.experiment import datasets
 from mmal_jax.experiment import embed_files
-from mmal_jax.experiment import shown as shown_lib
+from mmal_jax.experiment import gallery
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles.people import files
 from tests.support import people
@@ -63,7 +63,7 @@ def test_rows_are_those_of_the_users_files(data, split):
   seen = datasets.load_seen(config, '')
   assert len(seen.pool) == len(pool) and len(seen.test) + len(pool) <= _N
   pools, hidden = annotators.hide(config, pool, seed=3)
-  shown = shown_lib.load(config, '', 3)
+  shown = gallery.load(config, '', 3)
   for modality, of in (('image', 'pictures.npy'), ('text', 'text in all.npz'),
                        ('sound', 'sound in all.npz')):
     rows = datasets.in_order(seen.pool.items[modality], hidden.rows[modality])
@@ -87,7 +87,7 @@ def test_people_see_labels_under_the_numbers_of_items(data, tmp_path):
     people.asks(oracle, [5, 2])
   queries = people.lines(asked / 'round_001' / 'queries.jsonl')
   items = {m: people.lines(asked / f'items_{m}.jsonl') for m in seen}
-  shown = shown_lib.load(config, '', 3)
+  shown = gallery.load(config, '', 3)
   row = shown.items['image'].rows[shown.rows['image'][4]]
   assert shown.picture('image', 4)[0, 0].tolist() == [row, 0, 0]
   assert shown.text('image', 4).endswith(f'photos/{row:03}.png')
@@ -189,7 +189,7 @@ def test_a_report_names_images_that_are_not_read(data, tmp_path, name, caplog):
   names[7] = name
   (folder / 'list.txt').write_text('\n'.join(names))
   config.dataset.labels.image = str(folder / 'list.txt')
-  shown = shown_lib.load(config, '', 3)
+  shown = gallery.load(config, '', 3)
   place = shown.rows['image'][4]
   shown.items['image'].labels.paths = tuple(
       folder / (name if i == place else 'photos/000.png')
@@ -200,7 +200,7 @@ def test_a_report_names_images_that_are_not_read(data, tmp_path, name, caplog):
   assert 'tried again' not in caplog.text
   asked = [[['image', 4], ['image', 5]], [['text', 1]]]
   (tmp_path / 'report').mkdir()
-  assert shown_lib.write(shown, [
+  assert gallery.write(shown, [
       {'round': i, 'asked': one, 'answers': [[4, 1, 2]] * len(one)}
       for i, one in enumerate(asked)], 'title', tmp_path / 'report')
   assert (tmp_path / 'report' / 'asked.png').stat().st_size > 1000

@@ -160,7 +160,7 @@ def test_every_problem_of_json(tmp_path):
 
 
 @pytest.mark.parametrize('content,what', [
-    ('{"a": 1}', 'no list'), ('[{"id": 1, "id": 2}]', 'stands twice'),
+    ('{"a": 1}', 'no list'), ('[{"id": 1, "id": 2}]', 'appears twice'),
     ('[', 'cannot be read'), ('[]', 'train: no example')])
 def test_json_that_is_none(tmp_path, content, what):
   _write_json(tmp_path)

@@ -161,7 +161,7 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path):
       (10, 'bad JSON'), (11, 'is no object'), (12, 'outside the folder'),
       (13, "group 'g' must be two rows"), (14, "unknown field 'caption'"),
       (15, "'text' is 7"), (16, "'split' is 'dev'"), (17, 'surrogate'),
-      (18, 'a field stands twice'), (19, "'group' is True"),
+      (18, 'a field appears twice'), (19, "'group' is True"),
       (20, 'File name too long'), (21, "image 'loop'")]:
     assert any(text.strip().startswith(f'line {line}:') and what in text
                for text in message.splitlines()), (line, what, message)
@@ -174,7 +174,7 @@ def test_every_problem_is_reported_at_once_with_its_line(tmp_path):
     ('image,text\n0.img\n', "line 2: 'text' is missing"),
     ('image,text\n0.img,\n', "line 2: 'text' is ''"),
     ('image,text\n0.img,"a\nb"\n1.img,\n', "line 4: 'text' is ''"),
-    ('image,text,text\n0.img,x,y\n', 'none may stand twice'),
+    ('image,text,text\n0.img,x,y\n', 'none may appear twice'),
     ('image,text\n', 'holds no rows'),
     ('image,text\n0.img,"x\n', 'bad CSV'),
 ])

@@ -123,7 +123,7 @@ def test_why_all_are_embedded_anew(go, checkpoint, tmp_path):
   assert 'now squashed to 8 x 8' in said
   (tmp_path / 'e' / 'image.items').write_bytes(b'')
   said, again = go()
-  assert '(image.json and what it tells of are damaged, or of' in said
+  assert '(image.json and what it describes are damaged, or of' in said
   _assert_same(again, rows)
   small_files.images(checkpoint, resample=2)
   assert 'by bicubic' in (said := go()[0]) and 'now squashed' in said

@@ -96,7 +96,7 @@ def test_no_figure_of_a_notebook_is_switched_off():
   """Figures are drawn without pyplot, whose backend is the notebook's."""
   done = subprocess.run(
       [sys.executable, '-c', 'import sys; from mmal_jax.analysis import plot, '
-       'calibrated; from mmal_jax.experiment import shown, report; '
+       'calibrated; from mmal_jax.experiment import gallery, report; '
        'assert "matplotlib.pyplot" not in sys.modules;'
        'assert "matplotlib" not in sys.modules'],
       capture_output=True, text=True, timeout=300, check=False)

@@ -73,7 +73,7 @@ def test_it_ends_while_it_waits_and_goes_on_with_the_answers(
   assert [m['annotations'] for m in metrics] == [0, 3, 6]
   assert len(list(folder.glob('round_*'))) == 2  # Nobody is asked twice.
   assert 'zero-shot' in capsys.readouterr().out
-  with lock.sole(folder):
+  with lock.exclusive(folder):
     with pytest.raises(SystemExit, match='seed0.* is in use by process'):
       _main(tmp_path, *features, '--overwrite')
   assert len(layout.read_lines(tmp_path / 'w' / layout.METRICS)) == 3

@@ -30,7 +30,7 @@ from mmal_jax.data.images import image_files
 from mmal_jax.data.images import preprocess
 from mmal_jax.data.tokenizers import fast_tokenizer
 from mmal_jax.data.tokenizers import tokenizer_folder
-from mmal_jax.experiment import shown
+from mmal_jax.experiment import gallery
 from mmal_jax.models.pretrained import tensors
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles.people import files
@@ -152,10 +152,11 @@ def test_what_was_asked(tmp_path, text):
   Image.new('RGB', (4, 4)).save(path)
   items = image_files.ImageFiles([path], preprocess.Preprocess(size=4, edge=4))
   for modality, of in (('caption', [text]), (text, ['x']), ('file', items)):
-    found = shown.Shown({'a': ['x'], modality: of}, {
+    found = gallery.RawItems({'a': ['x'], modality: of}, {
         'a': np.array([0]), modality: np.array([0])})
-    shown.write(found, [{'round': 1, 'asked': [['a', 0]], 'answers': [[0, 0]]}],
-                f'What {text} asked', tmp_path)
+    gallery.write(
+        found, [{'round': 1, 'asked': [['a', 0]], 'answers': [[0, 0]]}],
+        f'What {text} asked', tmp_path)
     page = (tmp_path / 'asked.md').read_text()
     _check_page(page, text.replace('/', '') if modality == 'file' else text)
 

@@ -27,7 +27,7 @@ from mmal_jax.experiment import report
 from mmal_jax.matching import pool as pool_lib
 from mmal_jax.pools import pools as pools_lib
 from mmal_jax.workdir import layout
-from mmal_jax.workdir import lines
+from mmal_jax.workdir import records_file
 from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
@@ -60,9 +60,9 @@ def test_features_end_to_end(tmp_path, capsys):
   folder = _main(tmp_path, 'features', *arguments)
   for seed in (0, 1):
     out = layout.matches_path(folder, 'mmal', seed)
-    found = lines.read(out / matches.MATCHES)
+    found = records_file.read(out / matches.MATCHES)
     assert len(found) == 2 * (64 - 16)
-    asked = {(m, n) for record in lines.queries(folder / layout.QUERIES)
+    asked = {(m, n) for record in records_file.queries(folder / layout.QUERIES)
              if record['strategy'] == 'mmal' and record['seed'] == seed
              for answer in record['answers']
              for m, n in zip(('image', 'text'), answer)}
@@ -76,10 +76,10 @@ def test_features_end_to_end(tmp_path, capsys):
       own, other = (one['name'].partition(' of ')[0] for one in (
           record, record['counterparts'][0]))
       right += other == own
-    pairs = lines.read(out / matches.PAIRS)
+    pairs = records_file.read(out / matches.PAIRS)
     assert [p['probability'] for p in pairs[:16]] == [1.0] * 16
     assert all(p['probability'] >= 0.4 for p in pairs)
-    told, = (record for record in lines.calibration(
+    told, = (record for record in records_file.calibration(
         folder / layout.CALIBRATION) if record['strategy'] == 'mmal'
              and record['seed'] == seed)
     assert told['to_be_had'] == 48 and sum(told['items']['count']) == 96
@@ -181,7 +181,7 @@ def test_told_counts_what_is_right():
           np.array([[0.3], [0.95], [0.2]]), np.array([True, True, True]))}
   hidden = pools_lib.Hidden(
       np.array([[0, 1], [1, 2], [2, -1], [-1, 0]]), {})
-  record, = matches.told(
+  record, = matches.calibration_records(
       ways, hidden, pools_lib.Pools({'image': _items(3), 'text': _items(3)}),
       ('image', 'text'))
   assert record['of'] == ['image', 'text'] and record['to_be_had'] == 2
@@ -200,12 +200,12 @@ def test_damaged_calibration_is_told(tmp_path, change):
             'of': ['image', 'text'], 'items': bins, 'pairs': bins,
             'to_be_had': 3, 'had': {'0.9': 0, '0.99': 0}}
   path = pathlib.Path(tmp_path / layout.CALIBRATION)
-  assert lines.calibration(path) == []
+  assert records_file.calibration(path) == []
   layout.append(path, record)
-  assert lines.calibration(path) == [record]
+  assert records_file.calibration(path) == [record]
   layout.append(path, record | change)
   with pytest.raises(ValueError, match='line 2'):
-    lines.calibration(path)
+    records_file.calibration(path)
 
 
 def test_rows_that_do_not_belong_together_are_noticed(tmp_path, caplog):

@@ -169,9 +169,9 @@ def test_signals_that_were_ignored_stay_so(tmp_path):
 def test_an_ignored_signal_is_not_heard():
   before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
   try:
-    with preemption.heard() as notice, preemption.held():
+    with preemption.listening() as notice, preemption.deferred():
       os.kill(os.getpid(), signal.SIGTERM)
-    with preemption.heard() as notice:
+    with preemption.listening() as notice:
       os.kill(os.getpid(), signal.SIGTERM)
     assert not notice.given
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
@@ -200,7 +200,7 @@ def test_a_file_of_flags_that_cannot_be_read(tmp_path, name, flag, said):
   assert done.returncode == 1 and not done.stdout
   assert line.startswith(f'error: {said.format(tmp_path)}')
   assert 'Errno' not in line
-  assert ('(--help tells of all flags)' in line) and (
+  assert ('(--help lists all flags)' in line) and (
       said or '--workdri' in line or "'workdri'" in line)
 
 

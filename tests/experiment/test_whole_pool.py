@@ -21,7 +21,7 @@ from mmal_jax.learn.gradient import minibatches
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.pools import stream
 from mmal_jax.workdir import layout
-from mmal_jax.workdir import lines
+from mmal_jax.workdir import records_file
 from tests.support import tiny
 
 _TIMES = 'seconds', 'compilations', 'embedded_per_second'
@@ -98,9 +98,9 @@ def _config(tmp_path, quick_compilation):
 def _records(folder: pathlib.Path, strategy):
   metrics = [
       {k: v for k, v in line.items() if k not in _TIMES}
-      for line in lines.metrics(folder / layout.METRICS)
+      for line in records_file.metrics(folder / layout.METRICS)
       if line['strategy'] == strategy]
-  queries = [line for line in lines.queries(folder / layout.QUERIES)
+  queries = [line for line in records_file.queries(folder / layout.QUERIES)
              if line['strategy'] == strategy]
   journals = {path.name: journal_lib.read(path)
               for path in (folder / layout.JOURNALS).glob(f'{strategy}-*')}
@@ -141,7 +141,7 @@ def test_answers_that_may_differ_are_not_shared(
 def test_pairs_that_lack_an_item_are_not_counted(config, tmp_path):
   config.strategies, config.seeds, config.missing = ('random',), (5,), 0.25
   run.run(config, tmp_path / 'w', str(tmp_path / 'c'))
-  record, = lines.whole_pool(tmp_path / 'w' / layout.WHOLE_POOL)
+  record, = records_file.whole_pool(tmp_path / 'w' / layout.WHOLE_POOL)
   assert record['aligned'] == 36
 
 
@@ -150,7 +150,7 @@ def test_it_is_written_once_a_seed_and_taken_up(
   config.strategies = ('random',)
   said = run.run(config, tmp_path / 'w', str(tmp_path / 'c'))
   path = tmp_path / 'w' / layout.WHOLE_POOL
-  records = lines.whole_pool(path)
+  records = records_file.whole_pool(path)
   assert [r['seed'] for r in records] == [5, 6]
   assert all(r['aligned'] == 48 for r in records)
   assert '| all 48 pairs ' in said

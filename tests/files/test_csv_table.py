@@ -133,8 +133,8 @@ def test_a_table_of_nothing(tmp_path, content):
     ('a,b\n1' + ',' * 2**17 + ',', 'line 2: bad CSV: more than 131072 cells'),
     ('a,b\n"1"' + ',"2"' * 2**17 + ',', 'line 2: bad CSV: more than 131072 c'),
     (',' * 2**18, 'line 1: bad CSV: more than 131072 cells'),
-    ('a,a\n1,2\n', 'line 1: a column stands twice'),
-    ('a ,b, a\n1,2\n', 'line 1: a column stands twice'),
+    ('a,a\n1,2\n', 'line 1: a column appears twice'),
+    ('a ,b, a\n1,2\n', 'line 1: a column appears twice'),
     (b'a,b\n\xe9,2\n', 'not UTF-8 text (byte 0xe9 on line 2)')])
 def test_tables_that_are_wrong(text, says):
   rows, (problem,) = _read(text)

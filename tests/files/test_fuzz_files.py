@@ -91,8 +91,8 @@ def _journal(folder):
     assert answers.shape == (2, 2) and answers.dtype == np.int32
 
 
-def _take_up(folder):
-  layout.take_up(folder, small_runs.CONFIG)
+def _resume(folder):
+  layout.resume(folder, small_runs.CONFIG)
 
 
 def _config(folder):
@@ -154,7 +154,7 @@ READERS = {
         small_runs.answered, 'pools.json', _look),
     'journal': Reader(small_runs.journal, 'a.journal', _journal),
     'saved config': Reader(small_runs.config, 'config.json', _config),
-    'resume config': Reader(small_runs.workdir, 'config.json', _take_up),
+    'resume config': Reader(small_runs.workdir, 'config.json', _resume),
     'resume metrics': Reader(small_runs.workdir, 'metrics.jsonl', _keep),
     'resume queries': Reader(small_runs.workdir, 'queries.jsonl', _keep),
     'report config': Reader(small_runs.workdir, 'config.json', _records),

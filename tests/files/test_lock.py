@@ -19,7 +19,7 @@ from mmal_jax.oracles import journal
 _HOLDER = '''
 import sys, time
 from mmal_jax.files import lock
-with lock.sole(sys.argv[1]):
+with lock.exclusive(sys.argv[1]):
   print("held", flush=True)
   time.sleep(60)
 '''
@@ -30,13 +30,13 @@ def test_a_second_program_is_refused_and_told_of_the_first(tmp_path):
                         stdout=subprocess.PIPE, text=True) as first:
     assert first.stdout.readline() == 'held\n'
     with pytest.raises(ValueError, match=f'in use by process {first.pid} on'):
-      with lock.sole(tmp_path):
+      with lock.exclusive(tmp_path):
         pass
     first.kill()
   # What a dead one has left behind keeps nobody out.
   assert (tmp_path / lock.NAME).read_text()
   for _ in range(2):
-    with lock.sole(tmp_path):
+    with lock.exclusive(tmp_path):
       assert f'process {os.getpid()} on' in (tmp_path / lock.NAME).read_text()
     assert not (tmp_path / lock.NAME).read_text()
 
@@ -44,8 +44,8 @@ def test_a_second_program_is_refused_and_told_of_the_first(tmp_path):
 def test_a_signal_is_heard_once_and_then_as_before():
   before = signal.getsignal(signal.SIGTERM)
   with pytest.raises(preemption.Preempted):
-    with preemption.heard() as notice:
-      notice.heed()
+    with preemption.listening() as notice:
+      notice.raise_if_given()
       try:
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
@@ -55,14 +55,14 @@ def test_a_signal_is_heard_once_and_then_as_before():
 
 
 def test_a_signal_that_is_swallowed_is_heeded_later():
-  with preemption.heard() as notice:
+  with preemption.listening() as notice:
     try:
       os.kill(os.getpid(), signal.SIGTERM)
       signal.pause()
     except preemption.Preempted:
       pass  # As by a callback that lets nothing through.
     with pytest.raises(preemption.Preempted):
-      notice.heed()
+      notice.raise_if_given()
 
 
 @pytest.fixture(name='interruptible')
@@ -79,9 +79,9 @@ def test_a_signal_that_is_held_is_heard_afterwards(
     number, error, interruptible):
   del interruptible
   done = []
-  with preemption.heard():
+  with preemption.listening():
     with pytest.raises(error):
-      with preemption.held():
+      with preemption.deferred():
         os.kill(os.getpid(), number)
         for _ in range(10_000):  # Python hears of it between its steps.
           done.append(1)
@@ -90,7 +90,7 @@ def test_a_signal_that_is_held_is_heard_afterwards(
 
 @pytest.mark.parametrize('kind', ['link', 'hard link', 'dangling', 'pipe'])
 @pytest.mark.parametrize('write', [
-    lambda folder: contextlib.ExitStack().enter_context(lock.sole(folder)),
+    lambda folder: contextlib.ExitStack().enter_context(lock.exclusive(folder)),
     lambda folder: durable.append(folder / lock.NAME, '{}\n'),
     lambda folder: journal.Journal(
         folder / lock.NAME, lambda *_: np.zeros((1, 2), np.int32),

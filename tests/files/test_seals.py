@@ -71,7 +71,7 @@ def test_what_is_of_another_run(folder, name, value):
 
 
 def test_what_is_put_aside_is_kept(folder, caplog):
-  seals.put_aside(folder, 'The model', 'a is missing')
+  seals.quarantine(folder, 'The model', 'a is missing')
   assert not folder.exists() and not seals.path(folder).exists()
   assert (folder.parent / 'damaged_mmal-seed0' / 'a').read_text() == 'one'
   assert 'The model in' in caplog.text and 'a is missing' in caplog.text

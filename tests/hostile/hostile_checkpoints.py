@@ -287,7 +287,7 @@ CASES = [
     _text('nested 500 deep', b'{"model_type":' + b'[' * 500 + b']' * 500 + b'}',
           'nested more than 100 deep'),
     _text('a field twice', b'{"model_type": "clip", "model_type": "siglip"}',
-          "a field stands twice: 'model_type'"),
+          "a field appears twice: 'model_type'"),
     _text('not UTF-8', b'{"model_type": "\xff"}', 'is not JSON'),
     _text('an integer of 5000 digits', b'{"a": ' + b'9' * 5000 + b'}',
           'is not JSON'),
@@ -307,7 +307,7 @@ CASES = [
     _member('a negative shape', _npy('(-1,)', b'\0' * 4),
             'holds 4 bytes of values'),
     _member('an array twice', _npy('(1,)', b'\0' * 4),
-            'params/b stands twice', 'params/b'),
+            'params/b appears twice', 'params/b'),
     _member('no array', b'import os', 'a.npz: '),
     _npz('a NaN', lambda arrays: arrays.update({
         'params/t': np.array([np.nan], np.float32)}), 'it holds NaN'),

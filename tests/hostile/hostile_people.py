@@ -116,7 +116,7 @@ CASES = [
     _lines('thousands of fields', json.dumps(
         {'x' * i: 1 for i in range(1, 3000)}), "unknown field 'x'"),
     _lines('a field twice', '{"query": "image-1", "query": "image-0"}',
-           "a field stands twice: 'query'"),
+           "a field appears twice: 'query'"),
     _line('an item beyond the pool', 'text 9 does not exist; there are 9', 9),
     _line('a negative item', 'text -1 does not exist', -1),
     _line('an integer of 400 digits', 'does not exist', 10**400),

@@ -35,8 +35,8 @@ def _file(reader: str, make: Callable, use: Callable, name: str, wrong: str,
   return hostile.Case(reader, wrong, read, says, error)
 
 
-def _take_up(folder):
-  return layout.take_up(folder, small_runs.CONFIG)
+def _resume(folder):
+  return layout.resume(folder, small_runs.CONFIG)
 
 
 def _keep(folder):
@@ -59,7 +59,7 @@ def _newest(folder):
 
 
 def _resumed(wrong: str, content: str | bytes, says: str):
-  return _file('config.json of a run', small_runs.workdir, _take_up,
+  return _file('config.json of a run', small_runs.workdir, _resume,
                layout.CONFIG, wrong, content, says)
 
 

@@ -73,7 +73,7 @@ CASES = [
     _pieces('a piece of a megabyte', lambda proto: proto.pieces.add(
         piece='x' * 10**6), 'a piece of more than 512 letters'),
     _pieces('a piece twice', lambda proto: proto.pieces.add(piece='a'),
-            'a piece stands twice'),
+            'a piece appears twice'),
     _file(_clip, 'tokenizer_config.json', 'nested 100,000 deep',
           b'{"a":' * 100_000, 'nested more than 100 deep'),
     _file(_clip, 'vocab.json', 'no JSON', b'{', 'vocab.json is not JSON'),
@@ -81,7 +81,7 @@ CASES = [
           'is not among the tokens'),
     _json(_clip, 'vocab.json', 'a list', ['a'], 'holds no JSON object'),
     _file(_clip, 'vocab.json', 'a token twice', b'{"a": 0, "a": 1}',
-          'a field stands twice'),
+          'a field appears twice'),
     _file(_clip, 'merges.txt', 'tokens that do not exist', b'x\xc3\xa9 yy\n',
           'cannot be read'),
     _json(_clip, 'added_tokens.json', 'a number that is a list', {'x': [1]},

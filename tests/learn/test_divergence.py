@@ -219,16 +219,16 @@ class _Source:
 
   def __init__(self, source, at_round):
     self._source, self._at_round, self._round = source, at_round, None
-    self.sizes, self.stays, self.fetch = (
-        source.sizes, source.stays, source.fetch)
+    self.sizes, self.is_fixed, self.fetch = (
+        source.sizes, source.is_fixed, source.fetch)
     self.spoilt = None  # The number of the item.
 
   def arrived(self, at_round):
     self._round = at_round
     return self._source.arrived(at_round)
 
-  def hold(self, tuples, at_hand):
-    items, rows = self._source.hold(tuples, at_hand)
+  def training_items(self, tuples, at_hand):
+    items, rows = self._source.training_items(tuples, at_hand)
     if self._round == self._at_round:
       self.spoilt = tuples[1, 1]
       items = _spoilt(items, 'text', rows[1, 1])

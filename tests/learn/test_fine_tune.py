@@ -206,7 +206,7 @@ def test_what_is_hidden_changes_nothing_that_is_learnt(run, states):
   shuffled[left, 1] = np.roll(shuffled[left, 1], 1)
   true = next(run.rounds('mmal', state))
   # What is asked is answered as before; nothing else is as it was.
-  asked = true.filled[state.num_aligned:]
+  asked = true.aligned_rows[state.num_aligned:]
   fixed = shuffled.copy()
   for image, text in asked:
     here, there = fixed[:, 0] == image, fixed[:, 1] == text

@@ -269,7 +269,7 @@ def test_minibatches_hold_twins_of_their_rows(run, buffer):
   padded = np.concatenate([tuples, np.full((4, 2), -1)]).astype(np.int32)
   source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)
   arrived = source.arrived(2)
-  items, rows = source.hold(padded, arrived.numbers)
+  items, rows = source.training_items(padded, arrived.numbers)
   left = {m: np.arange(len(x)) for m, x in arrived.items.items()}
   source = minibatches.Source(
       items, rows, 12, learner_lib.Pool(arrived.items, left))

@@ -157,7 +157,7 @@ def test_runs_learn_from_what_is_left(tiny_run, buffer, pseudo_pairs):
       if buffer is not None:
         numbers = np.arange(buffer * (t - 1), buffer * t)
       gone = np.concatenate([
-          state.filled[:, column],
+          state.aligned_rows[:, column],
           state.queries[state.query_modalities == column]])
       np.testing.assert_array_equal(
           pool.rows[m], np.flatnonzero(~np.isin(numbers, gone)))
@@ -193,7 +193,7 @@ def test_views_have_the_reference_of_the_same_items(tiny_run):
       for found, numbers in (
           (views[m].reference, arrived.numbers[m]),
           (views[m].aligned_reference[:state.num_aligned],
-           state.filled[:, column])):
+           state.aligned_rows[:, column])):
         rows = values[numbers] - mean
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         np.testing.assert_allclose(found, rows, atol=1e-5)

@@ -361,7 +361,7 @@ def test_refusals_errors_and_open_queries(tiny_run):
   # Right or wrong; refused; open; naming a text that was named before.
   state = state_lib.record_answers(
       state, where, np.array([[0, 5], [1, -1], [-1, -1], [3, 5]]), sizes)
-  assert state.filled.tolist() == [[0, 5], [3, 5]]
+  assert state.aligned_rows.tolist() == [[0, 5], [3, 5]]
   assert state.annotations == 3 and state.spent == 3.0
   left = state_lib.remaining(state, 'image', np.arange(6))
   assert left.tolist() == [False] * 4 + [True] * 2
@@ -370,14 +370,14 @@ def test_refusals_errors_and_open_queries(tiny_run):
   assert (t, place) == (0, 2)
   # Later; the same once more adds nothing.
   state = state_lib.record_answers(state, where, np.array([[2, 9]]), sizes)
-  assert state.filled.tolist() == [[0, 5], [3, 5], [2, 9]]
+  assert state.aligned_rows.tolist() == [[0, 5], [3, 5], [2, 9]]
   assert not len(state_lib.open_queries(state)[0])
   again, where = _one_query(tiny_run, 'text', (5, 6, 7, 8))
   again = dataclasses.replace(
       again, aligned=state.aligned, num_aligned=state.num_aligned)
   again = state_lib.record_answers(
       again, where, np.array([[0, 5], [10, 6], [11, 7], [12, 8]]), sizes)
-  assert again.filled[3:].tolist() == [[10, 6], [11, 7], [12, 8]]
+  assert again.aligned_rows[3:].tolist() == [[10, 6], [11, 7], [12, 8]]
 
 
 def test_oracle():

@@ -76,7 +76,7 @@ class _World:
 class _Pools:
   """A source of items, some of which are dear."""
 
-  stays = True
+  is_fixed = True
 
   def __init__(self, modalities, costs):
     self.sizes = dict.fromkeys(modalities, _N)
@@ -184,7 +184,7 @@ def _check_books(state, costs, budget):
   assert state.annotations == len(answered) <= state.queries.size
   assert state.spent == pytest.approx(spent)
   assert state.num_aligned == len(tuples)
-  assert set(map(tuple, state.filled.tolist())) == set(tuples)
+  assert set(map(tuple, state.aligned_rows.tolist())) == set(tuples)
   assert (state.aligned[state.num_aligned:] == -1).all()
   if budget is not None:
     wanted = sum(1.0 if costs is None else float(costs[m][n]) for m, n in asked)
@@ -202,7 +202,7 @@ def _check_end(state, journal_path, world, costs):
   """The journal, the people and the state tell the same."""
   records = journal_lib.read(journal_path)
   rebuilt = journal_lib.aligned_set(records).tolist()
-  assert sorted(rebuilt) == sorted(state.filled.tolist())
+  assert sorted(rebuilt) == sorted(state.aligned_rows.tolist())
   given = [(r.modality, n) for r in records for n, row in zip(
       r.numbers, r.answers) if max(row) >= 0]
   assert len(given) == len(set(given)) == state.annotations == len(world.told)

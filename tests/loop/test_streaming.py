@@ -20,11 +20,11 @@ def test_queries_come_from_the_present_buffer(tiny_run, strategy):
   states = list(tiny_run.rounds(strategy, source=_stream(tiny_run)))
   last = states[-1]
   truth = set(map(tuple, tiny_run.hidden.tuples.tolist()))
-  assert set(map(tuple, last.filled.tolist())) <= truth
+  assert set(map(tuple, last.aligned_rows.tolist())) <= truth
   for t in range(tiny.ROUNDS):
     assert (last.queries[t] // 10 == t).all()
   # Counterparts lie in all of them: the paper's oracle knows.
-  buffers = last.filled // 10
+  buffers = last.aligned_rows // 10
   assert (buffers[:, 0] != buffers[:, 1]).any()
   assert all(np.isfinite(curve).all() for curve in last.scores.values())
 
@@ -39,7 +39,7 @@ def test_what_is_aligned_already_is_not_offered_in_its_buffer(tiny_run):
   states = list(tiny_run.rounds(strategy, source=_stream(tiny_run)))
   for t, left in enumerate(seen, start=1):
     for column, modality in enumerate(('image', 'text')):
-      known = states[t].filled[:, column]
+      known = states[t].aligned_rows[:, column]
       expected = ~np.isin(np.arange(10 * t, 10 * t + 10), known)
       np.testing.assert_array_equal(left[modality], expected)
   assert any(not left.all() for one in seen for left in one.values())
@@ -66,8 +66,8 @@ def test_training_sees_the_same_pairs_as_in_a_pool(tiny_run):
   source = _stream(tiny_run)
   tuples = np.array([[3, 39], [21, 0], [7, -1]], np.int32)
   at_hand = source.arrived(0).numbers
-  items, rows = source.hold(tuples, at_hand)
-  whole, same = tiny_run.pools.hold(tuples, at_hand)
+  items, rows = source.training_items(tuples, at_hand)
+  whole, same = tiny_run.pools.training_items(tuples, at_hand)
   assert same is tuples and rows.tolist() == [[0, 0], [1, 1], [2, -1]]
   for column, modality in enumerate(items):
     assert len(items[modality]) == 3
@@ -88,7 +88,8 @@ def test_where_nothing_is_named_an_item_of_the_buffer_stands(tiny_run):
 
   source = stream.Stream(tiny_run.pools.sizes, 10, fetch)
   at_hand = source.arrived(2).numbers
-  _, rows = source.hold(np.array([[3, -1], [21, -1]], np.int32), at_hand)
+  _, rows = source.training_items(
+      np.array([[3, -1], [21, -1]], np.int32), at_hand)
   assert fetched == {'image': [3, 21], 'text': [20, 20]}
   assert rows.tolist() == [[0, -1], [1, -1]]
 
@@ -132,6 +133,7 @@ def test_nothing_but_the_buffer_and_the_aligned_is_fetched(tiny_run):
     present = set(range(10 * t - 10, 10 * t))
     for modality, numbers in fetched:
       column = state.modalities.index(modality)
-      assert set(numbers) <= present | set(state.filled[:, column].tolist())
+      assert set(numbers) <= present | set(
+          state.aligned_rows[:, column].tolist())
     fetched.clear()
   assert state_lib.open_queries(state)[0].size == 0

@@ -70,7 +70,7 @@ def test_a_run_aligns_triples(run, strategy):
   # Asked about in all modalities at once, two items may be of one triple.
   assert last.num_aligned == 18 or strategy.endswith('both')
   truth = set(map(tuple, tuples.tolist()))
-  assert set(map(tuple, last.filled.tolist())) <= truth
+  assert set(map(tuple, last.aligned_rows.tolist())) <= truth
   assert {'i2t_r1', 's2t_r5', 't2s_r10', 'mean_r10'} <= set(last.scores)
   assert last.scores['mean_r10'][-1] > last.scores['mean_r10'][0]
   if strategy == 'margin@sound':
@@ -91,7 +91,7 @@ def test_partial_answers_and_pseudo_pairs(run):
 
   *_, last = start('mmal@both', without_sound, pseudo_pairs=2.0)
   assert np.isfinite(last.losses).all()
-  some = last.filled[:, 2] < 0
+  some = last.aligned_rows[:, 2] < 0
   assert 0 < some.sum() < len(some)
   # A sound that nobody named may still be asked about.
   left = state_lib.remaining(last, 'sound', np.arange(40))
@@ -103,7 +103,7 @@ def test_permuting_the_hidden_triples_leaves_the_first_chosen_query(run):
   states = start('mmal')
   next(states)
   first = next(states)
-  hidden = np.flatnonzero(~np.isin(tuples[:, 0], first.filled[:, 0]))
+  hidden = np.flatnonzero(~np.isin(tuples[:, 0], first.aligned_rows[:, 0]))
   other = tuples.copy()
   for column in (1, 2):
     other[hidden, column] = np.random.default_rng(column).permutation(

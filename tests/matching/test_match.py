@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmal_jax import rest
+from mmal_jax import remaining_matches
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.evaluate import calibration
@@ -192,14 +192,14 @@ def _assert_equal(one, other):
 def test_unanswered_pairings_leak_nothing():
   run = _run()
   state = _last(run)
-  found = rest.match(state, run.learner, run.pools)
-  answered = np.isin(run.hidden.tuples[:, 0], state.filled[:, 0])
+  found = remaining_matches.match(state, run.learner, run.pools)
+  answered = np.isin(run.hidden.tuples[:, 0], state.aligned_rows[:, 0])
   shuffled = run.hidden.tuples.copy()
   others = np.flatnonzero(~answered)
   shuffled[others, 1] = np.roll(shuffled[others, 1], 1)
   again = _last(run, tuples=shuffled)
   np.testing.assert_array_equal(state.queries, again.queries)
-  _assert_equal(found, rest.match(again, run.learner, run.pools))
+  _assert_equal(found, remaining_matches.match(again, run.learner, run.pools))
 
 
 def test_items_that_remain_are_those_that_no_answer_names():
@@ -209,7 +209,7 @@ def test_items_that_remain_are_those_that_no_answer_names():
   state = _last(run, oracle=oracle)
   named = state.answers.reshape(-1, 2)
   assert (named.min(axis=1) < 0).any()
-  found = rest.match(state, run.learner, run.pools, k=4)
+  found = remaining_matches.match(state, run.learner, run.pools, k=4)
   for column, (one, other) in enumerate(
       (('image', 'text'), ('text', 'image'))):
     matches = found[one, other]
@@ -223,7 +223,7 @@ def test_items_that_remain_are_those_that_no_answer_names():
 def test_nothing_is_left_to_match():
   run = _run(n=16)
   state = _last(run)
-  found = rest.match(state, run.learner, run.pools)
+  found = remaining_matches.match(state, run.learner, run.pools)
   for matches in found.values():
     assert matches.counterparts.shape == (0, 5)
     assert matches.probabilities.shape == (0, 5)
@@ -234,7 +234,7 @@ def test_nothing_is_left_to_match():
 def test_three_modalities_are_matched_two_by_two():
   run = _run((12, 9, 7))
   state = _last(run, strategy='random')
-  found = rest.match(state, run.learner, run.pools, chosen=False)
+  found = remaining_matches.match(state, run.learner, run.pools, chosen=False)
   assert len(found) == 6
   of = dict(zip(state.modalities, run.hidden.tuples.T))
   for (one, other), matches in found.items():
@@ -258,7 +258,7 @@ def test_what_was_chosen_tells_about_itself_alone(
     monkeypatch.setattr(pool_lib, 'ENOUGH', pool_lib.LEAST)
   run = _run(widths)
   state = _last(run)
-  about = rest._answers(state, chosen)
+  about = remaining_matches._answers(state, chosen)
   assert about.at_random.any() and about.at_random.all() != chosen
   weights = []
 
@@ -269,7 +269,7 @@ def test_what_was_chosen_tells_about_itself_alone(
     return np.ones(len(weight))
 
   monkeypatch.setattr(pool_lib.calibrate, 'density_ratio', record)
-  rest.match(state, run.learner, run.pools, chosen=chosen)
+  remaining_matches.match(state, run.learner, run.pools, chosen=chosen)
   couples = [(a, b) for b in range(len(widths)) for a in range(b)]
   assert len(weights) == len(couples) * len(pool_lib.TEMPERATURES)
   counts = {(np.sum(w == 0.5), np.sum(w == 1.0)) for w in weights}
@@ -286,15 +286,15 @@ def test_what_was_chosen_tells_about_itself_alone(
 def test_answers_about_others_count_where_there_are_few():
   asked = np.array([-1, 2, 2, 0, 2, 2])
   np.testing.assert_array_equal(
-      pool_lib._who_tells(asked, (0, 1), 5), np.full(6, -1))
-  np.testing.assert_array_equal(pool_lib._who_tells(asked, (0, 2), 5), asked)
+      pool_lib._informed_modality(asked, (0, 1), 5), np.full(6, -1))
+  np.testing.assert_array_equal(pool_lib._informed_modality(asked, (0, 2), 5), asked)
 
 
 def test_held_out_answers_are_not_learnt_from():
   """Whatever a fold's answers say, its encoder is the same."""
   run = _run()
   state = _last(run)
-  known = rest.known(state, run.pools)
+  known = remaining_matches.known(state, run.pools)
   key = jax.random.key(0)
 
   def fold(known):
@@ -317,13 +317,13 @@ def test_held_out_answers_are_not_learnt_from():
 def test_no_learner_but_one_that_holds_out(tiny_run):
   *_, state = tiny_run.rounds()
   with pytest.raises(ValueError, match="learner='closed_form'"):
-    rest.match(state, tiny_run.learner, tiny_run.pools)
+    remaining_matches.match(state, tiny_run.learner, tiny_run.pools)
   run = _run()
   state = next(run.rounds())
   with pytest.raises(ValueError, match='at least 5'):
-    rest.match(state, run.learner, run.pools)
+    remaining_matches.match(state, run.learner, run.pools)
   with pytest.raises(ValueError, match='stream have passed'):
-    rest.match(state, run.learner, stream.of_pools(run.pools, 10))
+    remaining_matches.match(state, run.learner, stream.of_pools(run.pools, 10))
 
 
 def test_open_queries_remain():
@@ -332,14 +332,14 @@ def test_open_queries_remain():
   answers = state.answers.copy()
   answers[-1] = -1
   asked = answers.max(axis=2) >= 0
-  kept = np.array([row for row in state.filled.tolist()
+  kept = np.array([row for row in state.aligned_rows.tolist()
                    if row in answers[asked].tolist()])
   aligned = np.full_like(state.aligned, -1)
   aligned[:len(kept)] = kept
   opened = dataclasses.replace(
       state, answers=answers, aligned=aligned,
       num_aligned=np.asarray(len(kept), np.int32))
-  found = rest.match(opened, run.learner, run.pools)
+  found = remaining_matches.match(opened, run.learner, run.pools)
   assert len(found['image', 'text'].items) == 90 - len(kept)
 
 

@@ -223,7 +223,7 @@ def test_saving_keeps_pixels(saved, tmp_path):
   # A folder that says otherwise.
   (tmp_path / 'b').mkdir()
   shutil.copy(tmp_path / 'a' / 'preprocessor_config.json', tmp_path / 'b')
-  _refuses(r'b tells of images of 32 pixels with mean=\(0.5, 0.25, 0.125\)',
+  _refuses(r'b is for images of 32 pixels with mean=\(0.5, 0.25, 0.125\)',
            huggingface.save, tmp_path / 'b', config, params)
   huggingface.save(tmp_path / 'b', other, params)
   assert huggingface.read_config(tmp_path / 'b') == other

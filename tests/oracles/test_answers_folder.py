@@ -243,7 +243,7 @@ def test_cells_that_are_empty_are_open(asked):
      "line 3: column 1 has no name, but holds '0': name it in the header"),
     ('query,answer,annotator\nimage-0,four,ann\n', "the answer is 'four'; the"),
     ('query,answer,annotator\nimage-0,4,ann,5\n', 'line 2: 4 cells, but 3'),
-    ('query,query,annotator\nimage-0,4,ann\n', 'a column stands twice'),
+    ('query,query,annotator\nimage-0,4,ann\n', 'a column appears twice'),
     ('query,answer,annotator\nimage-0,4,"ann\n',
      'bad CSV: a quote that is opened is never closed'),
     ('query,answer,annotator\nimage-0,4,"an"n"\n',

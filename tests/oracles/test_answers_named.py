@@ -9,9 +9,9 @@ import pytest
 from mmal_jax.data import feature_rows
 from mmal_jax.files import json_lines
 from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import display
 from mmal_jax.oracles.people import files
 from mmal_jax.oracles.people import naming
-from mmal_jax.oracles.people import shown
 from mmal_jax.oracles.people import status as status_lib
 from tests.support import people
 
@@ -102,7 +102,7 @@ def test_names_that_fit_nothing(asked, answer, says):
 def test_a_name_of_a_file_is_one_in_all_spellings(tmp_path, file, other):
   rows = feature_rows.label(np.ones((60, 3), np.float32), file, 'text')
   naming.path(tmp_path, 'text').write_text(json_lines.dump(
-      shown.catalogue(rows.select(np.arange(20, 60)))))
+      display.catalogue(rows.select(np.arange(20, 60)))))
   items = naming.Items(tmp_path)
   spellings = [file, other]
   if '&' not in file:  # which a page writes so

@@ -82,7 +82,7 @@ def test_against_every_query_with_every_other(seed):
               for i in rng.permutation(few + 3)[:2]]
           for m in _MODALITIES if m != _MODALITIES[own]}
   decision = answers_lib.Decision(dict(accepted), [], {}, {})
-  found = doubts.hold(
+  found = doubts.withhold(
       decision, votes, before, candidates, _MODALITIES, _may_be_one)
   meant, slips = _plain(accepted, votes, before, candidates)
   assert found.doubtful.keys() == meant.keys() | slips.keys()
@@ -113,7 +113,7 @@ def test_many_queries_of_one_counterpart_are_each_compared_with_few(n):
   rows = {query: (i, 7) for i, query in enumerate(queries)}
   votes = {query: [_vote(query, row, 'ann')] for query, row in rows.items()}
   _Counted.compared = 0
-  found = doubts.hold(answers_lib.Decision(rows, [], {}, {}), votes, {}, {},
+  found = doubts.withhold(answers_lib.Decision(rows, [], {}, {}), votes, {}, {},
                       ('image', 'text'))
   assert _Counted.compared < 20 * n
   assert len(found.doubtful) == (n if n > 1 else 0)

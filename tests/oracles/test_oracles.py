@@ -253,7 +253,7 @@ def test_open_queries_are_asked_for_again_but_never_anew(tiny_run):
   last = states[-1]
   assert last.num_aligned <= 12
   rows = {tuple(row) for row in tiny_run.hidden.tuples.tolist()}
-  assert {tuple(row) for row in last.filled.tolist()} <= rows
+  assert {tuple(row) for row in last.aligned_rows.tolist()} <= rows
   assert len(state_lib.open_queries(last)[0]) == tiny.BATCH
 
 

@@ -69,7 +69,7 @@ def test_what_one_raises_all_raise(both):
 def test_checkpoints_are_sealed_and_chosen_for_all(both):
   for said in both:
     assert said['steps'] == [2, 3]
-    assert said['newest'] == 2  # The first process damaged the other.
+    assert said['newest'] == 2  # The primary damaged the other.
     assert said['same'] and said['where']
     assert said['again'] == 'ValueError'
     assert said['alone'] == 'FileNotFoundError'
@@ -77,12 +77,12 @@ def test_checkpoints_are_sealed_and_chosen_for_all(both):
 
 def test_one_process_says_it_to_itself():
   kept = object()  # Nothing that could be sent.
-  assert not processes.several() and processes.is_first()
-  assert processes.from_first(lambda: kept) is kept
-  assert processes.at_first(lambda: kept) is kept
-  assert processes.first_before_others(lambda: kept) is kept
+  assert not processes.are_several() and processes.is_primary()
+  assert processes.from_primary(lambda: kept) is kept
+  assert processes.at_primary(lambda: kept) is kept
+  assert processes.primary_first(lambda: kept) is kept
   for said in (False, True):
-    assert processes.any_of(said) is processes.all_of(said) is said
+    assert processes.any_process(said) is processes.all_processes(said) is said
   x = jax.numpy.arange(3)
   np.testing.assert_array_equal(processes.whole(x), [0, 1, 2])
   numbers = np.arange(2)

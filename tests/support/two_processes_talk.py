@@ -58,26 +58,26 @@ def heard(process: int, folder: pathlib.Path) -> dict[str, object]:
     asked.append(modality)
     return np.stack([numbers, suggest(numbers)], axis=1)
 
-  said = {'first': processes.is_first()}
+  said = {'first': processes.is_primary()}
   said['sizes'] = [
-      len(processes.from_first(lambda n=n: 'x' * n * (1 - process)))
+      len(processes.from_primary(lambda n=n: 'x' * n * (1 - process)))
       for n in (0, 1, 5000)]
-  said['here'] = processes.at_first(lambda: 3)
-  said['each'] = processes.first_before_others(lambda: process)
+  said['here'] = processes.at_primary(lambda: 3)
+  said['each'] = processes.primary_first(lambda: process)
   said['votes'] = [
-      [f(vote) for f in (processes.any_of, processes.all_of)]
+      [f(vote) for f in (processes.any_process, processes.all_processes)]
       for vote in (False, process == 1, True)]
-  mine = shared.shared(oracle if processes.is_first() else None)
+  mine = shared.shared(oracle if processes.is_primary() else None)
   said['answers'] = mine(
       'image', np.arange(3), lambda numbers: numbers + 4).tolist()
   said['asked'] = asked
   said['raised'] = [
-      _raised(lambda: processes.from_first(_refuse)),
+      _raised(lambda: processes.from_primary(_refuse)),
       _raised(lambda: shared.shared(_wait)('image', np.arange(3))),
-      _raised(lambda: processes.from_first(lambda: lambda: 0))]
+      _raised(lambda: processes.from_primary(lambda: lambda: 0))]
   processes._PULSE_SECONDS = 0.1  # pylint: disable=protected-access
-  said['late'] = processes.from_first(_slow)
-  said['left'] = _raised(lambda: processes.from_first(_slow, _enough))
+  said['late'] = processes.from_primary(_slow)
+  said['left'] = _raised(lambda: processes.from_primary(_slow, _enough))
   return said | _kept(folder)
 
 
@@ -97,7 +97,7 @@ def _kept(folder):
   kept.wait()
   # Sealed when anybody goes on.
   steps = kept.steps()
-  processes.at_first(lambda: next(
+  processes.at_primary(lambda: next(
       (folder / 'states' / '3').rglob('_METADATA')).write_text('x'))
   step, found = kept.newest(tree(0))
   again = _raised(lambda: kept.save(2, tree(2)))

@@ -97,7 +97,7 @@ def test_of_two_that_begin_at_once_one_goes_on(home, tmp_path):
 
 def test_who_holds_a_folder_keeps_others_out_from_begin_and_resume(home):
   path = home / 'one_states'
-  with states.held(str(path), home / 'one', begun=True):
+  with states.locked(str(path), home / 'one', begun=True):
     before, started = _files(path), time.monotonic()
     for name, more in (('fresh', []), ('one', ['--resume']),
                        ('one', ['--overwrite'])):
@@ -271,14 +271,14 @@ def test_folders_without_a_record_are_known_by_their_seals(
 
 def test_a_folder_that_is_missing_is_made(tmp_path):
   path = tmp_path / 'a' / 'b c' / 'd'
-  with states.held(str(path), tmp_path, begun=False):
+  with states.locked(str(path), tmp_path, begun=False):
     assert path.is_dir()
   (tmp_path / 'file').touch()
   (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
   for name, why in (('file', 'File exists'), ('file/b', 'Not a directory'),
                     ('link', 'File exists')):
     with pytest.raises(ValueError, match=f"{name}' cannot be made: {why}"):
-      with states.held(str(tmp_path / name), tmp_path, begun=False):
+      with states.locked(str(tmp_path / name), tmp_path, begun=False):
         pass
 
 

@@ -22,10 +22,10 @@ def _begun(folder):
 
 def test_answers_without_a_config_are_lost_by_no_resume(tmp_path):
   _begun(tmp_path)
-  assert layout.take_up(tmp_path, small_runs.CONFIG)
+  assert layout.resume(tmp_path, small_runs.CONFIG)
   (tmp_path / layout.CONFIG).unlink()
   with pytest.raises(ValueError, match='holds answers.* but no config.json'):
-    layout.take_up(tmp_path, small_runs.CONFIG)
+    layout.resume(tmp_path, small_runs.CONFIG)
   layout.claim(tmp_path)  # as by --overwrite
   assert not list(tmp_path.iterdir())
 
@@ -42,7 +42,7 @@ def test_nor_are_other_results(tmp_path, name):
     else:
       path.unlink()
   with pytest.raises(ValueError, match=f'holds results, in {name}, but no'):
-    layout.take_up(tmp_path, small_runs.CONFIG)
+    layout.resume(tmp_path, small_runs.CONFIG)
   assert (tmp_path / name).exists()
 
 
@@ -53,7 +53,7 @@ def test_what_was_being_begun_is_begun_anew(tmp_path):
     (tmp_path / name).mkdir()
   (tmp_path / layout.STATES / states.RECORD).touch()  # --states=W/states
   (tmp_path / layout.METRICS).write_text('half a li')
-  assert layout.take_up(tmp_path, small_runs.CONFIG) is None
+  assert layout.resume(tmp_path, small_runs.CONFIG) is None
 
 
 @pytest.mark.parametrize('last', range(0, 32, 2))
@@ -75,7 +75,7 @@ def test_what_was_half_cleared_is_begun_anew(tmp_path, monkeypatch, last):
       layout.claim(tmp_path)
       assert last > 20 and not list(tmp_path.iterdir())
   layout.check(tmp_path, overwrite=False, resume=True)
-  assert not layout.take_up(tmp_path, small_runs.CONFIG)
+  assert not layout.resume(tmp_path, small_runs.CONFIG)
 
 
 def test_states_elsewhere_are_cleared_only_of_what_is_replaced(tmp_path):

@@ -62,7 +62,7 @@ def size(k: int, n: int) -> int:
 def order(
     nearest: jax.Array, indices: jax.Array, n: int
 ) -> tuple[jax.Array, jax.Array, tuple[jax.Array, jax.Array]]:
-  """Sorts the largest distances by index, and tells the bound.
+  """Sorts the largest distances by index, and returns the bound.
 
   Args:
     nearest: `[K]`, falling, ties by rising index, as from `top_k`.

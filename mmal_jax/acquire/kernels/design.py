@@ -1,4 +1,4 @@
-"""Transductive experimental design: ask what tells most about the rest."""
+"""Transductive experimental design: ask what says most about the rest."""
 
 import functools
 from typing import NamedTuple
@@ -146,7 +146,7 @@ def answered(
     state: present.
     row: `[r]` float32, of the item that is asked about.
     ridge: mu.
-    is_asked: scalar bool; where False the state stays as it is.
+    is_asked: scalar bool; where False the state is not changed.
 
   Returns:
     The state. One pass over the rows.

@@ -41,7 +41,7 @@ def select_facilities(
       cosine whatever its metric: the sum needs one that is not negative.
     k: number of items.
     key: draws the points.
-    points: r are so many remaining items, drawn at random; all if no more
+    points: the number of r, remaining items drawn at random; all if no more
       remain.
     costs: `[n]` float32, by which gains are divided; None where all are equal.
     weights: `[n]` float32, at least 0, w; 1 each if None.

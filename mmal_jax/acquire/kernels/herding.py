@@ -38,7 +38,7 @@ def select_herding(
     k: number of items.
     key: draws the points.
     uncertainty: `[n]` float32, at least 0, u.
-    points: r are so many remaining items, drawn at random; all if no more
+    points: the number of r, remaining items drawn at random; all if no more
       remain.
     costs: `[n]` float32 above 0 by which gains are divided; None where all are
       equal.

@@ -91,7 +91,7 @@ def lloyd(
     iterations: of them; 0 only assigns.
 
   Returns:
-    The clusters. A centre that loses all its points stays where it is; a point
+    The clusters. A centre that loses all its points keeps its place; a point
     between two goes to the first. In O(n k d) time an iteration, and memory
     that does not grow with n times k.
   """

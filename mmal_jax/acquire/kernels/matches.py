@@ -62,7 +62,7 @@ def match(
 
   Args:
     candidates: `[c]` int32 indices into `view.pool`; -1 is no candidate, and
-      what is said of it means nothing.
+      its result means nothing.
     view: of the candidates' modality; its `metric` is used, and for `softmax`
       its `logit_scale`.
     other: of the other modality.

@@ -10,7 +10,7 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import nearest as nearest_lib
 from mmal_jax.acquire.kernels import tiles
 
-_SAMPLE = 1024  # points whose distances to each other tell the radius
+_SAMPLE = 1024  # points whose distances to each other give the radius
 _AT_ONCE = 64  # points that one product takes
 
 
@@ -33,8 +33,8 @@ def select_max_coverage(
     k: number of items.
     key: draws the points, and settles ties.
     delta: radius, in distances of the view's metric; `radius` if None.
-    points: what is to be covered are so many remaining items, drawn at random;
-      all if no more remain.
+    points: how many remaining items, drawn at random, are to be covered; all if
+      no more remain.
 
   Returns:
     `[k]` int32 pool indices in the order of their choice, none twice; -1 where

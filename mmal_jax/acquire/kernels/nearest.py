@@ -47,7 +47,7 @@ def fold(
   span of the mask, not with the padding around it. Pairs whose distance is in
   doubt are measured by differences (see `metric`): a row and its best centre,
   then its second best, until no other centre could be nearer. Rows that don't
-  remain are spared that; their distances are of no use to anybody.
+  remain are spared that; their distances are never used.
 
   Args:
     rows: n of them.

@@ -1,10 +1,10 @@
 r"""How sure Sinkhorn's plan is of every item's counterpart.
 
-Similarities of one item know nothing of the others; the plan does: what belongs
-to somebody else for certain is nobody's second choice any more. In blocks drawn
-at random a pass stays linear in the pools. An item's counterpart is then mostly
-in another block; but so it is for all, and an item is the less certain, the
-more strangers look like a counterpart.
+Similarities of one item know nothing of the others; the plan does: what is
+certainly another's counterpart is no item's second choice any more. In blocks
+drawn at random a pass stays linear in the pools. An item's counterpart is then
+mostly in another block; but so it is for all, and an item is the less certain,
+the more strangers look like a counterpart.
 """
 
 import functools
@@ -19,7 +19,7 @@ from mmal_jax.acquire import whole
 from mmal_jax.acquire.kernels import kmeans
 from mmal_jax.acquire.kernels import sinkhorn
 
-_TEMPERATURE = 0.05  # where no logit scale says another
+_TEMPERATURE = 0.05  # where no logit scale is given
 _TINY = 1e-30
 
 
@@ -53,7 +53,7 @@ def plan_scores(
     key: draws the blocks.
     temperature: of the plan; 1 / `view.logit_scale` if None, or .05 where that
       is None, too.
-    block: at most so many items of either side are matched at a time.
+    block: most items of either side that are matched at a time.
     iterations: of Sinkhorn's algorithm.
 
   Returns:
@@ -88,7 +88,7 @@ def expected_rows(
     other_rows: `[m, s]` of other's.
     key: draws the blocks.
     temperature: of the plan.
-    block: at most so many items of either side are matched at a time.
+    block: most items of either side that are matched at a time.
     iterations: of Sinkhorn's algorithm.
 
   Returns:

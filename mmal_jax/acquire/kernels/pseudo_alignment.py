@@ -1,6 +1,6 @@
-r"""Who would belong to whom, if the present model were right.
+r"""Which items would be counterparts, if the present model were right.
 
-Unlike `matches`, this tells *which* items the best matches are, and it can keep
+Unlike `matches`, this says *which* items the best matches are, and it can keep
 hubs, the items that are near to everything, from winning everywhere: CSLS takes
 from every similarity how similar both items are to their neighbourhoods,
 

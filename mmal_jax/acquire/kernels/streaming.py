@@ -40,7 +40,7 @@ def over_chunks(
 
 
 def cut(pool: disk.DiskRows, values: jax.Array, fill: Any) -> list[jax.Array]:
-  """`[n]` values by chunk, the last one filled up to `[chunk_rows]`."""
+  """`[n]` values by chunk, the last one padded to `[chunk_rows]`."""
   padding = pool.num_chunks * pool.chunk_rows - len(pool)
   padded = np.pad(np.asarray(values), (0, padding), constant_values=fill)
   return [jax.device_put(part) for part in np.split(padded, pool.num_chunks)]

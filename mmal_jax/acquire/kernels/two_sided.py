@@ -20,8 +20,8 @@ def select_two_sided(
 ) -> tuple[jax.Array, ...]:
   r"""Picks in all modalities in turn, by `design.select_design` in each.
 
-  Asking about item c of one modality tells about its counterpart in another,
-  which nobody knows; the plan P between the pools (`plan_scores`) has the row
+  Asking about item c of one modality informs about its counterpart in another,
+  which is unknown; the plan P between the pools (`plan_scores`) has the row
 
   .. math::
     \bar y_c = \sum_j P_{cj} y_j
@@ -32,7 +32,7 @@ def select_two_sided(
   off little.
 
   Args:
-    sides: a view of each modality, `pool` and `aligned` being rows that tell
+    sides: a view of each modality, `pool` and `aligned` being rows that say
       what is alike (`alike.by_reference`). Gains are divided by `costs` where
       these are given.
     partners: by the places of two modalities, `[n, r]` float32: of the items of

@@ -23,13 +23,13 @@ def typicality(
   Args:
     points: `[n, d]` float32.
     groups: `[n]` int32.
-    allowed: `[n]` bool; False points are nobody's neighbours.
+    allowed: `[n]` bool; False points are no neighbours.
     k: neighbours; all of the group where there are fewer.
 
   Returns:
     `[n]` float32; 0 for an item that is alone, +inf for one of many copies; of
-    items that are not allowed it means nothing. Who is near is told by
-    products, how near by differences: those of near copies would be lost in
+    items that are not allowed it means nothing. Products decide which
+    points are near, differences how near: those of near copies would be lost in
     rounding. In O(n d) times the size of the largest group.
 
   References:

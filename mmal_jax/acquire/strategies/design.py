@@ -25,7 +25,7 @@ def select(
     by_cost: bool = False,
     by_entropy: bool = False,
 ) -> dict[str, jax.Array]:
-  """The items whose answers tell a linear model most about all others.
+  """The items whose answers are most informative for a linear model.
 
   For unpaired data: within each modality, from its aligned items on. By itself
   the design does not see what the answers are; weighted by entropy it aims at
@@ -37,7 +37,8 @@ def select(
     select_modality: the rule for the modality.
     key: draws the plan's blocks.
     ridge: of the linear model.
-    by_cost: whether an item has to tell more if it costs more to ask about.
+    by_cost: whether an item has to be more informative if it costs more to ask
+      about.
     by_entropy: whether each item's variance counts as much as the entropy of
       its counterpart under Sinkhorn's plan (`plan_scores`); if False, all count
       the same.

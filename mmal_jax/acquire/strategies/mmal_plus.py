@@ -13,7 +13,7 @@ from mmal_jax.acquire.strategies import random
 
 
 def in_turn(views: Mapping[str, views_lib.View]) -> str:
-  """The rule: what was asked about least, or any where the views do not tell.
+  """The rule: what was asked about least, or any where views do not record it.
   """
   known = all(view.asked is not None for view in views.values())
   return 'alternate' if known else 'random'
@@ -31,9 +31,9 @@ def select(
   """Transductive experimental design in one modality after the other.
 
   The variance of an item counts by the entropy of its counterpart under
-  Sinkhorn's plan: what the plan tells already need not be explained any better.
-  A batch in one modality holds no two items that are each other's counterpart,
-  of which the second answer would be wasted.
+  Sinkhorn's plan: what the plan reveals already need not be explained any
+  better. A batch in one modality holds no two items that are each other's
+  counterpart, of which the second answer would be wasted.
 
   Where the model does hardly better than chance on pairs that it was not taught
   (`View.skill`), what is alike says nothing about what belongs together, and
@@ -45,7 +45,8 @@ def select(
     select_modality: the rule for the modality.
     key: draws what is drawn at random, and the plan's blocks.
     ridge: of the linear model.
-    by_cost: whether an item has to tell more if it costs more to ask about.
+    by_cost: whether an item has to be more informative if it costs more to ask
+      about.
     least_skill: below which the batch is drawn at random.
 
   Returns:

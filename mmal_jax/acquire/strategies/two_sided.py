@@ -25,7 +25,7 @@ def select(
     ridge: values.Positive = 1.0,
     by_cost: bool = False,
 ) -> dict[str, jax.Array]:
-  """As `design`, but what likely answers tell about other modalities counts.
+  """As `design`, but what likely answers reveal of other modalities counts.
 
   Args:
     views: by modality. Items are alike by `reference`, or by the embeddings
@@ -36,7 +36,8 @@ def select(
       draws the blocks of the plan, too.
     key: None.
     ridge: of the linear model.
-    by_cost: whether an item has to tell more if it costs more to ask about.
+    by_cost: whether an item has to be more informative if it costs more to ask
+      about.
 
   Returns:
     By modality, `[k]` int32 indices.

@@ -1,4 +1,4 @@
-"""Images of somebody's files: each decoded once, and kept or left."""
+"""Images of a user's files: each decoded once, and kept or left."""
 
 from collections.abc import Collection, Iterable, Mapping
 import concurrent.futures

@@ -24,7 +24,7 @@ def load_labelled(
     folder: of one folder a class. Classes are named as these are, in Unicode's
       composed form (NFC), `_` read as a space, in alphabetical order of these
       names, which is the same whatever system wrote the folder. Which files
-      are images is said in `image_listing`; no link may lead out of it, and
+      are images is defined in `image_listing`; no link may lead out of it, and
       links to other folders in it are no classes.
     image_size: every image is resized to this height and width in pixels and
       kept in memory; 64 if None.

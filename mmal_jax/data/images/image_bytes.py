@@ -56,8 +56,8 @@ def split(content: bytes) -> Parts:
     content: of the file.
 
   Returns:
-    The parts. What is damaged beyond its metadata stays so, and what is none of
-    these formats stays as it is.
+    The parts. What is damaged beyond its metadata remains so, and what is none
+    of these formats is not changed.
   """
   parts = Parts(b'', [], [])
   if content.startswith(_PNG):

@@ -40,7 +40,7 @@ class Source(Protocol):
 
 
 class Part(NamedTuple):
-  """An encoded image inside a larger file, where it stays.
+  """An encoded image inside a larger file, read in place.
 
   Attributes:
     path: of the larger file.

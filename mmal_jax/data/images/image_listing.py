@@ -31,7 +31,7 @@ _OF_SYSTEMS_STARTS = ('._', '.trash', '~$')  # The last are marks of Office.
 # Copies of other files, and files that are not finished.
 _COPIES = ('~', '_original', '.bak', '.crdownload', '.download', '.orig',
            '.part', '.partial', '.temp', '.tmp')
-_OF_A_SYSTEM = ('', '')  # Of this nothing is said.
+_OF_A_SYSTEM = ('', '')  # Of this nothing is reported.
 _LINKED = ('is listed by a link to it', 'are listed by links to them')
 _NO_IMAGE = ('is no picture', 'are no pictures')
 
@@ -60,7 +60,7 @@ def is_hidden(name: str) -> bool:
 
 
 def is_of_a_system(name: str) -> bool:
-  """Whether a file or folder is a system's own, of which nothing is said.
+  """Whether a file or folder is a system's own, of which nothing is reported.
 
   >>> is_of_a_system('._x.png'), is_of_a_system('.x.png')
   (True, False)

@@ -7,7 +7,7 @@ from mmal_jax.files import json_object
 
 FILE = 'open_clip_config.json'
 _RESAMPLE = {'bilinear': 2, 'bicubic': 3}
-_told = json_object.told
+_quote = json_object.quote
 
 
 def fields(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,20 +38,20 @@ def fields(content: Mapping[str, Any]) -> dict[str, Any]:
   if isinstance(size, list) and len(size) == 2 and size[0] == size[1]:
     size = size[0]
   if type(size) is not int:
-    raise ValueError(f'image_size={_told(size)} is not supported: a square is '
+    raise ValueError(f'image_size={_quote(size)} is not supported: a square is '
                      'needed.')
   how = given.get('resize_mode', 'shortest')
   if how not in ('shortest', 'squash'):
-    raise ValueError(f'resize_mode={_told(how)} is not supported; shortest and '
-                     'squash are.')
+    raise ValueError(f'resize_mode={_quote(how)} is not supported; shortest '
+                     'and squash are.')
   # For evaluation OpenCLIP takes `random` for bicubic.
   resample = given.get('interpolation', 'bicubic')
   resample = 'bicubic' if resample == 'random' else resample
   if resample not in tuple(_RESAMPLE):
-    raise ValueError(f'interpolation={_told(resample)} is not supported; '
+    raise ValueError(f'interpolation={_quote(resample)} is not supported; '
                      f'{", ".join(_RESAMPLE)} are.')
   if given.get('mode', 'RGB') != 'RGB':
-    raise ValueError(f'mode={_told(given["mode"])} is not supported; RGB is.')
+    raise ValueError(f'mode={_quote(given["mode"])} is not supported; RGB is.')
   square = {'height': size, 'width': size}
   return {
       'size': square if how == 'squash' else {'shortest_edge': size},
@@ -64,5 +64,5 @@ def fields(content: Mapping[str, Any]) -> dict[str, Any]:
 def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
   value = content.get(name)
   if value is not None and not isinstance(value, dict):
-    raise ValueError(f'{name}={_told(value)} must be an object.')
+    raise ValueError(f'{name}={_quote(value)} must be an object.')
   return value or {}

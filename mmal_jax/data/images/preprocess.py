@@ -42,7 +42,7 @@ _COMMON = {
     'rescale_factor': 1 / 255, _SQUARE: False}
 _WITH_DEFAULTS = {'size', 'crop_size', 'resample', 'rescale_factor',
                   'image_mean', 'image_std'}
-_told = json_object.told
+_quote = json_object.quote
 # Not `do_convert_rgb`: images are always made RGB. Without it transformers only
 # takes those that are RGB already, and they stay the same.
 _UNKNOWN = re.compile(r'do_(?!convert_rgb$)|auto_map$|use_square_size$')
@@ -81,7 +81,7 @@ class Preprocess:
       raise ValueError(f'size={self.size!r} must be within 1 and edge='
                        f'{self.edge!r}: images are cropped, never padded.')
     if self.edge > _MOST_PIXELS:
-      raise ValueError(f'edge={json_object.told(self.edge)} must be at most '
+      raise ValueError(f'edge={json_object.quote(self.edge)} must be at most '
                        f'{_MOST_PIXELS} pixels.')
     if self.resize not in ('squash', 'shortest'):
       raise ValueError(f'resize={self.resize!r} must be squash or shortest.')
@@ -291,14 +291,14 @@ def _kind(folder: pathlib.Path, fields: Mapping[str, Any]) -> str:
     if kind in tuple(KINDS):
       return kind
     raise ValueError(f'no image_processor_type is named, and model_type='
-                     f'{_told(kind)} of config.json is not supported; '
+                     f'{_quote(kind)} of config.json is not supported; '
                      f'{", ".join(KINDS)} are.')
   for kind, name in KINDS.items():
     if named in (name, name + 'Fast', name + 'Pil',
                  name.replace('ImageProcessor', 'FeatureExtractor')):
       return kind
   raise ValueError(
-      f'image_processor_type={_told(named)} is not supported; those that are: '
+      f'image_processor_type={_quote(named)} is not supported; those that are: '
       f'{", ".join(KINDS.values())}. (Siglip2ImageProcessor is for NaFlex '
       'models, whose images have no fixed size.)')
 
@@ -317,22 +317,22 @@ def _parse(fields: Mapping[str, Any], kind: str) -> Preprocess:
                        'field out for its default, or give a value.')
   for name, wanted in (('do_resize', True), ('do_rescale', True)):
     if full[name] is not wanted:
-      raise ValueError(f'{name}={_told(full[name])} is not supported.')
+      raise ValueError(f'{name}={_quote(full[name])} is not supported.')
   for name in ('do_center_crop', 'do_normalize', _SQUARE):
     if not isinstance(full[name], bool):
-      raise ValueError(f'{name}={_told(full[name])} must be true or false.')
+      raise ValueError(f'{name}={_quote(full[name])} must be true or false.')
   factor = full['rescale_factor']
   if type(factor) is not float or not math.isclose(
       factor, 1 / 255, rel_tol=1e-6):
-    raise ValueError(f'rescale_factor={_told(factor)} is not supported: it is '
+    raise ValueError(f'rescale_factor={_quote(factor)} is not supported: it is '
                      '1/255 everywhere.')
   known = {*_COMMON, *_DEFAULTS[kind]}
   for name, value in given.items():
     if value not in (False, None) and name not in known and (
         _UNKNOWN.match(name)):
-      raise ValueError(f'{name}={_told(value)} is not supported.')
+      raise ValueError(f'{name}={_quote(value)} is not supported.')
   if type(full['resample']) is not int or full['resample'] not in _RESAMPLE:
-    raise ValueError(f'resample={_told(full["resample"])} is not supported; '
+    raise ValueError(f'resample={_quote(full["resample"])} is not supported; '
                      f'{_RESAMPLE} are.')
   size = _size('size', full['size'], full[_SQUARE])
   edge = size.get('shortest_edge') or size['height']
@@ -340,10 +340,10 @@ def _parse(fields: Mapping[str, Any], kind: str) -> Preprocess:
   if full['do_center_crop']:
     out = _size('crop_size', full['crop_size'], True).get('height')
     if out is None:
-      raise ValueError(f'crop_size={_told(full["crop_size"])} has no height.')
+      raise ValueError(f'crop_size={_quote(full["crop_size"])} has no height.')
   elif 'shortest_edge' in size:
-    raise ValueError(f'size={_told(full["size"])} without do_center_crop makes '
-                     'images of different shapes.')
+    raise ValueError(f'size={_quote(full["size"])} without do_center_crop '
+                     'makes images of different shapes.')
   mean, std = (0., 0., 0.), (1., 1., 1.)
   if full['do_normalize']:
     mean, std = (_channels(n, full[n]) for n in ('image_mean', 'image_std'))
@@ -366,7 +366,7 @@ def _size(name: str, value: Any, squares: bool) -> dict[str, int]:
         set(value) == {'shortest_edge'} or set(value) == {'height', 'width'}
         and value['height'] == value['width']):
       return value
-  raise ValueError(f'{name}={_told(value)} is not supported: a square, or its '
+  raise ValueError(f'{name}={_quote(value)} is not supported: a square, or its '
                    'shortest_edge, is needed.')
 
 
@@ -374,5 +374,5 @@ def _channels(name: str, value: Any) -> tuple[float, ...]:
   values = value if isinstance(value, (list, tuple)) else [value] * 3
   # No float is too large for one, as an integer may be.
   if not all(type(v) in (int, float) and abs(v) < 2**31 for v in values):
-    raise ValueError(f'{name}={_told(value)} must be finite numbers.')
+    raise ValueError(f'{name}={_quote(value)} must be finite numbers.')
   return tuple(map(float, values))

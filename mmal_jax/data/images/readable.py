@@ -70,4 +70,4 @@ def _is_sound_jpeg(content: bytes) -> bool:
       image.load()
       return True
   except Exception:  # pylint: disable=broad-except
-    return False  # What is wrong is said by the decoder.
+    return False  # The decoder reports what is wrong.

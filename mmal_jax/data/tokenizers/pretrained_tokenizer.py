@@ -133,7 +133,7 @@ def load(
     `GemmaTokenizer`, as SigLIP 2 of one fixed resolution is published: they
     were trained on lower case, which `AutoTokenizer` leaves to the caller
     there. `save` names this class, which transformers has since 5.1.
-  - `GemmaTokenizer` without such a model: likewise, but upper case stays.
+  - `GemmaTokenizer` without such a model: likewise, but upper case is kept.
   - `PreTrainedTokenizerFast`: `tokenizer.json` as it stands.
 
   Args:
@@ -212,7 +212,7 @@ def _fast(
   for i, token in special.added.items():
     if vocab.get(token.content) != i:
       raise ValueError(
-          f'{source.path}: the added token {json_object.told(token.content)} '
+          f'{source.path}: the added token {json_object.quote(token.content)} '
           f'has the number {i}, but {vocab.get(token.content)} in the '
           'vocabulary.')
   if max(vocab.values()) >= 2**31:

@@ -155,7 +155,7 @@ def read_bpe(
     raise ValueError('it is no SentencePiece model of byte pairs.')
   vocab = {piece.piece: i for i, piece in enumerate(proto.pieces)}
   if len(vocab) < len(proto.pieces):
-    raise ValueError('a piece stands twice.')
+    raise ValueError('a piece appears twice.')
   if max(map(len, vocab)) > _LONGEST:  # All ways to cut it are looked up.
     raise ValueError(f'it has a piece of more than {_LONGEST} letters.')
   # Pieces are numbered in the order in which they were joined.

@@ -43,10 +43,10 @@ _ROLES = ('bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token',
 # What the classes take where the files name no model_max_length.
 _MOST_TOKENS = {SIGLIP: 64}
 _UNLIMITED = 10**9
-_MOST_SAID = 1000  # letters of what another library says
+_LONGEST = 1000  # letters of what another library says
 # Of a token: what counts as its place in a text.
 _FLAGS = ('single_word', 'lstrip', 'rstrip', 'normalized', 'special')
-_told = json_object.told
+_quote = json_object.quote
 # With the flags of how it is found in texts, where the files say so.
 Token = 'str | tokenizers.AddedToken'
 
@@ -126,7 +126,7 @@ class TokenizerFolder:
         raise ValueError(
             f'{self.path}: {CONFIG} names no tokenizer_class, and config.json '
             + ('no model_type either.' if self.model_type is None else
-               f'the model_type {_told(self.model_type)}, none of '
+               f'the model_type {_quote(self.model_type)}, none of '
                f'{", ".join(_BY_MODEL)}.'))
       if self.model_type == 'siglip' and self._is_gemma:
         return SIGLIP2
@@ -137,7 +137,7 @@ class TokenizerFolder:
       name = str(named).removesuffix('Fast')
     if name not in CLASSES:
       raise ValueError(
-          f'{self.path / CONFIG}: tokenizer_class={_told(named)} is not '
+          f'{self.path / CONFIG}: tokenizer_class={_quote(named)} is not '
           f'supported; '
           f'{", ".join(CLASSES)} are.')
     # The class that the files of these models name is known to be wrong.
@@ -166,7 +166,7 @@ class TokenizerFolder:
     if value is None:  # Null lifts the limit of a class, too.
       return None
     if type(value) not in (int, float) or not value >= 1:
-      raise ValueError(f'{self.path / CONFIG}: {name}={_told(value)} must be '
+      raise ValueError(f'{self.path / CONFIG}: {name}={_quote(value)} must be '
                        'a number of tokens, at least 1.')
     # For none transformers writes 10**30.
     return int(value) if value < _UNLIMITED else None
@@ -177,7 +177,7 @@ class TokenizerFolder:
     if value is None:
       return False
     if not isinstance(value, bool):
-      raise ValueError(f'{self.path / CONFIG}: {name}={_told(value)} must be '
+      raise ValueError(f'{self.path / CONFIG}: {name}={_quote(value)} must be '
                        'true or false.')
     return value
 
@@ -188,7 +188,7 @@ class TokenizerFolder:
       default = stored.get('direction', default)
     value = self.config.get(f'{what}_side') or str(default).lower()
     if value not in ('left', 'right'):
-      raise ValueError(f'{self.path}: {what}_side={_told(value)} must be left '
+      raise ValueError(f'{self.path}: {what}_side={_quote(value)} must be left '
                        'or right.')
     return value == 'left'
 
@@ -236,7 +236,7 @@ class TokenizerFolder:
     for role, token in [*named.items(), *(('', t) for t in extra or [])]:
       if str(token) not in known:
         raise ValueError(f'{self.path}: {role or "the special token"} '
-                         f'{_told(str(token))} is not among the tokens.')
+                         f'{_quote(str(token))} is not among the tokens.')
     return SpecialTokens(named, added, extra)
 
 
@@ -258,7 +258,7 @@ def reading(path: pathlib.Path) -> Iterator[None]:
     if not isinstance(e, Exception) and type(e).__name__ != 'PanicException':
       raise
     raise ValueError(f'{path} cannot be read: '
-                     f'{durable.reason(e)[:_MOST_SAID]}') from e
+                     f'{durable.reason(e)[:_LONGEST]}') from e
 
 
 def read(
@@ -331,10 +331,10 @@ def _added(
       raise TypeError(f'unknown are {unknown[:3]}')
     token = tokenizers.AddedToken(fields['content'], **given)
   except (KeyError, TypeError, UnicodeError) as e:
-    raise ValueError(f'{path}: {_told(fields)} is no token: '
-                     f'{_told(str(e))}.') from e
+    raise ValueError(f'{path}: {_quote(fields)} is no token: '
+                     f'{_quote(str(e))}.') from e
   if not token.content:
-    raise ValueError(f'{path}: {_told(fields)} is no token: it is empty.')
+    raise ValueError(f'{path}: {_quote(fields)} is no token: it is empty.')
   return token
 
 
@@ -342,17 +342,17 @@ def _number(value: Any, path: pathlib.Path) -> int:
   """Of a token: written as such, or in letters where it is a key."""
   text = str(value) if type(value) is int else value
   if not isinstance(text, str) or not re.fullmatch('0|[1-9][0-9]{0,8}', text):
-    raise ValueError(f'{path}: {_told(value)} is no number of a token.')
+    raise ValueError(f'{path}: {_quote(value)} is no number of a token.')
   return int(text)
 
 
 def _object(value: Any, path: pathlib.Path) -> dict[str, Any]:
   if not isinstance(value, dict):
-    raise ValueError(f'{path}: {_told(value)} must be an object.')
+    raise ValueError(f'{path}: {_quote(value)} must be an object.')
   return value
 
 
 def _list(value: Any, path: pathlib.Path) -> list[Any]:
   if not isinstance(value, list):
-    raise ValueError(f'{path}: {_told(value)} must be a list of tokens.')
+    raise ValueError(f'{path}: {_quote(value)} must be a list of tokens.')
   return value

@@ -24,7 +24,7 @@ from mmal_jax.learn.closed_form import moments as moments_lib
 from mmal_jax.parallel import sharding
 
 BLOCK = 1024  # items of a modality in a block
-MOST_BLOCKS = 64  # beyond, a sample of the pool tells as much
+MOST_BLOCKS = 64  # beyond, a sample of the pool says as much
 ITERATIONS = 4  # of plan and heads
 SINKHORN = 12  # iterations of a plan
 

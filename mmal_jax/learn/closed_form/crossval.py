@@ -29,7 +29,7 @@ _HELD_IN_ALL = 150
 
 
 class Choice(NamedTuple):
-  """What cross-validation says.
+  """The result of cross-validation.
 
   Attributes:
     setting: of the closed form.
@@ -57,7 +57,7 @@ def choose(
 ) -> Choice:
   """The setting by which held-out tuples are found best, value by value.
 
-  A fold's tuples join a block of what remains, of which nobody knows what
+  A fold's tuples join a block of what remains, of which it is unknown what
   belongs together; heads are made of the other tuples, and of the closed world
   of that block; the score is the mean reciprocal rank of the held-out
   counterparts among all of the block. First the penalty is chosen without a
@@ -72,10 +72,10 @@ def choose(
   Args:
     rng: draws folds.
     bases: of M modalities.
-    aligned: `[capacity]` rows by modality; the filled ones come first, and
+    aligned: `[capacity]` rows by modality; those in use come first, and
       `there` is False where a tuple lacks an item.
     block: rows of what remains, by modality.
-    num_aligned: n, filled rows.
+    num_aligned: n, rows in use.
     num_remaining: N, of the smallest pool: a closed world in which each item
       is worth w answers has the weight w N / (w N + n).
     share: of the items that have a counterpart.

@@ -105,7 +105,7 @@ class ClosedForm:
     """Encoders that have not learnt from some of the answers, fold by fold.
 
     A fold's items are put back among what remains, of which the closed world
-    makes use, as if nobody had been asked about them. The setting is the one
+    makes use, as if they had not been asked about. The setting is the one
     of the last round.
 
     Args:

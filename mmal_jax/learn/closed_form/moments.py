@@ -42,7 +42,7 @@ def empty(dim: int) -> Moments:
 
 
 def unit(rows: jax.Array) -> jax.Array:
-  """`[..., d]` float32 rows of norm 1; a row of zeros stays one."""
+  """`[..., d]` float32 rows of norm 1; a row of zeros remains one."""
   rows = rows.astype(jnp.float32)
   # By the largest value first: the squares of float16 features may overflow.
   rows = rows / jnp.maximum(

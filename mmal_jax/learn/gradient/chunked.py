@@ -90,7 +90,7 @@ def check_chunk(chunk: int) -> None:
 
 
 def _cut(x, size):
-  """`[m, ...]` to `[chunks, size, ...]`, filled up with 0: rows not valid."""
+  """`[m, ...]` to `[chunks, size, ...]`, padded with 0: rows not valid."""
   chunks = -(-len(x) // size)
   widths = [(0, chunks * size - len(x))] + [(0, 0)] * (x.ndim - 1)
   return jnp.pad(x, widths).reshape((chunks, size) + x.shape[1:])

@@ -27,7 +27,7 @@ class Read(NamedTuple):
 
   Attributes:
     modality: of the items.
-    kind: put before the modality in what is said.
+    kind: put before the modality in the message.
     items: n of them.
     rows: `[b]` int, which of them.
     counts: `[b]` bool; False for rows that only fill up the batch.

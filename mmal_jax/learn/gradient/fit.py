@@ -62,7 +62,8 @@ def fit(
     losses.append(loss)
     norms.append(norm)
   losses, norms = jnp.stack(losses), jnp.stack(norms)
-  # Only now, as nobody waits for a step. What follows a bad one is lost work.
+  # Only now, so that no step is waited for. What follows a bad one is lost
+  # work.
   bad = divergence.first_bad(np.asarray(losses), np.asarray(norms))
   left = '' if bad is not None else ', '.join(
       divergence.not_finite(params, opt_state)[:3])

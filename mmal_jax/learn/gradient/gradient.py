@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     ids: by modality, `[b]` int32; equal items have equal numbers.
     valid: by modality, `[b]` bool; False for rows of padding, and where an item
       is missing.
-    unaligned: items that nobody has aligned, to learn from as well; or None.
+    unaligned: unaligned items, to learn from as well; or None.
     twins: texts of the same words as those of the first rows; or None.
   """
 

@@ -26,7 +26,8 @@ class ByGradient(NamedTuple):
   .. math::
     \theta_0 + \frac{n}{n + h} (\theta - \theta_0)
 
-  with n the number of aligned tuples: with few, the model stays near its start.
+  with n the number of aligned tuples: with few, the model remains near its
+  start.
 
   Attributes:
     recipe: loss, optimizer and batch size.

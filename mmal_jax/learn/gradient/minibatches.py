@@ -51,7 +51,7 @@ class Source(NamedTuple):
     items: by modality, of a pool, on the host.
     aligned: `[capacity, M]` int32, rows of these items, a column a modality in
       their order; -1 where an item is missing.
-    num_aligned: how many rows of `aligned` are filled; they come first.
+    num_aligned: how many rows of `aligned` are in use; they come first.
     pool: what has arrived, for a recipe that learns from more than the aligned.
     replay: known pairs that join every minibatch; None for none.
   """

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 
 class Keys(NamedTuple):
-  """What tells, of two rows, whether their pair counts.
+  """What decides, of two rows, whether their pair counts.
 
   Attributes:
     image_ids: `[n]` int; equal images have equal numbers.

@@ -17,7 +17,7 @@ class Replay(NamedTuple):
 
   Attributes:
     items: by modality, n pairs or tuples, row by row.
-    worth: so many answers weigh as much as all of them together, above 0.
+    worth: how many answers weigh as much as all of them together, above 0.
 
   References:
     Robins, Catastrophic Forgetting, Rehearsal and Pseudorehearsal, 1995.

@@ -1,4 +1,4 @@
-"""Warm starts that come with the package, so that nobody trains them again."""
+"""Warm starts that come with the package, so that they need no training."""
 
 from collections.abc import Mapping
 import hashlib

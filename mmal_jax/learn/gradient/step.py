@@ -25,10 +25,12 @@ class Recipe(NamedTuple):
     graphdef: the structure of a `DualEncoder`.
     optimizer: its optax transformation.
     batch_size: rows of a minibatch.
-    shift: images are shifted at random by up to so many pixels; 0 for features.
+    shift: images are shifted at random by up to this many pixels; 0 for
+      features.
     loss: of embeddings, as `loss.sigmoid_loss`.
     frozen: patterns of the parameters that the optimizer leaves alone.
-    parts: a batch's activations are held in so many parts, one after the other.
+    parts: a batch's activations are held in this many parts, one after the
+      other.
     mesh: from `sharding.make_mesh`: where parameters and batches lie.
     unaligned: how to learn from unaligned items as well; None not at all.
     twins: how to learn from texts of the same words; None not at all.
@@ -57,16 +59,16 @@ def minibatch(
 
   Args:
     key: typed random key.
-    num_pairs: scalar int; how many of the rows are filled.
-    capacity: number of rows, filled or not.
+    num_pairs: scalar int; how many of the rows are in use.
+    capacity: number of rows, in use or not.
     batch_size: rows wanted, at most `capacity`.
 
   Returns:
     Row numbers `[batch_size]`, and `[batch_size]` bool: False where there were
-    fewer filled rows than wanted.
+    fewer rows in use than wanted.
   """
-  filled = jnp.arange(capacity) < num_pairs
-  lots = jnp.where(filled, jax.random.uniform(key, (capacity,)), -1.0)
+  in_use = jnp.arange(capacity) < num_pairs
+  lots = jnp.where(in_use, jax.random.uniform(key, (capacity,)), -1.0)
   lots, rows = jax.lax.top_k(lots, batch_size)
   return rows, lots >= 0
 

@@ -1,4 +1,4 @@
-"""Learning from items that nobody has aligned, through those they resemble."""
+"""Learning from unaligned items, through the aligned ones they resemble."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

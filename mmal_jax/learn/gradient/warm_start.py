@@ -71,7 +71,7 @@ def warm_start(
     pytrees.check_path(cache_dir)
     path = pathlib.Path(cache_dir) / _digest(
         graphdef, params, pairs, recipe)
-    if processes.all_of(path.is_dir()):
+    if processes.all_processes(path.is_dir()):
       return pytrees.load(path, params)
   how = step_lib.Recipe(
       graphdef,
@@ -109,14 +109,14 @@ def _digest(graphdef, params, pairs, recipe) -> str:
 
 def _publish(path: pathlib.Path, params: nnx.State) -> None:
   """Saves under a name of its own first: several runs may share a cache."""
-  private = pathlib.Path(processes.from_first(lambda: _private(path.parent)))
+  private = pathlib.Path(processes.from_primary(lambda: _private(path.parent)))
   try:
-    if not processes.all_of(private.is_dir()):
+    if not processes.all_processes(private.is_dir()):
       return  # Each host has a cache of its own, and only a part of each array.
     pytrees.save(private / 'params', params)
-    processes.from_first(lambda: _rename(private / 'params', path))
+    processes.from_primary(lambda: _rename(private / 'params', path))
   finally:
-    if processes.is_first():
+    if processes.is_primary():
       shutil.rmtree(private, ignore_errors=True)
 
 
@@ -129,6 +129,6 @@ def _rename(private: pathlib.Path, path: pathlib.Path) -> None:
   try:
     os.rename(private, path)
   except OSError:
-    # Somebody else was quicker, with the same result: theirs will do.
+    # Another process was quicker, with the same result.
     if not path.is_dir():
       raise

@@ -31,7 +31,7 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
 _BFLOAT16 = np.dtype('V2')
 # Bytes that a file may unpack to, whatever it has itself; and times that.
 _FREELY_UNPACKED, _MOST_UNPACKED = 1 << 28, 100
-_MOST_SAID = 4000  # letters of what is wrong, names of the file's among them
+_LONGEST = 4000  # letters of what is wrong, names of the file's among them
 
 
 class _Entry(NamedTuple):
@@ -87,7 +87,7 @@ def load(
   except (EOFError, OSError, RuntimeError, ValueError, lzma.LZMAError,
           zipfile.BadZipFile, zlib.error) as e:
     # A RuntimeError: it is encrypted, or packed by other means.
-    raise ValueError(f'{path}: {str(e)[:_MOST_SAID]}') from e
+    raise ValueError(f'{path}: {str(e)[:_LONGEST]}') from e
   return positions.to_size(
       config, tensors.state(config, params), image_size)
 
@@ -135,7 +135,7 @@ def _entries(file: zipfile.ZipFile) -> dict[str, _Entry]:
                        f'{size} bytes of values.')
     name = member.removesuffix('.npy')
     if name in found:
-      raise ValueError(f'{plain_text.for_terminal(name)} stands twice.')
+      raise ValueError(f'{plain_text.for_terminal(name)} appears twice.')
     found[name] = _Entry(member, shape)
   if any(name.startswith(_PREFIX) for name in found):
     return {name.removeprefix(_PREFIX): entry for name, entry in found.items()

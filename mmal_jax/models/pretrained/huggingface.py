@@ -52,7 +52,7 @@ def load(
     FileNotFoundError: if a file is missing.
     ImportError: if safetensors is not installed.
     ValueError: if the model is none of ours, a file is damaged, or the weights
-      are not those that `config.json` tells of.
+      are not those that `config.json` describes.
   """
   folder = pathlib.Path(folder)
   config = read_config(folder)
@@ -143,18 +143,18 @@ def _open_all(folder: pathlib.Path, stack: contextlib.ExitStack):
 def _save_preprocess(folder, image, family):
   size = image.size[0]
   try:
-    told = preprocess.load(folder)
+    saved = preprocess.load(folder)
   except FileNotFoundError:
     preprocess.save(
         dataclasses.replace(preprocess.default(family.name, size),
                             mean=image.mean, std=image.std),
         folder, family.name)
     return
-  if (told.size, told.mean, told.std) != (size, image.mean, image.std):
+  if (saved.size, saved.mean, saved.std) != (size, image.mean, image.std):
     raise ValueError(
-        f'{folder} tells of images of {told.size} pixels with '
-        f'mean={told.mean} and std={told.std}; those of the model have {size} '
-        f'pixels with mean={image.mean} and std={image.std}.')
+        f'{folder} is for images of {saved.size} pixels with '
+        f'mean={saved.mean} and std={saved.std}; those of the model have '
+        f'{size} pixels with mean={image.mean} and std={image.std}.')
 
 
 def _publish(path, write):

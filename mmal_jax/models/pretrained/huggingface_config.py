@@ -44,7 +44,7 @@ _DEFAULTS = {
 # take the first token of the highest id instead.
 _HIGHEST = 2
 _END = 2**31  # No size, and no number of a token, is as large.
-_told = json_object.told
+_quote = json_object.quote
 
 
 def read_config(folder: str | os.PathLike[str]) -> config_lib.DualEncoder:
@@ -95,7 +95,7 @@ def to_fields(
   """What to write to `config.json`, the inverse of `read_config`.
 
   Raises:
-    ValueError: if the configuration cannot be said there.
+    ValueError: if the configuration cannot be expressed there.
   """
   family = families.of(config)
   image, text, dim = config.image, config.text, config.embed_dim
@@ -114,8 +114,8 @@ def to_fields(
     fields['text_config']['projection_size'] = dim
     return fields | {'architectures': ['SiglipModel']}
   if text.end_id == _HIGHEST:
-    raise ValueError(f'text.end_id={_HIGHEST} cannot be told from "the highest '
-                     'of a text", which is what it means to transformers.')
+    raise ValueError(f'text.end_id={_HIGHEST} means "the highest of a '
+                     'text" to transformers, and cannot be exported.')
   fields['text_config']['eos_token_id'] = (
       _HIGHEST if text.end_id is None else text.end_id)
   for side in ('vision_config', 'text_config'):
@@ -143,13 +143,13 @@ def _parse(fields: Mapping[str, Any]) -> config_lib.DualEncoder:
         'and not supported. SigLIP 2 of fixed resolution is, which is of '
         'model_type siglip.')
   if kind not in tuple(_DEFAULTS):
-    raise ValueError(f'model_type={_told(kind)} is not supported; '
+    raise ValueError(f'model_type={_quote(kind)} is not supported; '
                      f'{", ".join(_DEFAULTS)} are.')
   vision, text = (_section(fields, kind, f'{side}_config')
                   for side in ('vision', 'text'))
   if vision['num_channels'] != 3:
     raise ValueError(
-        f'num_channels={_told(vision["num_channels"])} must be 3.')
+        f'num_channels={_quote(vision["num_channels"])} must be 3.')
   if vision.get('vision_use_head') is False:
     raise ValueError('vision_use_head=False: without its pooling the image '
                      'tower embeds no image.')
@@ -187,9 +187,10 @@ def _section(fields, kind, name):
   section = defaults | given
   if section['attention_dropout'] != 0:
     raise ValueError(f'{name}.attention_dropout='
-                     f'{_told(section["attention_dropout"])} is not supported.')
+                     f'{_quote(section["attention_dropout"])} is not '
+                     'supported.')
   if section['hidden_act'] not in tuple(_ACTIVATIONS):
-    raise ValueError(f'{name}.hidden_act={_told(section["hidden_act"])} is not'
+    raise ValueError(f'{name}.hidden_act={_quote(section["hidden_act"])} is not'
                      f' supported; {", ".join(_ACTIVATIONS)} are.')
   return section
 
@@ -204,7 +205,7 @@ def _stack(section):
 def _object(fields, name):
   value = fields.get(name)
   if value is not None and not isinstance(value, dict):
-    raise ValueError(f'{name}={_told(value)} must be an object.')
+    raise ValueError(f'{name}={_quote(value)} must be an object.')
   return value or {}
 
 
@@ -212,7 +213,7 @@ def _side(fields, name):
   value = fields[name]
   if isinstance(value, list):
     if len(value) != 2 or value[0] != value[1]:
-      raise ValueError(f'{name}={_told(value)} must be square.')
+      raise ValueError(f'{name}={_quote(value)} must be square.')
     fields = {name: value[0]}
   return _whole(fields, name)
 
@@ -221,7 +222,7 @@ def _whole(fields, name):
   value = fields[name]
   if type(value) is not int or not 0 <= value < _END:
     raise ValueError(
-        f'{name}={_told(value)} must be a whole number within [0, {_END}).')
+        f'{name}={_quote(value)} must be a whole number within [0, {_END}).')
   return value
 
 
@@ -230,6 +231,6 @@ def _number(fields, name, least=-math.inf):
   # What is compared with a float first may be an integer beyond all floats.
   if type(value) not in (int, float) or not (
       least <= value and abs(value) < _END):
-    raise ValueError(f'{name}={_told(value)} must be a finite number'
+    raise ValueError(f'{name}={_quote(value)} must be a finite number'
                      + f', at least {least}.' * (least > -math.inf))
   return float(value)

@@ -114,7 +114,7 @@ def _check(tokenizer, model, words, init) -> None:
   if most is not None and most < model.text.length and (
       model.text.pooling == 'last'):
     raise ValueError(
-        f'{words}: texts are filled up to model_max_length={most} tokens '
+        f'{words}: texts are padded to model_max_length={most} tokens '
         '(tokenizer_config.json; SiglipTokenizer takes 64 where it names '
         f'none), but to max_position_embeddings={model.text.length} by the '
         f'config.json of {init!r}, and the embedding depends on which. Change '

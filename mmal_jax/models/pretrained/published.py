@@ -106,30 +106,30 @@ def _checked(folder: pathlib.Path) -> pathlib.Path:
   name = huggingface_config.FILE
   if downloads.is_there(folder / name):
     return folder
-  told = f'{folder / name} does not exist.'
+  missing = f'{folder / name} does not exist.'
   adapter = weight_files.adapter(folder)
   if adapter is not None:
-    raise FileNotFoundError(f'{told} {adapter}')
+    raise FileNotFoundError(f'{missing} {adapter}')
   below = sorted(path.parent for pattern in ('*', '*/*')
                  for path in folder.glob(f'{pattern}/{name}'))
   if (folder / open_clip.FILE).exists():
     raise FileNotFoundError(
-        f'{told} {open_clip.FILE} and weights by the names of OpenCLIP are not '
-        'read: give the same model in the layout of transformers '
+        f'{missing} {open_clip.FILE} and weights by the names of OpenCLIP are '
+        'not read: give the same model in the layout of transformers '
         f'({name}, {weight_files.WEIGHTS}), as most repositories hold it '
         'besides.')
   if below:
     more = ' ...' if len(below) > _SHOWN else ''
     shown = plain_text.for_terminal(', '.join(map(str, below[:_SHOWN])))
     raise FileNotFoundError(
-        f'{told} Folders in it have one: give one of them, {shown}{more}.')
+        f'{missing} Folders in it have one: give one of them, {shown}{more}.')
   unfinished = downloads.unfinished(folder)
   if unfinished:
     raise FileNotFoundError(
-        f'{told} A download there is not finished ({unfinished[0]}): run it '
+        f'{missing} A download there is not finished ({unfinished[0]}): run it '
         'again.')
   raise FileNotFoundError(
-      f'{told} A checkpoint in the layout of transformers has one beside '
+      f'{missing} A checkpoint in the layout of transformers has one beside '
       f'{weight_files.WEIGHTS}: download it, too.')
 
 

@@ -63,7 +63,7 @@ def adapter(folder: pathlib.Path) -> str | None:
     return None
   base = json_object.parse(durable.read(path), path).get(
       'base_model_name_or_path')
-  of = f' of {json_object.told(base)}' if isinstance(base, str) else ''
+  of = f' of {json_object.quote(base)}' if isinstance(base, str) else ''
   return (f'It holds an adapter (LoRA){of}, not a model. Merge the two: '
           'peft\'s PeftModel.from_pretrained(base_model, folder)'
           '.merge_and_unload().save_pretrained(new_folder).')
@@ -76,7 +76,7 @@ def _shards(path: pathlib.Path) -> dict[str, str]:
   for name in shards.values():
     # An index may name any file of the machine.
     if not isinstance(name, str) or not _SHARD.fullmatch(name):
-      raise ValueError(f'{path} names {json_object.told(name)}, which is no '
+      raise ValueError(f'{path} names {json_object.quote(name)}, which is no '
                        '.safetensors file in its folder.')
   return shards
 

@@ -19,7 +19,7 @@ _FIELDS = ('query', 'answer', 'annotator', 'reason', 'confirmed')
 _ARCHIVES = ('.zip', '.gz', '.tgz', '.tar', '.7z', '.rar', '.bz2', '.xz')
 _UNFINISHED = ('.tmp', '.part', '.partial', '.crdownload', '.download')
 _SHEETS = ('.xlsx', '.xls', '.ods', '.numbers')
-_told = json_object.told_json
+_quote = json_object.quote_json
 
 
 def read(
@@ -117,10 +117,10 @@ def _known_fields(record, place, problems) -> bool:
   fields = [str(key).strip().lower() for key in record]
   unknown = [key for key in fields if key not in _FIELDS]
   if unknown:
-    problems.append(f'{place}: unknown field {_told(unknown[0])}; known are '
+    problems.append(f'{place}: unknown field {_quote(unknown[0])}; known are '
                     f'{", ".join(_FIELDS)}.')
   elif len(set(fields)) < len(fields):
-    problems.append(f'{place}: a field stands twice: {_told(list(record))}.')
+    problems.append(f'{place}: a field appears twice: {_quote(list(record))}.')
   return not unknown and len(set(fields)) == len(fields)
 
 
@@ -144,7 +144,7 @@ def _by_hand(
     try:
       answer = _of_cell(answer)
     except ValueError:
-      problems.append(f'{place}: the answer is {_told(answer)}; the number of '
+      problems.append(f'{place}: the answer is {_quote(answer)}; the number of '
                       'an item is needed, or null.')
       return
   confirmed = fields.get('confirmed', False)
@@ -153,7 +153,7 @@ def _by_hand(
                  'false': False, 'no': False, '0': False}.get(
                      spelling.normal(confirmed).lower(), confirmed)
   if not isinstance(confirmed, bool):
-    problems.append(f'{place}: \'confirmed\' is {_told(confirmed)}; true or '
+    problems.append(f'{place}: \'confirmed\' is {_quote(confirmed)}; true or '
                     'false is needed.')
     return
   yield answers_lib.Given(place, fields.get('query'), answer,

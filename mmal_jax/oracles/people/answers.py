@@ -10,7 +10,7 @@ from mmal_jax.oracles import oracle as oracle_lib
 
 CONFLICTS = ('ask', 'majority')
 SKIPPED = 'skipped'  # The reason given by skipping a query.
-_told = json_object.told_json
+_quote = json_object.quote_json
 
 
 class Given(NamedTuple):
@@ -52,7 +52,7 @@ class Given(NamedTuple):
 
 
 class Vote(NamedTuple):
-  """What one person says to one query.
+  """One person's answer to one query.
 
   Attributes:
     query: its id.
@@ -81,16 +81,16 @@ class Decision(NamedTuple):
 
   Attributes:
     accepted: by query, its row.
-    conflicts: queries that stay open because people disagree.
-    held: queries that stay open because two names, which are given, may be one
-      person's, whose answer would count twice.
-    doubtful: queries that stay open because the answer is likely a slip; and
+    conflicts: queries that remain open because people disagree.
+    same_person: queries that remain open because two names, which are given,
+      may be one person's, whose answer would count twice.
+    doubtful: queries that remain open because the answer is likely a slip; and
       why it is.
   """
 
   accepted: dict[str, tuple[int, ...]]
   conflicts: list[str]
-  held: dict[str, tuple[str, str]]
+  same_person: dict[str, tuple[str, str]]
   doubtful: dict[str, str]
 
 
@@ -117,7 +117,7 @@ def named(vote: Vote, sizes: Iterable[str]) -> dict[str, int | None]:
 
 
 def in_words(vote: Vote, sizes: Iterable[str]) -> str:
-  """What a vote says, for messages.
+  """A vote in words, for messages.
 
   >>> vote = Vote('image-5', (5, 7, -1), 'ann', None, 'a.jsonl, line 1')
   >>> in_words(vote, ('image', 'text', 'sound'))
@@ -143,11 +143,11 @@ def wrong_with(
   """What keeps `row_of` from making a row of them; nothing, if nothing does."""
   own = modality_of(query, sizes)
   if own is None:
-    return [f'\'query\' is {_told(query)}, no id of any item']
+    return [f'\'query\' is {_quote(query)}, no id of any item']
   others = [m for m in sizes if m != own]
   if not isinstance(answer, dict) or set(answer) != set(others):
-    about = ', '.join(map(_told, answer)) if isinstance(answer, dict) else (
-        _told(answer))
+    about = ', '.join(map(_quote, answer)) if isinstance(answer, dict) else (
+        _quote(answer))
     return [f'the answer is about {about or "nothing"}; {query} needs one '
             f'about {" and ".join(others)}']
   wrong = []
@@ -155,9 +155,9 @@ def wrong_with(
     if number is None:
       continue
     if isinstance(number, bool) or not isinstance(number, int):
-      wrong.append(f'{other} is {_told(number)}, not an integer')
+      wrong.append(f'{other} is {_quote(number)}, not an integer')
     elif not 0 <= number < sizes[other]:
-      wrong.append(f'{other} {_told(number)} does not exist; there are '
+      wrong.append(f'{other} {_quote(number)} does not exist; there are '
                    f'{sizes[other]}')
   return wrong
 
@@ -171,7 +171,7 @@ def decide(
   """Which queries are answered.
 
   Args:
-    votes: by query, what each person says.
+    votes: by query, each person's answer.
     conflicts: `ask`, that all agree is needed; `majority`, that more than half
       do.
     people: how many have to have answered.
@@ -181,7 +181,7 @@ def decide(
   Returns:
     The decision. Queries in no part await more people.
   """
-  accepted, disputed, held = {}, [], {}
+  accepted, disputed, same_person = {}, [], {}
   for query, all_votes in votes.items():
     (row, count), *others = collections.Counter(
         vote.row for vote in all_votes).most_common()
@@ -197,10 +197,10 @@ def decide(
       less = min(len(doubtful), len(set(sum(doubtful, ()))) // 2)
       fewest = len(all_votes) - less
       if fewest < people or others and 2 * (count - less) <= fewest:
-        held[query] = doubtful[0]
+        same_person[query] = doubtful[0]
       else:
         accepted[query] = row
-  return Decision(accepted, disputed, held, {})
+  return Decision(accepted, disputed, same_person, {})
 
 
 def same_counterparts(

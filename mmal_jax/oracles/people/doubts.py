@@ -1,5 +1,4 @@
-"""Answers that are likely slips: they stay open until somebody confirms them.
-"""
+"""Likely slips: such answers remain open until an annotator confirms them."""
 
 import collections
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ _NAMED = 3  # other queries of a counterpart
 Candidates = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 
-def hold(
+def withhold(
     decision: answers_lib.Decision,
     votes: Mapping[str, Sequence[answers_lib.Vote]],
     before: Mapping[str, tuple[int, ...]],
@@ -21,16 +20,16 @@ def hold(
     modalities: Sequence[str],
     may_be_one: Callable[[str, str], bool] = lambda one, other: False,
 ) -> answers_lib.Decision:
-  """Takes back what is in doubt from what is accepted.
+  """Moves what is in doubt out of what is accepted.
 
   Two answers are: a number alone that is no candidate's, but the row of one;
   and a counterpart that another query of the same modality has, too, unless it
-  is this query's likeliest candidate. An answer that somebody confirms is not,
+  is this query's likeliest candidate. An answer that is confirmed is not,
   and a counterpart that two people name is not for being another's.
 
   Args:
     decision: on some queries.
-    votes: by query, what each person says.
+    votes: by query, each person's answer.
     before: by query, the rows that were accepted earlier.
     candidates: that were shown.
     modalities: of the columns.

@@ -12,10 +12,10 @@ from mmal_jax.files import durable
 from mmal_jax.files import json_lines
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles.people import answers as answers_lib
+from mmal_jax.oracles.people import display
 from mmal_jax.oracles.people import inbox as inbox_lib
 from mmal_jax.oracles.people import naming
 from mmal_jax.oracles.people import rounds
-from mmal_jax.oracles.people import shown as shown_lib
 from mmal_jax.oracles.people import status as status_lib
 
 _POLL_SECONDS = 5.0
@@ -23,7 +23,7 @@ _POLL_SECONDS = 5.0
 
 def files(
     folder: str | os.PathLike[str],
-    shown: Mapping[str, shown_lib.Shown],
+    shown: Mapping[str, display.Items],
     candidates: int = 10,
     enough: float = 1.0,
     wait_seconds: float | None = None,
@@ -90,7 +90,7 @@ def files(
   if conflicts not in answers_lib.CONFLICTS:
     raise ValueError(
         f'conflicts={conflicts!r} is none of {answers_lib.CONFLICTS}.')
-  shown_lib.check(shown)
+  display.check(shown)
   sizes = {modality: len(items) for modality, items in shown.items()}
   pools = _same_pools(folder, shown)
   (folder / status_lib.ANSWERS).mkdir(exist_ok=True)
@@ -159,7 +159,7 @@ def _wait(collect, ids, needed, seconds, sleep, clock):
 
 def _same_pools(folder: pathlib.Path, shown) -> str:
   """Makes the folder, or refuses one of other pools; what marks the pools."""
-  pools = {m: {'items': len(items), 'sha256': shown_lib.digest(items)}
+  pools = {m: {'items': len(items), 'sha256': display.digest(items)}
            for m, items in shown.items()}
   text = json.dumps(pools, indent=1) + '\n'
   path = folder / inbox_lib.POOLS
@@ -175,7 +175,7 @@ def _same_pools(folder: pathlib.Path, shown) -> str:
                      'beside it are unknown. Choose a new folder.')
   for modality, items in shown.items():
     listed = naming.path(folder, modality)
-    lines = json_lines.dump(shown_lib.catalogue(items)).encode()
+    lines = json_lines.dump(display.catalogue(items)).encode()
     # Labels may be new.
     if lines and not (listed.exists() and durable.read(
         listed, durable.MOST_OF_OURS) == lines):

@@ -98,8 +98,8 @@ class Inbox:
     """
     self._folder, self._sizes = folder, sizes
     self._pools, self._rules = pools, rules
-    self._fresh = {}  # Accepted since it was last said.
-    self._status, self._said = None, ''
+    self._fresh = {}  # Accepted since it was last reported.
+    self._status, self._reported = None, ''
 
   def collect(self, asked: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Enters what has come in.
@@ -146,10 +146,10 @@ class Inbox:
 
   def log(self) -> None:
     """Logs what has come in, once, where the program does not end with it."""
-    said = self._words((), None)
-    if said and said != self._said:
-      logging.warning('%s', said)
-    self._fresh, self._said = {}, said
+    text = self._words((), None)
+    if text and text != self._reported:
+      logging.warning('%s', text)
+    self._fresh, self._reported = {}, text
 
   def _words(self, left, accepted):
     decision = self._status.decision._replace(accepted=self._fresh)

@@ -13,7 +13,7 @@ from mmal_jax.oracles.people import identity
 from mmal_jax.oracles.people import naming
 from mmal_jax.oracles.people import records as records_lib
 
-_told = json_object.told_json
+_quote = json_object.quote_json
 
 
 class Read(NamedTuple):
@@ -110,13 +110,13 @@ def _check(
                  'e-mail or a name there (in an export as \'completed_by\', '
                  'which a deleted account has lost)')
   elif person is None:
-    wrong.append(f'\'annotator\' is {_told(given.person)}, not a name, an '
+    wrong.append(f'\'annotator\' is {_quote(given.person)}, not a name, an '
                  'e-mail or a number of one person')
   if given.reason is not None and not _is_text(given.reason):
-    wrong.append(f'\'reason\' is {_told(given.reason)}, not a text')
+    wrong.append(f'\'reason\' is {_quote(given.reason)}, not a text')
   own = answers_lib.modality_of(given.query, sizes)
   if own is None:
-    what = 'missing' if given.query is None else _told(given.query)
+    what = 'missing' if given.query is None else _quote(given.query)
     wrong.append(f'\'query\' is {what}, no id of any item')
   elif given.query not in asked:
     wrong.append(f'{given.query} was never asked')
@@ -129,7 +129,7 @@ def _check(
   elif not isinstance(answer, dict) or (
       naming.is_name(answer) and not answer.keys() & set(others)):
     if len(others) > 1:
-      return [f'the answer is {_told(answer)}, but must say which of '
+      return [f'the answer is {_quote(answer)}, but must say which of '
               f'{", ".join(others)}'], None, None
     answer = {others[0]: answer}
   bare = tuple(m for m, n in answer.items() if isinstance(n, int))
@@ -232,7 +232,7 @@ def stated_names(path: pathlib.Path) -> list[list[identity.Person]]:
       continue
     for key in (key for person in people for key in person.keys):
       if first.setdefault(key, place) != place:
-        problems.append(f'{place}: {_told(key[1])} stands in {first[key]}, '
+        problems.append(f'{place}: {_quote(key[1])} stands in {first[key]}, '
                         'too: put all names of a person on one line.')
     stated.append(people)
   problems_lib.report(str(path), problems)

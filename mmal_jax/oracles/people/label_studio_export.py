@@ -22,7 +22,7 @@ _OF_A_TASK = ('annotations', 'completions', 'data', 'drafts', 'predictions')
 _OPEN = 'this is no answer'
 # Of our own tags, and where their results hold the value.
 _KINDS = {'choice': 'choices', 'number': 'number', 'row': 'number'}
-_told = json_object.told_json
+_quote = json_object.quote_json
 
 
 def is_task(record: Mapping[str, Any]) -> bool:
@@ -78,7 +78,7 @@ def read(
     where = f'{place}, annotation {_number(number)}'
     if not isinstance(annotation, dict):
       notes.append(
-          f'{where}: only {_told(annotation)} stands there, not what was '
+          f'{where}: only {_quote(annotation)} stands there, not what was '
           f'answered: export with whole annotations; {_OPEN}.')
       continue
     if annotation.get('was_cancelled') or annotation.get('skipped'):
@@ -125,7 +125,7 @@ def _annotations(record, place, notes) -> Sequence[Any]:
   if isinstance(found, list) and found:
     return found
   if found:
-    notes.append(f'{place}: \'annotations\' is {_told(found)}, no list of '
+    notes.append(f'{place}: \'annotations\' is {_quote(found)}, no list of '
                  f'annotations; {_OPEN}.')
   elif record.get('drafts'):
     notes.append(f'{place}: only a draft, which was not submitted; {_OPEN}. '
@@ -175,7 +175,7 @@ def _number(value: Any) -> str:
   """A number as it is written, be it from JSON or from a table."""
   found = _NUMBER.fullmatch(str(value).strip()) if isinstance(
       value, (int, float, str)) and not isinstance(value, bool) else None
-  return found[1] if found else _told(value)
+  return found[1] if found else _quote(value)
 
 
 def _seconds(value: Any) -> float | None:
@@ -199,12 +199,12 @@ def _results(annotation, wrong):
   if isinstance(parts, dict):
     parts = [parts]
   if parts is not None and not isinstance(parts, list):
-    wrong.append(f'\'result\' is {_told(parts)}, no list of results')
+    wrong.append(f'\'result\' is {_quote(parts)}, no list of results')
     parts = None
   given, beside = {kind: {} for kind in _KINDS}, []
   for part in parts or ():
     if not isinstance(part, dict):
-      wrong.append(f'a result is {_told(part)}, no object')
+      wrong.append(f'a result is {_quote(part)}, no object')
       continue
     name = part.get('from_name')
     kind, _, other = str(name).partition('_')
@@ -215,8 +215,8 @@ def _results(annotation, wrong):
     found = _inner(part.get('value'), _KINDS[kind])
     into = given[kind]
     if into.setdefault(other, found) != found:
-      wrong.append(f'{_told(name)} is answered twice, by {_told(into[other])} '
-                   f'and {_told(found)}')
+      wrong.append(f'{_quote(name)} is answered twice, by '
+                   f'{_quote(into[other])} and {_quote(found)}')
   return given, beside
 
 
@@ -231,7 +231,7 @@ def _results_in_data(record, wrong):
       try:  # as a cell of a table holds it
         value = json_object.loads(value)
       except ValueError as e:
-        wrong.append(f'{name} is {_told(value)}: bad JSON: {e}')
+        wrong.append(f'{name} is {_quote(value)}: bad JSON: {e}')
         continue
     given[kind][other] = _inner(value, _KINDS[kind])
   return given, []
@@ -272,9 +272,9 @@ def _answer(given, wrong):
       answer[other] = choice
     else:
       beside = ''.join(
-          f' and the {what} {_told(typed)}' for what, typed in (
+          f' and the {what} {_quote(typed)}' for what, typed in (
               ('number', number), ('row', row)) if typed is not None)
-      wrong.append(f'the choice {_told(choice)}{beside} for {_told(other)} '
+      wrong.append(f'the choice {_quote(choice)}{beside} for {_quote(other)} '
                    'cannot be taken as one answer')
   return answer, reason
 

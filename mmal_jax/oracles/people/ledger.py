@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 
   Attributes:
     row: item numbers, one a modality.
-    votes: by annotator, what each had said, as such a row.
+    votes: by annotator, what each had answered, as such a row.
     place: file and line.
     names: all names of each annotator, as they were known then.
     skipped: annotators who had only skipped the query.
@@ -65,16 +65,16 @@ def read(
     try:
       query, answer, people = (
           line[field] for field in ('query', 'answer', 'annotators'))
-      wrong = [what for said in (answer, *people.values())
-               for what in answers_lib.wrong_with(query, said, sizes)]
+      wrong = [what for one in (answer, *people.values())
+               for what in answers_lib.wrong_with(query, one, sizes)]
       if wrong:
         problems.append(f'{place}: damaged: {wrong[0]}.')
         continue
       names = line.get('names', {})
       entry = Entry(
           answers_lib.row_of(query, answer, sizes),
-          {who: answers_lib.row_of(query, said, sizes)
-           for who, said in people.items()},
+          {who: answers_lib.row_of(query, one, sizes)
+           for who, one in people.items()},
           place, tuple((who, *names.get(who, ())) for who in people),
           tuple(who for who, reason in line.get('reasons', {}).items()
                 if reason == answers_lib.SKIPPED))
@@ -102,7 +102,7 @@ def enter(
   Args:
     path: of the ledger.
     accepted: by query, the row.
-    votes: by query, what each person had said.
+    votes: by query, what each person had answered.
     modalities: in the order of the columns.
     pools: marks the pools whose item numbers these are.
   """
@@ -152,10 +152,10 @@ def known(
       names for entry in entries.values() for names in entry.names)]
 
 
-def said(
+def earlier_rows(
     entry: Entry, annotator: str, people: identity.People
 ) -> set[tuple[int, ...]]:
-  """What a person had said, not by a skip, when an answer was accepted."""
+  """What a person had answered, not by a skip, when an answer was accepted."""
   return {row for name, row in entry.votes.items()
           if name not in entry.skipped
           and people.of(_person(name)) == annotator}
@@ -176,7 +176,7 @@ def check_unchanged(
   problems = []
   for vote in votes:
     entry = entries.get(vote.query)
-    before = entry and said(entry, vote.annotator, people)
+    before = entry and earlier_rows(entry, vote.annotator, people)
     if before and vote.row not in before:
       earlier = answers_lib.in_words(
           vote._replace(row=next(iter(before))), modalities)

@@ -17,7 +17,7 @@ from mmal_jax.files import problems as problems_lib
 from mmal_jax.oracles.people import spelling
 
 _NAME = re.compile(r'(row|item)[ #:]*([0-9]{1,10})( of .+)?', re.IGNORECASE)
-_told = json_object.told_json
+_quote = json_object.quote_json
 
 
 def path(folder: pathlib.Path, modality: str) -> pathlib.Path:
@@ -86,11 +86,11 @@ class Items:
     for field in ('row', 'item'):
       if field in named and (isinstance(named[field], bool)
                              or not isinstance(named[field], int)):
-        return None, (f'{modality} has the {field} {_told(named[field])}, not '
+        return None, (f'{modality} has the {field} {_quote(named[field])}, not '
                       'an integer')
     if 'row' not in named:
       return named.get('item'), None if 'item' in named else (
-          f'{modality} is {_told(value)}, without "row" or "item"')
+          f'{modality} is {_quote(value)}, without "row" or "item"')
     row = named['row']
     rows = self._rows(modality)
     if not rows:
@@ -100,11 +100,11 @@ class Items:
       return None, (f'no {modality} item is row {row} of its file; '
                     f'{path(self._folder, modality)} lists those there are')
     item, label = rows[row]
-    # A label that somebody gave does not name the file.
+    # A label that a user gave does not name the file.
     if 'name' in named and (
         label is None or _folded(label) != _folded(named['name'])):
-      return None, (f'{modality} is {_told(named["name"])}, but its row {row} '
-                    f'is shown as {_told(label)}: give {{"row": {row}}} if it '
+      return None, (f'{modality} is {_quote(named["name"])}, but its row {row} '
+                    f'is shown as {_quote(label)}: give {{"row": {row}}} if it '
                     'is meant')
     if named.get('item', item) != item:
       return None, (f'{modality} is both item {named["item"]} and row {row}, '

@@ -111,8 +111,8 @@ def _json(content, name, notes, problems) -> Iterator[Record]:
     if isinstance(entry, dict):
       yield place, entry
     else:
-      notes.append(f'{place}: {json_object.told_json(entry)} is no task and no '
-                   'answer: not read.')
+      notes.append(f'{place}: {json_object.quote_json(entry)} is no task and '
+                   'no answer: not read.')
 
 
 def _table(content, name, notes, problems) -> Iterator[Record]:

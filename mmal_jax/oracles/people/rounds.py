@@ -16,8 +16,8 @@ from mmal_jax.files import json_lines
 from mmal_jax.files import plain_text
 from mmal_jax.files import problems as problems_lib
 from mmal_jax.oracles.people import answers as answers_lib
+from mmal_jax.oracles.people import display
 from mmal_jax.oracles.people import label_studio
-from mmal_jax.oracles.people import shown as shown_lib
 
 _DRAFT = '.draft_'  # a round that is being written
 
@@ -70,7 +70,7 @@ def _are_candidates(value: Any) -> bool:
 
 def write(
     folder: pathlib.Path,
-    shown: Mapping[str, shown_lib.Shown],
+    shown: Mapping[str, display.Items],
     modality: str,
     numbers: np.ndarray,
     candidates: Mapping[str, np.ndarray],
@@ -122,7 +122,7 @@ def _fill(
   """Writes the files of a round."""
   def put(of, number):
     query = answers_lib.query_id(of, number)
-    return {'item': number, **shown_lib.put(
+    return {'item': number, **display.put(
         shown[of], number, query, draft, link)}
 
   queries = [
@@ -138,8 +138,8 @@ def _fill(
   durable.write(draft / 'tasks.json',
                 json.dumps(tasks, ensure_ascii=False, indent=1) + '\n')
   durable.write(draft / 'labeling_config.xml', label_studio.config(
-      modality, shown_lib.are_images(shown[modality]), sizes,
-      [other for other in sizes if shown_lib.have_rows(shown[other])]))
+      modality, display.are_images(shown[modality]), sizes,
+      [other for other in sizes if display.have_rows(shown[other])]))
   durable.write(
       draft / 'README.txt', _readme(folder, queries[0], sizes, shown))
 
@@ -163,7 +163,7 @@ def _readme(folder, query, sizes, shown) -> str:
       parent=shlex.quote(str(folder.parent)), lines=json_lines.dump(lines),
       confirmed=json_lines.dump([confirmed]),
       items=_items(folder, sizes, shown),
-      rows=_ROWS if any(shown_lib.have_rows(shown[m]) for m in sizes) else '',
+      rows=_ROWS if any(display.have_rows(shown[m]) for m in sizes) else '',
       none_of_these=label_studio.NONE_OF_THESE,
       no_counterpart=label_studio.NO_COUNTERPART)
 
@@ -173,7 +173,7 @@ def _items(folder, sizes, shown) -> str:
   lines = []
   for modality in sizes:
     items = shown[modality]
-    found = shown_lib.catalogue(
+    found = display.catalogue(
         items[:1] if isinstance(items, (Sequence, np.ndarray))
         else items.select(np.zeros(1, int)))
     if not found:
@@ -275,7 +275,7 @@ answers that differ are refused: remove one of them.
 
 If an answer is in doubt
 ------------------------
-An answer stays open, too, if it looks like a slip: where another query of the
+An answer remains open, too, if it looks like a slip: where another query of the
 same modality has the same counterpart, which is not the first candidate here
 and which only one person names here; or where a number may be meant as a row.
 Change it, or say that it is right: the same answer, with "confirmed", in any

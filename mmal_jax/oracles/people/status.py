@@ -41,7 +41,7 @@ class Status(NamedTuple):
 
   Attributes:
     entries: by query, what was accepted before.
-    votes: by query, what people say, those that were accepted as well.
+    votes: by query, people's answers, accepted ones included.
     decision: on all others.
     late: queries that were accepted before and that another person answers
       otherwise now.
@@ -85,12 +85,12 @@ def find(
       {q: v for q, v in votes.items() if q not in entries}, rules.conflicts,
       rules.people, found.people.may_be_one)
   if decision.accepted:
-    decision = doubts.hold(
+    decision = doubts.withhold(
         decision, votes, {q: e.row for q, e in entries.items()},
         rounds.candidates(folder), tuple(sizes), found.people.may_be_one)
   late = [q for q, v in votes.items() if q in entries and any(
       one.row != entries[q].row
-      and not ledger_lib.said(entries[q], one.annotator, found.people)
+      and not ledger_lib.earlier_rows(entries[q], one.annotator, found.people)
       for one in v)]
   return Status(entries, dict(votes), decision, late, found.notes)
 
@@ -118,7 +118,7 @@ def in_words(
     modalities: of the columns.
     rules: of the run.
     open_queries: that are waited for.
-    accepted: what to say of the number of answers that are new, if anything.
+    accepted: the line about the number of answers that are new, if anything.
     entered: whether `enter` has listed the conflicts of this status.
 
   Returns:
@@ -137,14 +137,14 @@ def in_words(
     lines += _first(f'  {q}: ' + '; '.join(
         f'{answers_lib.in_words(v, modalities)} ({v.annotator})'
         for v in votes[q]) for q in decision.conflicts)
-  if decision.held:
+  if decision.same_person:
     lines.append(
         'Open, because two annotators may be one person '
-        f'({len(decision.held)}):')
+        f'({len(decision.same_person)}):')
     lines += _first(
         f'  {q}: is {one} also {other}?' for q, (one, other)
-        in decision.held.items())
-    names = next(iter(decision.held.values()))
+        in decision.same_person.items())
+    names = next(iter(decision.same_person.values()))
     both, one = (_to_copy({'names': given}) for given in (names, names[:1]))
     lines.append(
         f'  Say so in {folder / ANNOTATORS}, a line for each person with all '
@@ -160,7 +160,7 @@ def in_words(
                  'true (see README.txt).')
   more = [q for q in open_queries if q in votes
           and q not in decision.accepted and q not in decision.conflicts
-          and q not in decision.held and q not in decision.doubtful
+          and q not in decision.same_person and q not in decision.doubtful
           and q not in status.entries]
   if more:
     lines.append(f'Open, because fewer than {rules.people} people have '
@@ -181,7 +181,7 @@ def in_words(
 
 
 def _to_copy(line: dict[str, Any]) -> str:
-  """A line of JSON, which stays what it is where it is printed."""
+  """A line of JSON that a terminal prints unchanged."""
   text = json.dumps(line, ensure_ascii=False)
   return text if plain_text.for_terminal(text) == text else json.dumps(line)
 
@@ -207,7 +207,8 @@ def _list_conflicts(path, status, modalities) -> None:
        'sources': [v.place for v in status.votes[query]]}
       | ({'why': decision.doubtful[query]} if state == 'in doubt' else {})
       for state, queries in (
-          ('open', decision.conflicts), ('perhaps one person', decision.held),
+          ('open', decision.conflicts),
+          ('perhaps one person', decision.same_person),
           ('in doubt', decision.doubtful), ('accepted before', status.late))
       for query in queries]
   if lines:

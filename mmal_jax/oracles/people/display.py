@@ -15,18 +15,18 @@ from mmal_jax.data.images import image_formats
 
 # n texts; n images, `[n, h, w, 3]` or `[n, h, w]` uint8 or in their files; or
 # `[n, d]` floats, features: with what stands for each, or by their numbers.
-Shown = (Sequence[str] | np.ndarray | image_files.ImageFiles
+Items = (Sequence[str] | np.ndarray | image_files.ImageFiles
          | feature_rows.FeatureRows)
 
 
-def check(shown: Mapping[str, Shown]) -> None:
+def check(shown: Mapping[str, Items]) -> None:
   """Refuses what cannot be shown.
 
   Args:
     shown: by modality, the items.
 
   Raises:
-    TypeError: if items are none of `Shown`.
+    TypeError: if items are none of `Items`.
     ValueError: for fewer than two modalities, one without items, or a name that
       is not of letters, digits and underscores.
   """
@@ -53,12 +53,12 @@ def check(shown: Mapping[str, Shown]) -> None:
       raise ValueError(f'shown[{modality!r}] holds no items.')
 
 
-def have_rows(items: Shown) -> bool:
+def have_rows(items: Items) -> bool:
   """Whether items are rows of the user's file of features."""
   return isinstance(items, feature_rows.FeatureRows)
 
 
-def are_images(items: Shown) -> bool:
+def are_images(items: Items) -> bool:
   """Whether items are shown as images."""
   if isinstance(items, feature_rows.FeatureRows):
     return are_images(items.labels)
@@ -66,7 +66,7 @@ def are_images(items: Shown) -> bool:
       isinstance(items, np.ndarray) and items.ndim > 2)
 
 
-def digest(items: Shown) -> str:
+def digest(items: Items) -> str:
   """SHA-256 of all that is shown, in order; of features whatever they show.
 
   Labels may be given, or be changed, while people answer.
@@ -96,7 +96,7 @@ def digest(items: Shown) -> str:
   return total.hexdigest()
 
 
-def catalogue(items: Shown) -> list[dict[str, str | int]]:
+def catalogue(items: Items) -> list[dict[str, str | int]]:
   """All items by number, to find one that is no candidate.
 
   Returns:
@@ -117,7 +117,7 @@ def catalogue(items: Shown) -> list[dict[str, str | int]]:
 
 
 def put(
-    items: Shown, number: int, name: str, folder: pathlib.Path, link: bool
+    items: Items, number: int, name: str, folder: pathlib.Path, link: bool
 ) -> dict[str, str | int]:
   """Shows one item; an image gets its file.
 

@@ -21,7 +21,7 @@ def match(
 
   An item remains until an answer names it, whether with counterparts or
   without. What was refused counts as an item without a counterpart: the state
-  cannot tell them apart.
+  cannot distinguish them.
 
   Args:
     state: after any round.
@@ -38,7 +38,7 @@ def match(
   Raises:
     ValueError: as `match.pool.match`, and for a stream.
   """
-  if not pools.stays:
+  if not pools.is_fixed:
     raise ValueError('the items of a stream have passed: what remains of them '
                      'cannot be matched.')
   key = jax.random.fold_in(state.key, len(state.queries) + int(state.round))
@@ -51,7 +51,7 @@ def known(
     state: state_lib.RunState, pools: pools_lib.Pools
 ) -> learner_lib.Known:
   """The aligned tuples, and the items that no answer names."""
-  gone = np.concatenate([state.filled, _alone(state)])
+  gone = np.concatenate([state.aligned_rows, _alone(state)])
   arrived = pools.arrived(0)
   left = {m: np.flatnonzero(~np.isin(numbers, gone[:, column]))
           for column, (m, numbers) in enumerate(arrived.numbers.items())}
@@ -71,7 +71,7 @@ def _alone(state) -> np.ndarray:
 
 
 def _answers(state, chosen) -> pool_lib.Answers:
-  """How each tuple came about, and whom the answers left alone."""
+  """How each tuple came about, and which items the answers left alone."""
   alone = _is_alone(state.answers)
   at_random = np.ones(alone.shape, bool)
   at_random[1:] = not chosen
@@ -80,7 +80,7 @@ def _answers(state, chosen) -> pool_lib.Answers:
     about.setdefault(
         tuple(state.answers[place].tolist()),
         (state.query_modalities[place], at_random[place]))
-  found = [about[tuple(row)] for row in state.filled.tolist()]
+  found = [about[tuple(row)] for row in state.aligned_rows.tolist()]
   return pool_lib.Answers(
       np.array([asked for asked, _ in found], int),
       np.array([is_random for _, is_random in found], bool),

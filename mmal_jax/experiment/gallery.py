@@ -29,7 +29,7 @@ _patches = extras.Lazy('matplotlib.patches', 'to draw figures')
 _MOST = 12
 
 
-class Shown(NamedTuple):
+class RawItems(NamedTuple):
   """The raw items of a pool, under the numbers that queries give them.
 
   Attributes:
@@ -82,11 +82,11 @@ def _looked_at(items):
 
 def load(
     config: ml_collections.ConfigDict, cache_dir: str, seed: int
-) -> Shown:
+) -> RawItems:
   """Reads the dataset and shuffles it as the runs of a seed did."""
   pool = datasets.load_seen(config, cache_dir).pool
-  if isinstance(pool, schema.Loose):  # Nobody has shuffled these.
-    return Shown(dict(pool.items), {
+  if isinstance(pool, schema.Loose):  # These are not shuffled.
+    return RawItems(dict(pool.items), {
         m: np.arange(len(items)) for m, items in pool.items.items()})
   # Only the numbers are of interest, whatever the items are.
   places = np.arange(len(pool), dtype=np.int32)
@@ -94,11 +94,11 @@ def load(
       {m: encode.Items(places, places) for m in pool.items}, pool.groups)
   _, hidden = pools_lib.hide_pairing(
       numbered, seed, config.missing)
-  return Shown(dict(pool.items), hidden.rows)
+  return RawItems(dict(pool.items), hidden.rows)
 
 
 def write(
-    shown: Shown, queries: Sequence[dict[str, Any]], title: str,
+    shown: RawItems, queries: Sequence[dict[str, Any]], title: str,
     folder: pathlib.Path,
 ) -> bool:
   """Writes the first and the last batch of a run.

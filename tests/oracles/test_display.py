@@ -8,7 +8,7 @@ import pytest
 from mmal_jax.data.images import image_files
 from mmal_jax.data.images import image_formats
 from mmal_jax.data.images import preprocess
-from mmal_jax.oracles.people import shown
+from mmal_jax.oracles.people import display
 
 
 def _picture(kind):
@@ -43,7 +43,7 @@ def test_a_file_keeps_the_ending_of_a_picture(
     source = tmp_path / name
     source.write_bytes(content)
   items = image_files.ImageFiles([source], preprocess.Preprocess(4, 4))
-  found = shown.put(items, 0, 'image-0', tmp_path, how == 'linked')
+  found = display.put(items, 0, 'image-0', tmp_path, how == 'linked')
   assert found == {'file': f'images/image-0{ending}'}
   file = tmp_path / found['file']
   assert file.is_symlink() == (how == 'linked')

@@ -1,7 +1,7 @@
 """What a run's `metrics.jsonl` and `queries.jsonl` hold, line by line.
 
 Each line ends with `"crc32"`, a checksum of it and of its experiment's id: it
-tells a line that was changed, and one that is another experiment's.
+reveals a line that was changed, and one that is another experiment's.
 """
 
 from collections.abc import Callable, Mapping
@@ -118,7 +118,7 @@ def calibration(path: pathlib.Path) -> list[dict[str, Any]]:
 def _checked(path, fields: Mapping[str, Callable[[Any], bool]]):
   found = read(path)
   problems_lib.report(path, [
-      f'line {number}: {name} is {json_object.told(record.get(name))}.'
+      f'line {number}: {name} is {json_object.quote(record.get(name))}.'
       for number, record in enumerate(found, 1)
       for name, fits in fields.items() if not fits(record.get(name))])
   return found
