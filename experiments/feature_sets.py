@@ -15,6 +15,7 @@ from absl import flags
 
 from experiments import common_flags
 from experiments import program
+from experiments import run  # noqa: F401 Its flags are refused by name.
 from experiments.configs import features
 from mmal_jax.experiment import feature_sets
 

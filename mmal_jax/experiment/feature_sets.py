@@ -113,7 +113,7 @@ def config_of(
   config.train.learner = learner
   config.closed_form.world = world
   if not match:
-    config.matches = None
+    config.matches.k = 0
   config.strategies = tuple(strategies)
   config.seeds = tuple(range(num_seeds))
   config.rounds = rounds
@@ -190,7 +190,7 @@ def run(
     mine, curves = _rows_of(path.stem, folder)
     rows += mine
     parts = [tables.printed([_HEADER, *mine]), legend, curves, legend]
-    if config.get('matches') is not None:
+    if config.matches.k:
       parts.append(calibrated.table(records.read([folder])))
     if say is not None:
       say('\n\n'.join(parts))
