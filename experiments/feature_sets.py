@@ -13,10 +13,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-# Its flags are refused here, by name.
 from experiments import common_flags
 from experiments import program
-from experiments import run  # noqa: F401
 from experiments.configs import features
 from mmal_jax.experiment import feature_sets
 

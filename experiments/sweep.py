@@ -67,7 +67,7 @@ def _work() -> str:
   if _REPORT.value:
     return sweep.report(folder, cache_dir, program.notify, **report.options())
   config = run_lib.configure()
-  settings = cells.parse(_SET.value or config.get('sweep', ()))
+  settings = cells.parse(_SET.value or config.sweep)
   try:
     # No cell goes on alone.
     with preemption.listening() as notice, progress.shown_by(program.show):

@@ -14,6 +14,7 @@ _WHERE = {
     'STRATEGIES': ('mmal_jax.acquire.registry', 'STRATEGIES'),
     'View': ('mmal_jax.acquire.views', 'View'),
     'ask': ('mmal_jax.asking', 'ask'),
+    'config_of': ('mmal_jax.config.create', 'config_of'),
     # Not `embed`: the first import of the subpackage of that name would take
     # its place.
     'embed_items': ('mmal_jax.embed.items', 'embed_items'),

@@ -99,7 +99,7 @@ def run_rounds(
       not finite.
     divergence.Diverged: if training diverges and the plan is to stop then. The
       state that was yielded last is good; of the round, the answers are lost
-      but to an oracle that keeps them (`align.journal`).
+      but to an oracle that keeps them (`oracles.journal`).
     oracle.Waiting: if people have not answered enough yet.
   """
   if tuple(source.sizes) != state.modalities:

@@ -36,7 +36,7 @@ def match(
     of rows. Nothing but the state and the items decides them.
 
   Raises:
-    ValueError: as `match.pool.match`, and for a stream.
+    ValueError: as `matching.pool.match`, and for a stream.
   """
   if not pools.is_fixed:
     raise ValueError('the items of a stream have passed: what remains of them '

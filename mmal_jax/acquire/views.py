@@ -40,7 +40,7 @@ class View:
     costs: `[n]` float32, what it costs to ask about each item, above 0; None
       where all cost the same.
     reference: `[n, r]` rows of norm 1 whose similarity measures what is alike
-      by what was known before training (`align.reference`); None unless the
+      by what was known before training (`embed.reference`); None unless the
       strategy needs it.
     aligned_reference: `[a, r]`, the same of the aligned set.
     asked: scalar int32, how many items of this modality were asked about in

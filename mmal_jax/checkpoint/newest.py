@@ -46,7 +46,7 @@ class Checkpoints:
 
     Raises:
       ValueError: if `keep` is below 1, or none may be in that folder
-        (`checkpoint.check_path`).
+        (`pytrees.check_path`).
     """
     if keep < 1:
       raise ValueError(f'keep={keep!r} must be at least 1.')
@@ -92,7 +92,7 @@ class Checkpoints:
     """The newest good checkpoint; damaged ones are quarantined, with a warning.
 
     Args:
-      like: as for `checkpoint.load`.
+      like: as for `pytrees.load`.
       step_of: the step that a tree says itself that it is of, if it does. By a
         seal without a name, of an earlier version, one of another step passes.
 

@@ -32,6 +32,8 @@ class Knob:
       registry, is called anew whenever they are needed.
     help: what it means, in a sentence.
     optional: whether None means something.
+    read_with: dotted key of the value without which, or with 0, nothing reads
+      this one; None: it is read by itself.
   """
 
   type: type | str | None
@@ -41,6 +43,7 @@ class Knob:
   choices: Collection[str] | Callable[[], Iterable[str]] | None = None
   help: str = ''
   optional: bool = False
+  read_with: str | None = None
 
   def names(self) -> tuple[str, ...]:
     """The choices; () where there are none."""

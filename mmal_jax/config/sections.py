@@ -116,14 +116,15 @@ _TRAIN = TRAIN_OF_ALL | {
     'unaligned': Knob(float, 0.0, 0.0, help=(
         'Weight of a loss of unaligned items; 0: none.')),
     'unaligned_size': Knob(int, 128, 1, help=(
-        'Unaligned items of a minibatch.')),
+        'Unaligned items of a minibatch.'), read_with='train.unaligned'),
     'unaligned_temperature': Knob(float, 0.05, 1e-6, help=(
-        'Temperature of their resemblance.')),
+        'Temperature of their resemblance.'), read_with='train.unaligned'),
     'twins': Knob(float, 0.0, 0.0, help=(
         'Weight of the loss of hard negatives, texts with the same words in '
         'another order; 0: none.')),
     'twins_size': Knob(int, 32, 1, help=(
-        'Rows of a minibatch that get such a hard negative.')),
+        'Rows of a minibatch that get such a hard negative.'),
+        read_with='train.twins'),
     'replay': Knob(float, 0.0, 0.0, help=(
         'Replay: with n answers, a share r / (r + n) of a minibatch is of the '
         'pretrain split; 0: none.')),
@@ -133,8 +134,8 @@ _TRAIN = TRAIN_OF_ALL | {
 }
 _MATCHES = {
     'k': Knob(int, 5, 0, help=(
-        'Counterparts that are written of each remaining item; 0: what remains '
-        'is not matched.')),
+        'Counterparts that are written of each remaining item; 0: nothing is '
+        'matched.')),
     'least_probability': Knob(float, 0.9, 0.0, 1.0, help=(
         'Least probability of the pairs that are written.')),
 }
@@ -157,7 +158,8 @@ _ORACLE = {
     'wrong': Knob(float, 0.0, 0.0, 1.0, help=(
         'Share of the items that are answered wrongly.')),
     'mistake': Knob(str, 'uniform', choices=oracles_lib.MISTAKES, help=(
-        'How wrong answers are drawn: any item, or one that is alike.')),
+        'How wrong answers are drawn: any item, or one that is alike.'),
+        read_with='oracle.wrong'),
     'refuse': Knob(float, 0.0, 0.0, 1.0, help=(
         'Share of the items about which no answer is given.')),
 }
@@ -337,11 +339,6 @@ def strategy_values(name: str) -> dict[str, Knob]:
   """
   return {value: knob for value, knob in _left_open(name).items()
           if knob.type in (int, float) and value not in _ACQUISITION}
-
-
-def shared_strategy_values(name: str) -> list[str]:
-  """Those values of all strategies that this one takes and leaves open."""
-  return [value for value in _left_open(name) if value in _ACQUISITION]
 
 
 def _left_open(name) -> dict[str, Knob]:

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 import ml_collections
 import numpy as np
 
+from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.config import config as config_lib
+from mmal_jax.config import differences
 from mmal_jax.config import sections
 from mmal_jax.data import encode
 from mmal_jax.data import schema
@@ -15,11 +18,6 @@ from mmal_jax.experiment import cells as cells_lib
 from mmal_jax.experiment import datasets
 from mmal_jax.learn import registry as learners
 
-# Values that are read only where another one is not 0.
-_ONLY_WITH = {
-    'train.unaligned_size': 'train.unaligned',
-    'train.unaligned_temperature': 'train.unaligned',
-    'train.twins_size': 'train.twins', 'oracle.mistake': 'oracle.wrong'}
 # Sections by which cells have other pools, or ask more of them.
 _OF_POOLS = ('dataset', 'rounds', 'batch', 'missing', 'stream', 'costs',
              'oracle')
@@ -41,10 +39,10 @@ def unread(config: ml_collections.ConfigDict, key: str) -> str | None:
   if section in learners.LEARNERS and section not in (*reads, learner):
     words = section.replace('_', ' ')
     return f'train.learner={learner!r} has no {words}'
-  if key in _ONLY_WITH:
-    of, value = _ONLY_WITH[key].split('.')
-    if not config[of][value]:
-      return f'{_ONLY_WITH[key]} is 0'
+  knob = config_lib.knobs_of(config).get(key)
+  if knob is not None and knob.read_with is not None and (
+      not differences.value(config.to_dict(), knob.read_with)):
+    return f'{knob.read_with} is 0'
   if section == 'acquisition' and name != 'metric' and not any(
       _takes(strategy, name) for strategy in config.strategies):
     return f'no such value goes into {", ".join(config.strategies)}'
@@ -109,12 +107,19 @@ def check_pools(cells: Sequence[cells_lib.Cell], cache_dir: str) -> None:
 
 def _asked(config) -> str:
   """All that decides whether the pools suffice, to be compared."""
-  sections = list(_OF_POOLS)
+  of = list(_OF_POOLS)
   if config.missing:  # Each seed has other pools.
-    sections.append('seeds')
-  if any('@' in strategy for strategy in config.strategies):  # A rule.
-    sections.append('strategies')
-  return cells_lib.shared(config, sections)
+    of.append('seeds')
+  needs = sorted(map(_needs, config.strategies))
+  return f'{cells_lib.shared(config, of)} {needs}'
+
+
+def _needs(strategy: str) -> tuple[str, ...]:
+  """What a strategy needs that not all data have: a modality, or costs."""
+  found = strategies_lib.find(strategy)
+  names = {found.rule} - {*modality.RULES} if isinstance(
+      found.rule, str) else ()
+  return (*names, *{'costs'} & {*found.needed})
 
 
 def _stand_in(pool: schema.Pairs | schema.Loose) -> encode.EncodedDataset:

@@ -7,6 +7,7 @@ from mmal_jax.config import paths
 from mmal_jax.experiment import annotators
 from mmal_jax.experiment import earlier
 from mmal_jax.files import plain_text
+from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.oracles.people import inbox
 from mmal_jax.oracles.people import rounds
 from mmal_jax.oracles.people import status as status_lib
@@ -25,7 +26,7 @@ def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:
       problem of the answers, of all seeds.
   """
   config = earlier.config_of(workdir, moved)
-  if config.oracle.name != 'files':
+  if config.oracle.name not in oracles_lib.ASK_PEOPLE:
     raise ValueError(f'the experiment in workdir={str(workdir)!r} asks no '
                      f'people (oracle={config.oracle.name!r}).')
   parts, problems = [], []

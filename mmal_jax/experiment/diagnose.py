@@ -58,7 +58,7 @@ def diagnose(
         'a finished experiment of at least two rounds a run is needed.')
   oracle = config.oracle
   if annotators.buffer_of(config) is not None or config.missing or (
-      oracle.name != 'exact' or oracle.get('wrong') or oracle.get('refuse')):
+      oracle.name != 'exact' or oracle.wrong or oracle.refuse):
     raise ValueError('only whole pools with nothing missing, whose queries '
                      'were all answered rightly, can be judged.')
   experiment = build_lib.build(config, cache_dir)

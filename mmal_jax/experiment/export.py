@@ -43,15 +43,12 @@ def export(
   if config.init is None:
     raise ValueError(f'workdir={str(folder)!r} did not start from a checkpoint:'
                      ' its model has no published format.')
-  if config.train.learner == learners.CLOSED_FORM:
+  learner = config.train.learner
+  why = learners.LEARNERS[learner].not_exported
+  if why:
     raise ValueError(
-        f'workdir={str(folder)!r} learnt by train.learner=closed_form, which '
-        'leaves the checkpoint as it is: there is nothing to export. Its heads '
-        f'lie in {workdir_lib.model_path(folder, strategy, seed)}.')
-  if config.train.learner == learners.FINE_TUNE:
-    raise ValueError(
-        f'workdir={str(folder)!r} learnt by train.learner=fine_tune, whose '
-        'heads have no place in a published format. Towers and heads lie in '
+        f'workdir={str(folder)!r} learnt by train.learner={learner!r}, which '
+        f'cannot be exported: {why}. What was learnt lies in '
         f'{workdir_lib.model_path(folder, strategy, seed)}.')
   path = workdir_lib.model_path(folder, strategy, seed)
   if not path.is_dir():

@@ -73,7 +73,8 @@ def write(
   """
   config = experiment.config
   out = workdir_lib.matches_path(folder, strategy, seed)
-  if (not config.matches.k or annotators.buffer_of(config) is not None
+  if (not config.matches.k
+      or annotators.buffer_of(config) is not None
       or not isinstance(experiment.learner, learner_lib.HoldsOut)
       or processes.from_primary(
           lambda: _is_written(folder, strategy, seed))):

@@ -24,6 +24,7 @@ from mmal_jax.experiment import preemption
 from mmal_jax.experiment import report as report_lib
 from mmal_jax.files import durable
 from mmal_jax.files import lock
+from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.workdir import json_files
 from mmal_jax.workdir import layout as workdir_lib
 
@@ -72,9 +73,9 @@ def sweep(
     CellsFailed: if cells have failed, after all others were run.
     preemption.Preempted: if SIGTERM asked the program to end.
   """
-  if config.oracle.name == 'files':
-    raise ValueError('oracle=\'files\' is not for sweeps: people are asked one '
-                     'run after the other (experiments.run).')
+  if config.oracle.name in oracles_lib.ASK_PEOPLE:
+    raise ValueError(f'oracle={config.oracle.name!r} is not for sweeps: people '
+                     'are asked one run after the other (experiments.run).')
   notify = notify or (lambda line: None)
   cells = cells_lib.product(config, settings)
   mine = cells[shard[0]::shard[1]]

@@ -59,12 +59,4 @@ def dump(records: Iterable[dict[str, Any]]) -> str:
 def _line(record: dict[str, Any]) -> str:
   line = json.dumps(record, ensure_ascii=False)
   # Names of files need not be text; escaped, they can be written as UTF-8.
-  return f'{line if _is_unicode(line) else json.dumps(record)}\n'
-
-
-def _is_unicode(text: str) -> bool:
-  try:
-    text.encode()
-  except UnicodeEncodeError:
-    return False
-  return True
+  return f'{line if text_file.is_unicode(line) else json.dumps(record)}\n'

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mmal_jax.files import json_object
 from mmal_jax.files import plain_text
+from mmal_jax.files import text_file
 
 _MAX_SHOWN = 50  # lines of problems in one error message
 _MAX_LINE = 400  # letters of one of them
@@ -45,7 +46,7 @@ def of_text(name: str, value: object) -> list[str]:
     return [f'{name!r} is missing']
   if not isinstance(value, str) or not value.strip():
     return [f'{name!r} is {json_object.quote(value)}, not a text']
-  if '\0' in value or not _is_unicode(value):
+  if '\0' in value or not text_file.is_unicode(value):
     return [f'{name!r} holds a NUL or half a surrogate pair']
   return []
 
@@ -60,11 +61,3 @@ def shortened(text: str) -> str:
     half = _MAX_LINE // 2
     text = f'{text[:half]} ... {text[-half:]}'
   return plain_text.for_terminal(text)
-
-
-def _is_unicode(text: str) -> bool:
-  try:
-    text.encode()
-  except UnicodeEncodeError:
-    return False
-  return True

@@ -116,3 +116,16 @@ def _guess(content: bytes) -> str | None:
     if zeros > 0.4 * half and not start[1 - first::2].count(0):
       return encoding
   return None
+
+
+def is_unicode(text: str) -> bool:
+  r"""Whether a text can be written as UTF-8; not every name of a file can.
+
+  >>> is_unicode('caf\xe9'), is_unicode('caf\udce9')
+  (True, False)
+  """
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    return False
+  return True

@@ -88,4 +88,6 @@ def check_data(config: Any, data: encode.EncodedDataset) -> None:
 
 MAKER = maker_lib.Maker(
     'heads in closed form, then steps of an optimizer on towers and heads',
-    make, ('train', 'closed_form'), check=check, check_data=check_data)
+    make, ('train', 'closed_form'), not_exported=(
+        'its heads have no place in a published format'),
+    check=check, check_data=check_data)

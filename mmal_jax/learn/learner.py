@@ -17,7 +17,7 @@ class Pool(NamedTuple):
     items: by modality, n_m of them.
     rows: by modality, `[k]` int of those that remain unaligned.
     reference: by modality, `[n_m, r]` float32 rows of norm 1 of all items
-      (`align.reference`); None where the learner does not ask for it.
+      (`embed.reference`); None where the learner does not ask for it.
     aligned_reference: by modality, `[capacity, r]`, of the items that each row
       of the aligned table names; where it names none, of any.
     numbers: by modality, `[n_m]` int, by which errors call the items; None: by

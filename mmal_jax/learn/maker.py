@@ -49,6 +49,8 @@ class Maker:
       nothing reads them.
     works_on_features: whether it learns on fixed features; of other items,
       towers that stay as they are make them.
+    not_exported: why the model of a run on a checkpoint has no place in the
+      checkpoint's format; '' where it has.
     check: refuses a config, before any data are read.
     check_data: refuses data.
   """
@@ -57,6 +59,7 @@ class Maker:
   make: Callable[..., Made]
   reads: tuple[str, ...] = ()
   works_on_features: bool = False
+  not_exported: str = ''
   check: Callable[[Any], None] = lambda config: None
   check_data: Callable[[Any, encode.EncodedDataset], None] = (
       lambda config, data: None)

@@ -8,10 +8,8 @@ from mmal_jax.learn import maker
 from mmal_jax.learn.closed_form import make as closed_form
 from mmal_jax.learn.gradient import make as gradient
 
-GRADIENT, CLOSED_FORM = 'gradient', 'closed_form'
-FINE_TUNE = 'fine_tune'
 LEARNERS: dict[str, maker.Maker] = {
-    GRADIENT: gradient.MAKER,
-    CLOSED_FORM: closed_form.MAKER,
-    FINE_TUNE: fine_tune_make.MAKER,
+    'gradient': gradient.MAKER,
+    'closed_form': closed_form.MAKER,
+    'fine_tune': fine_tune_make.MAKER,
 }

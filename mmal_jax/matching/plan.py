@@ -90,7 +90,7 @@ def log_plan(
     found: the pairs.
     temperature: T, above 0.
     share: rho, within (0, 1], of the items that have a counterpart
-      (`acquire.sinkhorn`).
+      (`acquire.kernels.sinkhorn`).
     iterations: updates of u and v.
 
   Returns:

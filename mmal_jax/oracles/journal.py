@@ -183,22 +183,6 @@ def check_used(
         'very run.')
 
 
-def aligned_set(records: Iterable[Record]) -> np.ndarray:
-  """The tuples that a journal's answers align, as `RunState.aligned_rows`.
-
-  Args:
-    records: of one run, in order.
-
-  Returns:
-    `[k, M]` int32 item numbers, each row once; -1 where an item is missing.
-  """
-  rows = dict.fromkeys(
-      row for record in records for row in record.answers
-      if sum(number >= 0 for number in row) > 1)
-  width = max(map(len, rows), default=0)
-  return np.array(list(rows), np.int32).reshape(len(rows), width)
-
-
 def _parse(
     path: pathlib.Path
 ) -> tuple[dict[str, str | int] | None, list[Record], bytes]:

@@ -33,7 +33,7 @@ from mmal_jax.workdir import records_file
 
 RECORD = 'experiment.json'  # Which experiment the states are of.
 _DRAFT = f'.{RECORD}.draft'
-_RUN = re.compile(r'.+-seed\d+')  # as `workdir.state_path` names them
+_RUN = re.compile(r'.+-seed\d+')  # as `layout.state_path` names them
 # How long after writing its record a program checks whether that is still
 # there. Of two that begin at once the one that writes last has the folder; from
 # its look at the empty folder to its own record it must take less.

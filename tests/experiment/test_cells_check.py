@@ -5,6 +5,7 @@ import pytest
 from experiments import sweep
 from experiments.configs import features
 from experiments.configs import images_and_texts
+from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.experiment import cells
 from mmal_jax.experiment import cells_check
 from tests.support import programs
@@ -128,3 +129,14 @@ def test_cells_that_ask_the_same_are_not_looked_at(tmp_path):
   found = cells.product(config, {'closed_form.rank': ['2', '4']})
   cells_check.check_pools(found, '')
   assert len(found) == 8
+
+
+def test_a_later_cells_strategy_may_need_costs_by_a_rule_of_its_own(
+    tmp_path, monkeypatch):
+  by_price = strategies_lib.STRATEGIES['random'].variant(
+      'by_price', rule='cheapest')
+  monkeypatch.setitem(strategies_lib.STRATEGIES, 'by_price', by_price)
+  with programs.ends() as e:
+    _sweep(tmp_path, '--batch=4', '--strategies=mmal,by_price')
+  assert 'by_price' in e.value.code and 'needs costs' in e.value.code
+  assert not (tmp_path / 's').exists()

@@ -48,6 +48,7 @@ def test_a_table_of_all_sets_that_is_taken_up(tmp_path, capsys):
   for name in ('a', 'b'):
     for row in ('random', 'mmal', 'whole pool'):
       assert f'| {name}   | {row}' in said
+  assert not (tmp_path / 'w' / 'a' / layout.MATCHES).exists()
   before = (tmp_path / 'w' / 'a' / layout.METRICS).read_bytes()
   _main(tmp_path, sets, '--of=random,mmal')
   assert (tmp_path / 'w' / 'a' / layout.METRICS).read_bytes() == before

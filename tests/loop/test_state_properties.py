@@ -23,6 +23,7 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.checkpoint import pytrees
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.pools import pools as pools_lib
+from tests.support import journals
 from tests.support import tiny
 
 _N = 12  # items of each modality
@@ -201,7 +202,7 @@ def _check_books(state, costs, budget):
 def _check_end(state, journal_path, world, costs):
   """The journal, the people and the state tell the same."""
   records = journal_lib.read(journal_path)
-  rebuilt = journal_lib.aligned_set(records).tolist()
+  rebuilt = journals.aligned_set(records).tolist()
   assert sorted(rebuilt) == sorted(state.aligned_rows.tolist())
   given = [(r.modality, n) for r in records for n, row in zip(
       r.numbers, r.answers) if max(row) >= 0]

@@ -12,6 +12,7 @@ import pytest
 from mmal_jax.checkpoint import newest as checkpoints_lib
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.oracles import oracle as oracle_lib
+from tests.support import journals
 
 _MODALITIES = ('image', 'text')
 
@@ -86,11 +87,11 @@ def test_the_journal_alone_rebuilds_the_aligned_set(tmp_path):
   _ask(journal, 'image', 3, 4)
   journal.begin(1)
   _ask(journal, 'text', 13, 17)
-  rows = journal_lib.aligned_set(journal_lib.read(path))
+  rows = journals.aligned_set(journal_lib.read(path))
   assert rows.dtype == np.int32 and rows.tolist() == [[3, 13], [7, 17]]
-  assert journal_lib.aligned_set([]).shape == (0, 0)
+  assert journals.aligned_set([]).shape == (0, 0)
   refused = journal_lib.Record(0, 'image', (5,), ((5, -1),))
-  assert not len(journal_lib.aligned_set([refused]))
+  assert not len(journals.aligned_set([refused]))
 
 
 def _three_rounds(path):

@@ -78,4 +78,5 @@ def check(config: Any) -> None:
 
 MAKER = maker_lib.Maker(
     'heads on frozen features by regularised CCA, and the closed world', make,
-    ('closed_form',), works_on_features=True, check=check)
+    ('closed_form',), works_on_features=True, not_exported=(
+        'it leaves the checkpoint as it is'), check=check)

@@ -29,7 +29,7 @@ class Items(NamedTuple):
 
   Attributes:
     values: `[u, ...]`, as in `gradient.Batch.items`.
-    reference: `[u, r]` rows of norm 1 (`align.reference`).
+    reference: `[u, r]` rows of norm 1 (`embed.reference`).
     batch_reference: `[b, r]`, of the batch's aligned items.
     known: `[b]` bool, of which rows of the batch the reference is known; None:
       of all.

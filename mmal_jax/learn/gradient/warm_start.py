@@ -58,7 +58,7 @@ def warm_start(
 
   Raises:
     ValueError: if `steps` or `batch_size` is below 1, or no checkpoint may lie
-      in the cache folder (`checkpoint.check_path`).
+      in the cache folder (`pytrees.check_path`).
     divergence.Diverged: as `fit.fit`; nothing is kept then.
   """
   for name, value in (('steps', steps), ('batch_size', batch_size)):

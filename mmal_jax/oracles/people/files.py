@@ -46,7 +46,7 @@ def files(
 
   Answers come whenever people give them. A run that is computed anew must not
   get in its first rounds what came in its later ones, or it would train on
-  other pairs, and ask for other items: an `align.journal.Journal` around this
+  other pairs, and ask for other items: an `oracles.journal.Journal` around this
   oracle sees to that. Answers that come after the last round is over are never
   collected.
 
