@@ -287,7 +287,8 @@ def test_answers_about_others_count_where_there_are_few():
   asked = np.array([-1, 2, 2, 0, 2, 2])
   np.testing.assert_array_equal(
       pool_lib._informed_modality(asked, (0, 1), 5), np.full(6, -1))
-  np.testing.assert_array_equal(pool_lib._informed_modality(asked, (0, 2), 5), asked)
+  np.testing.assert_array_equal(
+      pool_lib._informed_modality(asked, (0, 2), 5), asked)
 
 
 def test_held_out_answers_are_not_learnt_from():
