@@ -105,7 +105,9 @@ def load(spec: str) -> ml_collections.ConfigDict:
                    if p.stem not in ('__init__', 'common', 'saved'))
     near = difflib.get_close_matches(pathlib.Path(path).stem, known, 1)
     hint = f' Did you mean {FOLDER / near[0]}.py?' if near else ''
-    raise ValueError(f'config={spec!r}: there is no file {path!r}.{hint}')
+    raise ValueError(
+        f'config={spec!r}: there is no file {path!r}, and no config of that '
+        f'name; names are {", ".join(known)}.{hint}')
   module_spec = importlib.util.spec_from_file_location('_config', path)
   if module_spec is None:
     raise ValueError(f'config={spec!r} is no Python file.')
@@ -166,5 +168,5 @@ def in_words(error: Exception, config: ml_collections.ConfigDict) -> str:
   if isinstance(part, ml_collections.ConfigDict):
     return (f'{key}={value!r}: {key} is a section, with the values '
             f'{", ".join(f"{key}.{name}" for name in part)}.')
-  return (f'{key}={value!r} must be {may_be or "of another kind"}; the config '
-          f'says {now!r}.')
+  may_be = may_be or f'of the type {type(now).__name__}'
+  return f'{key}={value!r} must be {may_be}; the config says {now!r}.'

@@ -203,8 +203,8 @@ def _answered(state, oracle, sizes, suggest) -> state_lib.RunState:
       if mine.any():
         numbers = state.queries[rounds[mine], places[mine]]
         try:
-          answers[mine] = oracle(
-              modality, numbers, suggest if is_new else None)
+          said = oracle(modality, numbers, suggest if is_new else None)
+          answers[mine] = state_lib.check_answers(said, answers[mine].shape)
         except oracle_lib.Waiting as e:
           # Not before all questions of the round have gone out.
           waiting.append(e)

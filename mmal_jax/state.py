@@ -274,6 +274,26 @@ def open_queries(state: RunState) -> tuple[np.ndarray, np.ndarray]:
   return np.nonzero((state.queries >= 0) & ~state.answered)
 
 
+def check_answers(said: Any, shape: tuple[int, int]) -> np.ndarray:
+  """What an oracle has answered, if it may be answers.
+
+  Args:
+    said: by the oracle.
+    shape: `(q, M)`.
+
+  Raises:
+    ValueError: if it is no array of integers of this shape.
+  """
+  found = np.asarray(said)
+  if found.shape != shape or not np.issubdtype(found.dtype, np.integer):
+    raise ValueError(
+        f'the oracle has answered with {type(said).__name__} of shape '
+        f'{found.shape} and type {found.dtype}; {shape} integers are needed: a '
+        'row a query, a column a modality, '
+        f'{oracle_lib.NONE} where there is no counterpart.')
+  return found
+
+
 def record_answers(
     state: RunState,
     where: tuple[np.ndarray, np.ndarray],

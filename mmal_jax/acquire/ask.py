@@ -235,9 +235,10 @@ def answer(
 
   Raises:
     TypeError: for pools on disk where the strategy needs them in memory, or for
-      a strategy that answers with anything but a `Query`.
+      a strategy that answers with anything but a `Query` of `batch` integers.
     ValueError: for sharded pools where the strategy needs them on one device,
-      or if it needs arguments that are not given, naming these.
+      for an item twice, or if it needs arguments that are not given, naming
+      these.
   """
   me = f'strategy={strategy!r}' if isinstance(strategy, str) else (
       f'the strategy {getattr(strategy, "__name__", "given")}')
@@ -274,7 +275,17 @@ def answer(
     raise TypeError(
         f'{me} has answered with {arguments.shown(query)}; '
         'mmal_jax.Query(modality, indices) is needed.')
-  return query._replace(indices=np.asarray(query.indices))
+  indices = np.asarray(query.indices)
+  if indices.shape != (batch,) or not np.issubdtype(indices.dtype, np.integer):
+    raise TypeError(
+        f'{me} has answered with indices {indices.dtype}{[*indices.shape]}; '
+        f'[{batch}] integers are needed.')
+  there = indices >= 0
+  names = np.broadcast_to(query.modality, indices.shape)
+  asked = [*zip(names[there], indices[there])]
+  if len({*asked}) < len(asked):
+    raise ValueError(f'{me} has answered with an item twice: {indices}.')
+  return query._replace(indices=indices)
 
 
 def asked_again(

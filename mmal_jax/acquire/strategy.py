@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import numpy as np
 
 from mmal_jax.acquire import arguments
 from mmal_jax.acquire import coverage
@@ -88,7 +89,8 @@ class Strategy:
 
     Raises:
       TypeError: for a pool on disk, where all must be in memory on one device,
-        and for values of other names or types.
+        for values of other names or types, and for a selector that answers
+        with anything but `[k]` integers or draws without a key.
       ValueError: for a sharded one, for values out of bounds, or if the views
         lack what is needed (`views.Missing`).
     """
@@ -109,10 +111,9 @@ class Strategy:
       picks = self.select(views, select_modality, key, **self.values)
     else:
       picks = {
-          m: self.select(
+          m: self._picks(
               views[m], views_lib.others(views, m), k,
-              views_lib.key_of(key, views, m) if self.draws else None,
-              **self.values)
+              views_lib.key_of(key, views, m) if self.draws else None)
           for m, k in select_modality(views).items()}
     return select_modality.query(views, picks)
 
@@ -174,6 +175,25 @@ class Strategy:
     return dataclasses.replace(
         self, name=name, rule=self.rule if rule is None else rule,
         fixed={**self.fixed, **values})
+
+  def _picks(self, view, others, k, key) -> jax.Array:
+    """What the selector answers, if it is what it should be."""
+    try:
+      picks = self.select(view, others, k, key, **self.values)
+    except TypeError as e:
+      if self.draws or 'PRNG key' not in str(e):
+        raise
+      raise TypeError(
+          f'the selector of {self.name} has got no key to draw with: say so, '
+          f'Strategy({self.name!r}, ..., draws=True).') from e
+    shape, kind = (getattr(picks, x, None) for x in ('shape', 'dtype'))
+    if shape != (k,) or kind is None or not np.issubdtype(kind, np.integer):
+      raise TypeError(
+          f'the selector of {self.name} has answered with '
+          + (type(picks).__name__ if kind is None else f'{kind}{[*shape]}')
+          + f'; an array [{k}] of integer indices is needed, as '
+          'views.keep_best makes it of scores.')
+    return picks
 
   def _known(self) -> dict[str, values_lib.Value]:
     return values_lib.read(self.select)

@@ -20,7 +20,8 @@ class View:
   A pool's rows may be sharded over a mesh (`sharding.shard_rows`), or lie on
   disk (`disk.DiskRows`): the paper's stages, `random` and `similarity` are the
   same, and so are their picks; what cannot work so refuses
-  (`Strategy.one_device`).
+  (`Strategy.one_device`). In memory, `mmal_jax.ask` and loops give arrays of
+  NumPy or JAX: use functions of `jnp`, and `jnp.asarray` before `.at`.
 
   Attributes:
     pool: `[n, d]` float32, bfloat16 or float16 embeddings of the whole pool,

@@ -22,10 +22,20 @@ class Pairs:
       `image` and a `text`; any other names, and more of them, will do.
     groups: `[n]` int32. The rows that share a number are one Winoground group:
       captions of the same words, which only their images distinguish. -1: none.
+
+  Raises:
+    ValueError: if they are not all of the same length.
   """
 
   items: Mapping[str, Images | Texts]
   groups: np.ndarray
+
+  def __post_init__(self):
+    lengths = {m: len(items) for m, items in self.items.items()}
+    if {*lengths.values()} != {len(self.groups)}:
+      raise ValueError(
+          f'pairs of {lengths} items and {len(self.groups)} groups: row i of '
+          'each is pair i, so that all must be as many.')
 
   def __len__(self) -> int:
     return len(self.groups)

@@ -157,7 +157,13 @@ def _made(built: Experiment, given: maker_lib.Given) -> Experiment:
     data = frozen.features(given.graphdef, given.params, built.encoded)
     built, given = built._replace(data=data), given._replace(data=data)
   own = config.get(config.train.learner) or {}
-  learner, params = maker.make(given, **own)
+  made = maker.make(given, **own)
+  if not isinstance(made, tuple) or len(made) != 2:
+    raise TypeError(
+        f'make of train.learner={config.train.learner!r} has returned '
+        f'{type(made).__name__}; (learner, parameters to start from) are '
+        'needed.')
+  learner, params = made
   return built._replace(learner=learner, warm=params)
 
 

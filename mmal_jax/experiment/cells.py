@@ -200,9 +200,10 @@ def _put(config: ml_collections.ConfigDict, key: str, text: str) -> Any:
   try:
     part[name] = value
   except TypeError as e:
+    kind = f'of the type {type(part[name]).__name__}'
     raise ValueError(
         f'set={key}={text}: the value must be '
-        f'{explain.allowed(config, key) or "of another kind"}; the config says '
+        f'{explain.allowed(config, key) or kind}; the config says '
         f'{part[name]!r}.') from e
   if isinstance(part[name], ml_collections.ConfigDict):
     raise ValueError(f'set={key} is a section of the config, not a value.')

@@ -8,6 +8,8 @@ import ml_collections
 
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.config import config as config_lib
+from mmal_jax.config import knobs
+from mmal_jax.config import sections
 from mmal_jax.data import registry as datasets_lib
 from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.files import json_object
@@ -69,6 +71,14 @@ def check(config: ml_collections.ConfigDict) -> None:
         f'{" ".join(f"--config.dataset.{name}=PATH" for name in missing)}. '
         f'--show_config tells what '
         f'{"it is" if len(missing) == 1 else "they are"}.')
+  lacking = [f'dataset.{key}' for key, knob in sections.of(
+      'dataset', config.dataset.name).items()
+             if knob.default is knobs.REQUIRED and key not in config.dataset]
+  if lacking and sections.is_closed('dataset', config.dataset.name):
+    raise ValueError(
+        f'the config lacks {", ".join(lacking)}, without a default in the '
+        'loader of the dataset: give the config a value, or the argument a '
+        'default.')
   check_model(config)
 
 

@@ -65,6 +65,10 @@ def load_raw(
       raise
     raise ValueError(f'{e}\n  In the command, that is '
                      '--config.dataset.drop_duplicates=True.') from e
+  if not isinstance(dataset, schema.Dataset):
+    raise TypeError(
+        f'the loader of dataset.name={config.dataset.name!r} has returned '
+        f'{type(dataset).__name__}; a schema.Dataset is needed.')
   if classes is None:
     return dataset
   labelled = class_folder.load_labelled(

@@ -15,12 +15,12 @@ from mmal_jax.oracles import wrong
 from mmal_jax.oracles.people import files
 
 
-def _exact(tuples, modalities, shown):
+def _exact(tuples, modalities, shown, **values):
   del shown
   if tuples is None:
     raise ValueError('oracle=\'exact\' needs pairs, and the pools of this '
                      'dataset are loose: ask people, oracle=\'files\'.')
-  return exact.exact(tuples, modalities)
+  return exact.exact(tuples, modalities, **values)
 
 
 ORACLES: dict[str, Callable[..., Any]] = {
@@ -35,7 +35,7 @@ ASK_PEOPLE = frozenset({'files'})
 NEED_PAIRS = frozenset({'exact'})
 REPEAT = frozenset({'exact'})
 # Whose arguments an oracle's values are, if not its own.
-_VALUES_OF = {'files': files.files}
+_VALUES_OF = {'exact': exact.exact, 'files': files.files}
 MISTAKES = {
     'uniform': lambda pools, seed: wrong.uniform(pools.sizes, seed),
     'near': lambda pools, seed: similar.nearest_other(pools.items),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import re
 
 import jax
 import jax.numpy as jnp
@@ -295,3 +296,39 @@ def test_every_value_says_what_it_is(name):
     values.check(value, declared.default, declared)
   with pytest.raises(dataclasses.FrozenInstanceError):
     found.rule = 'both'
+
+
+@pytest.mark.parametrize('select,said', [
+    (lambda view, others, k, key: None, 'NoneType; an array [2]'),
+    (lambda view, others, k, key: jnp.ones(4), 'float32[4]; an array [2]'),
+    (lambda view, others, k, key: jnp.arange(3), 'int32[3]; an array [2]'),
+])
+def test_selector_that_answers_with_anything_else_is_named(select, said):
+  with pytest.raises(TypeError, match=re.escape(
+      f'the selector of mine has answered with {said} of integer indices')):
+    strategy.Strategy('mine', select, rule='text')(
+        _views(), 2, jax.random.key(0))
+
+
+def test_selector_that_draws_without_saying_so_is_told_how():
+  def select(view, others, k, key):
+    return jax.random.permutation(key, len(view.pool))[:k]
+
+  with pytest.raises(TypeError, match=r'mine has got no key .*draws=True'):
+    strategy.Strategy('mine', select)(_views(), 2, jax.random.key(0))
+  strategy.Strategy('mine', select, draws=True)(
+      _views(), 2, jax.random.key(0))
+
+
+@pytest.mark.parametrize('indices,error,said', [
+    (np.arange(3.0), TypeError, r'float64\[3\]; \[3\] integers are needed'),
+    (np.arange(2), TypeError, r'int64\[2\]; \[3\] integers are needed'),
+    (np.array([5, 6, 5]), ValueError, r'an item twice: \[5 6 5\]'),
+])
+def test_query_of_ones_own_with_other_indices_is_refused(indices, error, said):
+  def mine(views, batch, key):
+    del views, batch, key
+    return views_lib.Query('image', indices)
+
+  with pytest.raises(error, match=f'mine has answered with .*{said}'):
+    ask_lib.answer(mine, mine, _views(), 3, 0)

@@ -3,16 +3,23 @@
 
 import importlib.util
 import json
+import types
 
+import ml_collections
 import numpy as np
 import pytest
 
 from experiments import run
+from experiments.configs import common
 from experiments.configs import features
 from mmal_jax.config import explain
 from mmal_jax.data import registry as datasets
+from mmal_jax.experiment import build
 from mmal_jax.experiment import cells
 from mmal_jax.experiment import cells_check
+from mmal_jax.experiment import check
+from mmal_jax.experiment import datasets as dataset_lib
+from mmal_jax.learn import maker
 from mmal_jax.learn import registry as learners
 from mmal_jax.models import registry as models
 from mmal_jax.oracles import registry as oracles
@@ -210,3 +217,39 @@ def test_a_model(tmp_path, monkeypatch):
          data=[config, *arguments])
   assert 'model.width is no value of this config; model has name, size' in (
       e.value.code)
+
+
+def _loader(returned):
+  def load(noise: float, test: int = 8):
+    """Of no dataset."""
+    return returned
+  return load
+
+
+def test_a_loader_that_cannot_be_used_is_named(monkeypatch):
+  monkeypatch.setitem(datasets.DATASETS, 'mine', _loader(('pool', 'test')))
+  rest = {'model': {'name': 'mlp'}, 'strategies': ('random', ), 'rounds': 2}
+  with pytest.raises(ValueError, match=(
+      'the config lacks dataset.noise, without a default in the loader')):
+    check.check(common.config(dataset={'name': 'mine'}, **rest))
+  config = common.config(dataset={'name': 'mine', 'noise': 1.0}, **rest)
+  check.check(config)
+  with pytest.raises(TypeError, match=(
+      "the loader of dataset.name='mine' has returned tuple; a schema.Dataset "
+      'is needed')):
+    dataset_lib.load_raw(config, 'none')
+
+
+def test_the_oracle_of_the_data_takes_values(monkeypatch):
+  monkeypatch.setattr(oracles.exact, 'exact', lambda *of, **values: values)
+  assert oracles.ORACLES['exact']([], (), None, forget=1) == {'forget': 1}
+
+
+def test_a_learner_without_parameters_to_start_from_is_named(monkeypatch):
+  monkeypatch.setitem(
+      learners.LEARNERS, 'mine', maker.Maker('mine', lambda given: 'learner'))
+  built = types.SimpleNamespace(
+      config=ml_collections.ConfigDict({'train': {'learner': 'mine'}}))
+  with pytest.raises(TypeError, match=(
+      "train.learner='mine' has returned str; .learner, parameters")):
+    build._made(built, maker.Given(None, None))
