@@ -193,7 +193,7 @@ CASES = [
         ('CSV: a column too few', _table(
             b'image,text\n0.png\n', 'pairs.csv'), "'text' is missing"),
         ('CSV: a column twice', _table(
-            b'image,text,text\n0.png,a,b\n', 'pairs.csv'), 'none may stand'),
+            b'image,text,text\n0.png,a,b\n', 'pairs.csv'), 'none may appear'),
         ('CSV: a megabyte in a cell', _table(
             b'image,text\n0.png,b\n1.png,' + b'a' * 10**6, 'pairs.csv'), None),
         ('CSV: a hundred thousand columns', _table(
