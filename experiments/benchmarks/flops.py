@@ -33,7 +33,7 @@ TRAINING = 3
 def image(config: config_lib.DualEncoder) -> int:
   """Operations for the embedding of one image.
 
-  >>> from mmal_jax.models import presets
+  >>> from mmal_jax.models.pretrained import presets
   >>> image(presets.PRESETS['siglip_b16']) / 1e9  # doctest: +ELLIPSIS
   35.4...
 

@@ -1,6 +1,7 @@
 """A run that was stopped anywhere ends as if it had not been."""
 
 import collections
+import json
 import os
 import random
 import re
@@ -106,12 +107,16 @@ def _essence(work):
           journals, summary)
 
 
+def _lines(path):
+  return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def _asked_of_people(work):
   """By query, what was answered; and all queries, as often as they went out."""
   folder, = work.with_name(f'{work.name}_asked').iterdir()
-  ledger = layout.read_lines(folder / 'ledger.jsonl')
+  ledger = _lines(folder / 'ledger.jsonl')
   queries = [line['query'] for path in folder.glob('round_*/queries.jsonl')
-             for line in layout.read_lines(path)]
+             for line in _lines(path)]
   return {x['query']: x['answer'] for x in ledger}, len(ledger), sorted(queries)
 
 

@@ -9,7 +9,7 @@ _LIMIT = 60  # MiB; what they hold is more, beside what it takes to make them
 
 _CODE = '''
 import pathlib, re, sys
-from tests import hostile, hostile_data_{module} as data
+from tests.hostile import hostile, hostile_data_{module} as data
 
 def peak():  # not ru_maxrss, which is that of who started it, too
   text = pathlib.Path('/proc/self/status').read_text()
@@ -62,7 +62,7 @@ def test_no_more_memory_is_asked_for_than_a_file_takes(tmp_path):
   """Though a file may have gigabytes: machines may have fewer."""
   code = (
       'import pathlib, resource, sys\n'
-      'from mmal_jax import durable\n'
+      'from mmal_jax.files import durable\n'
       'resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n'
       'path = pathlib.Path(sys.argv[1])\n'
       'durable.append(path, "1\\n")\n'

@@ -66,7 +66,7 @@ class Tensor(NamedTuple):
 def table(config: config_lib.DualEncoder) -> list[Tensor]:
   """The tensors of a CLIP or a SigLIP in transformers.
 
-  >>> from mmal_jax.models import presets
+  >>> from mmal_jax.models.pretrained import presets
   >>> print(table(presets.PRESETS['clip_b16'])[0])  # doctest: +ELLIPSIS
   Tensor(name='vision_model.embeddings.patch_embedding.weight', shape=(768, ...
 
