@@ -49,7 +49,7 @@ first_value = strategy.Strategy('first_value', select, draws=True)
 
 @pytest.fixture
 def first_value(tmp_path, monkeypatch):
-  """A strategy from a file of somebody's own, and its line in the registry."""
+  """A strategy from a user's own file, and its line in the registry."""
   path = tmp_path / 'first_value.py'
   path.write_text(_A_FILE)
   spec = importlib.util.spec_from_file_location('first_value', path)

@@ -79,12 +79,12 @@ def test_features_end_to_end(tmp_path, capsys):
     pairs = records_file.read(out / matches.PAIRS)
     assert [p['probability'] for p in pairs[:16]] == [1.0] * 16
     assert all(p['probability'] >= 0.4 for p in pairs)
-    told, = (record for record in records_file.calibration(
+    record, = (record for record in records_file.calibration(
         folder / layout.CALIBRATION) if record['strategy'] == 'mmal'
              and record['seed'] == seed)
-    assert told['to_be_had'] == 48 and sum(told['items']['count']) == 96
+    assert record['to_be_had'] == 48 and sum(record['items']['count']) == 96
     np.testing.assert_allclose(
-        np.dot(told['items']['count'], told['items']['true']), right)
+        np.dot(record['items']['count'], record['items']['true']), right)
   # Once more nothing is written; what was lost is made again, the same.
   before = {p: p.read_bytes() for p in folder.rglob('*.jsonl')}
   (out / matches.PAIRS).unlink()

@@ -16,7 +16,7 @@ from tests.support import hosts_config
 from tests.tpu_scripts import cloud as cloud_lib
 from tests.tpu_scripts import fake_gcloud
 
-# So many rounds that a slice can be lost well before the last.
+# Enough rounds for a slice to be lost well before the last.
 _ROUNDS = 12
 _STRATEGY, _SEED = 'mmal', 3  # as in hosts_config
 # Where the run lies, by settings in which SHARED outlives the hosts.

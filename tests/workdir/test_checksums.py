@@ -1,4 +1,4 @@
-"""Files with a checksum are never read unchecked; versions are told apart."""
+"""Files with a checksum are never read unchecked; versions are recognised."""
 
 import json
 import pathlib
