@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 import contextlib
+import json
 import pathlib
 import random
 import re
@@ -79,10 +80,8 @@ def damages(
     if size:
       thirds = range(3) if _is_short(name) else [rng.randrange(3)]
       for third in thirds:
-        at = rng.randrange(third * size // 3, max(
-            (third + 1) * size // 3, third * size // 3 + 1))
         yield Damage(f'flip in the {("start", "middle", "end")[third]}',
-                     _flip(at, rng.randrange(8)))
+                     _flip(*_place(path.read_bytes(), third, rng)))
       yield Damage('flip of the last bit', _flip(size - 1, 0))
       for part, length in (('half', size // 2), ('all but a byte', size - 1),
                            ('nothing', 0))[:3 if _is_short(name) else 1]:
@@ -171,12 +170,35 @@ def _content(path: pathlib.Path):
           for file in path.rglob('*') if file.is_file()}
 
 
+def _place(content: bytes, third: int, rng: random.Random) -> tuple[int, int]:
+  """A byte in a third of a file, and a bit of it, that change what it means.
+
+  In JSON some do not: of a number with 17 digits the last may be another.
+  """
+  start = third * len(content) // 3
+  for _ in range(100):
+    at = rng.randrange(start, max((third + 1) * len(content) // 3, start + 1))
+    bit = rng.randrange(8)
+    if _meaning(_flipped(content, at, bit)) != _meaning(content):
+      return at, bit
+  raise AssertionError('no flip changes what the file means.')
+
+
+def _meaning(content: bytes):
+  try:
+    return [json.loads(line) for line in content.splitlines()]
+  except ValueError:
+    return content
+
+
+def _flipped(content: bytes, at: int, bit: int) -> bytes:
+  changed = bytearray(content)
+  changed[at] ^= 1 << bit
+  return bytes(changed)
+
+
 def _flip(at: int, bit: int):
-  def do(path):
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1 << bit
-    path.write_bytes(content)
-  return do
+  return lambda path: path.write_bytes(_flipped(path.read_bytes(), at, bit))
 
 
 def _truncation(length: int):
