@@ -1,5 +1,6 @@
 """Eight virtual CPU devices, strict shapes; fixtures that several files use."""
 
+import gc
 import importlib.util
 import os
 import pathlib
@@ -13,7 +14,14 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
   signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Before any test touches a device.
+# Before any test touches a device. Half of the tests' time goes to compiling
+# programs that run once, and half of that to the emitters of XLA that became
+# the default last; later versions have none but them, and no such flag.
+_EMITTERS = '--xla_cpu_use_fusion_emitters'
+if jax.__version_info__ < (0, 11) and (
+    _EMITTERS not in os.environ.get('XLA_FLAGS', '')):
+  os.environ['XLA_FLAGS'] = (
+      f'{os.environ.get("XLA_FLAGS", "")} {_EMITTERS}=false'.strip())
 jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
@@ -34,6 +42,21 @@ collect_ignore = [] if importlib.util.find_spec('torch') else [
 def pytest_report_header():
   return f'no PyTorch: {len(collect_ignore)} files of tests are left out' if (
       collect_ignore) else None
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _unsynced():
+  """Files are not synced to the disk: no test survives a power cut."""
+  patch = pytest.MonkeyPatch()
+  patch.setattr(os, 'fsync', lambda descriptor: None)
+  yield
+  patch.undo()
+
+
+def pytest_collection_finish():
+  """Collects garbage seldom: most objects are modules', which stay."""
+  gc.freeze()
+  gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_configure(config):
