@@ -99,6 +99,7 @@ def _save(folder, x):
   return disk.open_rows(path, chunk_bytes=25 * x[0].nbytes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('strategy', ['mmal', 'random'])
 def test_where_the_pools_lie_does_not_matter(strategy, tmp_path):
   arguments = _arguments(sizes=(83, 61))  # which eight devices don't divide

@@ -41,6 +41,7 @@ def _same(query, expected):
   np.testing.assert_array_equal(query.indices, expected.indices)
 
 
+@pytest.mark.long
 def test_sound_calls_raise_nothing_and_warn_of_nothing():
   with warnings.catch_warnings():
     warnings.simplefilter('error')

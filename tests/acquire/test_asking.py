@@ -43,6 +43,7 @@ def test_it_is_the_same_on_disk(tmp_path):
   np.testing.assert_array_equal(one.indices, other.indices)
 
 
+@pytest.mark.long
 def test_embeddings_in_one_space_are_left_as_they_are():
   images = _features()[0]
   texts = images + 0.1

@@ -45,6 +45,7 @@ def _is_greedy(problem, picks):
   return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('metric', metric_lib.METRICS)
 def test_picks_of_random_problems_are_the_textbook_greedys(metric):
   makers = (problems.unit, problems.of_any_norm, problems.clustered,

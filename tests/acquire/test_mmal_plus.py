@@ -171,6 +171,7 @@ def test_a_space_that_teaches_nothing_is_asked_about_at_random(
       views, _K, jax.random.key(3)).indices.tolist() == expected[is_random]
 
 
+@pytest.mark.long
 def test_who_needs_a_reference():
   for name in registry.STRATEGIES:
     views = {m: dataclasses.replace(

@@ -20,6 +20,7 @@ def _main(folder, *names):
     run.main(['run'])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', run.BENCHMARKS)
 def test_benchmark(name, tmp_path, capsys):
   _main(tmp_path, name)

@@ -115,6 +115,7 @@ def test_other_errors_are_raised():
     train.measure(_CONFIG, [_case(encoders.OURS, 4)], fake, 'no torch')
 
 
+@pytest.mark.long
 def test_too_little_memory_of_the_host(ours, monkeypatch):
   monkeypatch.setattr(jax_siglip, '_available', lambda: 10)
   with pytest.raises(MemoryError):

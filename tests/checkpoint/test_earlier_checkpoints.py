@@ -110,6 +110,7 @@ def test_a_run_of_an_earlier_version_goes_on(
     identity.check(folder, other, config)
 
 
+@pytest.mark.long
 def test_resume_and_export_of_an_earlier_version(folder, recorded, tmp_path):
   config, records = recorded
   config.train.steps_per_round, config.rounds = 2, 1

@@ -40,6 +40,7 @@ def _configs():
     yield images_and_texts.get_config(name)
 
 
+@pytest.mark.long
 def test_every_value_of_every_config_is_explained():
   for config in _configs():
     for key in dict(differences.flat(config.to_dict())):
@@ -144,6 +145,7 @@ def test_the_batch_fits_the_pool():
   assert build.fitted(config, data) is config
 
 
+@pytest.mark.long
 def test_the_batch_of_a_run_is_kept(tmp_path, capsys):
   arguments = [
       *programs.save_features(tmp_path / 'f'), '--rounds=2', '--seeds=0',

@@ -52,6 +52,7 @@ def test_keys_that_change_together():
     cells.product(config, cells.parse(['rounds+batch=3']))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name,settings', [
     ('streaming', ['stream.buffer+rounds+batch=20+2+4,40+2+4']),
     pytest.param(

@@ -208,6 +208,7 @@ def test_what_features_are_not_for_is_refused():
     check.check(config)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures('quick_compilation')
 def test_a_small_run_and_its_report_show_the_drawings(tmp_path, monkeypatch):
   table, drawings = emoji.read()

@@ -84,6 +84,7 @@ def _assert_same(one, other):
     np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.long
 def test_a_few_answers_find_most_counterparts(world):
   states = list(world.rounds('random'))
   recall = states[-1].scores['mean_r10']
@@ -123,6 +124,7 @@ def _replayed(state, pools):
   return oracle
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('buffer', [None, 30])
 def test_a_saved_state_goes_on_to_the_bit(world, tmp_path, buffer):
   source = world.pools if buffer is None else stream.of_pools(
@@ -203,6 +205,7 @@ def test_a_stream_learns_from_all_that_ever_passed(world):
   assert len(set(sizes)) == 1
 
 
+@pytest.mark.long
 def test_items_without_counterparts_and_refusals_are_no_obstacle():
   world = _World(missing=0.3)
   oracle = refusing.refusing(
@@ -213,6 +216,7 @@ def test_items_without_counterparts_and_refusals_are_no_obstacle():
   assert state_lib.counterpart_share(states[-1]) < 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('missing', [0.0, 0.4])
 def test_three_modalities_meet_in_one_space(missing):
   world = _World(modalities=3, missing=missing)

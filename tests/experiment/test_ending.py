@@ -90,6 +90,7 @@ def _check(home, functions, seed):
   return kind, status, seconds, re.findall(r'^fault: (\S+)', said, re.M)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('seed', range(4))
 def test_a_run_in_which_orbax_fails_ends_and_can_be_taken_up(home, seed):
   _check(*home, seed)

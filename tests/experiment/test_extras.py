@@ -41,6 +41,7 @@ def _run(code, *arguments):
       capture_output=True, timeout=300, check=False)
 
 
+@pytest.mark.long
 def test_ask_needs_no_extra():
   done = _run(_ASK)
   assert done.returncode == 0, done.stderr

@@ -52,6 +52,7 @@ def _features(tmp_path):
           for name in ('image', 'text')]
 
 
+@pytest.mark.long
 def test_it_ends_while_it_waits_and_goes_on_with_the_answers(
     tmp_path, capsys):
   features = _features(tmp_path)
@@ -229,6 +230,7 @@ def test_what_people_see_of_features_is_said_once(caplog):
   assert caplog.text.count('--config.dataset.labels.sound=FILE') == 1
 
 
+@pytest.mark.long
 def test_people_see_images_as_they_are(tmp_path):
   (tmp_path / 'images').mkdir()
   rng = np.random.default_rng(0)

@@ -47,6 +47,7 @@ def _finished(tmp_path_factory):
   return folder, said
 
 
+@pytest.mark.long
 def test_it_runs_and_learns_towers_and_heads(finished):
   folder, said = finished
   assert 'random ends at' in said
@@ -70,6 +71,7 @@ def test_it_runs_and_learns_towers_and_heads(finished):
           jax.tree.leaves(last.params[name])))
 
 
+@pytest.mark.long
 def test_what_was_stopped_ends_as_if_it_had_not_been(finished, tmp_path):
   folder, said = finished
   shutil.copytree(folder / 'w', tmp_path / 'w')

@@ -105,6 +105,7 @@ def test_rows_of_files_over_devices(tmp_path):
   assert len(query.indices) == 3
 
 
+@pytest.mark.long
 def test_a_run_from_python(tmp_path, monkeypatch):
   """With a cache of one's own, and a config that stays as it is."""
   for name, values in tiny.feature_pairs(40, 0).items.items():

@@ -122,6 +122,7 @@ def test_program_refuses(tmp_path, capsys):
   capsys.readouterr()
 
 
+@pytest.mark.long
 def test_without_the_section_or_by_gradient_nothing_is_matched(
     tmp_path, capsys):
   arguments = [*_features(tmp_path), '--batch=8', '--rounds=1', '--seeds=0',
@@ -220,6 +221,7 @@ def test_rows_that_do_not_belong_together_are_noticed(tmp_path, caplog):
           'modality of one item, and are the answers right?') in caplog.text
 
 
+@pytest.mark.long
 def test_pairs_that_do_not_belong_together_are_noticed(tmp_path, caplog):
   """Of data without rows, none are spoken of."""
   rng = np.random.default_rng(0)

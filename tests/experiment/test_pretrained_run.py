@@ -84,6 +84,7 @@ def finished(published, photos, tmp_path_factory):
   return folder
 
 
+@pytest.mark.long
 def test_a_run_starts_from_a_checkpoint(finished, published):
   metrics = layout.read_lines(finished / 'w' / layout.METRICS)
   assert [m['annotations'] for m in metrics] == [0, 4, 8]
@@ -98,6 +99,7 @@ def test_a_run_starts_from_a_checkpoint(finished, published):
   assert saved(text).input_ids == original(text).input_ids
 
 
+@pytest.mark.long
 def test_its_model_goes_home(finished, published):
   out = finished / 'home'
   arguments = [
@@ -284,6 +286,7 @@ def _configured(*arguments):
     return run.configure()
 
 
+@pytest.mark.long
 def test_a_checkpoint_is_fine_tuned_from_closed_form_heads(
     published, photos, tmp_path):
   _main(run, f'--config={_CONFIGS}/pretrained.py:paired_folder',

@@ -143,6 +143,7 @@ def test_there_are_programs_to_ask_for_help():
           'experiments.benchmarks.run'} < set(_PROGRAMS)
 
 
+@pytest.mark.long
 def test_signals_that_were_ignored_stay_so(tmp_path):
   """From the first import to the last round, as of `nohup` and `trap`."""
   numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -160,6 +160,7 @@ def test_what_is_another_learners_is_not_read(tmp_path, monkeypatch):
     cells_check.check_read(cells.product(config, settings), settings)
 
 
+@pytest.mark.long
 def test_a_dataset(tmp_path, monkeypatch):
   monkeypatch.setitem(datasets.DATASETS, 'noise', _entry(tmp_path, _DATASET))
   np.save(tmp_path / 'rows.npy', np.random.default_rng(0).normal(

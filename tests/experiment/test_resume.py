@@ -212,6 +212,7 @@ def _check_killed(data, before, tmp_path, seed, kills, people, flags=()):
   return killed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('kind', ['undisturbed', 'with_people'])
 def test_a_run_that_is_killed_ends_as_if_it_had_not_been(
     data, kind, request, tmp_path):
@@ -220,6 +221,7 @@ def test_a_run_that_is_killed_ends_as_if_it_had_not_been(
   assert killed
 
 
+@pytest.mark.long
 def test_a_killed_run_in_closed_form_ends_as_if_it_had_not_been(
     data, in_closed_form, tmp_path):
   assert _check_killed(
@@ -247,6 +249,7 @@ def test_a_finished_one_says_it_again(data, undisturbed):
   assert {p: p.read_bytes() for p in before} == before
 
 
+@pytest.mark.long
 def test_a_signal_to_end_leaves_all_that_was_done(
     data, undisturbed, tmp_path):
   before, _ = undisturbed
@@ -266,6 +269,7 @@ def test_a_signal_to_end_leaves_all_that_was_done(
   _same_end(work, before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('sizes', [
     (100, 9000),
     pytest.param((16, 24, 32, 48, 64, 80, *range(100, 1000, 50), 9000),
@@ -295,6 +299,7 @@ def test_a_full_disk_is_named_and_costs_nothing(
   _same_end(copy, before)
 
 
+@pytest.mark.long
 def test_what_is_damaged_is_computed_again(data, undisturbed, tmp_path):
   before, _ = undisturbed
   work = tmp_path / 'w'

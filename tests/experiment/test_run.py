@@ -62,6 +62,7 @@ def _error(tmp_path, *arguments, config='colorswap', lines=1):
 _lines = layout.read_lines
 
 
+@pytest.mark.long
 def test_end_to_end(tmp_path, capsys):
   _main(tmp_path, *_SMALL, '--strategies=mmal,random', '--seeds=0,7')
   out = capsys.readouterr().out
@@ -158,6 +159,7 @@ def _clock(patch, times):
   patch.setattr('time.time_ns', lambda: int(1e9 * next(times)))
 
 
+@pytest.mark.long
 def test_the_clock_may_jump(tmp_path, monkeypatch):
   for name, arrays in tiny.feature_pairs(40, 0).items.items():
     np.save(tmp_path / f'{name}.npy', arrays)
@@ -207,6 +209,7 @@ def test_runs_that_end_at_different_costs_or_without_any(tmp_path, capsys):
   assert summary['annotations'] == [0]
 
 
+@pytest.mark.long
 def test_paired_folder_end_to_end(tmp_path, capsys):
   rng = np.random.default_rng(0)
   with open(tmp_path / 'pairs.jsonl', 'w', encoding='utf-8') as table:
@@ -289,6 +292,7 @@ def test_values_that_absl_refuses(tmp_path, flag):
     _main(tmp_path, flag)
 
 
+@pytest.mark.long
 def test_nan_from_training_is_one_line(tmp_path):
   message = _error(tmp_path, *_SMALL, '--config.warm_start.peak_lr=1e30')
   assert 'warm start: training diverged in step 2 of 2: loss ' in message
@@ -375,6 +379,7 @@ def test_table_of_one_seed_has_no_spread():
       '|', 'mmal', '|', '1.0', '|', '1.0', '|', '2.0', '|']
 
 
+@pytest.mark.long
 def test_further_modalities_of_features(tmp_path):
   pairs = tiny.feature_pairs(60, 0)
   for name, values in (*pairs.items.items(), ('sound', pairs.items['image'])):

@@ -93,6 +93,7 @@ def _found(folder):
   return found
 
 
+@pytest.mark.long
 def test_two_shards_make_a_whole(whole):
   found = _found(whole)
   assert sorted(found) == sorted(_NAMES)

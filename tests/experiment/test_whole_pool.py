@@ -107,6 +107,7 @@ def _records(folder: pathlib.Path, strategy):
   return metrics, queries, journals
 
 
+@pytest.mark.long
 def test_a_shared_first_round_changes_nothing(config, tmp_path, monkeypatch):
   cache = str(tmp_path / 'c')
   config.strategies = 'random', 'mmal', 'mmal_plus'

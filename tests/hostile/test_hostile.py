@@ -10,6 +10,7 @@ from tests.hostile import hostile_files
 from tests.hostile import hostile_kinds
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('case', [
     pytest.param(case, id=f'{case.reader}: {case.wrong}')
     for case in (*hostile_data.CASES, *hostile_files.CASES)])

@@ -355,6 +355,7 @@ def test_what_to_do_is_one_of_two():
     check.check(config)
 
 
+@pytest.mark.long
 def test_a_program_says_it_in_a_line_and_can_be_taken_up(tmp_path, capsys):
   for name, values in tiny.feature_pairs(60, 0).items.items():
     np.save(tmp_path / f'{name}.npy', values)

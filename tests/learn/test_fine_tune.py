@@ -178,6 +178,7 @@ def test_or_goes_on_with_the_heads_of_the_first(run):
   assert np.isfinite(states[-1].losses).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('restart,buffer', [
     (True, None), (True, 10), (False, None)])
 def test_a_saved_state_goes_on_to_the_bit(tiny_run, tmp_path, restart, buffer):
@@ -274,6 +275,7 @@ def test_a_first_round_that_was_undone_costs_no_moments(run, monkeypatch):
     assert float(moments.count) == 40
 
 
+@pytest.mark.long
 def test_over_a_mesh_the_same_is_learnt(tiny_run):
   similarities = []
   for mesh in (None, sharding.make_mesh(2, 2)):

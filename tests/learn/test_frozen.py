@@ -19,6 +19,7 @@ def _built(config, tmp_path):
   return build.build(config, str(tmp_path))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', ['colorswap', 'trio'])
 def test_towers_are_frozen_and_what_they_know_is_the_prior(name, tmp_path):
   config = {'colorswap': colorswap, 'trio': trio}[name].get_config()

@@ -146,6 +146,7 @@ def _bytes(function, b, rows=None, d=64):
   return compiled.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.long
 def test_memory_of_a_batch():
   sizes = [1024, 2048, 4096, 8192]
   dense = [_bytes(loss.sigmoid_loss, b) for b in sizes]

@@ -166,6 +166,7 @@ def _named(tree):
   return dict(zip(names.all_names(tree), jax.tree.leaves(tree), strict=True))
 
 
+@pytest.mark.long
 def test_five_steps_on_4x2_devices_are_those_of_one(batch):
   opt = optimizer.make_optimizer(
       0.01, 5, weight_decay=0.1, ema=0.9, name='muon')
@@ -193,6 +194,7 @@ def test_five_steps_on_4x2_devices_are_those_of_one(batch):
   assert all(2 * parts[name][0] == parts[name][1] for name in kernels)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('kind', ['lit', 'last_1_blocks'])
 def test_frozen_parameters_stay_to_the_bit(batch, kind):
   _, params = _split(2)

@@ -160,6 +160,7 @@ def _options(source, buffer, **more):
       source, buffer), **more}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('buffer,restart', [(None, True), (10, False)])
 def test_a_saved_state_goes_on_to_the_same_bits(
     run, tmp_path, buffer, restart):

@@ -75,6 +75,7 @@ def test_the_files_are_part_of_the_package():
   assert _JSON and len(list(shipped.FOLDER.iterdir())) == 2 * len(_JSON)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures('none_is_trained')
 def test_the_default_config_takes_it_and_another_recipe_does_not(cache):
   starts = [build.build(module.get_config(), cache).warm
@@ -153,6 +154,7 @@ def test_what_float16_or_the_limit_cannot_hold_is_refused(tiny, monkeypatch):
   assert not list(folder.glob('x*'))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures('quick_compilation')
 def test_the_program_makes_one(cache, tmp_path, monkeypatch):
   config = colorswap.get_config()

@@ -83,6 +83,7 @@ def _run(params, graphdef, batches, mesh, opt, **fields):
       step.Recipe(graphdef, opt, B, mesh=mesh, **fields), params, batches)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('pooling,loss,fields', [
     ('attention', 'sigmoid_ring', {}),
     ('class', 'softmax', {'parts': 2, 'shift': 1})])
@@ -170,6 +171,7 @@ def test_bfloat16_computes_in_it_and_keeps_float32_outside(batch):
   assert np.corrcoef(*flat)[0, 1] > 0.99
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('recipe,learns,stays', [
     ('none', ['image_tower.*', 'text_tower.*'], []),
     ('lit', ['text_tower.*', 'text_projection.*', 'logit_*'],
@@ -244,6 +246,7 @@ def test_rates_by_name():
     optimizer.make_optimizer(1.0, 1, clip=0)
 
 
+@pytest.mark.long
 def test_activations_are_cut_over_fsdp_as_well():
   """Each device has its share of the batch alone, in the towers, too."""
   stack = config_lib.Stack(64, 2, 4, 256)

@@ -102,6 +102,7 @@ def test_every_step_of_a_short_schedule_counts(steps):
   assert (_step_sizes(steps, steps) > 0.1).all()
 
 
+@pytest.mark.long
 def test_only_kernels_decay():
   opt = optimizer.make_optimizer(1e-2, 5, weight_decay=0.5)
   model = registry.MODELS['transformers'](
@@ -190,6 +191,7 @@ def test_warm_start_is_trained_once(tiny_run, tmp_path, monkeypatch):
     warm_start.warm_start(graphdef, params, pool, steps=0)
 
 
+@pytest.mark.long
 def test_warm_starts_of_other_models_are_not_taken(tmp_path):
   rng = np.random.default_rng(0)
   ids = np.arange(8, dtype=np.int32)

@@ -229,6 +229,7 @@ _compute = functools.partial(
     twins=twins.Twins(0.5, 8))
 
 
+@pytest.mark.long
 def test_twins_are_of_the_first_rows(run):
   batch, model = _batch(run), run.learner.graphdef
   whole, alone = (
@@ -341,6 +342,7 @@ def test_without_texts_or_twins_nothing_is_drawn(tiny_run, run):
       assert batch.twins is None
 
 
+@pytest.mark.long
 def test_a_run_learns_from_twins(run):
   with_twins = run.with_recipe(twins=twins.Twins(0.5, 4))
   plain, more, again = (

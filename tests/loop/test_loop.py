@@ -26,6 +26,7 @@ def _last(states):
   return last
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('strategy', ['mmal', 'random', 'coreset', 'margin'])
 def test_a_run_keeps_the_books(tiny_run, strategy):
   states = list(tiny_run.rounds(strategy))

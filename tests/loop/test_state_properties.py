@@ -215,6 +215,7 @@ def _check_end(state, journal_path, world, costs):
     assert state.spent == pytest.approx(paid)
 
 
+@pytest.mark.long
 @hypothesis.settings(deadline=None, max_examples=40, suppress_health_check=[
     hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(settings=_settings(), data=st.data())

@@ -61,6 +61,7 @@ def run():
   return start, hidden.tuples
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('strategy', [
     'mmal', 'mmal@both', 'random', 'margin@sound', 'coreset@alternate'])
 def test_a_run_aligns_triples(run, strategy):

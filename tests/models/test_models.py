@@ -70,6 +70,7 @@ def test_text_ignores_padding_but_not_order():
       model.encode_text(tokens), model.encode_text(swapped), atol=1e-3)
 
 
+@pytest.mark.long
 def test_empty_text_is_finite():
   pairs = _pixels_and_tokens()
   model = _model(pairs)

@@ -192,6 +192,7 @@ def _kill_one(data, work, victim, rounds, delay=0.0):
   return seconds
 
 
+@pytest.mark.long
 def test_two_processes_in_closed_form_pick_what_one_picks(data, tmp_path):
   learner = '--config.train.learner=closed_form'
   _run(data, tmp_path / 'two', 2, 4, learner)
@@ -206,6 +207,7 @@ def test_two_processes_fine_tune_and_pick_what_one_picks(data, tmp_path):
   _same_picks(tmp_path / 'two', tmp_path / 'one')
 
 
+@pytest.mark.long
 def test_two_processes_pick_what_one_picks(data, undisturbed, tmp_path):
   _run(data, tmp_path / 'one', 1, 8)
   _close_end(undisturbed, tmp_path / 'one')
@@ -213,6 +215,7 @@ def test_two_processes_pick_what_one_picks(data, undisturbed, tmp_path):
   assert 'Written to' not in _said(undisturbed, 1)
 
 
+@pytest.mark.long
 def test_stopped_then_killed_it_ends_as_if_undisturbed(
     data, undisturbed, tmp_path):
   work = tmp_path / 'work'
@@ -253,6 +256,7 @@ def test_states_may_lie_elsewhere(data, undisturbed, tmp_path):
   assert kept.steps()[-1] == _ROUNDS
 
 
+@pytest.mark.long
 def test_a_refusal_ends_both(data, undisturbed):
   for flags, said in (
       ((), 'is not empty: give --resume'),

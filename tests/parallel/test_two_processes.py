@@ -43,6 +43,7 @@ def both():
   return lines, [errors for _, errors in outputs]
 
 
+@pytest.mark.long
 def test_both_pick_what_one_process_picks(both):
   lines, errors = both
   assert all(lines), errors

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from tests.support import loss_reference as reference
 from tests.support import two_processes_loss
@@ -42,6 +43,7 @@ def _run_both(folder):
   return [path.read_text() for path in paths]
 
 
+@pytest.mark.long
 def test_ring(tmp_path):
   # Of one mesh axis, and of two.
   expected = [reference.sigmoid(*problem)

@@ -63,7 +63,7 @@ def test_what_cannot_be_asked_is_not_taken_for_absent(cloud):
 
 
 def test_who_waits_in_vain_deletes_the_request(cloud):
-  cloud.change(granted=['ACCEPTED', 'WAITING_FOR_RESOURCES'])
+  cloud.change(granted=['WAITING_FOR_RESOURCES'])
   cloud.tpu('create')
   said = cloud.tpu('wait', '--timeout=1', '--poll=0.1', status=124)
   assert 'after 1 seconds slice is WAITING_FOR_RESOURCES' in said

@@ -79,6 +79,7 @@ def _make_earlier(folder, version):
     (folder / layout.PROVENANCE).unlink()
 
 
+@pytest.mark.long
 @_PROGRAMS
 def test_without_run_json_what_has_a_checksum_is_refused(folder, program):
   (folder / layout.PROVENANCE).unlink()

@@ -207,6 +207,7 @@ _IMPORTANT = {
         _SAME, _SAME, None, None)}
 
 
+@pytest.mark.long
 def test_files_that_decide_results(features):
   titles = [('unfinished', 'run --resume'), ('finished', 'run --resume'),
             ('finished', 'report'), ('finished', 'match')]

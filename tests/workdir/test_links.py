@@ -52,6 +52,7 @@ def _finished(tmp_path):
   return call
 
 
+@pytest.mark.long
 def test_a_run_writes_in_place_of_links(finished, tmp_path, precious):
   folder, before = tmp_path / 'w', {}
   (folder / layout.SUMMARY).unlink()

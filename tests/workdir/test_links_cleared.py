@@ -104,6 +104,7 @@ def test_a_run_replaces_one_with_links(tmp_path, outside):
   assert (tmp_path / 'w' / layout.CURVES).read_bytes()[1:4] == b'PNG'
 
 
+@pytest.mark.long
 def test_a_tokenizer_replaces_a_link(tmp_path, outside, monkeypatch):
   claim = layout.claim
 

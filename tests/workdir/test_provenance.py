@@ -110,6 +110,7 @@ _JOURNAL = f'{layout.JOURNALS}/{{}}.journal'.format
 _STATES = f'{layout.STATES}/{{}}'.format
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('unfinished', [False, True], ids=['whole', 'part'])
 @pytest.mark.parametrize('change,said', [
     (_copy_of(_JOURNAL('random-seed1'), _JOURNAL('random-seed0')),

@@ -72,6 +72,7 @@ def _copies(home, to):
   return to
 
 
+@pytest.mark.long
 def test_of_two_that_begin_at_once_one_goes_on(home, tmp_path):
   flag = f'--states={tmp_path / "states"}'
   started = {
