@@ -85,11 +85,8 @@ def _found(folder):
   """All that was measured and asked, but for what clocks say."""
   found = {}
   for cell in sorted((folder / 'cells').iterdir()):
-    metrics = layout.read_lines(cell / layout.METRICS)
-    for record in metrics:
-      for key in ('seconds', 'compilations', 'embedded_per_second'):
-        record.pop(key, None)
-    found[cell.name] = metrics, layout.read_lines(cell / layout.QUERIES)
+    found[cell.name] = (
+        outcomes.metrics(cell), layout.read_lines(cell / layout.QUERIES))
   return found
 
 

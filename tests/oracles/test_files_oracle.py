@@ -23,11 +23,7 @@ _asks, _give, _line, _lines = (
 
 @pytest.fixture(name='asked')
 def _asked(tmp_path):
-  """A folder in which images 5, 3 and 0 were asked about, and its oracle."""
-  oracle = files.files(tmp_path, people.shown())
-  with pytest.raises(oracle_lib.Waiting):
-    _asks(oracle, [5, 3, 0])
-  return tmp_path, oracle
+  return tmp_path, people.waiting(tmp_path)
 
 
 def test_a_round_is_written_and_answered(asked):

@@ -3,7 +3,6 @@
 import json
 import pathlib
 import pickle
-import socket
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import pytest
 
 from mmal_jax.oracles import shared
 from mmal_jax.parallel import processes
+from tests.support import ports
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _SECONDS = 120
@@ -22,9 +22,7 @@ _SECONDS = 120
 def _both(tmp_path_factory):
   """What each heard."""
   folder = tmp_path_factory.mktemp('both')
-  with socket.socket() as listener:
-    listener.bind(('127.0.0.1', 0))
-    port = listener.getsockname()[1]
+  port = ports.free()
   started = [
       subprocess.Popen(
           [sys.executable, '-m', 'tests.support.two_processes_talk',
