@@ -26,6 +26,7 @@ from mmal_jax.experiment import run
 from mmal_jax.experiment import sweep as sweep_lib
 from mmal_jax.workdir import layout
 from mmal_jax.workdir import saved_config
+from tests.support import outcomes
 from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
