@@ -1,10 +1,12 @@
 """What runs write of the rest of the pool, and what reports make of it."""
 
+import dataclasses
 import json
 import os
 import pathlib
 import re
 import sys
+import types
 from unittest import mock
 
 from absl import flags
@@ -17,6 +19,8 @@ from PIL import Image
 import pytest
 
 from experiments import run
+from mmal_jax import remaining_matches
+from mmal_jax.acquire import registry as strategies
 from mmal_jax.analysis import calibrated
 from mmal_jax.analysis import records
 from mmal_jax.data import encode
@@ -52,6 +56,18 @@ def _features(folder):
     np.save(folder / f'{name}.npy', items)
   return [f'--config.dataset.images={folder}/image.npy',
           f'--config.dataset.texts={folder}/text.npy']
+
+
+@pytest.mark.parametrize('strategy,chosen', [
+    ('lottery@image', False), ('random', False), ('mmal@random', True)])
+def test_only_what_is_drawn_uniformly_was_not_chosen(
+    monkeypatch, strategy, chosen):
+  monkeypatch.setitem(strategies.STRATEGIES, 'lottery', dataclasses.replace(
+      strategies.find('random'), name='lottery'))
+  monkeypatch.setattr(
+      remaining_matches, 'match', lambda *given, chosen: chosen)
+  experiment = types.SimpleNamespace(learner=None)
+  assert matches.find(experiment, None, None, strategy, 5) is chosen
 
 
 def test_features_end_to_end(tmp_path, capsys):

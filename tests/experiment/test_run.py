@@ -334,12 +334,13 @@ def test_a_config_of_a_wrong_kind(key, value):
 def test_the_config_sets_what_a_strategy_takes_and_a_variant_leaves_open():
   config = colorswap.get_config()
   config.acquisition.coreset_ratio = 7.0
-  for name, expected in (
-      ('mmal', 7.0), ('random', None), ('coreset', None), ('mmal@image', 7.0),
-      ('mmal_no_uncertainty', 1.0)):
+  for name, expected, rule in (
+      ('mmal', 7.0, 'gap'), ('random', None, 'random'),
+      ('coreset', None, 'random'), ('mmal@image', 7.0, 'image'),
+      ('mmal_no_uncertainty', 1.0, 'gap')):
     found = registry.configured(name, config.acquisition.to_dict())
     assert found.values.get('coreset_ratio') == expected
-    assert found.rule == (name.partition('@')[2] or registry.find(name).rule)
+    assert found.rule == rule
 
 
 def test_the_workdir_must_be_a_local_folder_that_can_be_made(tmp_path):
