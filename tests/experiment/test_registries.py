@@ -128,7 +128,8 @@ def test_a_learner(tmp_path, monkeypatch):
   monkeypatch.setitem(learners.LEARNERS, 'still', _entry(tmp_path, _LEARNER))
   config = features.get_config()
   assert config.still.says == 2.0
-  assert explain.meaning(config, 'still.says') == 'What it calls its loss.'
+  assert '=2.0\n      What it calls its loss. (a number)' in explain.table(
+      config)
   records = _run(
       tmp_path, '--config.train.learner=still', '--config.still.says=7')
   assert [record.get('loss') for record in records] == [None, 7.0, 7.0]
