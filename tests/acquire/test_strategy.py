@@ -342,7 +342,7 @@ def test_selector_that_answers_with_anything_else_is_named(select, said):
         _views(), 2, jax.random.key(0))
 
 
-def test_selector_that_draws_without_saying_so_is_told_how():
+def test_selector_that_draws_without_declaring_it_is_refused():
   def select(view, others, k, key):
     return jax.random.permutation(key, len(view.pool))[:k]
 

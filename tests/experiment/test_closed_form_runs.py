@@ -141,7 +141,7 @@ def test_a_growing_aligned_set_does_not_recompile(world, buffer):
   counter, counts = compilations.CompilationCounter(), []
   for _ in world.rounds('mmal', source=source):
     counts.append(counter.count)
-  # Round 2 takes up the distances of round 1, and may be the first to have a
+  # Round 2 uses the distances of round 1, and may be the first to have a
   # closed world; what it learns by is compiled already.
   assert np.diff(counts)[2:].tolist() == [0, 0]
   before = counter.count
@@ -245,12 +245,12 @@ def test_what_was_known_before_is_not_lost_to_a_few_answers():
 
 
 def test_a_round_without_answers_leaves_the_encoder_alone(world):
-  def nobody(modality, numbers, suggest=None):
+  def refuses(modality, numbers, suggest=None):
     del suggest
     answers = np.full((len(numbers), 2), -1, np.int32)
     answers[:, list(world.pools.sizes).index(modality)] = numbers
     return answers
 
-  states = list(world.rounds('random', oracle=nobody))
+  states = list(world.rounds('random', oracle=refuses))
   _assert_same(states[-1].params, states[0].params)
   assert np.isnan(states[-1].losses).all()

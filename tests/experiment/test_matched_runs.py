@@ -186,7 +186,7 @@ def _items(n):
   return encode.Items(np.zeros((n, 1)), np.arange(n, dtype=np.int32))
 
 
-def test_told_counts_what_is_right():
+def test_calibration_counts_what_is_right():
   """Two pairs of three remain; one item has no counterpart."""
   ways = {
       ('image', 'text'): pool_lib.Matches(
@@ -210,7 +210,7 @@ def test_told_counts_what_is_right():
 @pytest.mark.parametrize('change', [
     {'of': ['image']}, {'items': {}}, {'had': {'0.9': 3}}, {'seed': 'x'},
     {'pairs': {'least': [0.0], 'count': [], 'stated': [0.1], 'true': [0.1]}}])
-def test_damaged_calibration_is_told(tmp_path, change):
+def test_damaged_calibration_is_reported(tmp_path, change):
   bins = {'least': [0.0], 'count': [3], 'stated': [0.1], 'true': [0.1]}
   record = {'strategy': 'mmal', 'seed': 0, 'annotations': 4,
             'of': ['image', 'text'], 'items': bins, 'pairs': bins,

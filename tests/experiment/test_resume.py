@@ -158,7 +158,7 @@ def _kill_until_done(work, command, moments, rng, kills):
     command: of flags, moment and seed.
     moments: of an undisturbed run.
     rng: of the moments in which it dies.
-    kills: after so many it is left in peace.
+    kills: after this number of them it is not disturbed again.
 
   Returns:
     In what moments it was killed.

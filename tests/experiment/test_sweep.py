@@ -348,7 +348,7 @@ def test_a_signal_to_end_ends_it_as_it_does_a_run(data, tmp_path, processes):
 def test_processes_give_what_one_gives(data, whole, tmp_path):
   _main(data, tmp_path / 'sweep', '--processes=2')
   both = _found(tmp_path / 'sweep'), _found(whole)
-  # Here the compiler is told not to optimize, which rounds otherwise.
+  # Here the compiler does not optimize, which rounds otherwise.
   losses = [[record.pop('loss') for name in _NAMES
              for record in found[name][0][1:]] for found in both]
   np.testing.assert_allclose(*losses, rtol=1e-5)

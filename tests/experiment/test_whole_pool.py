@@ -144,7 +144,7 @@ def test_pairs_that_lack_an_item_are_not_counted(config, tmp_path):
   assert record['aligned'] == 36
 
 
-def test_it_is_written_once_a_seed_and_taken_up(
+def test_it_is_written_once_a_seed_and_resumed(
     config, tmp_path, monkeypatch):
   config.strategies = ('random',)
   said = run.run(config, tmp_path / 'w', str(tmp_path / 'c'))

@@ -120,7 +120,7 @@ def test_a_closed_world_that_comes_or_goes_is_not_smoothed(before, new):
   assert crossval.smoothed(closed_world.Setting(*before), new) == new
 
 
-def test_settings_within_an_error_are_told_from_worse_ones():
+def test_settings_within_an_error_are_separated_from_worse_ones():
   rng = np.random.default_rng(0)
   noise = rng.normal(size=100) / 10
   noise -= noise.mean()

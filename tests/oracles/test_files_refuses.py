@@ -88,7 +88,7 @@ def test_an_accepted_answer_cannot_be_changed(asked):
         'a.jsonl, line 1: ann now .* text 6, but ledger.jsonl, line 1, '
         'holds text 7: .* Put the earlier answer back')):
       _asks(one, [3])
-  # Somebody else may disagree, and is too late.
+  # Another annotator may disagree, and is too late.
   _give(folder, 'a.jsonl', _line('image-3', 7), _line('image-3', 6, 'bob'))
   assert _asks(oracle, [3]).tolist() == [[3, 7]]
   conflict, = _lines(folder / 'conflicts.jsonl')

@@ -1,4 +1,4 @@
-"""A run over two processes, some of which are told to end, or killed."""
+"""A run over two processes, some of which are asked to end, or killed."""
 
 import contextlib
 import os
@@ -150,7 +150,7 @@ def _undisturbed(data):
 
 
 def _kill_one(data, work, victim, rounds, delay=0.0):
-  """Goes on until so many rounds are asked, and kills; seconds to the end."""
+  """Goes on for this number of rounds, and kills; seconds to the end."""
   with _started(data, work, 2, 4, '--resume') as started:
     _until_asked(started, work, rounds)
     time.sleep(delay)
