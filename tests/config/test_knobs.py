@@ -19,7 +19,7 @@ from mmal_jax.experiment import earlier
 from mmal_jax.workdir import layout
 from tests.support import programs
 
-# What configs held later than the runs that an earlier version saved.
+# What configs got later than the runs that an earlier version saved.
 _LATER = (
     'init', 'states', 'sweep', 'text', 'warm_start', 'mesh', 'train.clip',
     'train.ema', 'train.freeze', 'train.loss', 'train.lr_factors',

@@ -234,9 +234,9 @@ def test_what_was_known_before_is_not_lost_to_a_few_answers():
           encode.Items(x, np.arange(120, dtype=np.int32)) for x in noisy))),
       schema.no_groups(120))
   world.pools, world.hidden = pools_lib.hide_pairing(pool, 0)
-  held = _pairs(60, 2, dims=(16, 16)).items['image'].values
+  rows = _pairs(60, 2, dims=(16, 16)).items['image'].values
   world.test = encode.EncodedPairs({m: encode.Items(
-      (held + 0.5 * rng.normal(size=held.shape)).astype(np.float32),
+      (rows + 0.5 * rng.normal(size=rows.shape)).astype(np.float32),
       np.arange(60, dtype=np.int32)) for m in ('image', 'text')},
                                    schema.no_groups(60))
   recall = [*world.rounds('random')][-1].scores['mean_r10']

@@ -204,9 +204,9 @@ def test_an_unaligned_item_is_named_too(tiny_run):
   items, rows = run.pools.items, {m: np.arange(30, 40) for m in run.pools.items}
   like = {m: x.values / np.linalg.norm(x.values, axis=1, keepdims=True)
           for m, x in items.items()}
-  held = {m: like[m][_table()[:, i]] for i, m in enumerate(items)}
+  aligned = {m: like[m][_table()[:, i]] for i, m in enumerate(items)}
   for m in items:
-    pool = learner_lib.Pool(_spoilt(items, m, 33), rows, like, held,
+    pool = learner_lib.Pool(_spoilt(items, m, 33), rows, like, aligned,
                     dict.fromkeys(items, np.arange(40) + 700))
     source = minibatches.Source(items, _table(), _CAPACITY, pool)
     with pytest.raises(divergence.Diverged, match=(

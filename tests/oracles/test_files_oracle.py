@@ -200,7 +200,7 @@ def test_disagreement_is_reported(asked):
       'query': 'image-3', 'state': 'open',
       'answers': {'ann': {'text': 7}, 'bob': {'text': 6}},
       'sources': ['a.jsonl, line 1', 'a.jsonl, line 2']}
-  _give(folder, 'b.jsonl', _line('image-3', 7, 'cid'))  # No vote is held.
+  _give(folder, 'b.jsonl', _line('image-3', 7, 'cid'))  # No vote is taken.
   assert _asks(oracle, [3], suggest=None).tolist() == [[-1, -1]]
   _give(folder, 'a.jsonl', _line('image-3', 7), _line('image-3', 7, 'bob'))
   assert _asks(oracle, [3, 5]).tolist() == [[3, 7], [5, 1]]
