@@ -1,21 +1,8 @@
-"""Why a strategy won or lost: what kind of items it asked for.
+"""Describes the items that the strategies of a finished experiment asked for.
 
 Example:
 
   python -m experiments.diagnose --workdir=/tmp/colorswap
-
-Reads a finished experiment. In every seed one model judges all strategies: the
-one after round 1, which they share, since all ask for the same random batch
-there. It is trained once more, and has not seen what is asked from round 2 on.
-Columns, over the queries of these later rounds:
-
-  images   percentage of the queries that are images
-  density  mean percentile, among all items left after round 1, of an item's
-           mean similarity to its 10 nearest: low is rare, high is redundant
-  margin   mean percentile of the margin between an item's two best matches
-  twins    mean percentile of the similarity of these two with each other
-  found    percentage with the counterpart (or its equal) among the 10 best
-           matches: these the model knew already
 """
 
 from collections.abc import Sequence
@@ -27,6 +14,8 @@ from mmal_jax.experiment import diagnose
 
 _WORKDIR, _CACHE_DIR, _MOVED = (
     common_flags.take('workdir', 'cache_dir', 'moved'))
+# What --help shows: the columns, too.
+__doc__ = f'{__doc__}\n{diagnose.__doc__}'
 
 
 def main(argv: Sequence[str]) -> None:

@@ -49,6 +49,8 @@ class Strategy:
     draws: whether `select` draws at random: the key is split in two, one half
       for the rule; of the other each modality has a key of its own
       (`views.key_of`), or a joint selector all.
+    uniform: whether any remaining item of a modality is as likely to be chosen
+      as any other, so that what was asked about is a fair sample.
     one_device: whether pools have to be in memory on one device
       (`whole.check`).
     uses_reference: whether it goes by `View.reference` where that is there; or
@@ -59,7 +61,8 @@ class Strategy:
     given: values that were set.
 
   Raises:
-    TypeError: for a selector whose values have no default or type.
+    TypeError, ValueError: for a selector whose values cannot be read
+      (`values.read`).
   """
 
   name: str
@@ -67,6 +70,7 @@ class Strategy:
   rule: str | Callable[[Views], str] = 'random'
   joint: bool = False
   draws: bool = False
+  uniform: bool = False
   one_device: bool = False
   uses_reference: bool | Callable[[Mapping[str, Any]], bool] = False
   needs: tuple[str, ...] | Callable[[Mapping[str, Any]], tuple[str, ...]] = ()

@@ -92,13 +92,20 @@ def read(selector: Callable[..., Any]) -> dict[str, Value]:
     By name.
 
   Raises:
-    TypeError: for one without a default, or of a type that no config has.
+    TypeError: for one without a default, or of a type that no config has, and
+      for an argument with a default that is not keyword-only.
+    ValueError: for a default that is out of its own bounds.
   """
   helps = _helps(selector)
   found = {}
   signature = inspect.signature(selector, eval_str=True)
   for name, parameter in signature.parameters.items():
     if parameter.kind is not parameter.KEYWORD_ONLY:
+      if parameter.default is not parameter.empty:
+        raise TypeError(
+            f'{selector.__name__}: {name} has a default, but is no value of '
+            f'the strategy, as it is not keyword-only: put it behind a *, as '
+            f'in `(view, others, k, key, *, {name}=...)`.')
       continue
     kind, bound = parameter.annotation, None
     if typing.get_origin(kind) is Annotated:
@@ -110,6 +117,8 @@ def read(selector: Callable[..., Any]) -> dict[str, Value]:
           'have a default and be annotated as bool, int, float or str, or one '
           'of them and None, as in `ridge: float = 1.0`.')
     found[name] = Value(parameter.default, kinds, bound, helps.get(name, ''))
+    check(f'{selector.__name__}: the default {name}', parameter.default,
+          found[name])
   return found
 
 

@@ -4,50 +4,35 @@ import math
 
 import numpy as np
 
+from mmal_jax import extras
+
+_stats = extras.Lazy('scipy.stats', "for Student's t")
+
 # Beyond, the sign flips of one half would no longer fit the memory.
 MOST_SEEDS = 40
 
 
-def t_probability(t: float, degrees: int) -> float:
-  """P(|T| <= t) of Student's t.
+def t_tail(t: float, degrees: int) -> float:
+  """P(|T| > t) of Student's t.
 
-  Its finite series for whole degrees of freedom nu, with
-  theta = arctan(t / sqrt(nu)):
-
-  * nu odd: 2/pi (theta + sin theta (cos + 2/3 cos^3 + (2 4)/(3 5) cos^5 ...))
-  * nu even: sin theta (1 + 1/2 cos^2 + (1 3)/(2 4) cos^4 + ...)
-
-  up to the power nu - 2 of cos theta.
-
-  >>> round(t_probability(1.0, 1), 12)
+  >>> round(t_tail(1.0, 1), 12)
   0.5
 
   Args:
     t: at least 0; may be infinite.
-    degrees: nu, at least 1.
+    degrees: of freedom, at least 1.
 
   Raises:
     ValueError: if `t` is below 0 or NaN, or `degrees` below 1.
-
-  References:
-    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3, 26.7.4.
   """
   if not t >= 0:
     raise ValueError(f't={t!r} must be at least 0.')
-  if degrees < 1:
-    raise ValueError(f'degrees={degrees!r} must be at least 1.')
-  theta = math.atan(t / math.sqrt(degrees))
-  sin, cos = math.sin(theta), math.cos(theta)
-  odd = degrees % 2
-  power, terms = (cos if odd else 1.0), 0.0
-  for k in range(1 + odd, degrees, 2):  # k - 1: the power of cos
-    terms += power
-    power *= cos * cos * k / (k + 1)
-  return 2 / math.pi * (theta + sin * terms) if odd else sin * terms
+  _check_degrees(degrees)
+  return float(2 * _stats.t.sf(t, degrees))
 
 
 def t_quantile(confidence: float, degrees: int) -> float:
-  """The t with P(|T| <= t) = `confidence`, by bisection.
+  """The t with P(|T| <= t) = `confidence`.
 
   >>> round(t_quantile(0.95, 4), 3)
   2.776
@@ -61,17 +46,8 @@ def t_quantile(confidence: float, degrees: int) -> float:
   """
   if not 0 < confidence < 1:
     raise ValueError(f'confidence={confidence!r} must lie within (0, 1).')
-  low, high = 0.0, 1.0
-  while t_probability(high, degrees) < confidence:
-    low, high = high, 2 * high
-  while True:
-    middle = (low + high) / 2
-    if middle in (low, high):  # Neighbours among the doubles.
-      return middle
-    if t_probability(middle, degrees) < confidence:
-      low = middle
-    else:
-      high = middle
+  _check_degrees(degrees)
+  return float(_stats.t.ppf((1 + confidence) / 2, degrees))
 
 
 def half_width(values: np.ndarray, confidence: float = 0.95) -> np.ndarray:
@@ -114,7 +90,7 @@ def paired_t(differences: np.ndarray) -> float:
   # Of equal numbers NumPy's mean may be off in the last digit.
   if np.ptp(differences) == 0:
     return 0.0 if mean else 1.0
-  return 1 - t_probability(mean / error, n - 1)
+  return t_tail(mean / error, n - 1)
 
 
 def sign_flips(differences: np.ndarray) -> float:
@@ -169,3 +145,8 @@ def _checked(differences) -> np.ndarray:
     raise ValueError('differences must be at least one finite number a seed, '
                      f'not {differences!r}.')
   return differences
+
+
+def _check_degrees(degrees: int) -> None:
+  if degrees < 1:
+    raise ValueError(f'degrees={degrees!r} must be at least 1.')

@@ -56,9 +56,17 @@ def complete(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 def completed(fields: Mapping[str, Any]) -> dict[str, Any]:
   """As `complete`, of what a file of JSON holds."""
-  result = copy.deepcopy(dict(fields))
+  result = copy.deepcopy(renewed(fields))
   _fill(result, dict(_left_out(result)), dict, lambda knob: (
       list(knob.default) if isinstance(knob.default, tuple) else knob.default))
+  return result
+
+
+def renewed(fields: Mapping[str, Any]) -> dict[str, Any]:
+  """A config that an earlier version saved, with values as they are now."""
+  result = dict(fields)
+  if result.get('matches', _MISSING) is None:  # Nothing is matched.
+    result['matches'] = {'k': 0}
   return result
 
 

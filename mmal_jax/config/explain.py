@@ -11,12 +11,6 @@ from mmal_jax.config import paths
 from mmal_jax.files import plain_text
 
 
-def meaning(config: ml_collections.ConfigDict, key: str) -> str:
-  """What the value at a dotted key of a config means; '' if unknown."""
-  knob = _knob(config_lib.knobs_of(config), key)
-  return '' if knob is None else knob.help
-
-
 def allowed(config: ml_collections.ConfigDict, key: str) -> str:
   """What the value at a dotted key may be: `a number of at least 0`."""
   return _allowed(config, config_lib.knobs_of(config), key)

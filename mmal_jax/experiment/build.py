@@ -1,7 +1,6 @@
 """From a config to the values that a run is made of."""
 
 from collections.abc import Callable, Iterator, Mapping
-import copy
 import functools
 from typing import Any, NamedTuple
 
@@ -15,7 +14,6 @@ from mmal_jax import state as state_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.config import config as config_lib
-from mmal_jax.config import sections
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.data.tokenizers import tokenizer as tokenizer_lib
@@ -23,6 +21,7 @@ from mmal_jax.embed import in_memory
 from mmal_jax.evaluate import evaluate
 from mmal_jax.experiment import annotators
 from mmal_jax.experiment import datasets
+from mmal_jax.experiment import fits
 from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn import maker as maker_lib
@@ -35,7 +34,6 @@ from mmal_jax.models import partition
 from mmal_jax.models import registry as models_lib
 from mmal_jax.models.pretrained import families
 from mmal_jax.oracles import oracle as oracle_lib
-from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.parallel import processes
 from mmal_jax.parallel import sharding
 from mmal_jax.pools import pools as pools_lib
@@ -94,7 +92,7 @@ def build(
   """
   config = config_lib.complete(config)
   if before is not None and _agree(config, before.config, _built_of()):
-    return before._replace(config=fitted(config, before.data))
+    return before._replace(config=fits.fitted(config, before.data))
   mesh = make_mesh(config)
   pretrained = None if config.init is None else (
       processes.primary_first(lambda: pretrained_lib.load(config)))
@@ -105,7 +103,7 @@ def build(
     # The primary renders what is in no cache yet.
     data = processes.primary_first(
         lambda: datasets.load(config, cache_dir, pretrained))
-  config = fitted(config, data)
+  config = fits.fitted(config, data)
   maker = learners.LEARNERS[config.train.learner]
   maker.check_data(config, data)
   built = Experiment(config, data, None, None, load_seen, data, pretrained)
@@ -210,57 +208,6 @@ def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh | None:
         f'mesh: {size} devices are wanted; of {jax.process_count()} processes '
         f'all {jax.device_count()} are needed: give --config.mesh.data=-1.')
   return mesh
-
-
-def fitted(
-    config: ml_collections.ConfigDict, data: encode.EncodedDataset
-) -> ml_collections.ConfigDict:
-  """Refuses what the pools cannot give; the config with a batch that fits them.
-
-  Where the config leaves the batch open, half of the smallest pool is asked
-  about over all rounds, but no more than `sections.LARGEST_DEFAULT_BATCH` items
-  a round.
-
-  Raises:
-    ValueError: for a budget, or buffers of a stream, beyond the pools of a
-      seed, for costs out of range, for loose pools without annotators, or
-      for a strategy whose rule names no modality, or needs costs that are not
-      there.
-  """
-  every = []
-  for seed in config.seeds:
-    pools, hidden = annotators.hide(config, data.pool, seed)
-    if hidden is None and config.oracle.name in oracles_lib.NEED_PAIRS:
-      raise ValueError(
-          f'oracle={config.oracle.name!r} needs pairs, and the pools of this '
-          'dataset are loose: ask people, --oracle=files.')
-    # Of what is not missing, which differs from seed to seed.
-    every.append(pools.sizes)
-  buffer = annotators.buffer_of(config)
-  if config.batch is None:
-    pool = min(min(sizes.values()) for sizes in every)
-    config = copy.deepcopy(config)
-    with config.unlocked():
-      config.batch = max(1, min(
-          pool // (2 * config.rounds), buffer or pool,
-          sections.LARGEST_DEFAULT_BATCH))
-  for sizes in every:
-    state_lib.check_budget(config.rounds, config.batch, sizes)
-    if buffer is not None and config.rounds * buffer > min(sizes.values()):
-      smallest = min(sizes.values())
-      raise ValueError(
-          f'rounds={config.rounds} of stream.buffer={buffer} items are beyond '
-          f'the pool of {smallest}: with these rounds, stream.buffer can be at '
-          f'most {smallest // config.rounds}.')
-    if buffer is not None and config.batch > buffer:
-      raise ValueError(f'batch={config.batch} queries are beyond '
-                       f'stream.buffer={buffer} items.')
-  for strategy in config.strategies:
-    needed = strategies_lib.find(strategy, tuple(sizes)).needed
-    if 'costs' in needed and not annotators.has_costs(config):
-      raise ValueError(f'strategy={strategy!r} needs costs: give '
-                       '--config.costs.image, or another.')
-  return config
 
 
 def _built_of() -> tuple[str, ...]:

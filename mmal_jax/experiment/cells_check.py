@@ -13,9 +13,9 @@ from mmal_jax.config import differences
 from mmal_jax.config import sections
 from mmal_jax.data import encode
 from mmal_jax.data import schema
-from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import cells as cells_lib
 from mmal_jax.experiment import datasets
+from mmal_jax.experiment import fits
 from mmal_jax.learn import registry as learners
 
 # Sections by which cells have other pools, or ask more of them.
@@ -100,7 +100,7 @@ def check_pools(cells: Sequence[cells_lib.Cell], cache_dir: str) -> None:
     if of not in pools:
       pools[of] = _stand_in(datasets.load_seen(cell.config, cache_dir).pool)
     try:
-      build_lib.fitted(cell.config, pools[of])
+      fits.fitted(cell.config, pools[of])
     except ValueError as e:
       raise ValueError(f'{cell.name}: {e}') from e
 

@@ -28,6 +28,7 @@ from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import earlier
 from mmal_jax.experiment import identity
+from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.workdir import finished
 from mmal_jax.workdir import layout as workdir_lib
 from mmal_jax.workdir import records_file
@@ -58,7 +59,7 @@ def diagnose(
         'a finished experiment of at least two rounds a run is needed.')
   oracle = config.oracle
   if annotators.buffer_of(config) is not None or config.missing or (
-      oracle.name != 'exact' or oracle.wrong or oracle.refuse):
+      oracle.name not in oracles_lib.RIGHT or oracle.wrong or oracle.refuse):
     raise ValueError('only whole pools with nothing missing, whose queries '
                      'were all answered rightly, can be judged.')
   experiment = build_lib.build(config, cache_dir)

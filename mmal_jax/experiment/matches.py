@@ -20,6 +20,7 @@ import numpy as np
 
 from mmal_jax import remaining_matches
 from mmal_jax import state as state_lib
+from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.data import encode
 from mmal_jax.data.images import image_files
 from mmal_jax.evaluate import calibration
@@ -138,7 +139,7 @@ def find(
   """What `remaining_matches.match` finds of a run's state."""
   return remaining_matches.match(
       state, experiment.learner, pools, k,
-      chosen=strategy.partition('@')[0] != 'random')
+      chosen=not strategies_lib.find(strategy).uniform)
 
 
 def save(

@@ -49,6 +49,9 @@ def resize(
         f'grid of {old_grid[0]}x{old_grid[1]} patches need '
         f'{first + old_grid[0] * old_grid[1]}.')
   grid = position[first:].reshape(*old_grid, -1)
+  # In float64 on the host, and not by `jax.image.resize` ('cubic-pytorch'),
+  # which is as close to PyTorch: a checkpoint is known again by a digest of
+  # these values, and float32 sums differ from one device to another.
   down, across = (_weights(*sides) for sides in zip(old_grid, new_grid))
   resized = np.einsum('yh,xw,hwd->yxd', down, across, grid, optimize=True)
   return np.concatenate(

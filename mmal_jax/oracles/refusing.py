@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles import spoilt
 
 
 def refusing(
@@ -15,30 +14,9 @@ def refusing(
 ) -> oracle_lib.Oracle:
   """Names no counterparts for some items, at the price of an answer.
 
-  Which items is drawn once: asking twice yields no more.
-
   Args:
-    oracle: who answers otherwise.
-    sizes: by modality, the number of items, in the order of the columns.
-    share: of the items of each modality, within [0, 1].
-    seed: of the draw.
-
-  Returns:
-    The oracle.
-
-  Raises:
-    ValueError: if `share` is out of range.
+    oracle, sizes, share, seed: as for `spoilt.spoilt`, whose oracle it is.
   """
-  if not 0 <= share <= 1:
-    raise ValueError(f'refuse={share!r} must lie within [0, 1].')
-  rng = np.random.default_rng([seed, 3])
-  refuses = {m: rng.random(n) < share for m, n in sizes.items()}
-
-  def answer(modality, numbers, suggest=None):
-    answers = oracle(modality, numbers, suggest)
-    column = list(sizes).index(modality)
-    return np.where(
-        refuses[modality][numbers][:, None],
-        oracle_lib.alone(answers, column), answers).astype(np.int32)
-
-  return answer
+  return spoilt.spoilt(
+      oracle, sizes, share, lambda modality, numbers: oracle_lib.NONE,
+      [seed, 3], 'refuse')

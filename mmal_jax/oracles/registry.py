@@ -30,10 +30,12 @@ ORACLES: dict[str, Callable[..., Any]] = {
 }
 # Of these, those that ask people, in a folder of their own for each seed, while
 # runs may have to wait; those that have to know which items belong together;
-# and those that answer all runs of a seed alike.
+# those that answer all runs of a seed alike; and those that answer every query,
+# and rightly.
 ASK_PEOPLE = frozenset({'files'})
 NEED_PAIRS = frozenset({'exact'})
 REPEAT = frozenset({'exact'})
+RIGHT = frozenset({'exact'})
 # Whose arguments an oracle's values are, if not its own.
 _VALUES_OF = {'exact': exact.exact, 'files': files.files}
 MISTAKES = {

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles import spoilt
 
 # (modality, numbers [q]) -> numbers [q] of other items of that modality.
 Mistake = Callable[[str, np.ndarray], np.ndarray]
@@ -19,35 +20,11 @@ def wrong(
 ) -> oracle_lib.Oracle:
   """Replaces the counterparts of some items by wrong ones.
 
-  Which items is drawn once: whoever asks twice gets the same answer.
-
   Args:
-    oracle: whose answers are spoilt.
-    sizes: by modality, the number of items, in the order of the columns.
-    share: of the items of each modality, within [0, 1].
+    oracle, sizes, share, seed: as for `spoilt.spoilt`, whose oracle it is.
     mistake: what is named instead (`uniform`, or `similar.nearest_other`).
-    seed: of the draw.
-
-  Returns:
-    The oracle.
-
-  Raises:
-    ValueError: if `share` is out of range.
   """
-  if not 0 <= share <= 1:
-    raise ValueError(f'wrong={share!r} must lie within [0, 1].')
-  rng = np.random.default_rng([seed, 1])
-  errs = {m: rng.random(n) < share for m, n in sizes.items()}
-
-  def answer(modality, numbers, suggest=None):
-    answers = oracle(modality, numbers, suggest).copy()
-    for column, other in enumerate(sizes):
-      rows = np.flatnonzero(errs[modality][numbers] & (answers[:, column] >= 0))
-      if other != modality and len(rows):
-        answers[rows, column] = mistake(other, answers[rows, column])
-    return answers
-
-  return answer
+  return spoilt.spoilt(oracle, sizes, share, mistake, [seed, 1], 'wrong')
 
 
 def uniform(sizes: Mapping[str, int], seed: int) -> Mistake:

@@ -55,10 +55,12 @@ def read(
 def of_fields(fields: Mapping[str, Any]) -> ml_collections.ConfigDict:
   """The complete config of what its file holds; ValueError if that is none.
 
-  What an earlier version did not save has its default.
+  What an earlier version did not save has its default, and what it saved
+  otherwise is as it is now.
   """
   try:
-    return config_lib.complete(ml_collections.ConfigDict(fields))
+    return config_lib.complete(
+        ml_collections.ConfigDict(config_lib.renewed(fields)))
   except (AttributeError, KeyError, TypeError, ValueError) as e:
     raise ValueError(
         f'it is no config: {json_object.quote(str(e))}.') from e

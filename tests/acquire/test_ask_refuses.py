@@ -117,7 +117,7 @@ def test_pools_on_disk(tmp_path):
   pool = disk.open_rows(path, chunk_bytes=3 * 4 * _D)
   with pytest.raises(ValueError, match='images .* 1 of 10 rows, .* row 8'):
     _ask(images=pool)
-  # The chunk's filling of zeros is nobody's fault.
+  # The chunk's padding of zeros is not reported.
   np.save(path, _rows(10))
   pool = disk.open_rows(path, chunk_bytes=3 * 4 * _D)
   assert _ask(images=pool).indices.shape == (2,)

@@ -150,7 +150,7 @@ def test_modalities_take_turns_even_in_batches_of_one(modalities):
     assert query.indices.shape == (1,) and query.indices[0] >= 0
     asked[query.modality] += 1
   assert set(asked.values()) == {2}
-  # Where nobody counts, any may come.
+  # Without counts, either may be chosen.
   chosen = {registry.find('mmal_plus')(_views(0), 1, jax.random.key(i)).modality
             for i in range(20)}
   assert chosen == {'image', 'text'}

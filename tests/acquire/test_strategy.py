@@ -236,6 +236,31 @@ def test_a_selector_whose_values_cannot_be_read():
       strategy.Strategy('mine', select)
 
 
+@pytest.mark.parametrize('default,error,said', [
+    (0, ValueError, 'select: the default neighbours=0 must be at least 1'),
+    (2.5, TypeError, 'select: the default neighbours=2.5 must be an integer'),
+    (None, TypeError, 'select: the default neighbours=None must be an int')])
+def test_a_default_that_could_not_be_given_is_refused(default, error, said):
+  def select(view, others, k, key, *, neighbours: values.Count = default):
+    """Of one modality."""
+
+  with pytest.raises(error, match=said):
+    strategy.Strategy('mine', select)
+
+
+def test_a_value_that_is_not_keyword_only_is_refused():
+  def select(view, others, k, key, scale: float = 1.0):
+    """Of one modality."""
+
+  def joint(views, select_modality, key, scale: float = 1.0, *, by: int = 2):
+    """Of all."""
+
+  for one, is_joint in ((select, False), (joint, True)):
+    with pytest.raises(TypeError, match=(
+        rf'{one.__name__}: scale has a default, .* is not keyword-only')):
+      strategy.Strategy('mine', one, joint=is_joint)
+
+
 def test_what_a_variant_fixes_stays():
   found = registry.find('mmal_no_uncertainty')
   assert 'coreset_ratio' not in registry.values_of('mmal_no_uncertainty')
@@ -250,6 +275,13 @@ def test_what_a_variant_fixes_stays():
   assert registry.configured(
       'mmal_no_uncertainty', {'coreset_ratio': 3.0}).values[
           'coreset_ratio'] == 1.0
+
+
+def test_random_alone_is_uniform_by_whatever_rule():
+  assert {name for name, each in registry.STRATEGIES.items()
+          if each.uniform} == {'random'}
+  assert registry.find('random@image').uniform
+  assert not registry.find('mmal@random').uniform
 
 
 def test_values_of_ones_own_come_before_those_of_all():
@@ -310,7 +342,7 @@ def test_selector_that_answers_with_anything_else_is_named(select, said):
         _views(), 2, jax.random.key(0))
 
 
-def test_selector_that_draws_without_saying_so_is_told_how():
+def test_selector_that_draws_without_declaring_it_is_refused():
   def select(view, others, k, key):
     return jax.random.permutation(key, len(view.pool))[:k]
 

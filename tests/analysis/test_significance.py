@@ -29,9 +29,14 @@ def test_probabilities_integrate_the_density(degrees):
                  - 0.5 * math.log(degrees * math.pi))
     density = np.exp(
         log_scale - (degrees + 1) / 2 * np.log1p(x**2 / degrees))
-    assert significance.t_probability(t, degrees) == pytest.approx(
+    assert 1 - significance.t_tail(t, degrees) == pytest.approx(
         np.trapezoid(density, x), abs=1e-8)
-  assert significance.t_probability(math.inf, degrees) == pytest.approx(1)
+  assert significance.t_tail(math.inf, degrees) == 0
+
+
+def test_small_probabilities_are_not_rounded_away():
+  # With 2 degrees of freedom P(|T| > t) = 1 - t / sqrt(2 + t^2) ~ 1 / t^2.
+  assert significance.t_tail(1e9, 2) == pytest.approx(1e-18, rel=1e-6)
 
 
 def test_intervals_cover_the_mean_as_often_as_they_say():
@@ -99,10 +104,11 @@ def test_what_is_out_of_range():
     significance.sign_flips(np.ones(41))
   with pytest.raises(ValueError, match='confidence=1.0 must'):
     significance.t_quantile(1.0, 3)
-  with pytest.raises(ValueError, match='degrees=0 must'):
-    significance.t_probability(1.0, 0)
+  for one in (significance.t_tail, significance.t_quantile):
+    with pytest.raises(ValueError, match='degrees=0 must'):
+      one(0.5, 0)
   with pytest.raises(ValueError, match='t=nan must'):
-    significance.t_probability(math.nan, 3)
+    significance.t_tail(math.nan, 3)
 
 
 def test_mean_score_is_the_mean_of_the_polygon():

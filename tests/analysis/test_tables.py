@@ -151,7 +151,7 @@ _STREAM = {'costs.spread': 0.0, 'stream.buffer': 64, 'train.peak_lr': 0.002,
 @pytest.mark.parametrize('flats,expected', [
     ([_PHOTOS, _ROWS],
      [', dataset.name=paired_folder', ', dataset.name=features']),
-    # Other data are told by what they are, a sweep over them by its values.
+    # Other data are named by what they are, a sweep over them by its values.
     ([_PHOTOS, _PHOTOS | {'dataset.folder': '/home/me/boats', 'seed_set': 1,
                           'dataset.image_size': 64, 'model.name': 'large',
                           'text.max_tokens': 17, 'warm_start.steps': 401}],

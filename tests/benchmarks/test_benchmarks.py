@@ -50,11 +50,11 @@ def _check_peers(rows, table):
 
 
 def test_a_missing_peer_is_reported(monkeypatch, tmp_path, capsys):
-  nobody = peers.Peer('mmal-jax-no-such-package', peers.PEERS[0].select)
-  monkeypatch.setattr(peers, 'PEERS', (nobody,))
+  missing = peers.Peer('mmal-jax-no-such-package', peers.PEERS[0].select)
+  monkeypatch.setattr(peers, 'PEERS', (missing,))
   _main(tmp_path, 'peers')
   lines = capsys.readouterr().out.splitlines()
-  found = [line for line in lines if nobody.package in line]
+  found = [line for line in lines if missing.package in line]
   assert len(found) == len(data.KINDS)
   assert all('not installed' in line for line in found)
 

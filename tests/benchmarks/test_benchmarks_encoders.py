@@ -73,7 +73,7 @@ def test_steps_in_torch_lower_the_loss(theirs):
   assert losses[-1] < 0.9 * losses[0]
 
 
-def test_torch_compile_that_fails_is_told_and_done_without(
+def test_torch_compile_that_fails_is_reported_and_done_without(
     theirs, monkeypatch):
   import torch
 
@@ -98,7 +98,7 @@ def test_compiled_step_tells_what_compiling_took(theirs, monkeypatch):
   assert found[case].compiling > 0
 
 
-def test_what_does_not_fit_memory_is_told():
+def test_what_does_not_fit_memory_is_reported():
   log = []
   exhausted = jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')
   cases = [_case(encoders.OURS, batch) for batch in (4, 2)]

@@ -22,7 +22,7 @@ from mmal_jax.config import differences
 from mmal_jax.config import explain
 from mmal_jax.data import encode
 from mmal_jax.data import schema
-from mmal_jax.experiment import build
+from mmal_jax.experiment import fits
 from mmal_jax.experiment import preemption
 from mmal_jax.workdir import layout
 from tests.support import programs
@@ -43,8 +43,12 @@ def _configs():
 @pytest.mark.long
 def test_every_value_of_every_config_is_explained():
   for config in _configs():
+    lines = explain.table(config).splitlines()
     for key in dict(differences.flat(config.to_dict())):
-      assert explain.meaning(config, key), key
+      at, = [i for i, line in enumerate(lines)
+             if line.startswith(f'  --config.{key}=')]
+      assert lines[at + 1].startswith(' ' * 6), key
+      assert not lines[at + 1].startswith(' ' * 6 + '('), key
       assert key in ('strategies', 'seeds', 'sweep', 'init') or (
           explain.allowed(config, key) or key.partition('.')[0] in (
               'costs', 'dataset')), key
@@ -137,12 +141,12 @@ def test_the_batch_fits_the_pool():
     config.rounds = rounds
     pairs = tiny.feature_pairs(n, 0)
     data = encode.encode(schema.Dataset('features', pairs, pairs))
-    found = build.fitted(config, data)
+    found = fits.fitted(config, data)
     assert found.batch == batch and config.batch is None
   config.stream.buffer, config.rounds = 20, 3
-  assert build.fitted(config, data).batch == 20
+  assert fits.fitted(config, data).batch == 20
   config.batch = 7
-  assert build.fitted(config, data) is config
+  assert fits.fitted(config, data) is config
 
 
 @pytest.mark.long

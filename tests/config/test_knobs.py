@@ -15,10 +15,11 @@ from mmal_jax.config import explain
 from mmal_jax.config import knobs
 from mmal_jax.config import sections
 from mmal_jax.experiment import check
+from mmal_jax.experiment import earlier
 from mmal_jax.workdir import layout
 from tests.support import programs
 
-# What configs held later than the runs that an earlier version saved.
+# What configs got later than the runs that an earlier version saved.
 _LATER = (
     'init', 'states', 'sweep', 'text', 'warm_start', 'mesh', 'train.clip',
     'train.ema', 'train.freeze', 'train.loss', 'train.lr_factors',
@@ -152,6 +153,23 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path):
   programs.call(run, *arguments, '--resume')
   assert layout.read(path) == complete
   assert (tmp_path / 'w' / layout.METRICS).read_text() == metrics
+
+
+def test_null_that_an_earlier_version_saved_for_matches_means_none(tmp_path):
+  arguments = [
+      *programs.save_features(tmp_path / 'f'), *programs.SMALL,
+      f'--workdir={tmp_path / "w"}', f'--cache_dir={tmp_path / "c"}']
+  programs.call(run, *arguments, '--config.matches.k=0')
+  path = tmp_path / 'w' / layout.CONFIG
+  complete = layout.read(path)
+  layout.write(path, complete | {'matches': None})
+  assert earlier.config_of(tmp_path / 'w').matches.k == 0
+  (tmp_path / 'w' / layout.SUMMARY).unlink()
+  with programs.ends() as e:
+    programs.call(run, *arguments, '--resume')
+  assert '\n  matches.k: 0 there, 5 now' in e.value.code
+  programs.call(run, *arguments, '--config.matches.k=0', '--resume')
+  assert layout.read(path) == complete
 
 
 @pytest.mark.parametrize('name,key,value', [

@@ -54,7 +54,7 @@ def test_what_stands_for_a_folder_is_replaced(home, given, found):
 
 @pytest.mark.parametrize('given,said', [
     ('', 'workdir=\'\' is empty'), ('  ', 'is empty'),
-    ('~nobody-of-that-name/a', 'there is no user \'nobody-of-that-name\''),
+    ('~no-user-of-that-name/a', 'there is no user \'no-user-of-that-name\''),
     ('$NO_SUCH_VARIABLE/a', 'no variable $NO_SUCH_VARIABLE'),
     ('/a/${NO_SUCH}/b', 'does not exist, and the environment has no variable '
      '${NO_SUCH}. Write the path out; $$ stands for the character $.')])
@@ -206,9 +206,9 @@ def test_all_paths_that_do_not_exist_are_named_at_once(home, tmp_path):
 def test_a_flag_names_who_is_not_there():
   with programs.ends() as e:
     programs.call(
-        run, '--workdir=~nobody-of-that-name/a', parse=run.parse_flags)
-  assert '--workdir=~nobody-of-that-name/a' in e.value.code
-  assert 'there is no user \'nobody-of-that-name\'' in e.value.code
+        run, '--workdir=~no-user-of-that-name/a', parse=run.parse_flags)
+  assert '--workdir=~no-user-of-that-name/a' in e.value.code
+  assert 'there is no user \'no-user-of-that-name\'' in e.value.code
 
 
 def test_a_config_file_may_lie_in_the_home_folder(home):

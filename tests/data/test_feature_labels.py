@@ -255,7 +255,7 @@ def test_the_list_of_embed_gives_labels(tmp_path, monkeypatch, name):
   labels = feature_rows.read(tmp_path / 'image.txt', 3, 'image')
   assert list(labels.paths) == found
   assert {path.parent for path in found} == {tmp_path / 'photos'}
-  # What is gone since then is told as such.
+  # A file that was removed since then is named.
   (tmp_path / 'photos/z.png').unlink()
   if name.endswith('.png'):
     with pytest.raises(ValueError, match='1 of its 3 images do not exist.*z.p'):
@@ -337,7 +337,7 @@ def test_labels_of_an_unknown_modality(data):
     features.load(**values, labels={'smell': folder / 'captions.txt'})
 
 
-def test_people_are_told_how_to_see_more(data, tmp_path, caplog):
+def test_a_warning_says_how_people_see_more(data, tmp_path, caplog):
   folder, config, _ = data
   with config.unlocked():
     config.oracle.name, config.oracle.folder = 'files', str(tmp_path / 'p')

@@ -114,7 +114,7 @@ def test_what_cannot_say_a_transparent_colour_says_none(
   assert pixels.tolist() == [expected]
 
 
-def test_a_transparent_colour_that_is_damaged_late_or_told_again():
+def test_a_transparent_colour_that_is_damaged_late_or_repeated():
   good = _png(8, 2, [_ROW], (b'tRNS', _of([10, 20, 30])))
   at = good.index(b'tRNS')
   for i in range(4, 14):  # its value and its checksum

@@ -124,7 +124,7 @@ def test_keys_and_other_members(tmp_path, caplog):
   assert '4 members of 1 shard(s) are no image' in caplog.text
 
 
-def test_members_of_no_use_are_told_of_once(tmp_path, caplog):
+def test_members_of_no_use_are_reported_once(tmp_path, caplog):
   for shard in range(5):
     _shard(tmp_path / f'{shard}.tar',
            _pair(shard, 0) + [(f'{shard}.cls', b'3'), ('README', b'x')])

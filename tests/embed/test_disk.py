@@ -21,7 +21,7 @@ _ROW_BYTES = 4 * problems.D
 
 
 def _save(folder, x, shards=_SHARDS):
-  """The files of an array that is cut into shards of so many rows."""
+  """The files of an array that is cut into shards of these sizes."""
   paths = []
   for i, part in enumerate(np.split(x, np.cumsum(shards)[:-1])):
     paths.append(folder / f'{x.dtype}_{i}.npy')

@@ -143,7 +143,7 @@ def test_a_growing_aligned_set_does_not_recompile(world, buffer):
   counter, counts = compilations.CompilationCounter(), []
   for _ in world.rounds('mmal', source=source):
     counts.append(counter.count)
-  # Round 2 takes up the distances of round 1, and may be the first to have a
+  # Round 2 uses the distances of round 1, and may be the first to have a
   # closed world; what it learns by is compiled already.
   assert np.diff(counts)[2:].tolist() == [0, 0]
   before = counter.count
@@ -238,9 +238,9 @@ def test_what_was_known_before_is_not_lost_to_a_few_answers():
           encode.Items(x, np.arange(120, dtype=np.int32)) for x in noisy))),
       schema.no_groups(120))
   world.pools, world.hidden = pools_lib.hide_pairing(pool, 0)
-  held = _pairs(60, 2, dims=(16, 16)).items['image'].values
+  rows = _pairs(60, 2, dims=(16, 16)).items['image'].values
   world.test = encode.EncodedPairs({m: encode.Items(
-      (held + 0.5 * rng.normal(size=held.shape)).astype(np.float32),
+      (rows + 0.5 * rng.normal(size=rows.shape)).astype(np.float32),
       np.arange(60, dtype=np.int32)) for m in ('image', 'text')},
                                    schema.no_groups(60))
   recall = [*world.rounds('random')][-1].scores['mean_r10']
@@ -249,12 +249,12 @@ def test_what_was_known_before_is_not_lost_to_a_few_answers():
 
 
 def test_a_round_without_answers_leaves_the_encoder_alone(world):
-  def nobody(modality, numbers, suggest=None):
+  def refuses(modality, numbers, suggest=None):
     del suggest
     answers = np.full((len(numbers), 2), -1, np.int32)
     answers[:, list(world.pools.sizes).index(modality)] = numbers
     return answers
 
-  states = list(world.rounds('random', oracle=nobody))
+  states = list(world.rounds('random', oracle=refuses))
   _assert_same(states[-1].params, states[0].params)
   assert np.isnan(states[-1].losses).all()

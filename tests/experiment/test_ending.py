@@ -71,7 +71,7 @@ def _found(folder):
 
 
 def _check(home, functions, seed):
-  """A run with a fault, which is taken up; what was drawn and came of it."""
+  """A run with a fault, which is resumed; what was drawn and came of it."""
   rng, name = random.Random(seed), f'seed{seed}'
   kind = _KINDS[seed % len(_KINDS)]
   status, seconds, said = _run_with_fault(
@@ -92,7 +92,7 @@ def _check(home, functions, seed):
 
 @pytest.mark.long
 @pytest.mark.parametrize('seed', range(4))
-def test_a_run_in_which_orbax_fails_ends_and_can_be_taken_up(home, seed):
+def test_a_run_in_which_orbax_fails_ends_and_can_be_resumed(home, seed):
   _check(*home, seed)
 
 

@@ -85,11 +85,11 @@ def test_another_module_that_is_missing_is_an_error_of_its_own():
 def test_the_extras_that_are_named_hold_the_packages():
   parser = configparser.ConfigParser(interpolation=None)
   parser.read(_ROOT / 'setup.cfg')
-  held = {extra: re.findall(r'^\w[\w-]*', packages, re.M)
+  packages_of = {extra: re.findall(r'^\w[\w-]*', packages, re.M)
           for extra, packages in parser['options.extras_require'].items()}
   core = parser['options']['install_requires']
   for package, extra in extras.EXTRAS.items():
-    assert package in held[extra]
+    assert package in packages_of[extra]
     assert package not in core
 
 

@@ -42,7 +42,7 @@ def _main(tmp_path, sets, *arguments):
 
 
 @pytest.mark.long
-def test_a_table_of_all_sets_that_is_taken_up(tmp_path, capsys):
+def test_a_table_of_all_sets_that_is_resumed(tmp_path, capsys):
   sets = _sets(tmp_path / 'sets')
   _main(tmp_path, sets, '--of=random,mmal')
   said = capsys.readouterr().out

@@ -72,7 +72,7 @@ def test_it_ends_while_it_waits_and_goes_on_with_the_answers(
   _main(tmp_path, *features, '--resume')
   metrics = layout.read_lines(tmp_path / 'w' / layout.METRICS)
   assert [m['annotations'] for m in metrics] == [0, 3, 6]
-  assert len(list(folder.glob('round_*'))) == 2  # Nobody is asked twice.
+  assert len(list(folder.glob('round_*'))) == 2  # No item is asked about twice.
   assert 'zero-shot' in capsys.readouterr().out
   with lock.exclusive(folder):
     with pytest.raises(SystemExit, match='seed0.* is in use by process'):
@@ -150,9 +150,9 @@ def test_new_labels_are_shown_although_a_run_goes_on_waiting(tmp_path):
 
 @pytest.mark.parametrize('how,says', [
     ('no experiment', 'holds no experiment'),
-    ('nobody asked', 'asks no people')])
+    ('no people asked', 'asks no people')])
 def test_there_is_nothing_to_check(tmp_path, how, says):
-  if how == 'nobody asked':
+  if how == 'no people asked':
     features = _features(tmp_path)
     _main(tmp_path, *features, '--oracle=exact', '--config.whole_pool=False')
   with pytest.raises(SystemExit, match=says):

@@ -1,10 +1,12 @@
 """What runs write of the rest of the pool, and what reports make of it."""
 
+import dataclasses
 import json
 import os
 import pathlib
 import re
 import sys
+import types
 from unittest import mock
 
 from absl import flags
@@ -17,6 +19,8 @@ from PIL import Image
 import pytest
 
 from experiments import run
+from mmal_jax import remaining_matches
+from mmal_jax.acquire import registry as strategies
 from mmal_jax.analysis import calibrated
 from mmal_jax.analysis import records
 from mmal_jax.data import encode
@@ -52,6 +56,18 @@ def _features(folder):
     np.save(folder / f'{name}.npy', items)
   return [f'--config.dataset.images={folder}/image.npy',
           f'--config.dataset.texts={folder}/text.npy']
+
+
+@pytest.mark.parametrize('strategy,chosen', [
+    ('lottery@image', False), ('random', False), ('mmal@random', True)])
+def test_only_what_is_drawn_uniformly_was_not_chosen(
+    monkeypatch, strategy, chosen):
+  monkeypatch.setitem(strategies.STRATEGIES, 'lottery', dataclasses.replace(
+      strategies.find('random'), name='lottery'))
+  monkeypatch.setattr(
+      remaining_matches, 'match', lambda *given, chosen: chosen)
+  experiment = types.SimpleNamespace(learner=None)
+  assert matches.find(experiment, None, None, strategy, 5) is chosen
 
 
 def test_features_end_to_end(tmp_path, capsys):
@@ -171,7 +187,7 @@ def _items(n):
   return encode.Items(np.zeros((n, 1)), np.arange(n, dtype=np.int32))
 
 
-def test_told_counts_what_is_right():
+def test_calibration_counts_what_is_right():
   """Two pairs of three remain; one item has no counterpart."""
   ways = {
       ('image', 'text'): pool_lib.Matches(
@@ -195,7 +211,7 @@ def test_told_counts_what_is_right():
 @pytest.mark.parametrize('change', [
     {'of': ['image']}, {'items': {}}, {'had': {'0.9': 3}}, {'seed': 'x'},
     {'pairs': {'least': [0.0], 'count': [], 'stated': [0.1], 'true': [0.1]}}])
-def test_damaged_calibration_is_told(tmp_path, change):
+def test_damaged_calibration_is_reported(tmp_path, change):
   bins = {'least': [0.0], 'count': [3], 'stated': [0.1], 'true': [0.1]}
   record = {'strategy': 'mmal', 'seed': 0, 'annotations': 4,
             'of': ['image', 'text'], 'items': bins, 'pairs': bins,

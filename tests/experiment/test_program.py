@@ -167,7 +167,7 @@ def test_signals_that_were_ignored_stay_so(tmp_path):
   assert (tmp_path / 'w/summary.json').exists()
 
 
-def test_an_ignored_signal_is_not_heard():
+def test_an_ignored_signal_does_not_count():
   before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
   try:
     with preemption.listening() as notice, preemption.deferred():

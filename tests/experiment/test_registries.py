@@ -19,6 +19,7 @@ from mmal_jax.experiment import cells
 from mmal_jax.experiment import cells_check
 from mmal_jax.experiment import check
 from mmal_jax.experiment import datasets as dataset_lib
+from mmal_jax.experiment import diagnose
 from mmal_jax.learn import maker
 from mmal_jax.learn import registry as learners
 from mmal_jax.models import registry as models
@@ -127,7 +128,8 @@ def test_a_learner(tmp_path, monkeypatch):
   monkeypatch.setitem(learners.LEARNERS, 'still', _entry(tmp_path, _LEARNER))
   config = features.get_config()
   assert config.still.says == 2.0
-  assert explain.meaning(config, 'still.says') == 'What it calls its loss.'
+  assert '=2.0\n      What it calls its loss. (a number)' in explain.table(
+      config)
   records = _run(
       tmp_path, '--config.train.learner=still', '--config.still.says=7')
   assert [record.get('loss') for record in records] == [None, 7.0, 7.0]
@@ -192,6 +194,10 @@ def test_an_oracle(tmp_path, monkeypatch):
   records = _run(tmp_path, '--oracle=forgetful', '--config.oracle.below=0',
                  '--overwrite')
   assert records[-1]['aligned'] == 0 and records[-1]['annotations'] == 6
+  with pytest.raises(ValueError, match='were all answered rightly'):
+    diagnose.diagnose(tmp_path / 'w', tmp_path / 'c')
+  monkeypatch.setattr(oracles, 'RIGHT', oracles.RIGHT | {'forgetful'})
+  assert 'mmal' in diagnose.diagnose(tmp_path / 'w', tmp_path / 'c')
   with programs.ends() as e:
     _run(tmp_path, '--oracle=forgetful', '--config.oracle.below=low')
   assert "oracle.below='low' must be an integer" in e.value.code

@@ -14,10 +14,10 @@ import time
 import numpy as np
 import pytest
 
-from mmal_jax.checkpoint import packed
 from mmal_jax.experiment import preemption
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.workdir import layout
+from tests.support import outcomes
 from tests.support import programs
 
 _CONFIG = os.path.join(programs.CONFIGS, 'features.py')
@@ -40,13 +40,7 @@ _SECONDS = 300
 
 @pytest.fixture(name='data', scope='module')
 def _data(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('data')
-  rng = np.random.default_rng(0)
-  hidden = rng.normal(size=(120, 8))
-  for name in ('image', 'text'):
-    np.save(folder / f'{name}.npy',
-            (hidden @ rng.normal(size=(8, 12))).astype(np.float32))
-  return folder
+  return outcomes.save_features(tmp_path_factory.mktemp('data'), 120)
 
 
 @pytest.fixture(name='environment', scope='module', autouse=True)
@@ -95,16 +89,11 @@ def _essence(work):
   def by_run(lines):
     return sorted(lines, key=lambda line: (line['strategy'], line['round']))
 
-  metrics = [
-      {k: v for k, v in line.items()
-       if k not in ('seconds', 'compilations', 'embedded_per_second')}
-      for line in layout.read_lines(work / layout.METRICS)]
   journals = {path.name: journal_lib.read(path)
               for path in (work / layout.JOURNALS).glob('*.journal')}
-  summary = layout.read(work / layout.SUMMARY)
-  del summary['seconds'], summary['files']
-  return (by_run(metrics), by_run(layout.read_lines(work / layout.QUERIES)),
-          journals, summary)
+  return (by_run(outcomes.metrics(work)),
+          by_run(layout.read_lines(work / layout.QUERIES)),
+          journals, outcomes.summary(work))
 
 
 def _lines(path):
@@ -144,7 +133,7 @@ def _same_end(work, undisturbed):
   runs = [path.name for path in (undisturbed / layout.STATES).iterdir()]
   assert runs
   for run in runs:
-    one, other = (_values(w / layout.STATES / run / str(_ROUNDS))
+    one, other = (outcomes.state(w / layout.STATES / run / str(_ROUNDS))
                   for w in (work, undisturbed))
     assert one.keys() == other.keys() and len(one) > 20
     for name, value in one.items():
@@ -154,12 +143,6 @@ def _same_end(work, undisturbed):
                 for record in journal_lib.read(path) for row in record.answers
                 if max(row) >= 0]
     assert answered and len(answered) == len(set(answered))
-
-
-def _values(path):
-  from orbax.checkpoint import v1 as ocp  # pylint: disable=g-import-not-at-top
-  return {name: np.asarray(value)
-          for name, value in packed.unpack(ocp.load(path)).items()}
 
 
 def _moments(done):
@@ -175,7 +158,7 @@ def _kill_until_done(work, command, moments, rng, kills):
     command: of flags, moment and seed.
     moments: of an undisturbed run.
     rng: of the moments in which it dies.
-    kills: after so many it is left in peace.
+    kills: after this number of them it is not disturbed again.
 
   Returns:
     In what moments it was killed.

@@ -154,7 +154,7 @@ def test_features_end_to_end(tmp_path, capsys, monkeypatch):
 
 
 def _clock(patch, times):
-  """Another time each time that somebody looks."""
+  """Another time at each reading."""
   patch.setattr('time.time', lambda: next(times))
   patch.setattr('time.time_ns', lambda: int(1e9 * next(times)))
 
@@ -169,13 +169,13 @@ def test_the_clock_may_jump(tmp_path, monkeypatch):
       '--strategies=mmal', '--config.train.steps_per_round=2', '--batch=8',
       '--budget=16']
 
-  def told(folder, *more):
+  def results(folder, *more):
     _main(folder, *arguments, *more, config='features')
     return (_lines(folder / 'w' / layout.QUERIES),
             [(line['scores'], line.get('loss'))
              for line in _lines(folder / 'w' / layout.METRICS)])
 
-  steady, now = told(tmp_path / 'steady'), time.time()
+  steady, now = results(tmp_path / 'steady'), time.time()
   for name, times in (
       ('wild', itertools.cycle([now, now + 60, now - 90, now + 30])),
       ('ahead', itertools.count(now, 1e5)),
@@ -183,7 +183,7 @@ def test_the_clock_may_jump(tmp_path, monkeypatch):
       ('unset', itertools.chain([0.0] * 500, itertools.repeat(now)))):
     with monkeypatch.context() as patch:
       _clock(patch, times)
-      assert told(tmp_path / name) == steady, name
+      assert results(tmp_path / name) == steady, name
 
 
 def test_runs_that_end_at_different_costs_or_without_any(tmp_path, capsys):
@@ -314,7 +314,7 @@ def test_a_bad_config_is_one_line(tmp_path, argument, what):
   assert not (tmp_path / 'w').exists()
 
 
-def test_a_config_that_lacks_a_value_is_told_which():
+def test_a_value_that_a_config_lacks_is_named():
   config = colorswap.get_config()
   check.check(config)
   del config.train.restart
@@ -338,12 +338,13 @@ def test_a_config_of_a_wrong_kind(key, value):
 def test_the_config_sets_what_a_strategy_takes_and_a_variant_leaves_open():
   config = colorswap.get_config()
   config.acquisition.coreset_ratio = 7.0
-  for name, expected in (
-      ('mmal', 7.0), ('random', None), ('coreset', None), ('mmal@image', 7.0),
-      ('mmal_no_uncertainty', 1.0)):
+  for name, expected, rule in (
+      ('mmal', 7.0, 'gap'), ('random', None, 'random'),
+      ('coreset', None, 'random'), ('mmal@image', 7.0, 'image'),
+      ('mmal_no_uncertainty', 1.0, 'gap')):
     found = registry.configured(name, config.acquisition.to_dict())
     assert found.values.get('coreset_ratio') == expected
-    assert found.rule == (name.partition('@')[2] or registry.find(name).rule)
+    assert found.rule == rule
 
 
 def test_the_workdir_must_be_a_local_folder_that_can_be_made(tmp_path):
@@ -359,7 +360,7 @@ def test_the_workdir_must_be_a_local_folder_that_can_be_made(tmp_path):
       tmp_path, *_SMALL, f'--cache_dir={tmp_path}/c[1]')
 
 
-def test_help_tells_of_all_flags_and_strategies():
+def test_help_names_all_flags_and_strategies():
   text = flags.FLAGS.module_help(run.__name__)
   for name in registry.STRATEGIES:
     assert name in text

@@ -26,6 +26,7 @@ from mmal_jax.experiment import run
 from mmal_jax.experiment import sweep as sweep_lib
 from mmal_jax.workdir import layout
 from mmal_jax.workdir import saved_config
+from tests.support import outcomes
 from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
@@ -85,11 +86,8 @@ def _found(folder):
   """All that was measured and asked, but for what clocks say."""
   found = {}
   for cell in sorted((folder / 'cells').iterdir()):
-    metrics = layout.read_lines(cell / layout.METRICS)
-    for record in metrics:
-      for key in ('seconds', 'compilations', 'embedded_per_second'):
-        record.pop(key, None)
-    found[cell.name] = metrics, layout.read_lines(cell / layout.QUERIES)
+    found[cell.name] = (
+        outcomes.metrics(cell), layout.read_lines(cell / layout.QUERIES))
   return found
 
 
@@ -351,7 +349,7 @@ def test_a_signal_to_end_ends_it_as_it_does_a_run(data, tmp_path, processes):
 def test_processes_give_what_one_gives(data, whole, tmp_path):
   _main(data, tmp_path / 'sweep', '--processes=2')
   both = _found(tmp_path / 'sweep'), _found(whole)
-  # Here the compiler is told not to optimize, which rounds otherwise.
+  # Here the compiler does not optimize, which rounds otherwise.
   losses = [[record.pop('loss') for name in _NAMES
              for record in found[name][0][1:]] for found in both]
   np.testing.assert_allclose(*losses, rtol=1e-5)

@@ -22,9 +22,8 @@ from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.pools import stream
 from mmal_jax.workdir import layout
 from mmal_jax.workdir import records_file
+from tests.support import outcomes
 from tests.support import tiny
-
-_TIMES = 'seconds', 'compilations', 'embedded_per_second'
 
 
 def _align(tiny_run, state, tuples=None, source=None):
@@ -97,7 +96,7 @@ def _config(tmp_path, quick_compilation):
 
 def _records(folder: pathlib.Path, strategy):
   metrics = [
-      {k: v for k, v in line.items() if k not in _TIMES}
+      {k: v for k, v in line.items() if k not in outcomes.TIMES}
       for line in records_file.metrics(folder / layout.METRICS)
       if line['strategy'] == strategy]
   queries = [line for line in records_file.queries(folder / layout.QUERIES)
@@ -146,7 +145,7 @@ def test_pairs_that_lack_an_item_are_not_counted(config, tmp_path):
   assert record['aligned'] == 36
 
 
-def test_it_is_written_once_a_seed_and_taken_up(
+def test_it_is_written_once_a_seed_and_resumed(
     config, tmp_path, monkeypatch):
   config.strategies = ('random',)
   said = run.run(config, tmp_path / 'w', str(tmp_path / 'c'))

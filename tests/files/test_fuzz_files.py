@@ -34,7 +34,7 @@ from tests.support import people
 from tests.support import small_files
 from tests.support import small_runs
 
-# Paths that were opened, while somebody watches.
+# Paths that were opened, while they are recorded.
 _opened: list[str] | None = None
 _TEXTS = ['ab abc a', 'Ünï\u0301 <unk></s>', '']
 
@@ -84,7 +84,7 @@ def _look(folder):
 
 def _journal(folder):
   made = journal.Journal(
-      folder / 'a.journal', small_runs.nobody, small_runs.MODALITIES)
+      folder / 'a.journal', small_runs.silent, small_runs.MODALITIES)
   for at in range(3):
     made.begin(at)
     answers = made('image', np.array([0, 1], np.int32))

@@ -25,7 +25,7 @@ with lock.exclusive(sys.argv[1]):
 '''
 
 
-def test_a_second_program_is_refused_and_told_of_the_first(tmp_path):
+def test_a_second_program_is_refused_and_the_first_named(tmp_path):
   with subprocess.Popen([sys.executable, '-c', _HOLDER, tmp_path],
                         stdout=subprocess.PIPE, text=True) as first:
     assert first.stdout.readline() == 'held\n'
@@ -33,7 +33,7 @@ def test_a_second_program_is_refused_and_told_of_the_first(tmp_path):
       with lock.exclusive(tmp_path):
         pass
     first.kill()
-  # What a dead one has left behind keeps nobody out.
+  # The lock of a program that was killed keeps no other out.
   assert (tmp_path / lock.NAME).read_text()
   for _ in range(2):
     with lock.exclusive(tmp_path):
@@ -41,7 +41,7 @@ def test_a_second_program_is_refused_and_told_of_the_first(tmp_path):
     assert not (tmp_path / lock.NAME).read_text()
 
 
-def test_a_signal_is_heard_once_and_then_as_before():
+def test_a_signal_counts_once_and_then_as_before():
   before = signal.getsignal(signal.SIGTERM)
   with pytest.raises(preemption.Preempted):
     with preemption.listening() as notice:
@@ -54,7 +54,7 @@ def test_a_signal_is_heard_once_and_then_as_before():
   assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_signal_that_is_swallowed_is_heeded_later():
+def test_a_signal_that_is_swallowed_counts_later():
   with preemption.listening() as notice:
     try:
       os.kill(os.getpid(), signal.SIGTERM)
@@ -75,7 +75,7 @@ def _interruptible():
 
 @pytest.mark.parametrize('number, error', [
     (signal.SIGTERM, preemption.Preempted), (signal.SIGINT, KeyboardInterrupt)])
-def test_a_signal_that_is_held_is_heard_afterwards(
+def test_a_signal_that_is_deferred_counts_afterwards(
     number, error, interruptible):
   del interruptible
   done = []
@@ -83,7 +83,7 @@ def test_a_signal_that_is_held_is_heard_afterwards(
     with pytest.raises(error):
       with preemption.deferred():
         os.kill(os.getpid(), number)
-        for _ in range(10_000):  # Python hears of it between its steps.
+        for _ in range(10_000):  # Python handles it between its steps.
           done.append(1)
   assert len(done) == 10_000
 

@@ -70,7 +70,7 @@ def test_what_is_of_another_run(folder, name, value):
                      'Move it.')
 
 
-def test_what_is_put_aside_is_kept(folder, caplog):
+def test_what_is_quarantined_is_kept(folder, caplog):
   seals.quarantine(folder, 'The model', 'a is missing')
   assert not folder.exists() and not seals.path(folder).exists()
   assert (folder.parent / 'damaged_mmal-seed0' / 'a').read_text() == 'one'

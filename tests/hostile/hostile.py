@@ -17,13 +17,13 @@ from tests.hostile import hostile_kinds
 
 
 class Case(NamedTuple):
-  """An input that nobody should have made.
+  """An input that should not exist.
 
   Attributes:
     reader: what reads it.
     wrong: what is wrong with it, in a few words.
     read: makes it in an empty folder, and reads it. What it returns for input
-      that is taken is told in the table.
+      that is taken is shown in the table.
     says: a part of the error's text; None where the input is taken as it is.
     error: the error that must be raised then.
   """

@@ -32,7 +32,7 @@ KINDS = (
     Kind('Data, a checkpoint, states or a folder of people that have moved',
          'Known by content: --resume, sweeps and reports go on; other content '
          'is refused, or is another setting of a report.', ['test_identity']),
-    Kind('A path with ~ or $VARIABLE, relative, empty, in a bucket, of nobody',
+    Kind('A path with ~ or $VARIABLE, relative, empty, in a bucket, of no user',
          'Made absolute in one place, for flags and values of configs; or '
          'refused, naming it.', ['test_paths']),
     Kind('Metadata of an image that are damaged, nonsense or far too large; '

@@ -49,7 +49,7 @@ def _report(folder):
 
 
 def _journal(folder):
-  journal.Journal(folder / 'a.journal', small_runs.nobody,
+  journal.Journal(folder / 'a.journal', small_runs.silent,
                   small_runs.MODALITIES)
 
 

@@ -92,7 +92,7 @@ CASES = [
           'is no token: it is empty'),
     _json(_clip, 'special_tokens_map.json', 'a number for a list',
           {'additional_special_tokens': 5}, '5 must be a list of tokens'),
-    _json(_clip, 'special_tokens_map.json', 'flags that nobody knows',
+    _json(_clip, 'special_tokens_map.json', 'unknown flags',
           {'bos_token': {'content': 'a', 'run': 1}}, "unknown are ['run']"),
     _config(_siglip, 'a list of added tokens', '[1] must be an object',
             added_tokens_decoder=[1]),

@@ -86,17 +86,17 @@ def test_reciprocal_ranks_are_those_of_numpy_and_ties_count_against():
   y[7] = y[2]  # A tie.
   there = np.ones(30, bool)
   there[25:] = False
-  held = np.ones((6, 2), bool)
-  held[4] = False, True  # A tuple that lacks an item.
+  has_item = np.ones((6, 2), bool)
+  has_item[4] = False, True  # A tuple that lacks an item.
   block = [closed_world.Rows(
       jnp.asarray(v), jnp.zeros((30, 0)), jnp.asarray(there)) for v in (x, y)]
   heads = [jnp.asarray(rng.normal(size=(4, 3)), jnp.float32) for _ in range(2)]
   found = crossval._reciprocal_rank(  # pylint: disable=protected-access
-      block, jnp.asarray(held), heads, 0.0)
+      block, jnp.asarray(has_item), heads, 0.0)
   a, b = (v.astype(float) @ np.asarray(h, float) for v, h in zip((x, y), heads))
   a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b))
   s, expected = a @ b.T, np.full(6, np.nan)
-  for i in np.flatnonzero(held.all(1)):
+  for i in np.flatnonzero(has_item.all(1)):
     expected[i] = np.mean([1 / np.sum(row[there] >= s[i, i] - 1e-6)
                            for row in (s[i], s[:, i])])
   np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -120,7 +120,7 @@ def test_a_closed_world_that_comes_or_goes_is_not_smoothed(before, new):
   assert crossval.smoothed(closed_world.Setting(*before), new) == new
 
 
-def test_settings_within_an_error_are_told_from_worse_ones():
+def test_settings_within_an_error_are_separated_from_worse_ones():
   rng = np.random.default_rng(0)
   noise = rng.normal(size=100) / 10
   noise -= noise.mean()

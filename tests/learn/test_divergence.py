@@ -129,14 +129,15 @@ def test_items_are_embedded_in_batches_that_fit(tiny_run):
   read = divergence.Read('image', '', items, rows, rows >= 0, np.arange(40))
   with mock.patch.object(divergence, '_BATCH', 4), mock.patch.object(
       divergence.embed_lib, 'embed_batches', wraps=embed) as called:
-    told = divergence.blame(tiny_run.learner.graphdef, tiny_run.params, [read])
-  assert told.endswith('image 4') and called.call_args.args[-1] == 4
+    blamed = divergence.blame(
+        tiny_run.learner.graphdef, tiny_run.params, [read])
+  assert blamed.endswith('image 4') and called.call_args.args[-1] == 4
 
 
 def test_an_input_that_is_finite_and_whose_embedding_is_not(tiny_run):
   items = _spoilt(tiny_run.pools.items, 'text', _table()[0, 1], 1e30)
-  told = f'selves: text {_table()[0, 1]}.$'
-  with pytest.raises(divergence.Diverged, match=told):
+  said = f'selves: text {_table()[0, 1]}.$'
+  with pytest.raises(divergence.Diverged, match=said):
     _fit(tiny_run, items)
 
 
@@ -203,9 +204,9 @@ def test_an_unaligned_item_is_named_too(tiny_run):
   items, rows = run.pools.items, {m: np.arange(30, 40) for m in run.pools.items}
   like = {m: x.values / np.linalg.norm(x.values, axis=1, keepdims=True)
           for m, x in items.items()}
-  held = {m: like[m][_table()[:, i]] for i, m in enumerate(items)}
+  aligned = {m: like[m][_table()[:, i]] for i, m in enumerate(items)}
   for m in items:
-    pool = learner_lib.Pool(_spoilt(items, m, 33), rows, like, held,
+    pool = learner_lib.Pool(_spoilt(items, m, 33), rows, like, aligned,
                     dict.fromkeys(items, np.arange(40) + 700))
     source = minibatches.Source(items, _table(), _CAPACITY, pool)
     with pytest.raises(divergence.Diverged, match=(
@@ -356,7 +357,7 @@ def test_what_to_do_is_one_of_two():
 
 
 @pytest.mark.long
-def test_a_program_says_it_in_a_line_and_can_be_taken_up(tmp_path, capsys):
+def test_a_program_says_it_in_a_line_and_can_be_resumed(tmp_path, capsys):
   for name, values in tiny.feature_pairs(60, 0).items.items():
     np.save(tmp_path / f'{name}.npy', values)
 

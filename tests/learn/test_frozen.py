@@ -31,7 +31,7 @@ def test_towers_are_frozen_and_what_they_know_is_the_prior(name, tmp_path):
   assert isinstance(experiment.learner, closed_form.ClosedForm)
   assert experiment.learner.has_prior
   assert all(map(encode.is_features, experiment.data.pool.items.values()))
-  # What is shown to people, and told apart by a digest, stays as it was.
+  # What is shown to people, and has a digest, stays as it was.
   before = experiment.encoded.pool.items.values()
   assert not any(map(encode.is_features, before))
   np.testing.assert_array_equal(

@@ -165,7 +165,7 @@ def test_memory_of_a_batch():
 
 
 def test_memory_of_a_device_does_not_grow_with_devices():
-  """At as many rows each: nobody collects the texts of all."""
+  """At as many rows each: no device collects the texts of all."""
   needed = [
       _bytes(functools.partial(ring.sigmoid_loss, rows=_ROWS[name], chunk=64),
              512 * parts, _ROWS[name])

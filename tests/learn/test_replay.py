@@ -213,15 +213,16 @@ def test_unaligned_items_are_compared_with_the_answers_alone(tiny_run):
   like = {m: x.values / np.linalg.norm(x.values, axis=1, keepdims=True)
           for m, x in run.pools.items.items()}
   source, recipe = _source(run, 4), run.learner.recipe
-  held = {m: like[m][column] for m, column in zip(like, source.aligned.T)}
+  of_aligned = {
+      m: like[m][column] for m, column in zip(like, source.aligned.T)}
   source = source._replace(pool=source.pool._replace(
-      reference=like, aligned_reference=held))
+      reference=like, aligned_reference=of_aligned))
   drawn = minibatches.draw(recipe, jax.random.key(0), source, 5)
   for i, (_, batch) in enumerate(minibatches.read(recipe, source, drawn)):
     others, count = batch.unaligned, drawn.replayed.shape[1]
     assert count == 5 and others.known.tolist() == [True] * 3 + [False] * 5
     for m, rows in others.batch_reference.items():
-      np.testing.assert_array_equal(rows[:3], held[m][drawn.rows[i]])
+      np.testing.assert_array_equal(rows[:3], of_aligned[m][drawn.rows[i]])
     rng, names = np.random.default_rng(i), tuple(like)
     own, aligned = ({m: rng.normal(size=(8, 5)).astype(np.float32)
                      for m in names} for _ in range(2))
@@ -230,7 +231,7 @@ def test_unaligned_items_are_compared_with_the_answers_alone(tiny_run):
       return unaligned.loss(
           others, _UNALIGNED, own, aligned, 0.3, -1.0, valid)
 
-    # As if the batch held nothing else.
+    # As if the batch had nothing else.
     expected = loss(
         others._replace(known=None, batch_reference={
             m: x[:3] for m, x in others.batch_reference.items()}),

@@ -90,14 +90,14 @@ def test_rows_of_any_shape(shape):
     assert other in (expected[row] or {row})
 
 
-@pytest.mark.parametrize('held', [30, 8, 0])
-def test_twins_among_all_that_is_at_hand(held, monkeypatch):
+@pytest.mark.parametrize('kept', [30, 8, 0])
+def test_twins_among_all_that_is_at_hand(kept, monkeypatch):
   """Items that are aligned may be of the pool, or have come before."""
   monkeypatch.setattr(twins, '_CHUNK', 7)
   for seed in range(5):
     rng = np.random.default_rng(seed)
     items = _texts(rng, 30, 4, 3)
-    pool = items.take(rng.permutation(30)[:held])
+    pool = items.take(rng.permutation(30)[:kept])
     wanted = np.where(rng.random((60, 6)) < 0.2, -1, rng.integers(12, size=6))
     values, ids, found = twins.draw(rng, wanted, items, pool)
     assert values.shape == (60, 6, 4) and values.dtype == items.values.dtype

@@ -110,7 +110,7 @@ def test_pools_do_not_betray_the_pairing():
   tuples = hidden.tuples
   for column in (0, 1):
     assert sorted(tuples[:, column]) == list(range(50))
-  # Neither order nor numbering says who belongs to whom.
+  # Neither order nor numbering says what belongs together.
   assert np.mean(tuples[:, 0] == tuples[:, 1]) < 0.2
   assert np.mean(images.ids[tuples[:, 0]] == texts.ids[tuples[:, 1]]) < 0.2
   # The image pool is the same whatever the texts are, and the reverse.

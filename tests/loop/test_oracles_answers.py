@@ -11,7 +11,7 @@ from mmal_jax import state as state_lib
     ([1, 2], r'list of shape \(2,\)'),
     (np.zeros((2, 2)), 'type float64'),
 ])
-def test_an_oracle_that_answers_with_anything_else_is_told(said, what):
+def test_an_oracle_that_answers_with_anything_else_is_refused(said, what):
   with pytest.raises(ValueError, match=(
       f'the oracle has answered with .*{what}.*; \\(2, 2\\) integers')):
     state_lib.check_answers(said, (2, 2))

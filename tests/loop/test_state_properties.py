@@ -2,7 +2,7 @@
 
 Whole runs of the loop, but without a model: any oracle (right, wrong, late,
 refusing, without a counterpart), any costs and budget, stopped anywhere and
-taken up from any state that was saved, beside the journal.
+resumed from any state that was saved, beside the journal.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ class _World:
     answers: by modality, `[n, M]`, what is said of each item.
     delays: by modality, `[n]`, rounds until it is said.
     asked: by item, how often the question went out.
-    told: by item, what was said when, and taken.
+    answered: by item, what was answered.
     now: the round.
   """
 
@@ -50,7 +50,7 @@ class _World:
   answers: dict[str, np.ndarray]
   delays: dict[str, np.ndarray]
   asked: dict = dataclasses.field(default_factory=dict)
-  told: dict = dataclasses.field(default_factory=dict)
+  answered: dict = dataclasses.field(default_factory=dict)
   now: int = 0
   calls_left: int | None = None
 
@@ -62,15 +62,15 @@ class _World:
     found = np.full((len(numbers), len(self.modalities)), -1, np.int32)
     for row, number in enumerate(numbers.tolist()):
       item = modality, number
-      assert item not in self.told, 'asked again about what was answered'
+      assert item not in self.answered, 'asked again about what was answered'
       if suggest is None:
-        assert item in self.asked, 'nobody was ever asked'
+        assert item in self.asked, 'the question never went out'
       else:
         assert item not in self.asked, 'the question goes out twice'
         self.asked[item] = self.now
       if self.now >= self.asked[item] + self.delays[modality][number]:
         found[row] = self.answers[modality][number]
-        self.told[item] = tuple(found[row].tolist())
+        self.answered[item] = tuple(found[row].tolist())
     return found
 
 
@@ -206,12 +206,13 @@ def _check_end(state, journal_path, world, costs):
   assert sorted(rebuilt) == sorted(state.aligned_rows.tolist())
   given = [(r.modality, n) for r in records for n, row in zip(
       r.numbers, r.answers) if max(row) >= 0]
-  assert len(given) == len(set(given)) == state.annotations == len(world.told)
-  assert set(given) == set(world.told) == {
+  assert (len(given) == len(set(given)) == state.annotations
+          == len(world.answered))
+  assert set(given) == set(world.answered) == {
       (m, n) for (m, n), asked in world.asked.items()
       if asked + world.delays[m][n] < len(state.queries)}
   if costs is not None:
-    paid = sum(float(costs[m][n]) for m, n in world.told)
+    paid = sum(float(costs[m][n]) for m, n in world.answered)
     assert state.spent == pytest.approx(paid)
 
 

@@ -94,7 +94,7 @@ def test_partial_answers_and_pseudo_pairs(run):
   assert np.isfinite(last.losses).all()
   some = last.aligned_rows[:, 2] < 0
   assert 0 < some.sum() < len(some)
-  # A sound that nobody named may still be asked about.
+  # A sound that no answer named may still be asked about.
   left = state_lib.remaining(last, 'sound', np.arange(40))
   assert left.sum() == 40 - (~some).sum()
 
@@ -149,7 +149,7 @@ def test_sounds_tell_scenes_apart_and_come_again():
     for name in ('image', 'sound'):
       np.testing.assert_array_equal(one.items[name], other.items[name])
       assert one.items[name].shape[1:] == (16, 16, 3)
-  # The colour is the pitch, and the first to be told is the first to call.
+  # The colour is the pitch, and the first thing is the first to sound.
   rng = np.random.default_rng(0)
   low, high = scenes.Thing('red', 'star'), scenes.Thing('orange', 'circle')
   heard = synthetic_trio.sound(rng, [low, high], 32)[:, :, 0].astype(float)

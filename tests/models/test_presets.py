@@ -63,9 +63,9 @@ def test_tensors_hold_all_parameters_once(name):
   config = presets.PRESETS[name]
   params = tensors.by_name(nnx.state(dual_encoder.abstract(config), nnx.Param))
   table = tensors.table(config)
-  held = [parameter for t in table for parameter in t.parameters]
+  named = [parameter for t in table for parameter in t.parameters]
   # CLIP's softmax loss takes no bias.
-  assert sorted(held + ['logit_bias'] * ('clip' in name)) == sorted(params)
+  assert sorted(named + ['logit_bias'] * ('clip' in name)) == sorted(params)
   for tensor in table:
     sizes = [params[parameter].size for parameter in tensor.parameters]
     assert [math.prod(tensor.shape) // len(sizes)] * len(sizes) == sizes

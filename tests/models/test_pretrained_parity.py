@@ -169,6 +169,17 @@ def test_positions_are_interpolated_as_by_transformers(new):
     np.testing.assert_allclose(ours, wanted, atol=1e-6)
 
 
+def test_interpolated_positions_are_the_same_to_the_bit_on_any_device():
+  """The digest that a run is known again by is of them."""
+  old = np.random.default_rng(0).normal(size=(49, 32)).astype(np.float32)
+  grid = torch.from_numpy(old.astype(np.float64)).reshape(1, 7, 7, 32)
+  wanted = torch.nn.functional.interpolate(
+      grid.permute(0, 3, 1, 2), size=(12, 5), mode='bicubic')
+  np.testing.assert_array_equal(
+      positions.resize(old, (7, 7), (12, 5), has_class=False),
+      wanted.permute(0, 2, 3, 1).reshape(-1, 32).numpy().astype(np.float32))
+
+
 def test_saved_is_what_transformers_loads(case, tmp_path):
   cut = sharding.row_sharding()
   params = jax.tree.map(

@@ -99,7 +99,7 @@ def test_objects_and_texts_that_tools_write(asked):
   assert 'may be' not in said
 
 
-def test_who_looked_through_it_is_nobody_who_answered(asked):
+def test_a_reviewer_is_not_an_annotator(asked):
   folder, ask = asked
   made = exports.tasks(folder, [4, None, None], 1)
   made[0]['updated_by'] = 2
@@ -272,7 +272,7 @@ def test_answers_that_differ_and_tell_no_time_are_refused(asked):
     ask()
 
 
-def test_nobody_is_in_a_majority_twice(asked):
+def test_a_majority_counts_each_person_once(asked):
   folder, ask = asked
   made = exports.tasks(folder, [4, None, None], 1)
   _put(folder, 'page.json', made)
@@ -362,7 +362,7 @@ def test_what_is_accepted_is_so_whoever_they_are(seed):
 
 def test_names_of_all_kinds():
   assert identity.parse(unicodedata.normalize('NFD', 'Jos\u00e9')) is not None
-  for nobody in (None, True, -1, 1.5, float('nan'), float('inf'), '', ' \t',
-                 '\u200b', 'x' * 201, '\ud800', [1], {}, {'id': None},
-                 {'email': ''}):
-    assert identity.parse(nobody) is None, nobody
+  for nameless in (None, True, -1, 1.5, float('nan'), float('inf'), '', ' \t',
+                   '\u200b', 'x' * 201, '\ud800', [1], {}, {'id': None},
+                   {'email': ''}):
+    assert identity.parse(nameless) is None, nameless

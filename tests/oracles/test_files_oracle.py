@@ -23,11 +23,7 @@ _asks, _give, _line, _lines = (
 
 @pytest.fixture(name='asked')
 def _asked(tmp_path):
-  """A folder in which images 5, 3 and 0 were asked about, and its oracle."""
-  oracle = files.files(tmp_path, people.shown())
-  with pytest.raises(oracle_lib.Waiting):
-    _asks(oracle, [5, 3, 0])
-  return tmp_path, oracle
+  return tmp_path, people.waiting(tmp_path)
 
 
 def test_a_round_is_written_and_answered(asked):
@@ -83,7 +79,7 @@ def test_half_answered_rounds_go_on_and_open_queries_are_asked_again(tmp_path):
     _asks(oracle, [1, 2, 3])
   _give(tmp_path, 'b.jsonl', _line('image-1', 6))
   assert _asks(oracle, [1, 2, 3]).tolist() == [[1, 6], [2, 4], [-1, -1]]
-  # A later round: what is open is asked for without asking anybody.
+  # A later round: what is open is asked for without asking people.
   assert _asks(oracle, [3], suggest=None).tolist() == [[-1, -1]]
   assert _asks(oracle, [8], suggest=None).tolist() == [[-1, -1]]
   assert _asks(oracle, [], suggest=None).shape == (0, 2)
@@ -193,7 +189,7 @@ def test_a_crash_while_a_round_is_written(tmp_path, monkeypatch):
   assert (tmp_path / 'round_001').exists()
 
 
-def test_people_who_disagree_are_told(asked):
+def test_disagreement_is_reported(asked):
   folder, oracle = asked
   _give(folder, 'a.jsonl', _line('image-3', 7), _line('image-3', 6, 'bob'),
         _line('image-5', 1), _line('image-5', 1, 'bob'))
@@ -204,7 +200,7 @@ def test_people_who_disagree_are_told(asked):
       'query': 'image-3', 'state': 'open',
       'answers': {'ann': {'text': 7}, 'bob': {'text': 6}},
       'sources': ['a.jsonl, line 1', 'a.jsonl, line 2']}
-  _give(folder, 'b.jsonl', _line('image-3', 7, 'cid'))  # No vote is held.
+  _give(folder, 'b.jsonl', _line('image-3', 7, 'cid'))  # No vote is taken.
   assert _asks(oracle, [3], suggest=None).tolist() == [[-1, -1]]
   _give(folder, 'a.jsonl', _line('image-3', 7), _line('image-3', 7, 'bob'))
   assert _asks(oracle, [3, 5]).tolist() == [[3, 7], [5, 1]]

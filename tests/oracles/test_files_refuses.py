@@ -15,11 +15,7 @@ _asks, _give, _line, _lines = (
 
 @pytest.fixture(name='asked')
 def _asked(tmp_path):
-  """A folder in which images 5, 3 and 0 were asked about, and its oracle."""
-  oracle = files.files(tmp_path, people.shown())
-  with pytest.raises(oracle_lib.Waiting):
-    _asks(oracle, [5, 3, 0])
-  return tmp_path, oracle
+  return tmp_path, people.waiting(tmp_path)
 
 
 def test_every_problem_is_listed_and_nothing_applied(asked):
@@ -92,7 +88,7 @@ def test_an_accepted_answer_cannot_be_changed(asked):
         'a.jsonl, line 1: ann now .* text 6, but ledger.jsonl, line 1, '
         'holds text 7: .* Put the earlier answer back')):
       _asks(one, [3])
-  # Somebody else may disagree, and is too late.
+  # Another annotator may disagree, and is too late.
   _give(folder, 'a.jsonl', _line('image-3', 7), _line('image-3', 6, 'bob'))
   assert _asks(oracle, [3]).tolist() == [[3, 7]]
   conflict, = _lines(folder / 'conflicts.jsonl')

@@ -56,7 +56,7 @@ def test_what_was_answered_is_not_asked_again(tmp_path):
   assert [r.round for r in journal_lib.read(path)] == [0, 1, 1]
 
 
-def test_a_round_hears_what_it_heard_then(tmp_path):
+def test_a_round_gets_the_answers_that_it_got_then(tmp_path):
   path, person = tmp_path / 'a.journal', _Person(silent=[2])
   journal = _open(path, person)
   first = [[1, 11], [-1, -1]]
@@ -125,7 +125,7 @@ def test_wherever_a_crash_cuts_the_file_whole_lines_are_kept(tmp_path):
       file.unlink()
 
 
-def test_a_last_line_written_from_behind_is_put_aside(tmp_path):
+def test_a_last_line_written_from_its_end_is_quarantined(tmp_path):
   path = tmp_path / 'a.journal'
   content = _three_rounds(path)
   path.write_bytes(content[:-20] + bytes(15) + content[-5:])
@@ -135,7 +135,7 @@ def test_a_last_line_written_from_behind_is_put_aside(tmp_path):
 
 
 @given(st.data())
-def test_damage_before_the_last_line_is_told_and_touched_by_nobody(
+def test_damage_before_the_last_line_is_reported_and_left_as_it_is(
     tmp_path_factory, data):
   path = tmp_path_factory.mktemp('damaged') / 'a.journal'
   content = bytearray(_three_rounds(path))

@@ -160,7 +160,7 @@ def _spoil(export, how):
     result[:] = [_region('number', other, people.N)]
   elif how == 'unknown choice':
     result[0]['value']['choices'] = ['maybe']
-  elif how == 'nobody':
+  elif how == 'no annotator':
     first['completed_by'] = None
   elif how == 'a query that was never asked':
     export[0]['data']['query'] = 'image-8'
@@ -183,7 +183,7 @@ def _spoil(export, how):
     ('half a number', '4.5, not an integer'),
     ('too large a number', '9 does not exist'),
     ('unknown choice', "'maybe' for"),
-    ('nobody', "annotation 100: 'annotator' is missing: who answers?"),
+    ('no annotator', "annotation 100: 'annotator' is missing: who answers?"),
     ('a query that was never asked', 'annotation 100: image-8 was never asked'),
     ('a query whose id was edited', "annotation 100: 'query' is 'Image 1', no"),
     ('results that are numbers', 'annotation 100: a result is 3, no object'),

@@ -1,4 +1,4 @@
-"""A run over two processes, some of which are told to end, or killed."""
+"""A run over two processes, some of which are asked to end, or killed."""
 
 import contextlib
 import os
@@ -7,21 +7,20 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 import numpy as np
-from orbax.checkpoint import v1 as ocp
 import pytest
 
 from mmal_jax.checkpoint import newest
-from mmal_jax.checkpoint import packed
 from mmal_jax.experiment import preemption
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.workdir import layout
 from tests.support import hosts_config
+from tests.support import outcomes
+from tests.support import ports
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _ROUNDS, _STRATEGY, _SEED = 4, 'mmal', 3
@@ -31,19 +30,7 @@ _SECONDS, _HEARTBEAT = 240, 10
 
 @pytest.fixture(name='data', scope='module')
 def _data(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('data')
-  rng = np.random.default_rng(0)
-  hidden = rng.normal(size=(100, 8))
-  for name in ('image', 'text'):
-    np.save(folder / f'{name}.npy',
-            (hidden @ rng.normal(size=(8, 12))).astype(np.float32))
-  return folder
-
-
-def _free_port():
-  with socket.socket() as listener:
-    listener.bind(('127.0.0.1', 0))
-    return listener.getsockname()[1]
+  return outcomes.save_features(tmp_path_factory.mktemp('data'), 100)
 
 
 @contextlib.contextmanager
@@ -55,7 +42,7 @@ def _started(data, work, processes, devices, *flags, on_features=True,
       # A program is compiled once for all runs with as many devices.
       'JAX_COMPILATION_CACHE_DIR': str(data / 'compiled'),
       'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
-  port = _free_port()
+  port = ports.free()
   started = []
   try:
     for i in range(processes):
@@ -118,12 +105,8 @@ def _kept(work):
 
 
 def _last_state(work):
-  path = layout.state_path(work, _STRATEGY, _SEED) / str(_ROUNDS)
-  # As NumPy's: they lay over other devices than there are here.
-  like = {name: np.zeros(leaf.shape, leaf.dtype)
-          for name, leaf in ocp.metadata(path).metadata.items()}
-  return {name: np.asarray(value)
-          for name, value in packed.unpack(ocp.load(path, like)).items()}
+  return outcomes.state(
+      layout.state_path(work, _STRATEGY, _SEED) / str(_ROUNDS))
 
 
 def _answers(work):
@@ -141,18 +124,13 @@ def _same_picks(work, other):
 def _same_end(work, other):
   """To the bit."""
   _same_picks(work, other)
-  one, two = ([{k: v for k, v in line.items() if k not in (
-      'seconds', 'compilations', 'embedded_per_second')}
-               for line in layout.read_lines(w / layout.METRICS)]
-              for w in (work, other))
+  one, two = map(outcomes.metrics, (work, other))
   assert one == two and len(one) == _ROUNDS + 1
   one, two = map(_last_state, (work, other))
   assert one.keys() == two.keys() and len(one) > 20
   for name, value in one.items():
     np.testing.assert_array_equal(value, two[name], err_msg=name)
-  one, two = (layout.read(w / layout.SUMMARY) | {'seconds': 0, 'files': 0}
-              for w in (work, other))
-  assert one == two
+  assert outcomes.summary(work) == outcomes.summary(other)
 
 
 def _close_end(work, other):
@@ -172,7 +150,7 @@ def _undisturbed(data):
 
 
 def _kill_one(data, work, victim, rounds, delay=0.0):
-  """Goes on until so many rounds are asked, and kills; seconds to the end."""
+  """Goes on for this number of rounds, and kills; seconds to the end."""
   with _started(data, work, 2, 4, '--resume') as started:
     _until_asked(started, work, rounds)
     time.sleep(delay)

@@ -3,7 +3,6 @@
 import json
 import pathlib
 import pickle
-import socket
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import pytest
 
 from mmal_jax.oracles import shared
 from mmal_jax.parallel import processes
+from tests.support import ports
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _SECONDS = 120
@@ -20,11 +20,9 @@ _SECONDS = 120
 
 @pytest.fixture(name='both', scope='module')
 def _both(tmp_path_factory):
-  """What each heard."""
+  """What each received."""
   folder = tmp_path_factory.mktemp('both')
-  with socket.socket() as listener:
-    listener.bind(('127.0.0.1', 0))
-    port = listener.getsockname()[1]
+  port = ports.free()
   started = [
       subprocess.Popen(
           [sys.executable, '-m', 'tests.support.two_processes_talk',
@@ -61,7 +59,7 @@ def test_what_one_raises_all_raise(both):
   for said in both:
     assert said['raised'][:2] == [
         ['ValueError', 'in use'], ['Waiting', '2 of 3 are open.']]
-    # What cannot be told is an error, too, and no reason to wait.
+    # What cannot be sent is an error, too, and no reason to wait.
     assert said['raised'][2][0] in ('AttributeError', 'PicklingError')
     assert said['left'] == ['Enough', 'now']
 
@@ -101,9 +99,9 @@ class _Odd(Exception):
     (ValueError('plain'), ValueError, 'plain'),
     (_Odd(1, 2), RuntimeError, '_Odd: 1 and 2'),
     (OSError(lambda: None), RuntimeError, 'OSError: ')])
-def test_any_error_can_be_told(error, kind, text):
+def test_any_error_can_be_sent(error, kind, text):
   def work():
     raise error
 
-  value, told = pickle.loads(processes._result(work))
-  assert value is None and type(told) is kind and text in str(told)
+  value, sent = pickle.loads(processes._result(work))
+  assert value is None and type(sent) is kind and text in str(sent)

@@ -2,13 +2,13 @@
 
 import json
 import pathlib
-import socket
 import subprocess
 import sys
 
 import jax.numpy as jnp
 import pytest
 
+from tests.support import ports
 from tests.support import reference
 from tests.support import two_processes
 
@@ -16,16 +16,10 @@ _ROOT = pathlib.Path(__file__).parents[2]
 _SECONDS = 120
 
 
-def _free_port():
-  with socket.socket() as listener:
-    listener.bind(('127.0.0.1', 0))
-    return listener.getsockname()[1]
-
-
 @pytest.fixture(scope='module')
 def both():
   """Of each process, what it found, and its errors."""
-  port = _free_port()
+  port = ports.free()
   processes = [
       subprocess.Popen(
           [sys.executable, '-m', 'tests.support.two_processes', str(i),

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import socket
 import subprocess
 import sys
 
@@ -10,21 +9,16 @@ import numpy as np
 import pytest
 
 from tests.support import loss_reference as reference
+from tests.support import ports
 from tests.support import two_processes_loss
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _SECONDS = 120
 
 
-def _free_port():
-  with socket.socket() as listener:
-    listener.bind(('127.0.0.1', 0))
-    return listener.getsockname()[1]
-
-
 def _run_both(folder):
   """What each process printed."""
-  port = _free_port()
+  port = ports.free()
   # Not pipes: one that is full stops its process, for which the other waits.
   paths = [folder / str(i) for i in range(2)]
   processes = []

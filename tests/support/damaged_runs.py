@@ -26,7 +26,7 @@ from tests.support import published_files
 from tests.support import tiny
 from tests.support import torch_models
 
-_UNTOLD = 'seconds', 'compilations', 'embedded_per_second', 'crc32', 'files'
+_OF_ONE_RUN = 'seconds', 'compilations', 'embedded_per_second', 'crc32', 'files'
 
 
 class Made(NamedTuple):
@@ -40,7 +40,7 @@ class Made(NamedTuple):
     finished: as it ended.
     unfinished: as a kill left it, amid a round.
     before: earlier copies of the finished one, the oldest first.
-    until: so many of them are earlier than the kill.
+    until: how many of them are earlier than the kill.
     same: of the same config.
     other: of another config.
     strategies: of the runs.
@@ -99,7 +99,7 @@ def answer(
   Args:
     folder: of the questions.
     seconds: in place of which this is done.
-    most: so many.
+    most: how many of them.
     late: whether those about some items are left until the next round.
   """
   del seconds
@@ -254,14 +254,14 @@ def results(root: pathlib.Path) -> dict[str, Any]:
   found: dict[str, Any] = {}
   for name in (layout.METRICS, layout.QUERIES, layout.WHOLE_POOL):
     found[name] = sorted(
-        (json.dumps(told(line), sort_keys=True)
+        (json.dumps(comparable(line), sort_keys=True)
          for line in layout.read_lines(folder / name)))
-  # A run that was taken up may say it twice.
+  # A run that was resumed may say it twice.
   found[layout.CALIBRATION] = {
-      json.dumps(told(line), sort_keys=True)
+      json.dumps(comparable(line), sort_keys=True)
       for line in layout.read_lines(folder / layout.CALIBRATION)}
   for name in (layout.CONFIG, layout.ITEMS, layout.SUMMARY):
-    found[name] = told(json.loads((folder / name).read_text()))
+    found[name] = comparable(json.loads((folder / name).read_text()))
   for path in (folder / layout.JOURNALS).glob('*.journal'):
     found[f'{layout.JOURNALS}/{path.name}'] = journal_lib.read(path)
   for path in (folder / layout.MATCHES).glob('*-seed*/*'):
@@ -283,9 +283,9 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> str:
                if one.get(name) != other.get(name)), '')
 
 
-def told(fields: dict[str, Any]) -> dict[str, Any]:
+def comparable(fields: dict[str, Any]) -> dict[str, Any]:
   """Without what every run has of its own."""
-  return {key: value for key, value in fields.items() if key not in _UNTOLD}
+  return {key: value for key, value in fields.items() if key not in _OF_ONE_RUN}
 
 
 def _values(path: pathlib.Path) -> dict[str, bytes]:

@@ -24,7 +24,7 @@ _ROOTS = tuple(f'{os.sep}{name}{os.sep}' for name in (
     'orbax', os.path.join('etils', 'epath')))
 # The thread that only waits for Orbax, and seals what it has written.
 _OURS = 'checkpoints_'
-# A thread that waits for ever is told from a slow disk after so long.
+# After this time a thread is taken to wait for ever, and not for a slow disk.
 _STALLED_SECONDS = 3
 
 

@@ -5,8 +5,8 @@
 runs `experiments.run FLAGS ...`, counts moments (writes to the disk, renamings,
 training steps, questions, checkpoints begun), and dies in the given one: before
 or after it, or with a write half done, as SEED has it; `3:journal` is the third
-of those in whose name that pattern is found; below 0 it dies after so many
-milliseconds. Ends with `moments: N` on stderr if it gets there.
+of those in whose name that pattern is found; below 0 it dies after that number
+of milliseconds. Ends with `moments: N` on stderr if it gets there.
 
 People, if any are asked, answer at once: the item of the same number, or of
 some queries nothing for a while.
@@ -68,7 +68,7 @@ class Moments:
     """The function, each call of which begins work in the background."""
     def called(*args, **kwargs):
       if self.comes(what):
-        # From the time that a small one takes, all told.
+        # From the time that a small one takes in all.
         threading.Timer(self._rng.uniform(0, 0.06), die, [what]).start()
       return function(*args, **kwargs)
 
@@ -78,7 +78,7 @@ class Moments:
 def die(where: str) -> None:
   print(f'\ndied: {where}', file=sys.stderr, flush=True)
   os.kill(os.getpid(), signal.SIGKILL)
-  time.sleep(60)  # It takes a moment to be heard.
+  time.sleep(60)  # It takes a moment to arrive.
 
 
 class Torn:

@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import pytest
 
 from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import files
 
 N = 9
 MODALITIES = ('image', 'text', 'sketch')
@@ -44,6 +46,14 @@ def line(query, answer, annotator='ann', **more):
 def lines(path):
   """The records of a file."""
   return [json.loads(one) for one in path.read_text().splitlines()]
+
+
+def waiting(folder):
+  """The oracle of a folder, once images 5, 3 and 0 were asked about."""
+  oracle = files.files(folder, shown())
+  with pytest.raises(oracle_lib.Waiting):
+    asks(oracle, [5, 3, 0])
+  return oracle
 
 
 def asks(oracle, numbers, modality='image', suggest=suggest):

@@ -28,7 +28,7 @@ def config(folder: pathlib.Path) -> None:
       folder / workdir_lib.CONFIG, colorswap.get_config().to_dict())
 
 
-def nobody(modality, numbers, suggest=None):
+def silent(modality, numbers, suggest=None):
   """An oracle that never answers."""
   del modality, suggest
   return np.full((len(numbers), 2), oracle_lib.NONE, np.int32)
@@ -36,11 +36,11 @@ def nobody(modality, numbers, suggest=None):
 
 def journal(folder: pathlib.Path) -> None:
   """Two calls of two rounds."""
-  def told(modality, numbers, suggest=None):
+  def answers(modality, numbers, suggest=None):
     del modality, suggest
     return np.stack([numbers, numbers + 5], 1).astype(np.int32)
 
-  made = journal_lib.Journal(folder / 'a.journal', told, MODALITIES)
+  made = journal_lib.Journal(folder / 'a.journal', answers, MODALITIES)
   for at in range(2):
     made.begin(at)
     made('image', np.array([2 * at, 2 * at + 1], np.int32))

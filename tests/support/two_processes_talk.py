@@ -2,7 +2,7 @@
 
   python -m tests.support.two_processes_talk PROCESS PORT FOLDER
 
-prints a line of JSON, of what this one heard.
+prints a line of JSON, of what this one received.
 """
 
 import json
@@ -49,8 +49,8 @@ def _refuse():
   raise ValueError('in use')
 
 
-def heard(process: int, folder: pathlib.Path) -> dict[str, object]:
-  """All that can be told, in JSON's types."""
+def received(process: int, folder: pathlib.Path) -> dict[str, object]:
+  """All that can be sent, in JSON's types."""
   # Of each process another value, and only the first one's counts.
   asked = []
 
@@ -120,7 +120,7 @@ def main(process: int, port: int, folder: str) -> None:
   jax.distributed.initialize(
       coordinator_address=f'127.0.0.1:{port}', num_processes=2,
       process_id=process, initialization_timeout=60)
-  print(json.dumps(heard(process, pathlib.Path(folder))), flush=True)
+  print(json.dumps(received(process, pathlib.Path(folder))), flush=True)
 
 
 if __name__ == '__main__':

@@ -3,16 +3,14 @@
 import pathlib
 import shlex
 import shutil
-import socket
 
-import numpy as np
-from orbax.checkpoint import v1 as ocp
 import pytest
 
-from mmal_jax.checkpoint import packed
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.workdir import layout
 from tests.support import hosts_config
+from tests.support import outcomes
+from tests.support import ports
 from tests.tpu_scripts import cloud as cloud_lib
 from tests.tpu_scripts import fake_gcloud
 
@@ -23,24 +21,11 @@ _STRATEGY, _SEED = 'mmal', 3  # as in hosts_config
 _STORAGES = {
     'shared': {'STORAGE': 'shared', 'WORKDIR': 'SHARED/run'},
 }
-_TIMES = ('seconds', 'compilations', 'embedded_per_second')
 
 
 @pytest.fixture(name='data', scope='module')
 def _data(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('data')
-  rng = np.random.default_rng(0)
-  hidden = rng.normal(size=(100, 8))
-  for name in ('image', 'text'):
-    np.save(folder / f'{name}.npy',
-            (hidden @ rng.normal(size=(8, 12))).astype(np.float32))
-  return folder
-
-
-def _free_port():
-  with socket.socket() as listener:
-    listener.bind(('127.0.0.1', 0))
-    return listener.getsockname()[1]
+  return outcomes.save_features(tmp_path_factory.mktemp('data'), 100)
 
 
 def _cloud(folder, data, storage):
@@ -55,7 +40,7 @@ def _cloud(folder, data, storage):
   spec = f'{hosts_config.__file__}:{data}'
   variables = {
       'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': 4,
-      'OPENBLAS_NUM_THREADS': 1, 'JAX_COORDINATOR_PORT': _free_port(),
+      'OPENBLAS_NUM_THREADS': 1, 'JAX_COORDINATOR_PORT': ports.free(),
       # A program is compiled once for all runs.
       'JAX_COMPILATION_CACHE_DIR': data / 'compiled',
       'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': 0}
@@ -82,19 +67,14 @@ def _queries(work):
 
 def _results(work):
   """All that a run has found, without its times."""
-  lines = [{k: v for k, v in line.items() if k not in _TIMES}
-           for line in layout.read_lines(work / layout.METRICS)]
-  path = layout.state_path(work, _STRATEGY, _SEED) / str(_ROUNDS)
-  like = {name: np.zeros(leaf.shape, leaf.dtype)
-          for name, leaf in ocp.metadata(path).metadata.items()}
-  state = packed.unpack(ocp.load(path, like))
+  state = outcomes.state(
+      layout.state_path(work, _STRATEGY, _SEED) / str(_ROUNDS))
   return {
-      'queries': _queries(work), 'metrics': lines,
+      'queries': _queries(work), 'metrics': outcomes.metrics(work),
       'answers': journal_lib.read(
           layout.journal_path(work, _STRATEGY, _SEED)),
-      'summary': layout.read(work / layout.SUMMARY)
-                 | {'seconds': 0, 'files': 0},
-      'state': {k: np.asarray(v).tobytes() for k, v in state.items()}}
+      'summary': outcomes.summary(work),
+      'state': {k: v.tobytes() for k, v in state.items()}}
 
 
 def _babysat(cloud, process):

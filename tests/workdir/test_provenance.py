@@ -179,7 +179,7 @@ def test_what_is_whole_or_can_be_computed_again_ends_the_same(
   assert _found(folder) == _found(two / 'one')
 
 
-def test_an_older_copy_of_a_journal_is_refused_or_told_again(two):
+def test_an_older_copy_of_a_journal_is_refused_or_answered_again(two):
   name, number = _JOURNAL('mmal-seed1'), -1
   folder = _copy(two, unfinished=False)
   _without_line(name, number)(folder, None)
@@ -192,7 +192,7 @@ def test_an_older_copy_of_a_journal_is_refused_or_told_again(two):
   assert _found(folder) == _found(two / 'one')
 
 
-def test_an_older_state_with_a_seal_without_a_name_is_put_aside(two, caplog):
+def test_an_older_state_with_a_seal_without_a_name_is_quarantined(two, caplog):
   folder = _copy(two, unfinished=False)
   states = folder / _STATES('mmal-seed0')
   for step in '12':  # As an earlier version wrote them.

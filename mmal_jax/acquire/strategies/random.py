@@ -34,4 +34,5 @@ def select(
   return picks
 
 
-random = strategy.Strategy('random', select, joint=True, draws=True)
+random = strategy.Strategy(
+    'random', select, joint=True, draws=True, uniform=True)
