@@ -23,9 +23,9 @@ from mmal_jax import progress
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.config import explain
-from mmal_jax.experiment import overrides
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import run as run_lib
+from mmal_jax.experiment import start
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.parallel import processes
@@ -81,10 +81,10 @@ def configure() -> Any:
     ValueError: if flags contradict one another, or a value is refused.
   """
   strategies = _STRATEGIES.value
-  return overrides.override(_CONFIG.value, {
+  return start.override(_CONFIG.value, {
       'init': _INIT.value, 'states': _STATES.value, 'model.name': _MODEL.value,
       'strategies': None if strategies is None else tuple(strategies),
-      'seeds': overrides.seeds(_SEEDS.value), 'oracle.name': _ORACLE.value,
+      'seeds': start.seeds(_SEEDS.value), 'oracle.name': _ORACLE.value,
       'batch': _BATCH.value, 'rounds': _ROUNDS.value}, _BUDGET.value)
 
 

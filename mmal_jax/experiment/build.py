@@ -21,9 +21,9 @@ from mmal_jax.data import schema
 from mmal_jax.data.tokenizers import tokenizer as tokenizer_lib
 from mmal_jax.embed import in_memory
 from mmal_jax.evaluate import evaluate
-from mmal_jax.experiment import annotators
 from mmal_jax.experiment import datasets
 from mmal_jax.experiment import pretrained as pretrained_lib
+from mmal_jax.experiment import settings as settings_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn import maker as maker_lib
 from mmal_jax.learn import registry as learners
@@ -56,6 +56,10 @@ class Experiment(NamedTuple):
   # What `data` was before frozen towers made features of it.
   encoded: encode.EncodedDataset
   pretrained: pretrained_lib.Pretrained | None = None
+
+  @property
+  def settings(self) -> settings_lib.Settings:
+    return settings_lib.of(self.config)
 
 
 def init_params(
@@ -227,16 +231,16 @@ def fitted(
       for a strategy whose rule names no modality, or needs costs that are not
       there.
   """
-  every = []
+  every, annotators = [], settings_lib.annotators_of(config)
   for seed in config.seeds:
-    pools, hidden = annotators.hide(config, data.pool, seed)
-    if hidden is None and config.oracle.name in oracles_lib.NEED_PAIRS:
+    pools, hidden = annotators.hide(data.pool, seed)
+    if hidden is None and annotators.name in oracles_lib.NEED_PAIRS:
       raise ValueError(
-          f'oracle={config.oracle.name!r} needs pairs, and the pools of this '
+          f'oracle={annotators.name!r} needs pairs, and the pools of this '
           'dataset are loose: ask people, --oracle=files.')
     # Of what is not missing, which differs from seed to seed.
     every.append(pools.sizes)
-  buffer = annotators.buffer_of(config)
+  buffer = annotators.buffer
   if config.batch is None:
     pool = min(min(sizes.values()) for sizes in every)
     config = copy.deepcopy(config)
@@ -257,7 +261,7 @@ def fitted(
                        f'stream.buffer={buffer} items.')
   for strategy in config.strategies:
     needed = strategies_lib.find(strategy, tuple(sizes)).needed
-    if 'costs' in needed and not annotators.has_costs(config):
+    if 'costs' in needed and not annotators.has_costs:
       raise ValueError(f'strategy={strategy!r} needs costs: give '
                        '--config.costs.image, or another.')
   return config
@@ -302,10 +306,9 @@ def annotators_of(
     experiment: from `build`.
     seed: of the run.
   """
-  config = experiment.config
-  pools, hidden = annotators.hide(config, experiment.data.pool, seed)
-  oracle = annotators.make_oracle(
-      config, pools, hidden, seed, experiment.load_seen)
+  annotators = experiment.settings.annotators
+  pools, hidden = annotators.hide(experiment.data.pool, seed)
+  oracle = annotators.oracle(pools, hidden, seed, experiment.load_seen)
   return pools, hidden, oracle
 
 
@@ -320,7 +323,7 @@ def rounds(
 ) -> Iterator[state_lib.RunState]:
   """A run from `state` on: its states, as `loop.run_rounds` yields them."""
   config = experiment.config
-  buffer = annotators.buffer_of(config)
+  buffer = experiment.settings.annotators.buffer
   source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
   chosen = strategies_lib.configured(strategy, config.acquisition.to_dict())
   plan = _plan(config, chosen.needs_reference)

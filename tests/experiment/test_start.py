@@ -1,9 +1,9 @@
-"""Values of a config that take the place of others."""
+"""The config of an experiment, made ready to be run."""
 
 import pytest
 
 from experiments.configs import features
-from mmal_jax.experiment import overrides
+from mmal_jax.experiment import start
 
 
 @pytest.fixture(name='config')
@@ -15,7 +15,7 @@ def _config(monkeypatch):
 
 
 def test_values_are_replaced_in_a_copy(config):
-  found = overrides.override(config, {
+  found = start.override(config, {
       'seeds': (3,), 'oracle.name': 'exact', 'rounds': None,
       'states': '/s/$HOME'})
   assert (found.seeds, found.oracle.name, found.rounds) == ((3,), 'exact', 6)
@@ -26,11 +26,11 @@ def test_values_are_replaced_in_a_copy(config):
 
 
 def test_a_budget_takes_the_place_of_rounds(config):
-  assert overrides.override(config, {'batch': 5}, 20).rounds == 4
+  assert start.override(config, {'batch': 5}, 20).rounds == 4
   with pytest.raises(ValueError, match='budget=20 is not rounds=3 . batch=5'):
-    overrides.override(config, {'batch': 5, 'rounds': 3}, 20)
+    start.override(config, {'batch': 5, 'rounds': 3}, 20)
   with pytest.raises(ValueError, match='budget=20: give --batch as well'):
-    overrides.override(config, {}, 20)
+    start.override(config, {}, 20)
 
 
 @pytest.mark.parametrize('values,said', [
@@ -40,11 +40,11 @@ def test_a_budget_takes_the_place_of_rounds(config):
 def test_what_is_refused(config, values, said):
   for budget in (None, 20):
     with pytest.raises(ValueError, match=said):
-      overrides.override(config, values, budget)
+      start.override(config, values, budget)
 
 
 def test_seeds_are_integers():
-  assert overrides.seeds(None) is None
-  assert overrides.seeds(['0', ' 12']) == (0, 12)
+  assert start.seeds(None) is None
+  assert start.seeds(['0', ' 12']) == (0, 12)
   with pytest.raises(ValueError, match="seeds='0,-1' must be integers"):
-    overrides.seeds(['0', '-1'])
+    start.seeds(['0', '-1'])
