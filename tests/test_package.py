@@ -9,6 +9,7 @@ import jax
 import pytest
 
 import mmal_jax
+from mmal_jax.config import sections
 
 _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
@@ -39,6 +40,22 @@ def test_imports_never_run_back_up(path):
     if name.startswith('mmal_jax.'):
       imported = name.split('.')[1]
       assert _FLOW.index(imported) <= _FLOW.index(room), name
+
+
+def test_few_files_read_a_config():
+  """All others are given its values: see `experiment/settings.py`."""
+  names = {*sections.names(), *sections.VALUES}
+  found = set()
+  for path in _ROOT.rglob('*.py'):
+    where = path.relative_to(_ROOT)
+    if where.parts[0] in ('config', 'models'):  # A model's is a dataclass.
+      continue
+    for node in ast.walk(ast.parse(path.read_text())):
+      if isinstance(node, ast.Attribute) and node.attr in names and (
+          ast.unparse(node.value).split('.')[-1] == 'config'):
+        found.add(where.as_posix())
+  assert 'experiment/settings.py' in found
+  assert len(found) <= 18, sorted(found)
 
 
 def test_programs_print_through_one_module():
