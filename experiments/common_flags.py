@@ -4,7 +4,7 @@ A program adopts those that it takes: `take('workdir', 'cache_dir')` lists them
 in its `--help`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -95,3 +95,19 @@ def take(*names: str) -> list[flags.FlagHolder]:
     else:
       _defined[name] = _DEFINITIONS[name]()
   return [_defined[name] for name in names]
+
+
+def refuse(names: Mapping[str, str | None], of: str) -> None:
+  """Refuses flags of other programs.
+
+  Args:
+    names: of the flags, and what to do in place of each, if anything.
+    of: what is run.
+
+  Raises:
+    ValueError: if one is given.
+  """
+  for name, instead in names.items():
+    if flags.FLAGS[name].present:
+      raise ValueError(f'--{name} is not for {of}'
+                       + (f': {instead}.' if instead else '.'))

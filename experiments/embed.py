@@ -23,6 +23,7 @@ from experiments import program
 from mmal_jax import progress
 from mmal_jax.experiment import embed_files
 from mmal_jax.models import config as config_lib
+from mmal_jax.terminal import messages
 
 _INIT, _MODEL = common_flags.take('init', 'model')
 _IMAGES = common_flags.define_path(
@@ -52,12 +53,12 @@ def _work() -> str:
     raise ValueError('give --images, --texts or both.')
   if _EMBEDDINGS.value is None:
     raise ValueError('give --embeddings, the folder to write to.')
-  with progress.shown_by(program.show):
+  with progress.shown_by(progress.bar):
     return embed_files.embed(
         _INIT.value, _EMBEDDINGS.value, _IMAGES.value, _TEXTS.value,
         model=_MODEL.value, tokenizer=_TOKENIZER.value,
         image_size=_IMAGE_SIZE.value, dtype=_DTYPE.value,
-        batch_size=_BATCH_SIZE.value, fsdp=_FSDP.value, notify=program.notify)
+        batch_size=_BATCH_SIZE.value, fsdp=_FSDP.value, notify=messages.notify)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from experiments import common_flags
 from experiments import program
 from experiments.configs import features
 from mmal_jax.experiment import feature_sets
+from mmal_jax.terminal import messages
 
 _WORKDIR, _CACHE_DIR = common_flags.take('workdir', 'cache_dir')
 _SETS = common_flags.define_path('sets', None, 'Folder of .npz files.')
@@ -40,23 +41,16 @@ _MATCH = flags.DEFINE_bool(
     'true the stated probabilities are.')
 
 # Flags of `experiments.run`, and what stands for them here.
-_MINE = {
-    'strategies': 'of', 'seeds': 'num_seeds', 'rounds': 'num_rounds',
-    'batch': 'share', 'budget': 'share', 'config': None, 'init': None,
-    'model': None, 'oracle': None, 'resume': None, 'overwrite': None,
-    'states': None, 'show_config': None}
-
-
-def _refuse_others() -> None:
-  """Refuses flags of `experiments.run`, naming those to use."""
-  for name, mine in _MINE.items():
-    if flags.FLAGS[name].present:
-      raise ValueError(f'--{name} is not for feature sets'
-                       + (f': use --{mine}.' if mine else '.'))
+_NOT_OURS = {
+    'strategies': 'use --of', 'seeds': 'use --num_seeds',
+    'rounds': 'use --num_rounds', 'batch': 'use --share',
+    'budget': 'use --share', 'config': None, 'init': None, 'model': None,
+    'oracle': None, 'resume': None, 'overwrite': None, 'states': None,
+    'show_config': None}
 
 
 def _work() -> str:
-  _refuse_others()
+  common_flags.refuse(_NOT_OURS, 'feature sets')
   if _SETS.value is None:
     raise ValueError('give --sets, a folder of .npz files.')
   configs = {
@@ -67,8 +61,8 @@ def _work() -> str:
           match=_MATCH.value)
       for path in feature_sets.find(_SETS.value, _NAMES.value)}
   return feature_sets.run(
-      configs, _WORKDIR.value, _CACHE_DIR.value, report=program.write,
-      notify=program.notify)
+      configs, _WORKDIR.value, _CACHE_DIR.value, report=messages.write,
+      notify=messages.notify)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from experiments import common_flags
 from experiments import program
 from mmal_jax.analysis import summary
 from mmal_jax.experiment import report
+from mmal_jax.terminal import messages
 
 _CACHE_DIR, _OUT, _MOVED = common_flags.take('cache_dir', 'out', 'moved')
 _WORKDIRS = common_flags.define_paths(
@@ -58,7 +59,7 @@ def _work() -> str:
       raise ValueError(f'--{flag.name} is needed.')
   tables = report.write(
       [pathlib.Path(path) for path in _WORKDIRS.value],
-      pathlib.Path(_OUT.value), _CACHE_DIR.value, notify=program.notify,
+      pathlib.Path(_OUT.value), _CACHE_DIR.value, notify=messages.notify,
       **options())
   return f'{tables}\nWritten to {_OUT.value}.'
 

@@ -7,7 +7,7 @@ Example:
 Every strategy gets the same warm start, first batch and training budget.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import re
 import shlex
 import sys
@@ -22,16 +22,15 @@ from experiments import program
 from mmal_jax import progress
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
-from mmal_jax.config import config as config_lib
 from mmal_jax.config import explain
-from mmal_jax.config import paths
-from mmal_jax.experiment import budget
-from mmal_jax.experiment import check as check_lib
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import run as run_lib
+from mmal_jax.experiment import start
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.parallel import processes
+from mmal_jax.terminal import messages
+from mmal_jax.terminal import streams
 
 # Exit status of a run that waits for people's answers.
 WAITING = 3
@@ -81,36 +80,12 @@ def configure() -> Any:
   Raises:
     ValueError: if flags contradict one another, or a value is refused.
   """
-  config = config_lib.complete(_CONFIG.value)
-  with config.unlocked():
-    if _INIT.value is not None:
-      config.init = paths.escape(_INIT.value)
-    if _STATES.value is not None:
-      config.states = paths.escape(_STATES.value)
-    if _MODEL.value is not None:
-      config.model.name = _MODEL.value
-    if _STRATEGIES.value is not None:
-      config.strategies = tuple(_STRATEGIES.value)
-    if _SEEDS.value is not None:
-      if not all(seed.strip().isdecimal() for seed in _SEEDS.value):
-        raise ValueError(f'seeds={",".join(_SEEDS.value)!r} must be integers '
-                         'from 0 on, with commas between them.')
-      config.seeds = tuple(map(int, _SEEDS.value))
-    if _ORACLE.value is not None:
-      config.oracle.name = _ORACLE.value
-    if _BATCH.value is not None:
-      config.batch = _BATCH.value
-    if _ROUNDS.value is not None:
-      config.rounds = _ROUNDS.value
-    if _BUDGET.value is not None:
-      # Its batch may be no number.
-      check_lib.check(config_lib.complete(config))
-      config.rounds = budget.rounds(
-          _BUDGET.value, config.batch, _ROUNDS.value)
-  config = config_lib.complete(config)  # Of another model, for one.
-  check_lib.check(config)
-  paths.make_absolute(config)
-  return config
+  strategies = _STRATEGIES.value
+  return start.override(_CONFIG.value, {
+      'init': _INIT.value, 'states': _STATES.value, 'model.name': _MODEL.value,
+      'strategies': None if strategies is None else tuple(strategies),
+      'seeds': start.seeds(_SEEDS.value), 'oracle.name': _ORACLE.value,
+      'batch': _BATCH.value, 'rounds': _ROUNDS.value}, _BUDGET.value)
 
 
 def _no_sweep(config: Any) -> Any:
@@ -120,32 +95,23 @@ def _no_sweep(config: Any) -> Any:
   return config
 
 
-def _or_end(work: Callable[[preemption.Notice], str]) -> str:
-  """Does the work; ends the program where it can only go on later."""
-  try:
-    with preemption.listening(at_once=not processes.are_several()) as notice:
-      return work(notice)
-  except preemption.Preempted:
-    program.write('Asked to end: all is saved. --resume goes on.', sys.stderr)
-    sys.exit(preemption.PREEMPTED)
-  except KeyboardInterrupt:
-    program.write('\nInterrupted: every finished round and every answer is '
-                  'saved. --resume goes on, or begins.', sys.stderr)
-    sys.exit(preemption.INTERRUPTED)
-  except oracle_lib.Waiting as e:
-    program.write(f'{e}\nGive --resume then. To check answers in a second, '
-                'without taking them: python -m experiments.check_answers '
-                f'--workdir={shlex.quote(_WORKDIR.value)}')
-    sys.exit(WAITING)
-
-
 def _work() -> str:
-  show = program.show if processes.is_primary() else None
-  with progress.shown_by(show):
-    text = _or_end(lambda notice: run_lib.run(
-        _no_sweep(configure()), _WORKDIR.value, _CACHE_DIR.value,
-        overwrite=_OVERWRITE.value, resume=_RESUME.value,
-        notify=program.notify, notice=notice))
+  show = progress.bar if processes.is_primary() else None
+  try:
+    with progress.shown_by(show), preemption.reported(
+        'every finished round and every answer is saved. --resume goes on, or '
+        'begins.', '--resume goes on.',
+        at_once=not processes.are_several()) as notice:
+      text = run_lib.run(
+          _no_sweep(configure()), _WORKDIR.value, _CACHE_DIR.value,
+          overwrite=_OVERWRITE.value, resume=_RESUME.value,
+          notify=messages.notify, notice=notice)
+  except oracle_lib.Waiting as e:
+    messages.write(
+        f'{e}\nGive --resume then. To check answers in a second, without '
+        'taking them: python -m experiments.check_answers '
+        f'--workdir={shlex.quote(_WORKDIR.value)}')
+    sys.exit(WAITING)
   if not processes.is_primary():
     return ''
   return text + f'\nWritten to {_WORKDIR.value}.'
@@ -156,18 +122,18 @@ def main(argv: Sequence[str]) -> None:
     program.call(_work, argv)
 
 
-@program.ends_unread()
+@streams.ends_unread()
 def parse_flags(argv: Sequence[str]) -> Sequence[str]:
   """Parses them; makes one line of what is refused.
 
   `--help` lists the values of the config, too; `--show_config` does that alone.
   """
-  program.guard()
+  messages.guard()
   try:
     # Before ml_collections does it, for which a config may come too late.
     argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
   except program.REFUSED as e:
-    program.end_with(f'{program.in_words(e)} (--help lists all flags)')
+    messages.end_with(f'{program.in_words(e)} (--help lists all flags)')
   try:
     argv = config_file.expand(argv)
     spec = config_file.path_of(argv[1:])
@@ -180,7 +146,7 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     config = config_file.load(spec)
     config_file.check_overrides(argv, config)
   except ValueError as e:
-    program.end_with(e)
+    messages.end_with(e)
   if any(re.fullmatch('--?show_config', a) for a in argv[1:]):
     argv = [*argv, '--workdir=.']  # It is of no use, but a required flag.
   argv = config_file.loaded(argv)
@@ -190,15 +156,15 @@ def parse_flags(argv: Sequence[str]) -> Sequence[str]:
     positional = program.parsed(argv)
     _CONFIG.value.keys()  # Raises if the file could not be read.
   except SystemExit:  # --help
-    program.write(f'\nvalues of {spec}:\n\n{explain.table(config)}')
+    messages.write(f'\nvalues of {spec}:\n\n{explain.table(config)}')
     raise
   except BrokenPipeError:  # Nor may the help be read to its end.
     raise
   except Exception as e:  # ml_collections can raise anything.
     cause = config_file.in_words(e, config)
-    program.end_with(f'{cause} (--help lists all flags)')
+    messages.end_with(f'{cause} (--help lists all flags)')
   if _SHOW_CONFIG.value:
-    program.write(explain.table(_CONFIG.value))
+    messages.write(explain.table(_CONFIG.value))
     sys.exit()
   return positional
 

@@ -13,7 +13,6 @@ in WORKDIR/report.
 
 from collections.abc import Sequence
 import pathlib
-import sys
 
 from absl import flags
 
@@ -26,6 +25,7 @@ from mmal_jax import progress
 from mmal_jax.experiment import cells
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import sweep
+from mmal_jax.terminal import messages
 
 _WORKDIR, _CACHE_DIR = common_flags.take('workdir', 'cache_dir')
 _SET = flags.DEFINE_multi_string(
@@ -42,46 +42,28 @@ _REPORT = flags.DEFINE_bool(
 flags.adopt_module_key_flags(run_lib)
 flags.adopt_module_key_flags(report)
 
-_NOT_OURS = ('overwrite', 'resume', 'workdirs', 'out', 'states',
-             *hosts.FLAGS)
-_INSTEAD = {'resume': 'the same command goes on by itself'}
-
-
-def _shard(text: str) -> tuple[int, int]:
-  first, slash, count = text.partition('/')
-  if not (slash and first.isdecimal() and count.isdecimal()
-          and int(first) < int(count)):
-    raise ValueError(f'shard={text!r} must be I/N with 0 <= I < N.')
-  return int(first), int(count)
+_NOT_OURS = dict.fromkeys(
+    ('overwrite', 'resume', 'workdirs', 'out', 'states', *hosts.FLAGS))
+_NOT_OURS['resume'] = 'the same command goes on by itself'
 
 
 def _work() -> str:
-  for name in _NOT_OURS:
-    if flags.FLAGS[name].present:
-      raise ValueError(f'--{name} is not for sweeps: {_INSTEAD[name]}.' if (
-          name in _INSTEAD) else f'--{name} is not for sweeps.')
+  common_flags.refuse(_NOT_OURS, 'sweeps')
   if flags.FLAGS['moved'].present and not _REPORT.value:
     raise ValueError('--moved is for --report: give the paths as they are now '
                      'in the same command, --config.dataset...=PATH.')
   folder, cache_dir = pathlib.Path(_WORKDIR.value), _CACHE_DIR.value
   if _REPORT.value:
-    return sweep.report(folder, cache_dir, program.notify, **report.options())
+    return sweep.report(folder, cache_dir, messages.notify, **report.options())
   config = run_lib.configure()
   settings = cells.parse(_SET.value or config.sweep)
-  try:
-    # No cell goes on alone.
-    with preemption.listening() as notice, progress.shown_by(program.show):
-      return sweep.sweep(
-          config, settings, folder, cache_dir, _PROCESSES.value,
-          _shard(_SHARD.value), notice, program.notify, report.options())
-  except preemption.Preempted:
-    program.write('Asked to end: all is saved. The same command goes on.',
-                sys.stderr)
-    sys.exit(preemption.PREEMPTED)
-  except KeyboardInterrupt:
-    program.write('\nInterrupted: every finished round is saved. The same '
-                  'command goes on.', sys.stderr)
-    sys.exit(preemption.INTERRUPTED)
+  # No cell goes on alone.
+  with progress.shown_by(progress.bar), preemption.reported(
+      'every finished round is saved. The same command goes on.',
+      'The same command goes on.') as notice:
+    return sweep.sweep(
+        config, settings, folder, cache_dir, _PROCESSES.value,
+        cells.shard(_SHARD.value), notice, messages.notify, report.options())
 
 
 def main(argv: Sequence[str]) -> None:
@@ -89,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
     with preemption.exiting():
       program.call(_work, argv)
   except sweep.CellsFailed as e:
-    program.end_with(e)
+    messages.end_with(e)
 
 
 if __name__ == '__main__':

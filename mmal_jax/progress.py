@@ -1,18 +1,26 @@
 """Steps of long work, counted for whoever wants to show how far it is.
 
 The library counts and shows nothing by itself: a program, or a notebook, says
-by `shown_by` who shows it.
+by `shown_by` who shows it: `bar`, for one.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 import contextlib
 import contextvars
+import sys
+import threading
 from typing import TypeVar
+
+from mmal_jax import extras
+from mmal_jax.files import plain_text
+
+tqdm = extras.Lazy('tqdm', 'to show how far work is')
 
 T = TypeVar('T')
 # (steps, number of steps, what they are) -> the same steps
 Show = Callable[[Iterable[T], int, str], Iterable[T]]
 
+_STILL = 5.0  # seconds after which a first step is explained
 _SHOW: contextvars.ContextVar[Show | None] = contextvars.ContextVar(
     'show', default=None)
 
@@ -49,3 +57,32 @@ def shown_by(show: Show | None) -> Iterator[None]:
     yield
   finally:
     _SHOW.reset(token)
+
+
+def bar(of: Iterable[T], total: int, what: str) -> Iterator[T]:
+  """Shows steps by a bar on the terminal, for `shown_by`.
+
+  The first step of a program compiles it, and a bar stands still meanwhile.
+
+  Args:
+    of: the steps.
+    total: how many there are.
+    what: they are.
+
+  Yields:
+    The same steps.
+  """
+  what = plain_text.for_terminal(what)
+  still = threading.Timer(_STILL, tqdm.tqdm.write, [
+      f'{what}: still at the first step, which may compile for a minute.',
+      sys.stderr])
+  still.daemon = True
+  still.start()
+  try:
+    for step in tqdm.tqdm(
+        of, what, total, leave=False, delay=1, dynamic_ncols=True,
+        mininterval=0.1 if sys.stderr.isatty() else 10):
+      yield step
+      still.cancel()  # Once the step that was handed out is done.
+  finally:
+    still.cancel()

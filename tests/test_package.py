@@ -9,13 +9,14 @@ import jax
 import pytest
 
 import mmal_jax
+from mmal_jax.config import sections
 
 _ROOT = pathlib.Path(mmal_jax.__file__).parent
 # Each may import those before it.
-_FLOW = ['extras', 'progress', 'files', 'parallel', 'checkpoint', 'data',
-         'models', 'embed', 'acquire', 'oracles', 'pools', 'learn', 'matching',
-         'asking', 'evaluate', 'state', 'observe', 'loop', 'remaining_matches',
-         'config', 'workdir', 'analysis', 'experiment']
+_FLOW = ['extras', 'files', 'progress', 'terminal', 'parallel', 'checkpoint',
+         'data', 'models', 'embed', 'acquire', 'oracles', 'pools', 'learn',
+         'matching', 'asking', 'evaluate', 'state', 'observe', 'loop',
+         'remaining_matches', 'config', 'workdir', 'analysis', 'experiment']
 
 
 def _imports(path):
@@ -41,14 +42,28 @@ def test_imports_never_run_back_up(path):
       assert _FLOW.index(imported) <= _FLOW.index(room), name
 
 
-def test_programs_print_through_one_function():
-  """What others wrote must not act on a terminal: `program.write`, `end_with`.
-  """
+def test_few_files_read_a_config():
+  """All others are given its values: see `experiment/settings.py`."""
+  names = {*sections.names(), *sections.VALUES}
+  found = set()
+  for path in _ROOT.rglob('*.py'):
+    where = path.relative_to(_ROOT)
+    if where.parts[0] in ('config', 'models'):  # A model's is a dataclass.
+      continue
+    for node in ast.walk(ast.parse(path.read_text())):
+      if isinstance(node, ast.Attribute) and node.attr in names and (
+          ast.unparse(node.value).split('.')[-1] == 'config'):
+        found.add(where.as_posix())
+  assert 'experiment/settings.py' in found
+  assert len(found) <= 18, sorted(found)
+
+
+def test_programs_print_through_one_module():
+  """What others wrote must not act on a terminal: `terminal.messages`."""
   folder = _ROOT.parent / 'experiments'
   for path in folder.rglob('*.py'):
-    # The latter's output is read by its parent.
-    if path in (folder / 'program.py', folder / 'benchmarks' / 'child.py'):
-      continue
+    if path == folder / 'benchmarks' / 'child.py':
+      continue  # Its output is read by its parent.
     for node in ast.walk(ast.parse(path.read_text())):
       if isinstance(node, ast.Call):
         called = ast.unparse(node.func)

@@ -36,6 +36,7 @@ from experiments.benchmarks import scaling
 from experiments.benchmarks import step
 from experiments.benchmarks import stream
 from experiments.benchmarks import train
+from mmal_jax.terminal import messages
 from mmal_jax.workdir import layout
 
 BENCHMARKS = {
@@ -69,18 +70,18 @@ def main(argv: Sequence[str]) -> None:
   names = list(BENCHMARKS) if _ONLY.value is None else _ONLY.value
   unknown = [name for name in names if name not in BENCHMARKS]
   if unknown or len(argv) > 1:
-    program.end_with(f'unknown {(unknown + argv[1:])[0]!r}; --only takes '
-                     f'{", ".join(BENCHMARKS)}.')
+    messages.end_with(f'unknown {(unknown + argv[1:])[0]!r}; --only takes '
+                      f'{", ".join(BENCHMARKS)}.')
   folder = pathlib.Path(_OUT.value or _OUT)
   folder.mkdir(parents=True, exist_ok=True)
   for name in names:
-    program.write(f'{name} ...', sys.stderr)
+    messages.write(f'{name} ...', sys.stderr)
     start = time.perf_counter()
     found = BENCHMARKS[name](_SMALL.value)
     record = result.record(found, _SMALL.value)
     record['took'] = time.perf_counter() - start
     layout.write(folder / f'{name}.json', record)
-    program.write(result.markdown(found))
+    messages.write(result.markdown(found))
     jax.clear_caches()  # Of compiled programs, which are of no use to the next.
 
 

@@ -16,6 +16,24 @@ def allowed(config: ml_collections.ConfigDict, key: str) -> str:
   return _allowed(config, config_lib.knobs_of(config), key)
 
 
+def refusal(config: ml_collections.ConfigDict, key: str, text: str) -> str:
+  """What to say of a text that is no value for a key.
+
+  Args:
+    config: complete.
+    key: dotted, of a value or of a section.
+    text: as it was given.
+  """
+  part = config
+  for name in key.split('.'):
+    part = part.get(name)
+  if isinstance(part, ml_collections.ConfigDict):
+    return (f'{key}={text!r}: {key} is a section, with the values '
+            f'{", ".join(f"{key}.{name}" for name in part)}.')
+  may_be = allowed(config, key) or f'of the type {type(part).__name__}'
+  return f'{key}={text!r} must be {may_be}; the config says {part!r}.'
+
+
 def _knob(known: dict[str, knobs.Knob], key: str) -> knobs.Knob | None:
   """The knob at a dotted key, or the one that it is a part of."""
   while key not in known and '.' in key:  # dataset.others.sound

@@ -19,7 +19,7 @@ from mmal_jax.files import plain_text
 
 # Values of a config that hold a path, beside those of its dataset.
 INIT, STATES, PEOPLE = 'init', 'states', 'oracle.folder'
-_OTHERS = (INIT, STATES, PEOPLE, 'text.folder')
+OTHERS = (INIT, STATES, PEOPLE, 'text.folder')
 # Two dollars stand for one.
 _DOLLAR = re.compile(r'\$(\$|[A-Za-z_]\w*|\{[A-Za-z_]\w*\})', re.A)
 
@@ -107,7 +107,7 @@ def keys(dataset: str | None) -> list[str]:
       dataset, str) else None
   taken = {} if read is None else inspect.signature(read).parameters
   # By their types: that of a table within a folder is a plain string.
-  return [*_OTHERS, 'dataset.classes', *(
+  return [*OTHERS, 'dataset.classes', *(
       f'dataset.{name}' for name in taken
       if 'PathLike' in str(taken[name].annotation))]
 

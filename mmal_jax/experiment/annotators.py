@@ -1,14 +1,13 @@
-"""From a config to what is hidden, what it costs to ask, and who answers."""
+"""What is hidden of a dataset, what it costs to ask, and who answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import functools
 import pathlib
+from typing import Any
 
 from absl import logging
-import ml_collections
 
-from mmal_jax.config import knobs
 from mmal_jax.data import encode
 from mmal_jax.data import feature_rows
 from mmal_jax.data import schema
@@ -24,121 +23,147 @@ from mmal_jax.pools import pools as pools_lib
 from mmal_jax.pools import stream as stream_lib
 
 
-def hide(
-    config: ml_collections.ConfigDict,
-    pool: encode.EncodedPairs | encode.EncodedLoose,
-    seed: int,
-) -> tuple[pools_lib.Pools, pools_lib.Hidden | None]:
-  """The learner's pools of one seed, and what only the oracle may see.
+@dataclasses.dataclass(frozen=True)
+class Annotators:
+  """Who answers queries, about which items, and at what cost.
 
-  Loose pools stay in their order, and nothing is hidden: no pairing is known.
+  Attributes:
+    name: of the oracle.
+    values: what it takes of its own, by name.
+    folder: where people are asked, a folder a seed within; None if nobody is.
+    wrong: share of the items that are answered wrongly.
+    mistake: how wrong answers are drawn.
+    refuse: share of the items about which no answer is given.
+    missing: share of the pairs that lost one of their items.
+    costs: of an answer, by modality, and their `spread`; none where each costs
+      the same.
+    buffer: items that arrive in a round; None where all are at hand.
+    beyond: whether counterparts may lie in other buffers.
   """
-  if isinstance(pool, encode.EncodedLoose):
-    if config.missing:
-      raise ValueError('missing: which items of loose pools are counterparts '
-                       'is unknown, and so none can be taken away.')
-    pools, hidden = pools_lib.Pools(pool.items), None
-  else:
-    pools, hidden = pools_lib.hide_pairing(
-        pool, seed, config.missing)
-  if has_costs(config):
-    pools = dataclasses.replace(
-        pools, costs=costs_lib.draw(pools.sizes, seed, **_costs(config)))
-  return pools, hidden
 
+  name: str
+  values: Mapping[str, Any]
+  folder: str | None
+  wrong: float
+  mistake: str
+  refuse: float
+  missing: float
+  costs: Mapping[str, float]
+  buffer: int | None
+  beyond: bool
 
-def _costs(config: ml_collections.ConfigDict) -> dict[str, float]:
-  return {name: value for name, value in config.costs.items()
-          if name != 'budget' and value is not None}
+  @property
+  def are_people(self) -> bool:
+    return self.name in oracles_lib.ASK_PEOPLE
 
+  @property
+  def repeat(self) -> bool:
+    """Whether all runs of a seed are answered alike."""
+    return (self.name in oracles_lib.REPEAT
+            and not self.wrong and not self.refuse)
 
-def has_costs(config: ml_collections.ConfigDict) -> bool:
-  """Whether answers differ in what they cost."""
-  costs = _costs(config)
-  return bool(costs.pop('spread', 0.0) or costs)
+  @property
+  def has_costs(self) -> bool:
+    """Whether answers differ in what they cost."""
+    return any(name != 'spread' or value for name, value in self.costs.items())
 
+  @property
+  def rules(self) -> status.Rules:
+    """When people's answers count."""
+    return status.Rules(**{
+        name: self.values[name] for name in status.Rules._fields})
 
-def make_oracle(
-    config: ml_collections.ConfigDict,
-    pools: pools_lib.Pools,
-    hidden: pools_lib.Hidden | None,
-    seed: int,
-    load_seen: Callable[[], schema.Dataset],
-) -> oracle_lib.Oracle:
-  """The oracle that `config.oracle` describes.
+  def folder_of(self, seed: int) -> pathlib.Path:
+    """Where people are asked by the runs of one seed."""
+    return pathlib.Path(self.folder) / f'seed{seed}'
 
-  Args:
-    config: checked.
-    pools: of the learner.
-    hidden: what `hide` hid.
-    seed: of the run.
-    load_seen: returns the dataset as people see it, for an oracle of them.
-  """
-  settings = config.oracle
+  def hide(
+      self, pool: encode.EncodedPairs | encode.EncodedLoose, seed: int
+  ) -> tuple[pools_lib.Pools, pools_lib.Hidden | None]:
+    """The learner's pools of one seed, and what only the oracle may see.
 
-  def shown():
-    items = load_seen().pool.items
-    _warn_once(_on_rows(items), settings.folder)
-    if hidden is None:
-      return items
-    return {m: datasets.in_order(items[m], hidden.rows[m]) for m in pools.items}
+    Loose pools stay in their order, and nothing is hidden: no pairing is known.
+    """
+    if isinstance(pool, encode.EncodedLoose):
+      if self.missing:
+        raise ValueError('missing: which items of loose pools are counterparts '
+                         'is unknown, and so none can be taken away.')
+      pools, hidden = pools_lib.Pools(pool.items), None
+    else:
+      pools, hidden = pools_lib.hide_pairing(pool, seed, self.missing)
+    if self.has_costs:
+      pools = dataclasses.replace(
+          pools, costs=costs_lib.draw(pools.sizes, seed, **self.costs))
+    return pools, hidden
 
-  asking = {name: settings[name] for name in knobs.of_function(
-      *oracles_lib.values_of(settings.name))}
-  if settings.name in oracles_lib.ASK_PEOPLE:
-    # Item numbers are those of the seed's pools.
-    asking['folder'] = folder_of(config, seed)
-  oracle = oracles_lib.ORACLES[settings.name](
-      None if hidden is None else hidden.tuples, tuple(pools.items), shown,
-      **asking)
-  if settings.wrong:
-    mistake = oracles_lib.MISTAKES[settings.mistake](pools, seed)
-    oracle = wrong.wrong(oracle, pools.sizes, settings.wrong, mistake, seed)
-  if settings.refuse:
-    oracle = refusing.refusing(oracle, pools.sizes, settings.refuse, seed)
-  buffer = buffer_of(config)
-  if buffer is not None and not config.stream.beyond:
-    oracle = stream_lib.within_buffer(oracle, tuple(pools.sizes), buffer)
-  return oracle
+  def oracle(
+      self,
+      pools: pools_lib.Pools,
+      hidden: pools_lib.Hidden | None,
+      seed: int,
+      load_seen: Callable[[], schema.Dataset],
+  ) -> oracle_lib.Oracle:
+    """The oracle of one seed.
 
+    Args:
+      pools: of the learner.
+      hidden: what `hide` hid.
+      seed: of the run.
+      load_seen: returns the dataset as people see it, for an oracle of them.
+    """
 
-def rules_of(config: ml_collections.ConfigDict) -> status.Rules:
-  """When people's answers count, as `config.oracle` says it."""
-  return status.Rules(**{
-      name: config.oracle[name] for name in status.Rules._fields})
+    def shown():
+      items = load_seen().pool.items
+      _warn_once(_on_rows(items), self.folder)
+      if hidden is None:
+        return items
+      return {m: datasets.in_order(items[m], hidden.rows[m])
+              for m in pools.items}
 
+    values = dict(self.values)
+    if self.are_people:
+      # Item numbers are those of the seed's pools.
+      values['folder'] = self.folder_of(seed)
+    oracle = oracles_lib.ORACLES[self.name](
+        None if hidden is None else hidden.tuples, tuple(pools.items), shown,
+        **values)
+    if self.wrong:
+      mistake = oracles_lib.MISTAKES[self.mistake](pools, seed)
+      oracle = wrong.wrong(oracle, pools.sizes, self.wrong, mistake, seed)
+    if self.refuse:
+      oracle = refusing.refusing(oracle, pools.sizes, self.refuse, seed)
+    if self.buffer is not None and not self.beyond:
+      oracle = stream_lib.within_buffer(
+          oracle, tuple(pools.sizes), self.buffer)
+    return oracle
 
-def look(
-    config: ml_collections.ConfigDict, seed: int, queries: Sequence[str]
-) -> None:
-  """Takes what people have answered, before any data are read.
+  def look(self, seed: int, queries: Sequence[str]) -> None:
+    """Takes what people have answered, before any data are read.
 
-  Args:
-    config: of a run that waits.
-    seed: of the run.
-    queries: for which it waits.
+    Args:
+      seed: of a run that waits.
+      queries: for which it waits.
 
-  Raises:
-    oracle.Waiting: if it still has to wait, and is to end then.
-    ValueError: for what is wrong with the answers.
-  """
-  if not config.oracle.wait_seconds:
-    inbox.look(folder_of(config, seed), queries,
-               config.oracle.enough, rules_of(config))
+    Raises:
+      oracle.Waiting: if it still has to wait, and is to end then.
+      ValueError: for what is wrong with the answers.
+    """
+    if not self.values['wait_seconds']:
+      inbox.look(
+          self.folder_of(seed), queries, self.values['enough'], self.rules)
 
+  def check_asked(self, seed: int) -> None:
+    """Refuses a folder in which a run that waits has asked nothing.
 
-def check_asked(config: ml_collections.ConfigDict, seed: int) -> None:
-  """Refuses a folder in which a run that waits has asked nothing.
-
-  Raises:
-    ValueError: if there are no questions.
-  """
-  folder = folder_of(config, seed)
-  if not (folder / inbox.POOLS).exists():
-    raise ValueError(
-        f'{str(folder)!r} holds none of the questions for whose answers the '
-        'experiment waits: give --config.oracle.folder as it was at the start, '
-        'or put the folder back.')
+    Raises:
+      ValueError: if there are no questions.
+    """
+    folder = self.folder_of(seed)
+    if not (folder / inbox.POOLS).exists():
+      raise ValueError(
+          f'{str(folder)!r} holds none of the questions for whose answers the '
+          'experiment waits: give --config.oracle.folder as it was at the '
+          'start, or put the folder back.')
 
 
 def _on_rows(items) -> str:
@@ -159,13 +184,3 @@ def _warn_once(words: str, folder: str) -> None:
   del folder
   if words:
     logging.warning('%s', words)
-
-
-def folder_of(config: ml_collections.ConfigDict, seed: int) -> pathlib.Path:
-  """Where people are asked by the runs of one seed."""
-  return pathlib.Path(config.oracle.folder) / f'seed{seed}'
-
-
-def buffer_of(config: ml_collections.ConfigDict) -> int | None:
-  """Items that arrive in a round; None where all are at hand."""
-  return config.stream.buffer

@@ -19,10 +19,10 @@ from mmal_jax.data import schema
 from mmal_jax.data.tokenizers import tokenizer as tokenizer_lib
 from mmal_jax.embed import in_memory
 from mmal_jax.evaluate import evaluate
-from mmal_jax.experiment import annotators
 from mmal_jax.experiment import datasets
 from mmal_jax.experiment import fits
 from mmal_jax.experiment import pretrained as pretrained_lib
+from mmal_jax.experiment import settings as settings_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn import maker as maker_lib
 from mmal_jax.learn import registry as learners
@@ -54,6 +54,10 @@ class Experiment(NamedTuple):
   # What `data` was before frozen towers made features of it.
   encoded: encode.EncodedDataset
   pretrained: pretrained_lib.Pretrained | None = None
+
+  @property
+  def settings(self) -> settings_lib.Settings:
+    return settings_lib.of(self.config)
 
 
 def init_params(
@@ -249,10 +253,9 @@ def annotators_of(
     experiment: from `build`.
     seed: of the run.
   """
-  config = experiment.config
-  pools, hidden = annotators.hide(config, experiment.data.pool, seed)
-  oracle = annotators.make_oracle(
-      config, pools, hidden, seed, experiment.load_seen)
+  annotators = experiment.settings.annotators
+  pools, hidden = annotators.hide(experiment.data.pool, seed)
+  oracle = annotators.oracle(pools, hidden, seed, experiment.load_seen)
   return pools, hidden, oracle
 
 
@@ -267,7 +270,7 @@ def rounds(
 ) -> Iterator[state_lib.RunState]:
   """A run from `state` on: its states, as `loop.run_rounds` yields them."""
   config = experiment.config
-  buffer = annotators.buffer_of(config)
+  buffer = experiment.settings.annotators.buffer
   source = pools if buffer is None else stream_lib.of_pools(pools, buffer)
   chosen = strategies_lib.configured(strategy, config.acquisition.to_dict())
   plan = _plan(config, chosen.needs_reference)

@@ -63,6 +63,22 @@ def parse(values: Sequence[str]) -> dict[str, list[str]]:
   return settings
 
 
+def shard(text: str) -> tuple[int, int]:
+  """Which cells are run, of `I/N`.
+
+  >>> shard('0/2')
+  (0, 2)
+
+  Raises:
+    ValueError: if it is written otherwise.
+  """
+  first, slash, count = text.partition('/')
+  if not (slash and first.isdecimal() and count.isdecimal()
+          and int(first) < int(count)):
+    raise ValueError(f'shard={text!r} must be I/N with 0 <= I < N.')
+  return int(first), int(count)
+
+
 def product(
     config: ml_collections.ConfigDict, settings: Mapping[str, Sequence[str]]
 ) -> list[Cell]:

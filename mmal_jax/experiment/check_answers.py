@@ -4,10 +4,8 @@ from collections.abc import Sequence
 import pathlib
 
 from mmal_jax.config import paths
-from mmal_jax.experiment import annotators
 from mmal_jax.experiment import earlier
 from mmal_jax.files import plain_text
-from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.oracles.people import inbox
 from mmal_jax.oracles.people import rounds
 from mmal_jax.oracles.people import status as status_lib
@@ -19,26 +17,27 @@ def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:
 
   Args:
     workdir: of the experiment.
-    moved: as for `earlier.config_of`.
+    moved: as for `earlier.of_folder`.
 
   Raises:
     ValueError: if it asks no people, its questions are gone, or listing every
       problem of the answers, of all seeds.
   """
-  config = earlier.config_of(workdir, moved)
-  if config.oracle.name not in oracles_lib.ASK_PEOPLE:
+  settings = earlier.of_folder(workdir, moved).settings
+  annotators = settings.annotators
+  if not annotators.are_people:
     raise ValueError(f'the experiment in workdir={str(workdir)!r} asks no '
-                     f'people (oracle={config.oracle.name!r}).')
+                     f'people (oracle={annotators.name!r}).')
   parts, problems = [], []
   waiting = workdir_lib.waiting(workdir)
-  for seed in config.seeds:
-    folder = annotators.folder_of(config, seed)
+  for seed in settings.seeds:
+    folder = annotators.folder_of(seed)
     try:
       if (folder / inbox.POOLS).exists():
         if waiting.get('seed') == seed:
           _check_asked(folder, waiting.get('queries'))
-        parts.append(f'Seed {seed}: {_check(config, folder)}')
-      elif _has_asked(workdir, config, seed):
+        parts.append(f'Seed {seed}: {_check(annotators.rules, folder)}')
+      elif _has_asked(workdir, settings.strategies, seed):
         problems.append(
             f'{folder / inbox.POOLS} is not there, though seed {seed} has '
             'asked questions: put the folder back, or say where it lies now: '
@@ -51,12 +50,12 @@ def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:
   return '\n\n'.join(parts) or 'No questions have gone out yet.'
 
 
-def _has_asked(workdir, config, seed) -> bool:
+def _has_asked(workdir, strategies, seed) -> bool:
   """Whether the runs of a seed wait for answers, or have used some."""
   if workdir_lib.waiting(workdir).get('seed') == seed:
     return True
   journals = [workdir_lib.journal_path(workdir, strategy, seed)
-              for strategy in config.strategies]
+              for strategy in strategies]
   return any(path.exists() and path.stat().st_size for path in journals)
 
 
@@ -74,10 +73,9 @@ def _check_asked(folder, queries) -> None:
         f'{folder.name}.')
 
 
-def _check(config, folder) -> str:
+def _check(rules, folder) -> str:
   sizes, pools = inbox.pools_of(folder)
   asked = rounds.asked(folder)
-  rules = annotators.rules_of(config)
   found = status_lib.find(folder, sizes, asked, pools, rules)
   left = [query for query in asked if query not in found.entries
           and query not in found.decision.accepted]

@@ -23,11 +23,8 @@ from mmal_jax import observe
 from mmal_jax.analysis import queries as queries_lib
 from mmal_jax.analysis import summary as summary_lib
 from mmal_jax.analysis import tables
-from mmal_jax.config import paths
-from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import earlier
-from mmal_jax.experiment import identity
 from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.workdir import finished
 from mmal_jax.workdir import layout as workdir_lib
@@ -45,35 +42,34 @@ def diagnose(
   Args:
     folder: of the experiment.
     cache_dir: of rendered datasets.
-    moved: as for `earlier.config_of`.
+    moved: as for `earlier.of_folder`.
   """
-  config = earlier.config_of(folder, moved)
-  earlier.check_data(config)
+  before = earlier.of_folder(folder, moved)
+  settings = before.settings
+  before.check_data()
   if (folder / workdir_lib.SUMMARY).exists():
     finished.check_records(folder)
   records = records_file.queries(folder / workdir_lib.QUERIES)
-  expected = config.rounds * len(config.strategies) * len(config.seeds)
-  if config.rounds < 2 or len(records) < expected:
+  expected = settings.rounds * len(settings.strategies) * len(settings.seeds)
+  if settings.rounds < 2 or len(records) < expected:
     raise ValueError(
         f'workdir={str(folder)!r} holds {len(records)} of {expected} rounds; '
         'a finished experiment of at least two rounds a run is needed.')
-  oracle = config.oracle
-  if annotators.buffer_of(config) is not None or config.missing or (
-      oracle.name not in oracles_lib.RIGHT or oracle.wrong or oracle.refuse):
+  annotators = settings.annotators
+  if annotators.buffer is not None or annotators.missing or (
+      annotators.name not in oracles_lib.RIGHT or annotators.wrong
+      or annotators.refuse):
     raise ValueError('only whole pools with nothing missing, whose queries '
                      'were all answered rightly, can be judged.')
-  experiment = build_lib.build(config, cache_dir)
-  identity.check(
-      folder, identity.digests(experiment.encoded, experiment.pretrained),
-      config, paths.keys_of(moved))
+  experiment = before.build(folder, cache_dir)
   if tuple(experiment.data.pool.items) != _MODALITIES:
     raise ValueError(f'the pools hold {tuple(experiment.data.pool.items)}; '
                      f'only {_MODALITIES} can be judged.')
-  rows = {name: [] for name in ('all items', *config.strategies)}
-  for seed in config.seeds:
+  rows = {name: [] for name in ('all items', *settings.strategies)}
+  for seed in settings.seeds:
     statistics, left = _judge(experiment, seed)
     rows['all items'].append(_describe(statistics, left))
-    for strategy in config.strategies:
+    for strategy in settings.strategies:
       asked = {m: [] for m in _MODALITIES}
       for record in records:
         if (record['seed'], record['strategy']) == (seed, strategy) and (
@@ -88,7 +84,7 @@ def diagnose(
   table = tables.printed([['asked for by', *_COLUMNS]] + [
       [name] + [tables.mean([seen[c] for seen in of_seeds])
                 for c in _COLUMNS] for name, of_seeds in rows.items()])
-  return f'{table}\n\n{tables.legend(len(config.seeds))}'
+  return f'{table}\n\n{tables.legend(len(settings.seeds))}'
 
 
 def _judge(

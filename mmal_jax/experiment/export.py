@@ -10,7 +10,6 @@ from mmal_jax.checkpoint import pytrees
 from mmal_jax.data.images import preprocess as preprocess_lib
 from mmal_jax.experiment import earlier
 from mmal_jax.experiment import identity
-from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.files import seals
 from mmal_jax.learn import registry as learners
 from mmal_jax.models import partition
@@ -34,16 +33,16 @@ def export(
     out: where to; must not exist.
     init: where the checkpoint that it started from lies now, if not where it
       did: tokenizer and preprocessing are taken from there.
-    moved: as for `earlier.config_of`.
+    moved: as for `earlier.of_folder`.
 
   Raises:
     ValueError: if there is no such run, or it is no run on a checkpoint.
   """
-  config = earlier.config_of(folder, moved)
-  if config.init is None:
+  before = earlier.of_folder(folder, moved)
+  if before.settings.init is None:
     raise ValueError(f'workdir={str(folder)!r} did not start from a checkpoint:'
                      ' its model has no published format.')
-  learner = config.train.learner
+  learner = before.settings.learner
   why = learners.LEARNERS[learner].not_exported
   if why:
     raise ValueError(
@@ -67,12 +66,11 @@ def export(
     if wrong is not None:
       raise ValueError(f'{path} is damaged: {wrong}. Restore it from a copy, '
                        'or let --resume write it again.')
-  if init is not None:
-    config.init = init
-  if os.path.isabs(config.init) and not os.path.exists(config.init):
-    raise ValueError(f'init={config.init!r} does not exist. Say where the '
-                     'checkpoint lies now: --init.')
-  model = pretrained_lib.load(config)
+  init = before.settings.init if init is None else init
+  if os.path.isabs(init) and not os.path.exists(init):
+    raise ValueError(f'init={init!r} does not exist. Say where the checkpoint '
+                     'lies now: --init.')
+  model = before.load_pretrained(init)
   began = workdir_lib.read(folder / workdir_lib.ITEMS)
   now = identity.of_checkpoint(model)
   other = identity.differing(
@@ -80,7 +78,7 @@ def export(
       lambda: model.params)
   if other:
     raise ValueError(
-        f'init={config.init!r}: {", ".join(other)}: not what the runs in '
+        f'init={init!r}: {", ".join(other)}: not what the runs in '
         f'{str(folder)!r} started from. Give the checkpoint as it was: --init.')
   params = pytrees.load(path, partition.place(model.params, None))
   preprocess_lib.save(

@@ -21,6 +21,7 @@ def finish(
     folder: pathlib.Path,
     whole: list[dict[str, Any]],
     started: float,
+    x: str,
 ) -> str:
   """Draws the curves and writes the summary of all runs.
 
@@ -29,12 +30,12 @@ def finish(
     folder: of the experiment.
     whole: scores after the whole pool, by seed; empty where none were wanted.
     started: when the program began, by `time.perf_counter`.
+    x: what curves are drawn over, as `records.axis` has it.
 
   Returns:
     Tables of the summary, to be printed.
   """
   found = records.of_folder(folder)
-  x = records.axis([experiment.config])
   # Not all need have as many answers: costs differ, open ones come late.
   grid, scores, read_off = records.curves(found, x)
   headline = evaluate.headline(evaluate.metric_names(experiment.data.test))

@@ -8,7 +8,7 @@ from mmal_jax import state as state_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.config import sections
 from mmal_jax.data import encode
-from mmal_jax.experiment import annotators
+from mmal_jax.experiment import settings as settings_lib
 from mmal_jax.oracles import registry as oracles_lib
 
 
@@ -27,16 +27,16 @@ def fitted(
       for a strategy whose rule names no modality, or needs costs that are not
       there.
   """
-  every = []
+  every, annotators = [], settings_lib.annotators_of(config)
   for seed in config.seeds:
-    pools, hidden = annotators.hide(config, data.pool, seed)
-    if hidden is None and config.oracle.name in oracles_lib.NEED_PAIRS:
+    pools, hidden = annotators.hide(data.pool, seed)
+    if hidden is None and annotators.name in oracles_lib.NEED_PAIRS:
       raise ValueError(
-          f'oracle={config.oracle.name!r} needs pairs, and the pools of this '
+          f'oracle={annotators.name!r} needs pairs, and the pools of this '
           'dataset are loose: ask people, --oracle=files.')
     # Of what is not missing, which differs from seed to seed.
     every.append(pools.sizes)
-  buffer = annotators.buffer_of(config)
+  buffer = annotators.buffer
   if config.batch is None:
     pool = min(min(sizes.values()) for sizes in every)
     config = copy.deepcopy(config)
@@ -57,7 +57,7 @@ def fitted(
                        f'stream.buffer={buffer} items.')
   for strategy in config.strategies:
     needed = strategies_lib.find(strategy, tuple(sizes)).needed
-    if 'costs' in needed and not annotators.has_costs(config):
+    if 'costs' in needed and not annotators.has_costs:
       raise ValueError(f'strategy={strategy!r} needs costs: give '
                        '--config.costs.image, or another.')
   return config

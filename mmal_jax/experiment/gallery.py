@@ -7,7 +7,6 @@ import textwrap
 from typing import Any, NamedTuple
 
 from absl import logging
-import ml_collections
 import numpy as np
 
 from mmal_jax import extras
@@ -18,7 +17,6 @@ from mmal_jax.data import feature_rows
 from mmal_jax.data import schema
 from mmal_jax.data.images import image_files
 from mmal_jax.data.images import images as images_lib
-from mmal_jax.experiment import datasets
 from mmal_jax.files import durable
 from mmal_jax.files import plain_text
 from mmal_jax.pools import pools as pools_lib
@@ -80,11 +78,16 @@ def _looked_at(items):
       items, feature_rows.FeatureRows) else items
 
 
-def load(
-    config: ml_collections.ConfigDict, cache_dir: str, seed: int
+def of_seed(
+    pool: schema.Pairs | schema.Loose, seed: int, missing: float = 0.0
 ) -> RawItems:
-  """Reads the dataset and shuffles it as the runs of a seed did."""
-  pool = datasets.load_seen(config, cache_dir).pool
+  """Shuffles the items of a pool as the runs of a seed did.
+
+  Args:
+    pool: as people see it.
+    seed: of the runs.
+    missing: share of the pairs that lost one of their items.
+  """
   if isinstance(pool, schema.Loose):  # These are not shuffled.
     return RawItems(dict(pool.items), {
         m: np.arange(len(items)) for m, items in pool.items.items()})
@@ -92,8 +95,7 @@ def load(
   places = np.arange(len(pool), dtype=np.int32)
   numbered = encode.EncodedPairs(
       {m: encode.Items(places, places) for m in pool.items}, pool.groups)
-  _, hidden = pools_lib.hide_pairing(
-      numbered, seed, config.missing)
+  _, hidden = pools_lib.hide_pairing(numbered, seed, missing)
   return RawItems(dict(pool.items), hidden.rows)
 
 
@@ -104,7 +106,7 @@ def write(
   """Writes the first and the last batch of a run.
 
   Args:
-    shown: from `load`, with the run's seed.
+    shown: from `of_seed`, with the run's seed.
     queries: the run's records, a round each, not all without a query.
     title: of both files.
     folder: they are written here.

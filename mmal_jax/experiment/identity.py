@@ -9,11 +9,9 @@ import hashlib
 import pathlib
 
 from flax import nnx
-import ml_collections
 import numpy as np
 
 from mmal_jax.data import encode
-from mmal_jax.experiment import datasets
 from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.files import plain_text
 from mmal_jax.workdir import layout as workdir_lib
@@ -49,23 +47,6 @@ def of_checkpoint(pretrained: pretrained_lib.Pretrained) -> dict[str, str]:
           'preprocessing': pretrained.preprocess.description()}
 
 
-def of_config(
-    config: ml_collections.ConfigDict, cache_dir: str
-) -> dict[str, str]:
-  """The digests of what a config names; it is read for that.
-
-  Args:
-    config: checked.
-    cache_dir: of rendered datasets.
-
-  Raises:
-    ValueError, OSError: if it cannot be read.
-  """
-  pretrained = (None if config.init is None
-                else pretrained_lib.load(config))
-  return digests(datasets.load(config, cache_dir, pretrained), pretrained)
-
-
 def differing(
     there: Mapping[str, str], now: Mapping[str, str],
     params: Callable[[], nnx.State],
@@ -87,14 +68,14 @@ def differing(
 
 def check(
     folder: pathlib.Path, now: Mapping[str, str],
-    config: ml_collections.ConfigDict, moved: Sequence[str] = ()
+    params: Callable[[], nnx.State], moved: Sequence[str] = ()
 ) -> dict[str, str]:
   """Refuses to go on with other items, whose numbers would mean other things.
 
   Args:
     folder: of an experiment that was begun.
     now: `digests` of what is at hand.
-    config: that names it.
+    params: as for `differing`.
     moved: dotted keys of the paths that are others than before.
 
   Returns:
@@ -113,7 +94,7 @@ def check(
     ) from None
   new = [name for name in now if name not in there
          and name.partition(' ')[0] not in ('pool', 'test')]
-  other = differing(there, now, lambda: pretrained_lib.load(config).params)
+  other = differing(there, now, params)
   other += [name for name in now if name not in there and name not in new]
   if other:
     raise ValueError(

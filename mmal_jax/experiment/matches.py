@@ -7,7 +7,7 @@ probabilities are is in `calibration.jsonl`, of runs whose pairing is
 hidden and not unknown; nothing else is made of the hidden pairing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import hashlib
 import json
 import pathlib
@@ -15,7 +15,6 @@ from typing import Any
 
 from absl import logging
 from etils import epath
-import ml_collections
 import numpy as np
 
 from mmal_jax import remaining_matches
@@ -24,7 +23,6 @@ from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.data import encode
 from mmal_jax.data.images import image_files
 from mmal_jax.evaluate import calibration
-from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import gallery
 from mmal_jax.files import durable
@@ -64,7 +62,7 @@ def write(
     experiment: of the run.
     state: after the last round.
     pools: of the learner.
-    hidden: what `annotators.hide` hid.
+    hidden: what the annotators know.
     strategy: of the run.
     seed: of the run.
     folder: of the experiment.
@@ -72,10 +70,10 @@ def write(
   Raises:
     ValueError: if the matches that lie there are another run's.
   """
-  config = experiment.config
+  wanted = experiment.settings.matches
   out = workdir_lib.matches_path(folder, strategy, seed)
-  if (not config.matches.k
-      or annotators.buffer_of(config) is not None
+  if (not wanted.k
+      or experiment.settings.annotators.buffer is not None
       or not isinstance(experiment.learner, learner_lib.HoldsOut)
       or processes.from_primary(
           lambda: _is_written(folder, strategy, seed))):
@@ -85,7 +83,7 @@ def write(
         '%s, seed %d: %d answers name counterparts, too few to match the rest.',
         strategy, seed, state.num_aligned)
     return
-  found = find(experiment, state, pools, strategy, config.matches.k)
+  found = find(experiment, state, pools, strategy, wanted.k)
   about = {'strategy': strategy, 'seed': seed,
            'annotations': state.annotations}
 
@@ -94,8 +92,8 @@ def write(
       for record in calibration_records(found, hidden, pools, state.modalities):
         workdir_lib.append(folder / workdir_lib.CALIBRATION, about | record)
     out.parent.mkdir(exist_ok=True)
-    save(experiment, state, pools, hidden, found,
-         config.matches.least_probability, out)
+    save(experiment, state, pools, hidden, found, wanted.least_probability,
+         out)
     seals.write(epath.Path(out), provenance.of_run(folder, strategy, seed),
                 _calibrated(folder, strategy, seed))
 
@@ -170,7 +168,7 @@ def save(
   durable.write(out / MATCHES, json_lines.dump(
       record for couple, matches in found.items()
       for record in _records(shown, *couple, matches)))
-  base = _base(experiment.config, items)
+  base = _base(experiment.settings.matches.image_folders, items)
   durable.write(out / PAIRS, json_lines.dump(  # The last: all is there.
       _pairs(state, found, shown, base, least_probability, pools)))
 
@@ -189,18 +187,15 @@ def _records(shown, modality, other, matches):
 
 
 def _base(
-    config: ml_collections.ConfigDict, items: Mapping[str, Any]
+    folders: Sequence[pathlib.Path], items: Mapping[str, Any]
 ) -> pathlib.Path | None:
   """The folder of the images, where these are files of their own."""
   images = items.get('image')
   if not isinstance(images, image_files.ImageFiles) or not all(
       isinstance(path, pathlib.Path) for path in images.paths):
     return None
-  for name in ('folder', 'images'):
-    given = config.dataset.get(name)
-    # Loaders follow a link to the folder.
-    for base in () if given is None else (
-        pathlib.Path(given), pathlib.Path(given).resolve()):
+  for folder in folders:
+    for base in (folder, folder.resolve()):  # Loaders follow a link to it.
       if all(path.is_relative_to(base) for path in images.paths):
         return base
   return None

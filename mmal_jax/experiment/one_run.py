@@ -15,7 +15,6 @@ from mmal_jax import state as state_lib
 from mmal_jax.checkpoint import newest
 from mmal_jax.checkpoint import pytrees
 from mmal_jax.evaluate import evaluate
-from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import compilations
 from mmal_jax.experiment import matches as matches_lib
@@ -23,7 +22,6 @@ from mmal_jax.experiment import preemption
 from mmal_jax.files import seals
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.oracles import oracle as oracle_lib
-from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.oracles import shared
 from mmal_jax.parallel import processes
 from mmal_jax.workdir import layout as workdir_lib
@@ -69,8 +67,8 @@ def run_one(
   Raises:
     preemption.Preempted: if SIGTERM asked the program to end.
   """
-  config = experiment.config
-  pools, hidden = annotators.hide(config, experiment.data.pool, seed)
+  settings = experiment.settings
+  pools, hidden = settings.annotators.hide(experiment.data.pool, seed)
   # In their order: what comes from a checkpoint is in another.
   metrics = evaluate.metric_names(experiment.data.test)
   headline = evaluate.headline(metrics)
@@ -78,7 +76,7 @@ def run_one(
   names = processes.from_primary(
       lambda: provenance.of_run(folder, strategy, seed))
   kept = newest.Checkpoints(workdir_lib.state_path(
-      folder, strategy, seed, config.states), run=names)
+      folder, strategy, seed, settings.states), run=names)
   state = build_lib.initial_state(experiment, pools.sizes, seed)
   with preemption.deferred():
     found = kept.newest(state, build_lib.round_of)
@@ -92,7 +90,7 @@ def run_one(
         '%s, seed %d: there is no state in %s of the rounds that are recorded: '
         'they are computed again, with the answers in the journal.', strategy,
         seed, workdir_lib.state_path(
-            folder, strategy, seed, config.states))
+            folder, strategy, seed, settings.states))
   processes.from_primary(lambda: _check_records(
       state, workdir_lib.keep_until(folder, run, last),
       folder / workdir_lib.METRICS))
@@ -100,8 +98,8 @@ def run_one(
   def open_journal():
     path = workdir_lib.journal_path(folder, strategy, seed)
     path.parent.mkdir(exist_ok=True)
-    oracle = annotators.make_oracle(
-        config, pools, hidden, seed, experiment.load_seen)
+    oracle = settings.annotators.oracle(
+        pools, hidden, seed, experiment.load_seen)
     opened = journal_lib.Journal(path, oracle, tuple(pools.sizes), names)
     journal_lib.check_used(path, journal_lib.read(path), _used(state))
     return opened
@@ -170,7 +168,7 @@ def run_one(
   with preemption.deferred():
     kept.wait()
   if processes.is_primary():
-    _warn_of_chance(state, strategy, seed, config.dataset.name)
+    _warn_of_chance(state, strategy, seed, settings.dataset)
   matches_lib.write(
       experiment, state, pools, hidden, strategy, seed, folder)
   if experiment.pretrained is not None:
@@ -214,9 +212,8 @@ def _may_share(experiment) -> bool:
   People and annotators that err answer each by itself, and the states of a
   published model would fill the device.
   """
-  oracle = experiment.config.oracle
-  return (oracle.name in oracles_lib.REPEAT and experiment.pretrained is None
-          and not oracle.wrong and not oracle.refuse)
+  return experiment.settings.annotators.repeat and (
+      experiment.pretrained is None)
 
 
 def _from_first(

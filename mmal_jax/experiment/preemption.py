@@ -9,12 +9,16 @@ import threading
 from typing import NoReturn
 
 from mmal_jax.parallel import processes
+from mmal_jax.terminal import messages
 
 # Exit status of a program that SIGTERM ended, and that can be resumed:
 # that of a temporary failure (EX_TEMPFAIL of sysexits.h).
 PREEMPTED = 75
 # And of one that Ctrl-C ended, as a shell would report it.
 INTERRUPTED = 130
+# How long the end of a program takes at most, once its work is done or has
+# failed: threads of libraries may never end.
+ENDS_WITHIN_SECONDS = 10
 
 
 class Preempted(BaseException):
@@ -73,6 +77,28 @@ def listening(at_once: bool = True) -> Iterator[Notice]:
 
 
 @contextlib.contextmanager
+def reported(
+    saved: str, goes_on: str, at_once: bool = True
+) -> Iterator[Notice]:
+  """As `listening`; makes a line and a status of what ends a program early.
+
+  Args:
+    saved: what an interrupted program has saved, and how it goes on.
+    goes_on: how one goes on that was asked to end.
+    at_once: as for `listening`.
+  """
+  try:
+    with listening(at_once) as notice:
+      yield notice
+  except Preempted:
+    messages.notify(f'Asked to end: all is saved. {goes_on}')
+    sys.exit(PREEMPTED)
+  except KeyboardInterrupt:
+    messages.notify(f'\nInterrupted: {saved}')
+    sys.exit(INTERRUPTED)
+
+
+@contextlib.contextmanager
 def exiting() -> Iterator[None]:
   """Ends the program at once if a signal ended the block.
 
@@ -95,6 +121,29 @@ def end(code: int | str) -> NoReturn:
     with contextlib.suppress(OSError):  # It may be read no further.
       stream.flush()
   os._exit(code if isinstance(code, int) else 1)
+
+
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+  """Ends the program in bounded time once the block has ended.
+
+  Python waits for every thread; where Orbax has failed, for one, some wait for
+  others that are no more. So a program that fails waits for none, and any other
+  is ended with its own status in the end.
+  """
+  status = 1
+  try:
+    yield
+    status = 0
+  except SystemExit as e:
+    if e.code:
+      end(e.code)
+    status = 0
+    raise
+  finally:
+    timer = threading.Timer(ENDS_WITHIN_SECONDS, end, [status])
+    timer.daemon = True
+    timer.start()
 
 
 @contextlib.contextmanager

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 import pathlib
 
 from mmal_jax.checkpoint import newest as checkpoints_lib
-from mmal_jax.config import paths
-from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import earlier
-from mmal_jax.experiment import identity
 from mmal_jax.experiment import matches as matches_lib
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import finished
@@ -36,7 +33,7 @@ def rematch(
     k: counterparts of each item.
     least_probability: of the pairs.
     out: where to; must not exist.
-    moved: as for `earlier.config_of`.
+    moved: as for `earlier.of_folder`.
 
   Raises:
     ValueError: if there is no such run, its items have changed, its learner can
@@ -44,7 +41,8 @@ def rematch(
       are not those it was finished with, or a version began it whose states say
       of no run.
   """
-  config = earlier.config_of(folder, moved)
+  before = earlier.of_folder(folder, moved)
+  settings = before.settings
   if checksums.version(folder) == checksums.Version.WITHOUT_ID:
     raise ValueError(
         f'workdir={str(folder)!r} was begun by an earlier version, which wrote '
@@ -54,26 +52,23 @@ def rematch(
   if (folder / workdir_lib.SUMMARY).exists():
     # By its records it is known whether the state is the last one.
     finished.check_records(folder)
-  earlier.check_data(config)
+  before.check_data()
   if out.exists():
     raise ValueError(f'matched={str(out)!r} exists.')
-  if annotators.buffer_of(config) is not None:
+  if settings.annotators.buffer is not None:
     raise ValueError(f'workdir={str(folder)!r} ran on a stream, of which '
                      'nothing remains to match.')
-  experiment = build_lib.build(config, cache_dir)
-  identity.check(
-      folder, identity.digests(experiment.encoded, experiment.pretrained),
-      config, paths.keys_of(moved))
-  pools, hidden = annotators.hide(config, experiment.data.pool, seed)
+  experiment = before.build(folder, cache_dir)
+  pools, hidden = settings.annotators.hide(experiment.data.pool, seed)
   kept = checkpoints_lib.Checkpoints(workdir_lib.state_path(
-      folder, strategy, seed, config.states),
+      folder, strategy, seed, settings.states),
       run=provenance.of_run(folder, strategy, seed))
   newest = kept.newest(
       build_lib.initial_state(experiment, pools.sizes, seed),
       build_lib.round_of)
   if newest is None:
     states = workdir_lib.state_path(
-        folder, strategy, seed, config.states)
+        folder, strategy, seed, settings.states)
     raise ValueError(f'there is no state of strategy={strategy!r} and seed='
                      f'{seed} in {str(states)!r}; there are: '
                      f'{workdir_lib.runs_in(folder)}.')
@@ -81,7 +76,7 @@ def rematch(
   if (folder / workdir_lib.SUMMARY).exists() and workdir_lib.has_rounds(
       folder, {'strategy': strategy, 'seed': seed}, at + 1):
     states = workdir_lib.state_path(
-        folder, strategy, seed, config.states)
+        folder, strategy, seed, settings.states)
     raise ValueError(
         f'{str(states)!r} holds no state of the last round of a finished run, '
         f'but one of round {at}: the others are gone, or damaged. Restore them '

@@ -17,15 +17,12 @@ from mmal_jax.analysis import summary as summary_lib
 from mmal_jax.analysis import tables
 from mmal_jax.data.images import image_listing
 from mmal_jax.evaluate import evaluate
-from mmal_jax.experiment import datasets
 from mmal_jax.experiment import earlier
 from mmal_jax.experiment import gallery
 from mmal_jax.experiment import identity
-from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.files import durable
 from mmal_jax.files import plain_text
 from mmal_jax.workdir import layout as workdir_lib
-from mmal_jax.workdir import saved_config
 
 _REPORT = 'report.md'
 _CALIBRATION = 'calibration.png'
@@ -142,24 +139,24 @@ def _shown(
   Raises:
     ValueError, OSError: if its data are not there, or are others now.
   """
-  config = earlier.prepared(saved_config.of_fields(run.config), moved)
-  now = {}
+  before = earlier.of_fields(run.config, moved)
+  settings, now = before.settings, {}
   try:
-    pretrained = None if config.init is None else (
-        pretrained_lib.load(config))
+    pretrained = None if settings.init is None else before.load_pretrained()
   except (ValueError, OSError, ImportError) as e:
     notes.append('That the items of "what was asked" are those of the run was '
-                 f'not checked: its checkpoint, {config.init}, cannot be read: '
-                 f'{durable.reason(e)}.')
+                 f'not checked: its checkpoint, {settings.init}, cannot be '
+                 f'read: {durable.reason(e)}.')
   else:
     if run.items:
-      now = identity.digests(datasets.load(config, cache_dir, pretrained))
+      now = identity.digests(before.load(cache_dir, pretrained))
   other = [name for name, digest in run.items.items() if now
            and name.startswith('pool ') and now.get(name) != digest]
   if other:
     raise ValueError(f'{_listed(other)}: not what {_listed([run.label])}, seed '
                      f'{run.seed}, was run with.')
-  return gallery.load(config, cache_dir, run.seed)
+  return gallery.of_seed(before.load_seen(cache_dir).pool, run.seed,
+                         settings.annotators.missing)
 
 
 def _markdown(records, summary, notes, shares, link, matched) -> str:

@@ -12,21 +12,22 @@ from typing import Any
 
 import tqdm
 
+from mmal_jax.analysis import records
 from mmal_jax.checkpoint import pytrees
 from mmal_jax.config import config as config_lib
 from mmal_jax.config import sections
-from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import compilations
 from mmal_jax.experiment import finish
 from mmal_jax.experiment import identity
 from mmal_jax.experiment import one_run
 from mmal_jax.experiment import preemption
+from mmal_jax.experiment import pretrained as pretrained_lib
+from mmal_jax.experiment import settings as settings_lib
 from mmal_jax.experiment import whole_pool
 from mmal_jax.files import durable
 from mmal_jax.files import lock
 from mmal_jax.oracles import oracle as oracle_lib
-from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.parallel import processes
 from mmal_jax.workdir import layout as workdir_lib
 from mmal_jax.workdir import provenance
@@ -92,8 +93,10 @@ def _run(
     processes.from_primary(lambda: provenance.check(folder))
   processes.from_primary(lambda: held.enter_context(
       states_lib.locked(config.states, folder, begun is not None)))
-  if config.oracle.name in oracles_lib.ASK_PEOPLE and begun is not None:
-    processes.from_primary(lambda: _look_at_answers(config, folder, held))
+  annotators = settings_lib.annotators_of(config)
+  if annotators.are_people and begun is not None:
+    processes.from_primary(
+        lambda: _look_at_answers(config, annotators, folder, held))
   counter = compilations.CompilationCounter()
   quiet, notify = notify is None, notify or (lambda line: None)
   notify('Preparing data and warm start ...')
@@ -104,8 +107,8 @@ def _run(
            f'{config.rounds} rounds, at most {sections.LARGEST_DEFAULT_BATCH}. '
            '--batch gives another.')
   config = experiment.config
-  if config.oracle.name in oracles_lib.ASK_PEOPLE and begun is None:
-    processes.from_primary(lambda: _hold_people(config, held))
+  if annotators.are_people and begun is None:
+    processes.from_primary(lambda: _hold_people(config, annotators, held))
   # Not before: what was refused up to here has cost no earlier result.
   processes.from_primary(lambda: _begin(experiment, config, folder, begun))
   if begun is not None and begun.moved:
@@ -136,31 +139,32 @@ def _run(
         raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
                       'it was.') from e
   return processes.from_primary(
-      lambda: finish.finish(experiment, folder, whole, started))
+      lambda: finish.finish(
+          experiment, folder, whole, started, records.axis([config])))
 
 
-def _hold_people(config, held) -> None:
+def _hold_people(config, annotators, held) -> None:
   """Keeps other programs from asking the same people at the same time."""
   for seed in config.seeds:
-    folder = annotators.folder_of(config, seed)
+    folder = annotators.folder_of(seed)
     folder.mkdir(parents=True, exist_ok=True)
     held.enter_context(lock.exclusive(folder))
 
 
-def _look_at_answers(config, folder, held) -> None:
+def _look_at_answers(config, annotators, folder, held) -> None:
   """Ends at once where a run goes on waiting, and there is no more to do."""
   path = folder / workdir_lib.WAITING
   waiting = workdir_lib.waiting(folder)
   for seed in config.seeds:
     # Before a folder is made where there should be one with questions.
     if waiting.get('seed') == seed or workdir_lib.has_begun(folder, seed):
-      annotators.check_asked(config, seed)
-  _hold_people(config, held)
+      annotators.check_asked(seed)
+  _hold_people(config, annotators, held)
   # New labels, for one, have to be shown first.
   if waiting.get('seed') in config.seeds and isinstance(
       waiting.get('queries'), list) and workdir_lib.is_same(
           folder, config.to_dict()):
-    annotators.look(config, waiting['seed'], waiting['queries'])
+    annotators.look(waiting['seed'], waiting['queries'])
   path.unlink(missing_ok=True)
 
 
@@ -168,7 +172,8 @@ def _begin(experiment, config, folder, begun) -> None:
   """Writes what does not change."""
   items = identity.digests(experiment.encoded, experiment.pretrained)
   if begun is not None:
-    items = identity.check(folder, items, config, begun.moved)
+    items = identity.check(
+        folder, items, lambda: pretrained_lib.load(config).params, begun.moved)
   else:
     states = config.states
     if states is not None:

@@ -19,8 +19,10 @@ from mmal_jax.config import paths
 from mmal_jax.data.images import image_listing
 from mmal_jax.experiment import cells as cells_lib
 from mmal_jax.experiment import cells_check
+from mmal_jax.experiment import datasets
 from mmal_jax.experiment import identity
 from mmal_jax.experiment import preemption
+from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.experiment import report as report_lib
 from mmal_jax.files import durable
 from mmal_jax.files import lock
@@ -228,8 +230,17 @@ def _check_same(cells, folder, cache_dir, moved) -> None:
     if (home / workdir_lib.ITEMS).exists():
       of = cells_lib.shared(cell.config, _DATA)
       if of not in seen:
-        seen[of] = identity.of_config(cell.config, cache_dir)
-      identity.check(home, seen[of], cell.config, moved)
+        seen[of] = _digests(cell.config, cache_dir)
+      identity.check(
+          home, seen[of],
+          lambda config=cell.config: pretrained_lib.load(config).params, moved)
+
+
+def _digests(config, cache_dir) -> dict[str, str]:
+  """The digests of what a config names; it is read for that."""
+  pretrained = None if config.init is None else pretrained_lib.load(config)
+  return identity.digests(
+      datasets.load(config, cache_dir, pretrained), pretrained)
 
 
 def _claim(folder: pathlib.Path, config, settings) -> list[str]:

@@ -8,10 +8,8 @@ import numpy as np
 
 from mmal_jax import loop
 from mmal_jax.data import encode
-from mmal_jax.experiment import annotators
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.learn.gradient import divergence
-from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.parallel import processes
 from mmal_jax.workdir import layout as workdir_lib
 from mmal_jax.workdir import records_file
@@ -22,10 +20,10 @@ def is_asked_for(experiment: build_lib.Experiment) -> bool:
 
   They are not in a stream, in loose pools, or where people are asked.
   """
-  config = experiment.config
+  settings = experiment.settings
   return bool(
-      config.whole_pool and config.oracle.name not in oracles_lib.ASK_PEOPLE
-      and annotators.buffer_of(config) is None
+      settings.whole_pool and not settings.annotators.are_people
+      and settings.annotators.buffer is None
       and isinstance(experiment.data.pool, encode.EncodedPairs))
 
 
@@ -50,12 +48,12 @@ def of_seed(
       record['seed']: record for record in records_file.whole_pool(path)})
   if seed in known:
     return known[seed]
-  pools, hidden = annotators.hide(
-      experiment.config, experiment.data.pool, seed)
+  settings = experiment.settings
+  pools, hidden = settings.annotators.hide(experiment.data.pool, seed)
   try:
     scores = build_lib.align_whole_pool(experiment, pools, hidden, seed)
   except divergence.Diverged as e:
-    if experiment.config.train.divergence != loop.ROLL_BACK:
+    if settings.divergence != loop.ROLL_BACK:
       raise
     logging.warning('No row of the whole pool, seed %d: %s', seed, e)
     return None

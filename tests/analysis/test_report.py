@@ -194,14 +194,13 @@ def test_what_is_shown_is_what_was_hidden(tmp_path, config, missing):
   config.missing = missing
   data = datasets.load(config, '')
   hidden_pools, hidden = pools.hide_pairing(data.pool, 5, missing)
-  found = gallery.load(config, '', 5)
+  found = gallery.of_seed(datasets.load_seen(config, '').pool, 5, missing)
   for modality, items in hidden_pools.items.items():
     assert len(found.rows[modality]) == len(items)
     np.testing.assert_array_equal(
         items.values, found.items[modality].values[found.rows[modality]])
-  with mock.patch.object(datasets, 'load_seen') as load:
-    load.return_value.pool = schema.Loose({'text': ['a', 'b'], 'sound': 'xyz'})
-    loose = gallery.load(config, '', 5)
+  loose = gallery.of_seed(
+      schema.Loose({'text': ['a', 'b'], 'sound': 'xyz'}), 5, missing)
   assert loose.text('text', 1) == 'b' and len(loose.rows['sound']) == 3
   image, text = next(pair for pair in hidden.tuples if min(pair) >= 0)
   of_image = found.text('image', image)
@@ -373,9 +372,10 @@ def test_a_curve_of_many_points_shows_some():
 def test_the_config_of_a_report_is_that_of_its_run(config):
   """As JSON it has lost its types, which the data does not need."""
   read = ml_collections.ConfigDict(json.loads(json.dumps(config.to_dict())))
-  np.testing.assert_array_equal(
-      gallery.load(read, '', 0).rows['text'],
-      gallery.load(config, '', 0).rows['text'])
+  seen, expected = (
+      gallery.of_seed(datasets.load_seen(of, '').pool, 0).rows['text']
+      for of in (read, config))
+  np.testing.assert_array_equal(seen, expected)
 
 
 def test_scores_stand_as_in_the_tables_of_readme():

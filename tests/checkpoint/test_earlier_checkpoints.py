@@ -16,7 +16,6 @@ from experiments.configs import pretrained as pretrained_config
 from mmal_jax.experiment import earlier
 from mmal_jax.experiment import export
 from mmal_jax.experiment import identity
-from mmal_jax.experiment import pretrained
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import layout
 from tests.support import programs
@@ -77,14 +76,14 @@ def _as_earlier(params):
 
 @pytest.fixture(name='recorded')
 def _recorded(folder, tmp_path):
-  """What a version recorded of a checkpoint by its name; the config."""
+  """What a version recorded of a checkpoint by its name; the run."""
   small_files.siglip(small_files.plain_tokenizer(tmp_path / 'init'))
-  config = earlier.config_of(folder)
-  found = pretrained.load(config)
+  before = earlier.of_folder(folder)
+  found = before.load_pretrained()
   now = identity.of_checkpoint(found)
   rest = {name: now[name] for name in ('tokenizer', 'preprocessing')}
   assert now['checkpoint'] != _as_earlier(found.params)
-  return config, {
+  return before, {
       'now': now, 'earlier': {'checkpoint': _as_earlier(found.params)} | rest,
       'without the rest': {'checkpoint': _as_earlier(found.params)},
       'without': {}}
@@ -94,25 +93,30 @@ def _recorded(folder, tmp_path):
     'version', ['now', 'earlier', 'without the rest', 'without'])
 def test_a_run_of_an_earlier_version_goes_on(
     folder, recorded, version, tmp_path):
-  config, records = recorded
+  before, records = recorded
+
+  def params():
+    return before.load_pretrained().params
+
   layout.write(folder / layout.ITEMS, records[version])
-  found = identity.check(folder, records['now'], config)
+  found = identity.check(folder, records['now'], params)
   assert found == records['now']  # It is recorded as now from here on.
   # But not with other weights, where those were recorded.
   values = small_files.values()
   values[next(iter(values))][0] += 1
   safetensors.numpy.save_file(values, tmp_path / 'init/model.safetensors')
-  other = identity.of_checkpoint(pretrained.load(config))
+  other = identity.of_checkpoint(before.load_pretrained())
   if version == 'without':
-    assert identity.check(folder, other, config) == other
+    assert identity.check(folder, other, params) == other
     return
   with pytest.raises(ValueError, match='^checkpoint: not those with which'):
-    identity.check(folder, other, config)
+    identity.check(folder, other, params)
 
 
 @pytest.mark.long
 def test_resume_and_export_of_an_earlier_version(folder, recorded, tmp_path):
-  config, records = recorded
+  before, records = recorded
+  config = before.config
   config.train.steps_per_round, config.rounds = 2, 1
   path = tmp_path / 'run.json'
   layout.write(path, config.to_dict())
@@ -131,7 +135,7 @@ def test_resume_and_export_of_an_earlier_version(folder, recorded, tmp_path):
 
 def test_a_model_without_a_seal_is_exported_of_an_earlier_version_alone(
     folder, recorded, tmp_path):
-  config, _ = recorded
+  config = recorded[0].config
   config.train.steps_per_round, config.rounds = 2, 1
   layout.write(tmp_path / 'mine.json', config.to_dict())
   folder = tmp_path / 'new'

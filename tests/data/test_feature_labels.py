@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 
-import ml_collections
 import numpy as np
 from PIL import Image
 import pytest
@@ -13,10 +12,10 @@ from experiments.configs import features as config_lib
 from mmal_jax.data import feature_rows
 from mmal_jax.data import features
 from mmal_jax.data.images import image_files
-from mmal_jax.experiment import annotators
 from mmal_jax.experiment import datasets
 from mmal_jax.experiment import embed_files
 from mmal_jax.experiment import gallery
+from mmal_jax.experiment import settings
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles.people import files
 from tests.support import people
@@ -62,8 +61,8 @@ def test_rows_are_those_of_the_users_files(data, split):
   pool = datasets.load(config, '').pool
   seen = datasets.load_seen(config, '')
   assert len(seen.pool) == len(pool) and len(seen.test) + len(pool) <= _N
-  pools, hidden = annotators.hide(config, pool, seed=3)
-  shown = gallery.load(config, '', 3)
+  pools, hidden = settings.annotators_of(config).hide(pool, seed=3)
+  shown = gallery.of_seed(datasets.load_seen(config, '').pool, 3)
   for modality, of in (('image', 'pictures.npy'), ('text', 'text in all.npz'),
                        ('sound', 'sound in all.npz')):
     rows = datasets.in_order(seen.pool.items[modality], hidden.rows[modality])
@@ -87,7 +86,7 @@ def test_people_see_labels_under_the_numbers_of_items(data, tmp_path):
     people.asks(oracle, [5, 2])
   queries = people.lines(asked / 'round_001' / 'queries.jsonl')
   items = {m: people.lines(asked / f'items_{m}.jsonl') for m in seen}
-  shown = gallery.load(config, '', 3)
+  shown = gallery.of_seed(datasets.load_seen(config, '').pool, 3)
   row = shown.items['image'].rows[shown.rows['image'][4]]
   assert shown.picture('image', 4)[0, 0].tolist() == [row, 0, 0]
   assert shown.text('image', 4).endswith(f'photos/{row:03}.png')
@@ -189,7 +188,7 @@ def test_a_report_names_images_that_are_not_read(data, tmp_path, name, caplog):
   names[7] = name
   (folder / 'list.txt').write_text('\n'.join(names))
   config.dataset.labels.image = str(folder / 'list.txt')
-  shown = gallery.load(config, '', 3)
+  shown = gallery.of_seed(datasets.load_seen(config, '').pool, 3)
   place = shown.rows['image'][4]
   shown.items['image'].labels.paths = tuple(
       folder / (name if i == place else 'photos/000.png')
@@ -343,10 +342,10 @@ def test_a_warning_says_how_people_see_more(data, tmp_path, caplog):
     config.oracle.name, config.oracle.folder = 'files', str(tmp_path / 'p')
   config.dataset.labels.text = str(folder / 'captions.txt')
   pool = datasets.load(config, '').pool
-  pools, hidden = annotators.hide(config, pool, 0)
-  annotators.make_oracle(
-      ml_collections.ConfigDict(config), pools, hidden, 0,
-      lambda: datasets.load_seen(config, ''))
+  annotators = settings.annotators_of(config)
+  pools, hidden = annotators.hide(pool, 0)
+  annotators.oracle(
+      pools, hidden, 0, lambda: datasets.load_seen(config, ''))
   assert 'rows of your files of image and sound' in caplog.text
   assert '--config.dataset.labels.sound=FILE' in caplog.text
   assert 'labels.text' not in caplog.text

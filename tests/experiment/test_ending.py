@@ -20,7 +20,8 @@ _LEFT = '''
 import sys, threading, time
 from absl import flags
 from experiments import program
-program.ENDS_WITHIN_SECONDS = 1
+from mmal_jax.experiment import preemption
+preemption.ENDS_WITHIN_SECONDS = 1
 def wait():
   while True:
     time.sleep(3600)

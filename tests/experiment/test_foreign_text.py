@@ -306,6 +306,7 @@ _PROGRAM = """
 import json, sys, warnings
 from absl import app, flags, logging
 from experiments import program
+from mmal_jax import progress
 flags.DEFINE_string('text', None, '')
 def work():
   text = json.loads(flags.FLAGS.text)
@@ -313,7 +314,7 @@ def work():
   logging.warning('log of two\\nlines')
   sys.stderr.isatty = lambda: True
   warnings.warn('warning of ' + text)
-  for _ in program.show(range(2), 2, 'bar of ' + text):
+  for _ in progress.bar(range(2), 2, 'bar of ' + text):
     import time
     time.sleep(1.1)
   if flags.FLAGS.verbosity < 0:

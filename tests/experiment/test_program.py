@@ -118,18 +118,6 @@ def test_a_closed_stream_is_as_good_as_the_null_device(closed):
       closed == '2>&-')
 
 
-def test_a_first_step_that_takes_long_is_explained(monkeypatch, capfd):
-  monkeypatch.setattr(program, '_STILL', 0.05)
-  steps = program.show(range(3), 3, 'training')
-  next(steps)
-  time.sleep(0.5)
-  assert 'training: still at the first step' in capfd.readouterr().err
-  assert list(steps) == [1, 2]
-  assert list(program.show(range(3), 3, 'embedding')) == [0, 1, 2]
-  time.sleep(0.2)
-  assert 'first step' not in capfd.readouterr().err
-
-
 @pytest.mark.parametrize('name', _PROGRAMS)
 def test_help_is_no_failure(name):
   done = subprocess.run([sys.executable, '-m', name, '--help'], text=True,
