@@ -344,6 +344,7 @@ def test_walks_work_together_in_a_run(walked, capsys):
   assert 'outliers' in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_walks_model_is_trained(walked):
   config = common.config(
       dataset={'name': 'two_views'}, model={'name': 'maps', 'size': 4},

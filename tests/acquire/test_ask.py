@@ -123,6 +123,7 @@ def test_pools_that_are_sharded_already():
   _assert_same(ask_lib.ask(**arguments), expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('dtype', [np.float16, jnp.bfloat16])
 def test_half_precision(dtype, tmp_path):
   arguments = _arguments(dtype)

@@ -53,6 +53,7 @@ def test_sound_calls_raise_nothing_and_warn_of_nothing():
       mmal_jax.ask(images, texts, None, None, 4)
 
 
+@pytest.mark.long
 def test_copies_and_few_distinct_rows_are_sound():
   """Equal rows in both pools, more known pairs than items, nearly all known."""
   two = _ONE[:2]
@@ -122,6 +123,7 @@ def test_one_side_is_given_twice():
     _joint((_ONE[:_A], _ONE[:_A]), texts=_ONE)
 
 
+@pytest.mark.long
 def test_what_only_looks_odd_is_a_warning():
   order = 'no more alike than other couples .* in the same order'
   with pytest.warns(UserWarning, match=order):
@@ -344,6 +346,7 @@ def test_errors_name_what_the_caller_has(strategy, options, what):
   assert 'view' not in str(error.value)
 
 
+@pytest.mark.long
 def test_costs_and_what_was_asked_are_used():
   costs = {'image_costs': 5, 'text_costs': np.full(_N, 2)}
   for call in (_call, _joint):

@@ -11,6 +11,7 @@ _N, _A = 60, 25
 _REST = np.arange(_N) >= _A
 
 
+@pytest.mark.long
 def test_masks_that_have_changed_places():
   """Texts lie in another order, so that the known rows differ."""
   order = np.random.default_rng(3).permutation(_N)

@@ -74,6 +74,7 @@ def test_rows_of_what_lies_on_one_device():
   assert sharding.rows_of(jax.device_put(np.ones((3, 8)), columns)) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('layout,n,metric', [
     ('two', 5, 'cosine'), ('two', _N, 'sqeuclidean'), ('eight', 1, 'cosine'),
     ('eight', _N, 'cosine'), ('eight', _N, 'inner'), ('grid', _N, 'cosine')])
@@ -124,6 +125,7 @@ def test_one_side_alone_may_be_sharded():
         atol=3e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     'name', ['mmal', 'mmal_entropy', 'random', 'similarity'])
 def test_strategies_do_not_notice(name):
@@ -138,6 +140,7 @@ def test_strategies_do_not_notice(name):
   np.testing.assert_array_equal(queries[0].indices, queries[1].indices)
 
 
+@pytest.mark.long
 def test_under_the_callers_own_jit():
   problem = _pair()[0]
   rows = _on_a_grid()
@@ -173,6 +176,7 @@ def _collectives(k, n=80_000, candidates=64):
           for dims in re.findall(r'\[([\d,]*)\]', shape)) for shape in shapes]
 
 
+@pytest.mark.long
 def test_devices_say_little():
   few, many = _collectives(8), _collectives(64)
   assert 0 < len(few) == len(many) <= 4

@@ -304,6 +304,7 @@ def test_a_section_of_no_strategy_is_refused():
     registry.configured('mmal', {'typyclust': {'neighbours': 3}})
 
 
+@pytest.mark.long
 def test_values_change_the_picks():
   views, key = _views(), jax.random.key(0)
   for name, given in (

@@ -50,6 +50,7 @@ class _Fake:
     self._log.append('close')
 
 
+@pytest.mark.long
 def test_same_parameters_have_the_same_loss(ours, theirs):
   assert 'ours has a loss of' in train.check(_CONFIG, ours, theirs, 'float32')
 

@@ -95,6 +95,7 @@ def test_what_a_crash_left_of_removing_an_old_one_is_removed(tmp_path):
   assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ['2', '3']
 
 
+@pytest.mark.long
 def test_damage_to_any_file_is_seen_and_the_one_before_is_used(
     tmp_path, caplog):
   whole, rng = tmp_path / 'whole', np.random.default_rng(0)

@@ -133,6 +133,7 @@ def test_resume_and_export_of_an_earlier_version(folder, recorded, tmp_path):
   assert layout.read(tmp_path / 'new' / layout.ITEMS) == items
 
 
+@pytest.mark.long
 def test_a_model_without_a_seal_is_exported_of_an_earlier_version_alone(
     folder, recorded, tmp_path):
   config = recorded[0].config

@@ -169,6 +169,7 @@ def test_the_batch_of_a_run_is_kept(tmp_path, capsys):
   assert 'budget=12: give --batch as well' in e.value.code
 
 
+@pytest.mark.long
 def test_ctrl_c_is_one_line(tmp_path):
   arguments = programs.save_features(tmp_path / 'f', 400)
   command = [

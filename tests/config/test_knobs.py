@@ -133,6 +133,7 @@ def _earlier(saved):
   return found
 
 
+@pytest.mark.long
 def test_a_run_of_an_earlier_version_goes_on(tmp_path):
   arguments = [
       *programs.save_features(tmp_path / 'f'), *programs.SMALL,

@@ -82,6 +82,7 @@ def test_two_dollars_are_one_where_both_are_there(home):
     assert paths.expand(paths.escape(f'{home}/{name}/c')) == f'{home}/{name}/c'
 
 
+@pytest.mark.long
 def test_a_run_goes_to_the_home_folder(home, tmp_path):
   programs.save_features(home / 'f')
   programs.call(
@@ -101,6 +102,7 @@ def test_a_run_goes_to_the_home_folder(home, tmp_path):
   assert not os.listdir(tmp_path / 'here')
 
 
+@pytest.mark.long
 def test_a_run_whose_paths_hold_a_dollar(home, tmp_path):
   """They are expanded once, and not again of what was saved."""
   programs.save_features(home / 'f$HOME')

@@ -123,6 +123,7 @@ def test_closing_early_leaves_no_threads(folder, monkeypatch):
   assert len(decoded) < 100  # those that waited were dropped
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('damage', ['gone', 'cut', 'text'])
 def test_damaged_files_are_named(folder, tmp_path, damage):
   path = tmp_path / 'bad.png'

@@ -78,6 +78,7 @@ def test_images_and_texts_of_several_shards(tmp_path):
   assert other.test.items['text'] != data.test.items['text']
 
 
+@pytest.mark.long
 def test_images_that_stay_in_their_shards(tmp_path):
   _shards(tmp_path)
   paths = [tmp_path / f'{i:05d}.tar' for i in range(3)]

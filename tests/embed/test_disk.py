@@ -132,6 +132,7 @@ def _pair(tmp_path, metric, chunk_rows, rows=problems.unit):
   return pair, in_memory, on_disk
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('metric,chunk_rows', [
     ('cosine', 64), ('cosine', 300), ('sqeuclidean', 64), ('inner', 75)])
 def test_stages_1_and_2(tmp_path, metric, chunk_rows):

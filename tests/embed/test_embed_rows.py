@@ -75,6 +75,7 @@ def _assert_same(ours, wanted):
     np.testing.assert_allclose(ours[name], row, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.long
 def test_only_what_is_new_is_embedded(go, photos):
   said, _ = go()
   assert 'image: 12 rows of 4, of which 12 were embedded now and 0 kept' in said

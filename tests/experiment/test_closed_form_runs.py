@@ -136,6 +136,7 @@ def test_a_saved_state_goes_on_to_the_bit(world, tmp_path, buffer):
   _assert_same([*world.rounds(state=loaded, source=source)][-1], states[-1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('buffer', [None, 30])
 def test_a_growing_aligned_set_does_not_recompile(world, buffer):
   source = world.pools if buffer is None else stream.of_pools(
@@ -174,6 +175,7 @@ def test_settings_go_halfway_from_those_of_the_round_before(
       1 / settings[-1].temperature, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('devices', [2, 8])
 def test_over_several_devices_the_same_is_learnt(devices):
   one, many = _World(), _World()
@@ -226,6 +228,7 @@ def test_three_modalities_meet_in_one_space(missing):
       'i2t', 't2i', 'i2s', 's2i', 't2s', 's2t')) > 55
 
 
+@pytest.mark.long
 def test_what_was_known_before_is_not_lost_to_a_few_answers():
   # Both modalities are noisy copies of one another.
   world = _World(has_prior=True, dims=(16, 16))

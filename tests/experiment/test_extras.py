@@ -93,6 +93,7 @@ def test_the_extras_that_are_named_hold_the_packages():
     assert package not in core
 
 
+@pytest.mark.long
 def test_no_figure_of_a_notebook_is_switched_off():
   """Figures are drawn without pyplot, whose backend is the notebook's."""
   done = subprocess.run(

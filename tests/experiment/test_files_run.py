@@ -148,6 +148,7 @@ def test_new_labels_are_shown_although_a_run_goes_on_waiting(tmp_path):
   assert 'a kite' in items.read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('how,says', [
     ('no experiment', 'holds no experiment'),
     ('no people asked', 'asks no people')])

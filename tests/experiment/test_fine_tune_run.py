@@ -93,6 +93,7 @@ def test_what_was_stopped_ends_as_if_it_had_not_been(finished, tmp_path):
       for w in (tmp_path / 'w', folder / 'w')))
 
 
+@pytest.mark.long
 def test_recipes_and_factors_know_the_heads(tmp_path):
   config = _config(freeze='heads', lr_factors='*_head.*=0.1')
   experiment = build.build(config, str(tmp_path))

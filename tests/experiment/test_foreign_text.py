@@ -325,6 +325,7 @@ app.run(lambda argv: program.call(work, argv),
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('verbosity', [-1, 0])
 def test_logs_warnings_bars_and_stacks(verbosity):
   texts = list(_CONTROLS.values())

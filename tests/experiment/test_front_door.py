@@ -80,6 +80,7 @@ def test_a_checkpoint_that_is_no_such_is_refused(checkpoint, options, said):
     mmal_jax.load_pretrained(checkpoint, **options)
 
 
+@pytest.mark.long
 def test_items_that_are_embedded_are_asked_about(checkpoint, photos):
   model = mmal_jax.load_pretrained(checkpoint)
   images = mmal_jax.embed_items(

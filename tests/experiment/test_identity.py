@@ -150,6 +150,7 @@ def test_states_may_move_as_a_whole(tmp_path):
   assert (tmp_path / 'w/summary.json').exists()
 
 
+@pytest.mark.long
 def test_a_sweep_goes_on_with_the_same_data_elsewhere(tmp_path):
   def go(data):
     programs.call(
@@ -174,6 +175,7 @@ def test_a_sweep_goes_on_with_the_same_data_elsewhere(tmp_path):
   assert not cells[0].exists()
 
 
+@pytest.mark.long
 def test_a_sweep_never_mixes_data(tmp_path):
   """Also where they were changed at their place, and nothing was moved."""
   def go(*arguments):
@@ -213,6 +215,7 @@ def test_states_that_are_gone_are_not_gone_silently(tmp_path, caplog):
           'recorded') in caplog.text
 
 
+@pytest.mark.long
 def test_reports_average_what_is_the_same(tmp_path, capsys):
   for name in 'ab':
     programs.save_features(tmp_path / name)

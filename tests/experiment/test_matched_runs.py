@@ -70,6 +70,7 @@ def test_only_what_is_drawn_uniformly_was_not_chosen(
   assert matches.find(experiment, None, None, strategy, 5) is chosen
 
 
+@pytest.mark.long
 def test_features_end_to_end(tmp_path, capsys):
   arguments = [*_features(tmp_path), '--batch=8', '--rounds=2', '--seeds=0,1',
                '--config.matches.k=3', '--config.matches.least_probability=0.4']
@@ -155,6 +156,7 @@ def test_without_the_section_or_by_gradient_nothing_is_matched(
   capsys.readouterr()
 
 
+@pytest.mark.long
 def test_paired_folder_reads_the_pairs(tmp_path, capsys):
   rng = np.random.default_rng(0)
   images = tmp_path / 'images'
@@ -225,6 +227,7 @@ def test_damaged_calibration_is_reported(tmp_path, change):
     records_file.calibration(path)
 
 
+@pytest.mark.long
 def test_rows_that_do_not_belong_together_are_noticed(tmp_path, caplog):
   rng = np.random.default_rng(0)
   np.save(tmp_path / 'image.npy', rng.normal(size=(120, 8)).astype(np.float32))

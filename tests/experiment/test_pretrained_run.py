@@ -146,6 +146,7 @@ def test_its_model_goes_home(finished, published):
   assert list(processor.image_mean) == [0.5, 0.4, 0.3]
 
 
+@pytest.mark.long
 def test_embed_to_files_of_a_folder(published, photos, tmp_path, capsys):
   texts = tmp_path / 'texts.txt'
   texts.write_text('a cat\na dog\n')
@@ -250,6 +251,7 @@ def test_siglip_2_is_never_fed_upper_case(published, tmp_path):
     pretrained.load(config)
 
 
+@pytest.mark.long
 def test_only_what_the_run_started_from_is_exported(
     finished, published, tmp_path):
   """Another checkpoint at another place, or one that was changed in place."""

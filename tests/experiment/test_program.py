@@ -107,6 +107,7 @@ def test_an_output_without_room_is_one_line():
       'error: the output cannot be written: No space left on device.')
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('closed', ['>&-', '2>&-', '<&- >&- 2>&-'])
 def test_a_closed_stream_is_as_good_as_the_null_device(closed):
   command = f'exec "$@" --show_config {closed}'
@@ -118,6 +119,7 @@ def test_a_closed_stream_is_as_good_as_the_null_device(closed):
       closed == '2>&-')
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', _PROGRAMS)
 def test_help_is_no_failure(name):
   done = subprocess.run([sys.executable, '-m', name, '--help'], text=True,
@@ -193,6 +195,7 @@ def test_a_file_of_flags_that_cannot_be_read(tmp_path, name, flag, said):
       said or '--workdri' in line or "'workdri'" in line)
 
 
+@pytest.mark.long
 def test_a_file_of_flags_is_read(tmp_path):
   (tmp_path / 'flags').write_text(
       f'# of mine\n--config={programs.CONFIGS}/features.py\n\n'

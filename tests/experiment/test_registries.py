@@ -203,6 +203,7 @@ def test_an_oracle(tmp_path, monkeypatch):
   assert "oracle.below='low' must be an integer" in e.value.code
 
 
+@pytest.mark.long
 def test_a_model(tmp_path, monkeypatch):
   monkeypatch.setitem(models.MODELS, 'maps', _entry(tmp_path, _MODEL))
   config = f'--config={tmp_path / "config.py"}'

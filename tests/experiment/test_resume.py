@@ -224,6 +224,7 @@ def test_sixty_kills(data, undisturbed, with_people, tmp_path):
     print(f'{times:3d}  {where}')
 
 
+@pytest.mark.long
 def test_a_finished_one_says_it_again(data, undisturbed):
   work, done = undisturbed
   before = {p: p.read_bytes() for p in work.rglob('*')

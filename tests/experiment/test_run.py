@@ -186,6 +186,7 @@ def test_the_clock_may_jump(tmp_path, monkeypatch):
       assert results(tmp_path / name) == steady, name
 
 
+@pytest.mark.long
 def test_runs_that_end_at_different_costs_or_without_any(tmp_path, capsys):
   for name, values in tiny.feature_pairs(60, 0).items.items():
     np.save(tmp_path / f'{name}.npy', values)

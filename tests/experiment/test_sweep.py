@@ -112,6 +112,7 @@ def _ended(said):
   return [line for line in said.splitlines() if line.startswith('[')]
 
 
+@pytest.mark.long
 def test_a_sweep_that_is_stopped_and_fails_ends_as_the_others(
     data, whole, tmp_path, capsys):
   folder, true_run, ran = tmp_path / 'sweep', run.run, []
@@ -325,6 +326,7 @@ def test_no_process_is_left_when_a_sweep_is_stopped(data, tmp_path):
     os.kill(int(pid.read_text()), 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('processes', [1, 2])
 def test_a_signal_to_end_ends_it_as_it_does_a_run(data, tmp_path, processes):
   folder = tmp_path / 'sweep'

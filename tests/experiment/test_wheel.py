@@ -73,6 +73,7 @@ def test_what_it_says_of_itself(wheel):
     assert (wheel / 'experiments' / f'{name}.py').exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name,flag', [
     ('run', '--show_config'), ('run', '--help'), ('check_answers', '--help')])
 def test_a_command_finds_its_default_config_without_a_checkout(

@@ -126,6 +126,7 @@ def test_a_shared_first_round_changes_nothing(config, tmp_path, monkeypatch):
     assert not (tmp_path / strategy / layout.WHOLE_POOL).exists()
 
 
+@pytest.mark.long
 def test_answers_that_may_differ_are_not_shared(
     config, tmp_path, monkeypatch):
   config.strategies, config.seeds = ('random', 'mmal'), (5,)
@@ -145,6 +146,7 @@ def test_pairs_that_lack_an_item_are_not_counted(config, tmp_path):
   assert record['aligned'] == 36
 
 
+@pytest.mark.long
 def test_it_is_written_once_a_seed_and_resumed(
     config, tmp_path, monkeypatch):
   config.strategies = ('random',)

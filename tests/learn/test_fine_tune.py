@@ -99,6 +99,7 @@ def test_before_any_answer_similarities_are_those_of_the_towers(run):
       one['image'] @ one['text'].T, other['image'] @ other['text'].T, atol=1e-5)
 
 
+@pytest.mark.long
 def test_the_start_is_the_closed_form_on_frozen_towers(run, states):
   known, key = _known(run, states[-1]), jax.random.key(7)
   learner, params = run.learner, run.params

@@ -69,6 +69,7 @@ def test_trained_magnitudes(name):
   reference.assert_near(found, reference.sigmoid(*problem))
 
 
+@pytest.mark.long
 def test_dense_and_chunked_and_ring_are_the_same():
   problem = reference.realistic(1, b=256)
   dense, parts = (

@@ -83,6 +83,7 @@ def _newton_schulz(g):
   return x
 
 
+@pytest.mark.long
 def test_the_step_of_a_kernel_is_orthogonal():
   _, params = _split()
   gradients = _gradients(params)
@@ -123,6 +124,7 @@ def test_all_else_takes_a_step_of_adam():
         rtol=0.01, err_msg=name)
 
 
+@pytest.mark.long
 def test_only_kernels_decay():
   _, params = _split()
   params = jax.tree.map(lambda x: x + 0.5, params)
@@ -135,6 +137,7 @@ def test_only_kernels_decay():
         plain[name] - update, expected, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.long
 def test_factors_of_the_rate_by_name():
   _, params = _split()
   gradients = _gradients(params)

@@ -110,6 +110,7 @@ def test_the_replay_comes_last_and_shapes_never_change(run):
   assert len(shapes) == 1 and shared
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('buffer', [None, 10])
 def test_rounds_do_not_recompile(run, buffer):
   source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)

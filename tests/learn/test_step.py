@@ -122,6 +122,7 @@ def test_five_steps_on_4x2_devices_are_those_of_one(
              if name not in halved)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('pooling,loss', [
     ('class', 'softmax'), ('attention', 'sigmoid')])
 def test_parts_have_the_gradient_of_the_whole(batch, pooling, loss):
@@ -136,6 +137,7 @@ def test_parts_have_the_gradient_of_the_whole(batch, pooling, loss):
   _assert_close(gradients[4], gradients[1], rtol=1e-5)
 
 
+@pytest.mark.long
 def test_remat_changes_memory_and_not_the_gradient(batch):
   found = {}
   for remat in (False, True):
@@ -150,6 +152,7 @@ def test_remat_changes_memory_and_not_the_gradient(batch):
   _assert_close(found[True], found[False], rtol=1e-5)
 
 
+@pytest.mark.long
 def test_bfloat16_computes_in_it_and_keeps_float32_outside(batch):
   found = {}
   for dtype in ('float32', 'bfloat16'):
@@ -223,6 +226,7 @@ def test_recipes_and_patterns_that_fit_nothing_are_refused():
     freeze.patterns(('text_tower.*', 'imagetower.*'), params)
 
 
+@pytest.mark.long
 def test_what_is_embedded_anew():
   _, params = _split(_config('attention', depth=2))
   for recipe, expected in (

@@ -168,6 +168,7 @@ def test_a_warm_start_that_diverges_is_not_kept(tiny_run, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_warm_start_is_trained_once(tiny_run, tmp_path, monkeypatch):
   graphdef, params = tiny_run.learner.graphdef, tiny_run.params
   pool = tiny_run.data.pool

@@ -246,6 +246,7 @@ def test_twins_are_of_the_first_rows(run):
   np.testing.assert_allclose(whole[0] - alone[0], expected, rtol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('parts,on_mesh', [(2, False), (1, True)])
 def test_in_parts_or_on_a_mesh_the_gradient_is_the_same(run, parts, on_mesh):
   batch, params, mesh = _batch(run), run.params, None

@@ -111,6 +111,7 @@ def _batch(run, seed=0):
           {m: rows_of[m][rows[m]] for m in items}))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('case', ['parts', 'mesh'])
 def test_in_parts_or_on_a_mesh_the_gradient_is_the_same(tiny_run, case):
   batch = _batch(tiny_run)
@@ -171,6 +172,7 @@ def test_runs_learn_from_what_is_left(tiny_run, buffer, pseudo_pairs):
               value / np.linalg.norm(value), atol=1e-5)
 
 
+@pytest.mark.long
 def test_parts_that_do_not_divide_the_sizes(tiny_run):
   run = _learner(tiny_run, parts=3)
   states = [s for s, _ in zip(run.rounds('mmal', pseudo_pairs=1.0), range(3))]

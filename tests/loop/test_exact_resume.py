@@ -60,6 +60,7 @@ def test_locked_towers(tiny_run, tmp_path, frozen, restart):
   _check(run, tmp_path, restart, strategy='mmal')
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('restart', [False, True])
 @pytest.mark.parametrize('ema', [0.0, 0.9])
 def test_what_was_known_before_training(tiny_run, tmp_path, restart, ema):
@@ -68,6 +69,7 @@ def test_what_was_known_before_training(tiny_run, tmp_path, restart, ema):
          pseudo_pairs=0.5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('restart', [False, True])
 def test_streams(tiny_run, tmp_path, restart):
   run = _with(tiny_run, unaligned=unaligned.Unaligned(1.0, 8, 0.05))

@@ -156,6 +156,7 @@ def test_first_round_is_the_same_for_all_strategies(tiny_run):
     tiny.assert_same(state, first[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('restart', [False, True])
 def test_a_saved_state_goes_on_as_if_nothing_happened(
     tiny_run, tmp_path, restart):
@@ -215,6 +216,7 @@ def test_checkpoint_that_is_missing_or_of_another_shape(tiny_run, tmp_path):
       pytrees.load(tmp_path / 'a', {'a': np.ones(2)})['a'], [0, 0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('strategy', ['mmal', 'random', 'coreset', 'margin'])
 def test_rounds_do_not_recompile(tiny_run, strategy):
   jax.clear_caches()
@@ -228,6 +230,7 @@ def test_rounds_do_not_recompile(tiny_run, strategy):
   assert per_round[3:].tolist() == [0] * (tiny.ROUNDS - 2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('buffer', [None, 10])
 def test_rounds_that_learn_from_the_unaligned_do_not_recompile(
     tiny_run, buffer):
@@ -296,6 +299,7 @@ def test_a_budget_beyond_the_pool_is_refused(tiny_run):
     start(1, 4, seed=2**32)
 
 
+@pytest.mark.long
 def test_the_last_item_of_the_pool_can_be_asked_for(tiny_run):
   state = state_lib.initial_state(
       tiny_run.params, tiny_run.learner.init(tiny_run.params),

@@ -80,6 +80,7 @@ def test_a_run_aligns_triples(run, strategy):
     assert set(last.query_modalities[1].tolist()) == {0, 1, 2}
 
 
+@pytest.mark.long
 def test_partial_answers_and_pseudo_pairs(run):
   start, tuples = run
   truth = exact.exact(tuples, NAMES)

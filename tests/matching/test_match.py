@@ -47,6 +47,7 @@ def _right(found):
   return found.counterparts[:, 0] == found.items
 
 
+@pytest.mark.long
 def test_match_is_calibrated_and_one_to_one():
   images, texts = _features(500, noise=0.4)
   found = match_lib.match(images, texts, _known(100), least_probability=0.5)
@@ -127,6 +128,7 @@ def test_match_refuses(change, error, message):
     match_lib.match(**arguments | change)
 
 
+@pytest.mark.long
 def test_match_warns_of_pairs_in_another_order_and_of_one_pool_twice():
   images, texts = _features(200, noise=0.1)
   shifted = np.stack([np.arange(60), np.roll(np.arange(60), 7)], axis=1)
@@ -202,6 +204,7 @@ def test_unanswered_pairings_leak_nothing():
   _assert_equal(found, remaining_matches.match(again, run.learner, run.pools))
 
 
+@pytest.mark.long
 def test_items_that_remain_are_those_that_no_answer_names():
   run = _run(missing=0.3)
   oracle = refusing.refusing(exact.exact(
@@ -231,6 +234,7 @@ def test_nothing_is_left_to_match():
   assert pairs.rows.shape == (0, 2)
 
 
+@pytest.mark.long
 def test_three_modalities_are_matched_two_by_two():
   run = _run((12, 9, 7))
   state = _last(run, strategy='random')

@@ -71,6 +71,7 @@ def _assert_same_features(theirs, folder, processor):
   np.testing.assert_allclose(ours, wanted, atol=2e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', MODELS)
 def test_with_and_without_its_preprocessor(name, tmp_path, caplog):
   make, processor = MODELS[name]

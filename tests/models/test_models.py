@@ -42,6 +42,7 @@ def _model(pairs, **config):
   return _build('transformers', pairs, 20, **config)
 
 
+@pytest.mark.long
 def test_embeddings_are_unit_rows_and_all_is_parameter():
   pairs = _pixels_and_tokens()
   model = _model(pairs)

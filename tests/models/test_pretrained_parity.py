@@ -104,6 +104,7 @@ def _assert_close(mine, theirs, tolerance=1e-5):
   assert mine.shape == theirs.shape and error < tolerance, error
 
 
+@pytest.mark.long
 def test_features_and_logits(case, ours):
   with torch.no_grad():
     wanted = _run(case)

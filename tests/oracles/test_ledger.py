@@ -43,6 +43,7 @@ def test_what_is_entered_is_read_again(tmp_path):
   assert _rows(tmp_path / 'none.jsonl') == {}
 
 
+@pytest.mark.long
 def test_a_flipped_bit_is_refused_by_its_line(tmp_path):
   """Any bit of any byte of the lines, but for ends of lines and of the file."""
   path, rng = tmp_path / 'ledger.jsonl', np.random.default_rng(1)

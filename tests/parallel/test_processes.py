@@ -39,6 +39,7 @@ def _both(tmp_path_factory):
                if line.startswith('{')) for out, _ in ends]
 
 
+@pytest.mark.long
 def test_all_hear_what_the_first_one_says(both):
   assert [said['first'] for said in both] == [True, False]
   assert [said['here'] for said in both] == [3, None]

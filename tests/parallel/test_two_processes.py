@@ -53,6 +53,7 @@ def test_both_pick_what_one_process_picks(both):
       *chosen.arrays(), len(first['picks']), 'cosine')
 
 
+@pytest.mark.long
 def test_ask(both):
   lines, errors = both
   assert [len(found) for found in lines] == [2, 2], errors

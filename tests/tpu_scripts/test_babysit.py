@@ -6,6 +6,7 @@ from tests.tpu_scripts import cloud as cloud_lib
 from tests.tpu_scripts import fake_gcloud
 from tests.tpu_scripts.cloud import NAME
 
+pytestmark = pytest.mark.long
 _WORDS = ('babysit', '--poll=0.05')
 _HANG = {'lines': 1, 'hang': True, 'exit': 0}
 

@@ -86,6 +86,7 @@ def _flags(line):
       word.split('=')[0] for word in words if word.startswith('--'))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not shutil.which('gcloud'), reason='gcloud is not here')
 def test_gcloud_knows_all_flags(tmp_path):
   lines = list({_flags(line): line for line in _lines()}.values())

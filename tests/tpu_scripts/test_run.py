@@ -68,6 +68,7 @@ def test_the_environment_is_that_of_the_settings(cloud):
   assert environment['JAX_COMPILATION_CACHE_DIR'] == '/cache/compiled'
 
 
+@pytest.mark.long
 def test_where_it_runs_nothing_is_started(cloud):
   cloud.write_plan(_HANGS)
   cloud.up()
@@ -80,6 +81,7 @@ def test_where_it_runs_nothing_is_started(cloud):
       cloud.starts(w)[0]['pid'] for w in range(2)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('hangs', [True, False])
 def test_after_a_lost_connection_one_process_is_started(cloud, hangs):
   """gcloud runs the same command again, when its run may have ended."""
@@ -92,6 +94,7 @@ def test_after_a_lost_connection_one_process_is_started(cloud, hangs):
   _begun(cloud)
 
 
+@pytest.mark.long
 def test_two_that_start_at_once_start_one_process(cloud):
   cloud.write_plan(_HANGS)
   cloud.up()
@@ -144,6 +147,7 @@ def test_a_run_that_left_no_status_is_lost(cloud):
   assert [h['state'] for h in cloud.hosts()] == ['lost', 'lost']
 
 
+@pytest.mark.long
 def test_while_a_process_of_it_lives_it_runs(cloud):
   """Though that which would tell its status has gone."""
   cloud.write_plan(_HANGS)
@@ -180,6 +184,7 @@ def _log_path(cloud, worker=0):
       cloud.folder, NAME, worker) / 'mmal_tpu' / 'log'
 
 
+@pytest.mark.long
 def test_logs_are_shown(cloud):
   cloud.up()
   cloud.tpu('start')
@@ -214,6 +219,7 @@ def test_a_log_goes_on_where_the_connection_was_lost(cloud, tmp_path):
   cloud.tpu('logs', status=70)
 
 
+@pytest.mark.long
 def test_results_are_fetched_whole(cloud, tmp_path):
   cloud.write_plan({'0': [{'lines': 2, 'exit': 0}]})
   cloud.up()

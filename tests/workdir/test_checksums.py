@@ -90,6 +90,7 @@ def test_without_run_json_what_has_a_checksum_is_refused(folder, program):
   assert sorted(folder.rglob('*')) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', [
     layout.SUMMARY, layout.ITEMS, layout.METRICS, layout.QUERIES,
     layout.CALIBRATION])

@@ -87,6 +87,7 @@ def test_checkpoints_that_are_links_make_room(tmp_path, outside):
   assert sorted(p.name for p in folder.iterdir()) == ['3', '3.sha256.json']
 
 
+@pytest.mark.long
 def test_a_run_replaces_one_with_links(tmp_path, outside):
   programs.save_features(tmp_path / 'data')
   flags = [*programs.features(tmp_path / 'data'), *programs.SMALL,

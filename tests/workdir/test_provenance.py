@@ -164,6 +164,7 @@ def test_what_is_of_another_run_or_was_changed_is_refused_by_name(
   assert not list((folder / layout.STATES).rglob('damaged_*'))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('unfinished', [False, True], ids=['whole', 'part'])
 @pytest.mark.parametrize('change', [
     lambda folder, _: None,
@@ -179,6 +180,7 @@ def test_what_is_whole_or_can_be_computed_again_ends_the_same(
   assert _found(folder) == _found(two / 'one')
 
 
+@pytest.mark.long
 def test_an_older_copy_of_a_journal_is_refused_or_answered_again(two):
   name, number = _JOURNAL('mmal-seed1'), -1
   folder = _copy(two, unfinished=False)
@@ -212,6 +214,7 @@ def test_an_older_state_with_a_seal_without_a_name_is_quarantined(two, caplog):
   assert _found(folder) == _found(two / 'one')
 
 
+@pytest.mark.long
 def test_an_experiment_of_a_version_without_checksums_goes_on(two):
   folder = _copy(two, unfinished=True)
   for path in folder.glob('*.json'):

@@ -96,6 +96,7 @@ def test_of_two_that_begin_at_once_one_goes_on(home, tmp_path):
   assert _found(tmp_path / good) == _found(tmp_path / bad)
 
 
+@pytest.mark.long
 def test_who_holds_a_folder_keeps_others_out_from_begin_and_resume(home):
   path = home / 'one_states'
   with states.locked(str(path), home / 'one', begun=True):
