@@ -164,7 +164,7 @@ def test_null_that_an_earlier_version_saved_for_matches_means_none(tmp_path):
   path = tmp_path / 'w' / layout.CONFIG
   complete = layout.read(path)
   layout.write(path, complete | {'matches': None})
-  assert earlier.config_of(tmp_path / 'w').matches.k == 0
+  assert earlier.of_folder(tmp_path / 'w').settings.matches.k == 0
   (tmp_path / 'w' / layout.SUMMARY).unlink()
   with programs.ends() as e:
     programs.call(run, *arguments, '--resume')

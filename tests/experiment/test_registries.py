@@ -191,13 +191,14 @@ def test_an_oracle(tmp_path, monkeypatch):
   monkeypatch.setitem(oracles.ORACLES, 'forgetful', _entry(tmp_path, _ORACLE))
   records = _run(tmp_path, '--oracle=forgetful')
   assert records[-1]['aligned'] == 6
+  with pytest.raises(ValueError, match='were all answered rightly'):
+    diagnose.diagnose(tmp_path / 'w', tmp_path / 'c')
+  with monkeypatch.context() as patch:  # It knows all of these items.
+    patch.setattr(oracles, 'RIGHT', oracles.RIGHT | {'forgetful'})
+    assert 'mmal' in diagnose.diagnose(tmp_path / 'w', tmp_path / 'c')
   records = _run(tmp_path, '--oracle=forgetful', '--config.oracle.below=0',
                  '--overwrite')
   assert records[-1]['aligned'] == 0 and records[-1]['annotations'] == 6
-  with pytest.raises(ValueError, match='were all answered rightly'):
-    diagnose.diagnose(tmp_path / 'w', tmp_path / 'c')
-  monkeypatch.setattr(oracles, 'RIGHT', oracles.RIGHT | {'forgetful'})
-  assert 'mmal' in diagnose.diagnose(tmp_path / 'w', tmp_path / 'c')
   with programs.ends() as e:
     _run(tmp_path, '--oracle=forgetful', '--config.oracle.below=low')
   assert "oracle.below='low' must be an integer" in e.value.code
