@@ -33,6 +33,10 @@ def diagnose() -> None:
   _start('diagnose')
 
 
+def plan() -> None:
+  _start('plan')
+
+
 def check_answers() -> None:
   _start('check_answers')
 

@@ -15,7 +15,7 @@ _ROOT = pathlib.Path(mmal_jax.__file__).parent
 _FLOW = ['extras', 'progress', 'files', 'parallel', 'checkpoint', 'data',
          'models', 'embed', 'acquire', 'oracles', 'pools', 'learn', 'matching',
          'asking', 'evaluate', 'state', 'observe', 'loop', 'remaining_matches',
-         'config', 'workdir', 'analysis', 'experiment']
+         'config', 'workdir', 'analysis', 'planning', 'experiment']
 
 
 def _imports(path):
