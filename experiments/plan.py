@@ -2,7 +2,7 @@
 
 Example:
 
-  python -m experiments.plan --topology=v5e:4x4 --fsdp=4 --pool=10000000
+  python -m experiments.plan --topology=v5e:4x4 --mesh_fsdp=4 --pool=10000000
 
 compiles acquisition, the closed form, embedding and a step of training for the
 chips of that slice, and prints for each what a chip needs of its memory, what
@@ -28,22 +28,22 @@ _TOPOLOGY = flags.DEFINE_string(
     'topology', 'v5e:4x4', 'Chips along each axis of a slice: v4, v5e, v5p or '
     'v6e, as v5p:2x2x4.')
 _DATA = flags.DEFINE_integer(
-    'data', -1, 'As config.mesh.data; -1 takes all chips.')
-_FSDP = flags.DEFINE_integer('fsdp', 1, 'As config.mesh.fsdp.')
+    'mesh_data', -1, 'As config.mesh.data; -1 takes all chips.')
+_FSDP = flags.DEFINE_integer('mesh_fsdp', 1, 'As config.mesh.fsdp.')
 _POOL = flags.DEFINE_integer(
     'pool', _DEFAULTS.pool, 'Items of each of two modalities.', lower_bound=1)
 _WIDTH = flags.DEFINE_integer(
     'width', _DEFAULTS.width, 'Values of an embedding.', lower_bound=1)
 _DTYPE = flags.DEFINE_enum(
-    'dtype', _DEFAULTS.dtype, config_lib.DTYPES, 'Of the pools.')
+    'pool_dtype', _DEFAULTS.dtype, config_lib.DTYPES, 'Of the pools.')
 _QUERIES = flags.DEFINE_integer(
     'queries', _DEFAULTS.queries, 'Of a round.', lower_bound=1)
 _ALIGNED = flags.DEFINE_integer(
     'aligned', _DEFAULTS.aligned, 'Room for aligned pairs.', lower_bound=1)
-_MODEL = flags.DEFINE_enum(
-    'model', _DEFAULTS.model, list(presets.PRESETS), 'In bfloat16.')
-_BATCH_SIZE = flags.DEFINE_integer(
-    'batch_size', _DEFAULTS.batch, 'Of a training step, and of embedding.',
+_PRESET = flags.DEFINE_enum(
+    'preset', _DEFAULTS.model, list(presets.PRESETS), 'In bfloat16.')
+_PAIRS = flags.DEFINE_integer(
+    'pairs', _DEFAULTS.batch, 'Of a training step, and of embedding.',
     lower_bound=1)
 _REMAT = flags.DEFINE_bool(
     'remat', False, 'As config.model.remat, of the training step.')
@@ -60,7 +60,7 @@ def _work() -> str:
   return plan.plan(
       _TOPOLOGY.value, _DATA.value, _FSDP.value, programs.Sizes(
           _POOL.value, _WIDTH.value, _DTYPE.value, _QUERIES.value,
-          _ALIGNED.value, model=_MODEL.value, batch=_BATCH_SIZE.value,
+          _ALIGNED.value, model=_PRESET.value, batch=_PAIRS.value,
           remat=_REMAT.value, parts=_PARTS.value),
       _PROGRAMS.value, _LARGEST.value, program.notify)
 
