@@ -10,7 +10,7 @@ def largest(
   """The largest multiple of `step` of which no more than the limit is needed.
 
   Looks where a straight line through what is known meets the limit; and, where
-  that is of no use, halfway. Of a straight line four looks are enough.
+  that is of no use, halfway. If all lies on a line, four looks are enough.
 
   >>> largest(lambda n: 3.0 * n + 7, limit=1000, step=10, guess=500)
   330
@@ -49,11 +49,14 @@ def largest(
 
 
 def _meets(known, limit) -> int | None:
-  """Where the line through the two points next to the limit meets it."""
+  """Where the line through the two points next to the limit meets it.
+
+  The first point's line comes from nothing at 0.
+  """
   points = sorted((abs(value - limit), steps, value)
                   for steps, value in known.items() if math.isfinite(value))
-  if len(points) < 2:
+  if not points:
     return None
-  (_, a, at_a), (_, b, at_b) = points[:2]
+  (_, a, at_a), (_, b, at_b) = (points + [(limit, 0, 0.0)])[:2]
   slope = (at_b - at_a) / (b - a)
   return math.floor(a + (limit - at_a) / slope) if slope > 0 else None

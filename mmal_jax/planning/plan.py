@@ -22,14 +22,15 @@ _OF_LARGEST = ('coverage', 'k_center', 'margin')
 _HEADER = ('program', 'arguments', 'temporaries', 'in all', 'fits', 'GFLOP',
            'GB', 'at least', 'between chips', 'compiled in')
 LEGEND = (
-    'All of one chip: memory in GiB, of which programs have {memory:.4g}; '
-    'GFLOP and GB that it computes and moves, and the time that this takes at '
-    'the published peaks, {flops:.0f} TFLOP/s in bfloat16 and {bandwidth:,.0f} '
-    'GB/s: a lower bound, without what chips say to each other, and far from '
-    'what float32 takes, whose products are several in bfloat16. * by '
-    'arithmetic, as the compiler counts a loop once: rows times centres or '
-    'candidates alone. What is said "a pass" is said in every pass of a loop; '
-    'a pool of k-center\'s takes as many as it happens to.')
+    'All figures are of one chip. Memory in GiB, of which programs have '
+    '{memory:.4g}. GFLOP and GB: what it computes and moves. At least: the '
+    'time for that at the published peaks, {flops:.0f} TFLOP/s in bfloat16 and '
+    '{bandwidth:,.0f} GB/s; a lower bound, which leaves out what chips say to '
+    'each other, and takes products of float32 for such of bfloat16. *: by '
+    'arithmetic (rows times centres or candidates, reads of the pool), as the '
+    'compiler counts a loop once; without *: its count. A pass: in every pass '
+    'of a loop; of k-center, in every block, of which the pool decides how '
+    'many it takes.')
 NOT_RUN = ('By the compiler alone (jax {jax}, libtpu {libtpu}): nothing was '
            'run on a TPU.')
 

@@ -66,7 +66,7 @@ def test_of_a_straight_line_few_looks_are_enough():
   limit = 15.75 * chips.GIB
   found = largest.largest(need, limit, 65536, int(0.9 * limit / 1029))
   assert need(found) <= limit < need(found + 65536)
-  assert len(looks) <= 6
+  assert len(looks[:-2]) <= 4
 
 
 def test_what_is_needed_is_read_off_a_refusal():
