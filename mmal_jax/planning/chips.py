@@ -118,9 +118,8 @@ def devices(topology: Topology) -> list[jax.Device]:
   how = {}
   if topology.kind == 'v4':  # Others are one device a chip by default.
     how['chip_config_name'] = 'megacore'
-  if topology.size < 4:  # A host has 4, unless it is said.
-    how['chips_per_host_bounds'] = topology.dims + (1,) * (
-        3 - len(topology.dims))
+  if topology.size == 1:  # Of a host's 4.
+    how['chips_per_host_bounds'] = (1, 1, 1)
   try:
     return list(topologies.get_topology_desc(
         platform='tpu', topology_name=str(topology), **how).devices)
