@@ -57,6 +57,8 @@ _LARGEST = flags.DEFINE_bool(
 
 def _work() -> str:
   jax.config.update('jax_platforms', 'cpu')  # Leaves a TPU to others.
+  # What is compiled for other machines is kept, but cannot be read again.
+  jax.config.update('jax_enable_compilation_cache', False)
   return plan.plan(
       _TOPOLOGY.value, _DATA.value, _FSDP.value, programs.Sizes(
           _POOL.value, _WIDTH.value, _DTYPE.value, _QUERIES.value,

@@ -9,10 +9,12 @@ import jax
 from jax.experimental import topologies
 
 GIB = 2**30
-# What libtpu would ask Google's metadata server for, and complain of without.
+# What libtpu would ask Google's metadata server for and complain of without,
+# and no logs in /tmp, which it would keep forever.
 _NO_SERVER = {
     'TPU_SKIP_MDS_QUERY': '1', 'TPU_ACCELERATOR_TYPE': 'v5litepod-16',
-    'TPU_WORKER_HOSTNAMES': 'localhost'}
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'TPU_LOG_DIR': 'disabled'}
 
 
 class Chip(NamedTuple):
