@@ -15,7 +15,8 @@ from mmal_jax.parallel import sharding
 def covered(view: views_lib.View) -> views_lib.View:
   """The view with `nearest` computed.
 
-  Stages 1 and 2 both need it: fill it in once, before the first.
+  Stages 1 and 2 both need it: fill it in once, before the first. Of a sharded
+  pool each device does its own rows, without a collective.
 
   Args:
     view: of one modality.

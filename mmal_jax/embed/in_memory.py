@@ -37,7 +37,9 @@ def embed(
 
   Args:
     graphdef: of a `DualEncoder`, from `nnx.split`.
-    params: its parameters. Where they lie over a mesh, batches do, too.
+    params: its parameters. Where they lie over a mesh, batches do, too: for a
+      batch, the tower's parameters that are cut are gathered, each once, and
+      nothing else is exchanged.
     items: `[n, ...]` pixels, tokens or features.
     modality: of the items.
     batch_size: rows at a time.

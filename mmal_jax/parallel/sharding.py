@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 import jax
+from jax.experimental import mesh_utils
 import jax.numpy as jnp
 import numpy as np
 
@@ -32,7 +33,8 @@ def make_mesh(
 
   Raises:
     ValueError: if there are not this many devices, or `fsdp` does not divide
-      all of them.
+      all of them; or if no mesh can be laid over them: those of several TPU
+      slices, or chips that are no block of theirs.
   """
   devices = jax.devices() if devices is None else devices
   if fsdp < 1 or data < 1 and data != -1:
@@ -48,9 +50,32 @@ def make_mesh(
                      f'but there are {len(devices)}.')
   if data * fsdp == 1:
     return None
-  return jax.make_mesh(
-      (data, fsdp), MESH_AXES, devices=devices[:data * fsdp],
-      axis_types=(jax.sharding.AxisType.Auto,) * 2)
+  return _laid_out((data, fsdp), MESH_AXES, devices[:data * fsdp], len(devices))
+
+
+def _laid_out(sizes, names, devices, there):
+  """A mesh over all `devices`, of which `there` are many to choose from."""
+  shape = ' x '.join(map(str, sizes))
+  slices = {getattr(device, 'slice_index', 0) for device in devices}
+  if len(slices) > 1:
+    raise ValueError(
+        f'mesh: {shape} devices lie in {len(slices)} TPU slices (multislice), '
+        'and a mesh has to lie within one: run on one slice of as many chips.')
+  try:
+    # Where a torus of chips has no axis as long as one of the mesh (2 of 4x4),
+    # its axes are cut. `jax.make_mesh` does so on some kinds of chips alone.
+    devices = mesh_utils.create_device_mesh(
+        sizes, devices, allow_split_physical_axes=True)
+  except (AssertionError, NotImplementedError, ValueError) as e:
+    kind = devices[0].device_kind
+    raise ValueError(
+        f'mesh: {shape} cannot be laid over the first {len(devices)} of '
+        f'{there} devices ({kind}): take all chips of a slice (data=-1), or as '
+        'many as make a block of it, in powers of 2; on a TPU v4, a chip has '
+        'to be one device.') from e
+  # Said, as the default is Explicit, under which row gathers fail.
+  return jax.sharding.Mesh(
+      devices, names, axis_types=(jax.sharding.AxisType.Auto,) * len(names))
 
 
 def row_sharding(
@@ -64,12 +89,12 @@ def row_sharding(
 
   Returns:
     A sharding of the leading axis.
+
+  Raises:
+    ValueError: if no line can be laid over them, as for `make_mesh`.
   """
   devices = jax.devices() if devices is None else devices
-  # Said, as the default is Explicit, under which row gathers fail.
-  mesh = jax.make_mesh(
-      (len(devices),), (axis,), devices=devices,
-      axis_types=(jax.sharding.AxisType.Auto,))
+  mesh = _laid_out((len(devices),), (axis,), devices, len(devices))
   return jax.sharding.NamedSharding(mesh, P(axis))
 
 

@@ -69,7 +69,9 @@ def match(
     softmax: whether to compute `total` and `moment` as well.
 
   Returns:
-    Of c candidates. Memory beyond the pools does not grow with c times n.
+    Of c candidates. Memory beyond the pools does not grow with c times n. Of
+    sharded pools, 8,192 candidates take an all-reduce of their rows, and an
+    all-gather of what each device found.
     Similarities come from products: they are good to some 2^-22 of what they
     are made of (1 for the cosine; the squared norms for `SQEUCLIDEAN`, which
     therefore wants pools that are not far off the origin).

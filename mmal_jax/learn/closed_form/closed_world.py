@@ -156,8 +156,9 @@ def refine(
     share: of the items that have a counterpart (`sinkhorn.plan`).
     width: of the space.
     iterations: of plans and heads.
-    rows: deals the blocks out to these devices; None works on one after the
-      other.
+    rows: deals the blocks out to these devices, whose sums are added up by an
+      all-reduce of `[r_a, r_b]` in each iteration; None works on one after
+      the other.
 
   Returns:
     Heads, `[r_m, width]` each.

@@ -80,7 +80,8 @@ def add(
     values: `[n, d]` floats in memory, or on disk, where each chunk is read
       ahead of its use.
     rows: each chunk's rows are laid over these devices, and sums are added up
-      over all of them; None takes one device.
+      over all of them, by all-reduces of `[d, d]` and less; None takes one
+      device.
     chunk: rows at a time; of rows on disk, theirs.
 
   Returns:
