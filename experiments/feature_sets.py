@@ -44,7 +44,7 @@ _MINE = {
     'strategies': 'of', 'seeds': 'num_seeds', 'rounds': 'num_rounds',
     'batch': 'share', 'budget': 'share', 'config': None, 'init': None,
     'model': None, 'oracle': None, 'resume': None, 'overwrite': None,
-    'states': None, 'show_config': None}
+    'states': None, 'mirror': None, 'show_config': None}
 
 
 def _refuse_others() -> None:

@@ -72,6 +72,10 @@ _RESUME = flags.DEFINE_bool(
 _STATES = common_flags.define_path(
     'states', None, 'Folder for the states from which --resume goes on, if not '
     'within --workdir: any that etils.epath takes, as gs://BUCKET/NAME.')
+_MIRROR = common_flags.define_path(
+    'mirror', None, 'Folder to which --workdir is copied, and where states lie,'
+    ' so that an empty --workdir goes on from there, as on another machine: any'
+    ' that etils.epath takes, as gs://BUCKET/RUN.')
 flags.adopt_module_key_flags(hosts)
 
 
@@ -87,6 +91,8 @@ def configure() -> Any:
       config.init = paths.escape(_INIT.value)
     if _STATES.value is not None:
       config.states = paths.escape(_STATES.value)
+    if _MIRROR.value is not None:
+      config.mirror = paths.escape(_MIRROR.value)
     if _MODEL.value is not None:
       config.model.name = _MODEL.value
     if _STRATEGIES.value is not None:

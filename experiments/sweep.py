@@ -43,7 +43,7 @@ flags.adopt_module_key_flags(run_lib)
 flags.adopt_module_key_flags(report)
 
 _NOT_OURS = ('overwrite', 'resume', 'workdirs', 'out', 'states',
-             *hosts.FLAGS)
+             'mirror', *hosts.FLAGS)
 _INSTEAD = {'resume': 'the same command goes on by itself'}
 
 

@@ -66,14 +66,14 @@ def rematch(
       config, paths.keys_of(moved))
   pools, hidden = annotators.hide(config, experiment.data.pool, seed)
   kept = checkpoints_lib.Checkpoints(workdir_lib.state_path(
-      folder, strategy, seed, config.states),
+      folder, strategy, seed, workdir_lib.states_of(config)),
       run=provenance.of_run(folder, strategy, seed))
   newest = kept.newest(
       build_lib.initial_state(experiment, pools.sizes, seed),
       build_lib.round_of)
   if newest is None:
     states = workdir_lib.state_path(
-        folder, strategy, seed, config.states)
+        folder, strategy, seed, workdir_lib.states_of(config))
     raise ValueError(f'there is no state of strategy={strategy!r} and seed='
                      f'{seed} in {str(states)!r}; there are: '
                      f'{workdir_lib.runs_in(folder)}.')
@@ -81,7 +81,7 @@ def rematch(
   if (folder / workdir_lib.SUMMARY).exists() and workdir_lib.has_rounds(
       folder, {'strategy': strategy, 'seed': seed}, at + 1):
     states = workdir_lib.state_path(
-        folder, strategy, seed, config.states)
+        folder, strategy, seed, workdir_lib.states_of(config))
     raise ValueError(
         f'{str(states)!r} holds no state of the last round of a finished run, '
         f'but one of round {at}: the others are gone, or damaged. Restore them '
