@@ -22,6 +22,7 @@ _STRATEGY, _SEED = 'mmal', 3  # as in hosts_config
 # Where the run lies, by settings in which SHARED outlives the hosts.
 _STORAGES = {
     'shared': {'STORAGE': 'shared', 'WORKDIR': 'SHARED/run'},
+    'mirror': {'STORAGE': 'local', 'WORKDIR': 'run', 'MIRROR': 'SHARED/mirror'},
 }
 _TIMES = ('seconds', 'compilations', 'embedded_per_second')
 
@@ -80,11 +81,14 @@ def _queries(work):
   return layout.read_lines(path) if path.exists() else []
 
 
-def _results(work):
+def _results(cloud):
   """All that a run has found, without its times."""
+  work = _workdir(cloud)
   lines = [{k: v for k, v in line.items() if k not in _TIMES}
            for line in layout.read_lines(work / layout.METRICS)]
-  path = layout.state_path(work, _STRATEGY, _SEED) / str(_ROUNDS)
+  path = layout.state_path(
+      pathlib.Path(cloud.settings.get('MIRROR', work)), _STRATEGY, _SEED
+  ) / str(_ROUNDS)
   like = {name: np.zeros(leaf.shape, leaf.dtype)
           for name, leaf in ocp.metadata(path).metadata.items()}
   state = packed.unpack(ocp.load(path, like))
@@ -121,10 +125,10 @@ def test_preempted_after_round_2_it_ends_as_if_undisturbed(
     said = _babysat(cloud, process)
     assert 'SUSPENDED' in said
     assert len(cloud.calls('queued-resources', 'create')) == 2
-    results = _results(_workdir(cloud))
+    results = _results(cloud)
     assert len(results['metrics']) == _ROUNDS + 1
     assert len(results['queries']) == _ROUNDS and len(results['state']) > 20
-    assert results == _results(_workdir(quiet))
+    assert results == _results(quiet)
     fetched = tmp_path / 'fetched'
     cloud.tpu('fetch', str(fetched))
     assert _queries(fetched) == results['queries']
