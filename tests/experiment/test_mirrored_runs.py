@@ -82,19 +82,17 @@ class Run:
     raise AssertionError('it was killed once too often')
 
   def check(self):
-    """Refuses another end than the undisturbed one, and lost answers."""
+    """It came to what the undisturbed one came to, and asked no more."""
     found = damaged_runs.results(self.root)
     assert damaged_runs.difference(found, self.before) == ''
     assert len(self.before) > 10 and any('states/' in name for name in found)
-    # What a process had asked before its last question is asked no more.
-    calls, seen = self.calls(), set()
-    last = {process: i for i, (process, *_) in enumerate(calls)}
-    for i, (process, *query) in enumerate(calls):
-      assert json.dumps(query) not in seen, query
-      if i != last[process]:
-        seen.add(json.dumps(query))
-    assert {json.dumps(query) for _, *query in calls} == {
-        json.dumps(query) for _, *query in self.asked}
+    # Asked twice is at most what a process asked last, before it died.
+    calls = self.calls()
+    asked, before = (collections.Counter(
+        json.dumps(query) for _, *query in x) for x in (calls, self.asked))
+    last = {process: json.dumps(query) for process, *query in calls}
+    assert asked.keys() == before.keys()
+    assert asked - before <= collections.Counter(last.values()), (calls, last)
 
 
 @pytest.fixture(name='mirrored', scope='module', params=['local', 'gs'])
