@@ -143,7 +143,7 @@ def test_an_experiment_stays_with_its_mirror(local, tmp_path):
   assert f'give --config.mirror={local.mirror} to go on with it' in said
   said = local.refused('--resume', mirror=tmp_path / 'new')
   assert f"move '{local.mirror}' there as a whole" in said
-  (tmp_path / 'new').rmdir()
+  shutil.rmtree(tmp_path / 'new')  # A lock lies there.
   local.mirror.rename(tmp_path / 'new')
   local.run('--resume', mirror=tmp_path / 'new')
   local.lose()
