@@ -40,6 +40,8 @@ _FOLDERS = layout.JOURNALS, layout.PRETRAINED, layout.MATCHES
 _ORDER = (layout.JOURNALS, layout.PROVENANCE, layout.ITEMS, layout.TOKENIZER,
           layout.PRETRAINED, *_RECORDS, layout.MATCHES, layout.CURVES,
           layout.WAITING, layout.SUMMARY, layout.CONFIG)
+# What a run removes, or puts aside. All else that is gone was lost.
+_MAY_GO = layout.SUMMARY, layout.WAITING, layout.MATCHES
 _OURS = (*_ORDER, layout.STATES, layout.MODELS, lock.NAME, OWNER)
 _MOST = 3  # names that a message lists
 
@@ -121,8 +123,11 @@ class Mirror:
     with self._lock:
       self._check_owner()
       here = _names(self._folder)
+      if layout.CONFIG not in here:
+        raise OSError(f'{str(self._folder)!r} holds no {layout.CONFIG} any '
+                      f'more: {self._name} stays as it is.')
       for name in [name for name in self._there if name not in here
-                   and not _is_journal(name)]:
+                   and name.partition('/')[0] in _MAY_GO]:
         # First: a summary is of records that stay as they are.
         self._remove(name)
       for name in here:

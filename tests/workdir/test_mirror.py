@@ -113,13 +113,24 @@ def test_what_has_changed_is_copied_and_nothing_else(place, tmp_path):
   layout.write(folder / layout.SUMMARY, {'x': 1})
   made.copy()
   assert layout.SUMMARY in _files(place)
-  # One that is finished no longer; a journal is never removed.
   layout.append(folder / layout.METRICS, small_runs.metrics(1))
-  (folder / _JOURNAL).rename(tmp_path / 'lost')
-  made.copy()
+  made.copy()  # It is finished no longer.
   found = _files(place)
   assert layout.SUMMARY not in found and found[_JOURNAL] == b'one\ntwo\n'
   assert found[layout.METRICS] == (folder / layout.METRICS).read_bytes()
+
+
+def test_what_was_lost_is_not_removed_from_the_mirror(place, tmp_path):
+  folder = tmp_path / 'w'
+  made = _begin(folder, place)
+  before = _files(place)
+  for name in (layout.METRICS, _JOURNAL):
+    (folder / name).unlink()
+  made.copy()
+  folder.rename(tmp_path / 'elsewhere')
+  with pytest.raises(OSError, match="w' holds no config.json any more"):
+    made.copy()
+  assert _files(place) == before
 
 
 def test_a_line_that_is_being_written_is_not_copied(place, tmp_path):
