@@ -46,7 +46,7 @@ _NOT_OURS = {
     'rounds': 'use --num_rounds', 'batch': 'use --share',
     'budget': 'use --share', 'config': None, 'init': None, 'model': None,
     'oracle': None, 'resume': None, 'overwrite': None, 'states': None,
-    'show_config': None}
+    'mirror': None, 'show_config': None}
 
 
 def _work() -> str:

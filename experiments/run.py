@@ -71,6 +71,10 @@ _RESUME = flags.DEFINE_bool(
 _STATES = common_flags.define_path(
     'states', None, 'Folder for the states from which --resume goes on, if not '
     'within --workdir: any that etils.epath takes, as gs://BUCKET/NAME.')
+_MIRROR = common_flags.define_path(
+    'mirror', None, 'Folder to which --workdir is copied, and where states lie,'
+    ' so that an empty --workdir goes on from there, as on another machine: any'
+    ' that etils.epath takes, as gs://BUCKET/RUN.')
 flags.adopt_module_key_flags(hosts)
 
 
@@ -82,7 +86,8 @@ def configure() -> Any:
   """
   strategies = _STRATEGIES.value
   return start.override(_CONFIG.value, {
-      'init': _INIT.value, 'states': _STATES.value, 'model.name': _MODEL.value,
+      'init': _INIT.value, 'states': _STATES.value,
+      'mirror': _MIRROR.value, 'model.name': _MODEL.value,
       'strategies': None if strategies is None else tuple(strategies),
       'seeds': start.seeds(_SEEDS.value), 'oracle.name': _ORACLE.value,
       'batch': _BATCH.value, 'rounds': _ROUNDS.value}, _BUDGET.value)

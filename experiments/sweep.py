@@ -43,7 +43,8 @@ flags.adopt_module_key_flags(run_lib)
 flags.adopt_module_key_flags(report)
 
 _NOT_OURS = dict.fromkeys(
-    ('overwrite', 'resume', 'workdirs', 'out', 'states', *hosts.FLAGS))
+    ('overwrite', 'resume', 'workdirs', 'out', 'states', 'mirror',
+     *hosts.FLAGS))
 _NOT_OURS['resume'] = 'the same command goes on by itself'
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 # Of each package that is optional, the extra of setup.cfg that brings it.
 EXTRAS = {
+    'gcsfs': 'tpu',
     'huggingface_hub': 'pretrained',
     'matplotlib': 'experiments',
     'ml_collections': 'experiments',

@@ -83,7 +83,7 @@ make_environment() {
 
 add_packages() {
   local wanted=(--constraint source/tpu_scripts/constraints.txt
-                --editable './source[experiments,pretrained,tpu]' gcsfs)
+                --editable './source[experiments,pretrained,tpu]')
   find_uv
   if [[ -n $UV ]]; then
     "$UV" pip install --quiet --python venv/bin/python "${wanted[@]}" >&2

@@ -8,7 +8,8 @@ from mmal_jax.config import differences
 from mmal_jax.config import paths
 
 # Where states and questions lie makes no difference to the results.
-_NO_SETTINGS = ('strategies', 'seeds', paths.STATES, paths.PEOPLE)
+_NO_SETTINGS = ('strategies', 'seeds', paths.STATES, paths.MIRROR,
+                paths.PEOPLE)
 # By what is read of the data and how, digests of their items can be compared.
 _READ_BY = ('dataset', 'text', 'init', 'model')
 

@@ -34,6 +34,7 @@ class Checkpoints:
   def __init__(
       self, folder: str | os.PathLike[str], keep: int = 2,
       run: Mapping[str, str | int] | None = None,
+      before_seal: Callable[[], None] | None = None,
   ):
     """Opens a folder; it need not exist.
 
@@ -43,6 +44,8 @@ class Checkpoints:
         newest be damaged.
       run: that they are of, by names of its own; seals hold it. None takes
         those of any run.
+      before_seal: called by the primary before one is sealed, for all that it
+        relies on. What it raises leaves that one without a seal.
 
     Raises:
       ValueError: if `keep` is below 1, or none may be in that folder
@@ -53,6 +56,7 @@ class Checkpoints:
     pytrees.check_path(folder)
     self._folder, self._keep = epath.Path(folder), keep
     self._run = None if run is None else dict(run)
+    self._before_seal = before_seal or (lambda: None)
     self._worker = concurrent.futures.ThreadPoolExecutor(1, 'checkpoints')
     self._pending: tuple[int, concurrent.futures.Future[None]] | None = None
 
@@ -143,6 +147,7 @@ class Checkpoints:
   def _finish(self, step, finish) -> None:
     finish()  # Returns once the parts of all hosts are written.
     if processes.is_primary():
+      self._before_seal()
       seals.write(self._folder / str(step), self._run)
       for old in self.steps()[:-self._keep]:
         # The seal first: what has none does not count.

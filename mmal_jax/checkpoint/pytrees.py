@@ -36,10 +36,16 @@ def check_path(path: str | os.PathLike[str]) -> None:
     ValueError: if it holds `*`, `?` or `[`: it looks there for its files by
       patterns.
   """
-  path = str(epath.Path(path).resolve())
+  path = str(_absolute(path))
   if set(path) & set('*?['):
     raise ValueError(f'no checkpoint can lie at {path!r}: its path must not '
                      'hold *, ? or [.')
+
+
+def _absolute(path: str | os.PathLike[str]) -> epath.Path:
+  """The same from any folder; epath makes a local one of gs://NAME."""
+  path = epath.Path(path)
+  return path if '://' in str(path) else path.resolve()
 
 
 def save(path: str | os.PathLike[str], tree: Tree) -> None:
@@ -72,7 +78,7 @@ def save_async(path: str | os.PathLike[str], tree: Tree) -> Callable[[], None]:
       (`check_path`), or an array is of a type that `packed.pack` refuses.
   """
   check_path(path)
-  path = epath.Path(path).resolve()
+  path = _absolute(path)
   if path.exists():
     raise ValueError(f'there is a checkpoint, or something else, at {path}.')
   arrays = {name: _plain(leaf) for name, leaf in _named(tree).items()}
@@ -155,7 +161,7 @@ def load(path: str | os.PathLike[str], like: Tree) -> Tree:
     FileNotFoundError: if there is no such folder.
     ValueError: if what lies there is damaged, or has another structure.
   """
-  path = epath.Path(path).resolve()
+  path = _absolute(path)
   if not path.is_dir():
     raise FileNotFoundError(f'no checkpoint at {path}.')
   wanted = {name: _plain(leaf) for name, leaf in _named(like).items()}

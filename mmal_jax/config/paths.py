@@ -19,7 +19,8 @@ from mmal_jax.files import plain_text
 
 # Values of a config that hold a path, beside those of its dataset.
 INIT, STATES, PEOPLE = 'init', 'states', 'oracle.folder'
-OTHERS = (INIT, STATES, PEOPLE, 'text.folder')
+MIRROR = 'mirror'
+OTHERS = (INIT, STATES, MIRROR, PEOPLE, 'text.folder')
 # Two dollars stand for one.
 _DOLLAR = re.compile(r'\$(\$|[A-Za-z_]\w*|\{[A-Za-z_]\w*\})', re.A)
 
@@ -128,7 +129,8 @@ def make_absolute(config: ml_collections.ConfigDict) -> None:
       part[name] = os.path.abspath(value) if os.path.exists(value) else value
       continue
     made = _map(absolute, value, key)
-    if key != STATES and any('://' in path for _, path in _leaves(key, made)):
+    if key not in (STATES, MIRROR) and any(
+        '://' in path for _, path in _leaves(key, made)):
       raise ValueError(f'{key}={value!r} must be a local path: copy the files '
                        'to this machine, or mount where they are.')
     part[name] = made

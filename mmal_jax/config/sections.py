@@ -44,6 +44,9 @@ VALUES = {
         'Settings of experiments.sweep, as for --set.')),
     'states': Knob(knobs.PATH, None, optional=True, help=(
         'Where states to resume from lie, if not in --workdir.')),
+    'mirror': Knob(knobs.PATH, None, optional=True, help=(
+        'Where --workdir is copied to, with its states, to come back from there'
+        ' on another machine.')),
     'whole_pool': Knob(bool, False, help=(
         'Whether each seed is trained once more with all pairs of the pool, for'
         ' reference.')),

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 import os
 import pathlib
 
-from etils import epath
-
 from mmal_jax.checkpoint import pytrees
 from mmal_jax.data.images import preprocess as preprocess_lib
 from mmal_jax.experiment import earlier
@@ -48,8 +46,8 @@ def export(
     raise ValueError(
         f'workdir={str(folder)!r} learnt by train.learner={learner!r}, which '
         f'cannot be exported: {why}. What was learnt lies in '
-        f'{workdir_lib.model_path(folder, strategy, seed)}.')
-  path = workdir_lib.model_path(folder, strategy, seed)
+        f'{workdir_lib.model_path(folder, strategy, seed, before.settings.mirror)}.')
+  path = workdir_lib.model_path(folder, strategy, seed, before.settings.mirror)
   if not path.is_dir():
     raise ValueError(f'there is no model of strategy={strategy!r} and seed='
                      f'{seed}: {path} does not exist; there are: '
@@ -58,9 +56,9 @@ def export(
     raise ValueError(f'export={str(out)!r} exists.')
   version = checksums.version(folder)
   if version == checksums.Version.WITH_CHECKSUMS or (
-      seals.path(epath.Path(path)).exists()):  # A later one may have ended it.
+      seals.path(path).exists()):  # A later one may have ended it.
     wrong = seals.wrong_with(
-        epath.Path(path), provenance.of_run(folder, strategy, seed) if (
+        path, provenance.of_run(folder, strategy, seed) if (
             version != checksums.Version.WITHOUT_ID) else None,
         what='parameters', remedy='Put those of this very run there.')
     if wrong is not None:

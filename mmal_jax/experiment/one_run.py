@@ -1,6 +1,7 @@
 """One strategy with one seed, from where it was stopped on."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
 import pathlib
 import time
 from typing import Any
@@ -25,6 +26,7 @@ from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles import shared
 from mmal_jax.parallel import processes
 from mmal_jax.workdir import layout as workdir_lib
+from mmal_jax.workdir import mirror as mirror_lib
 from mmal_jax.workdir import provenance
 
 # Of the answers that name counterparts, and of how well they are predicted
@@ -44,6 +46,7 @@ def run_one(
     counter: compilations.CompilationCounter,
     notice: preemption.Notice,
     first: dict[int, state_lib.RunState] | None = None,
+    mirror: mirror_lib.Mirror | None = None,
 ) -> None:
   """Runs one strategy with one seed, and leaves behind how to go on.
 
@@ -63,6 +66,7 @@ def run_one(
     notice: of the end of the machine, checked after every round.
     first: by round, the states up to the first answers of another strategy with
       this seed. They are the same for all; if it is empty, they are put there.
+    mirror: of the folder, where there is one; None but in the first process.
 
   Raises:
     preemption.Preempted: if SIGTERM asked the program to end.
@@ -75,8 +79,9 @@ def run_one(
   run = {'strategy': strategy, 'seed': seed}
   names = processes.from_primary(
       lambda: provenance.of_run(folder, strategy, seed))
-  kept = newest.Checkpoints(workdir_lib.state_path(
-      folder, strategy, seed, settings.states), run=names)
+  states = workdir_lib.state_path(folder, strategy, seed, settings.states)
+  kept = newest.Checkpoints(
+      states, run=names, before_seal=mirror and mirror.copy)
   state = build_lib.initial_state(experiment, pools.sizes, seed)
   with preemption.deferred():
     found = kept.newest(state, build_lib.round_of)
@@ -89,8 +94,7 @@ def run_one(
     logging.warning(
         '%s, seed %d: there is no state in %s of the rounds that are recorded: '
         'they are computed again, with the answers in the journal.', strategy,
-        seed, workdir_lib.state_path(
-            folder, strategy, seed, settings.states))
+        seed, states)
   processes.from_primary(lambda: _check_records(
       state, workdir_lib.keep_until(folder, run, last),
       folder / workdir_lib.METRICS))
@@ -100,7 +104,9 @@ def run_one(
     path.parent.mkdir(exist_ok=True)
     oracle = settings.annotators.oracle(
         pools, hidden, seed, experiment.load_seen)
-    opened = journal_lib.Journal(path, oracle, tuple(pools.sizes), names)
+    opened = journal_lib.Journal(
+        path, oracle, tuple(pools.sizes), names,
+        mirror and functools.partial(mirror.copy_journal, path))
     journal_lib.check_used(path, journal_lib.read(path), _used(state))
     return opened
 
@@ -173,7 +179,7 @@ def run_one(
       experiment, state, pools, hidden, strategy, seed, folder)
   if experiment.pretrained is not None:
     # For `experiments.export`.
-    model = epath.Path(workdir_lib.model_path(folder, strategy, seed))
+    model = workdir_lib.model_path(folder, strategy, seed, settings.mirror)
     with preemption.deferred():
       if not processes.from_primary(lambda: _is_saved(model, names)):
         pytrees.save(model, experiment.learner.encoder(

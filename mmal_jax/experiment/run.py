@@ -30,6 +30,7 @@ from mmal_jax.files import lock
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.parallel import processes
 from mmal_jax.workdir import layout as workdir_lib
+from mmal_jax.workdir import mirror as mirror_lib
 from mmal_jax.workdir import provenance
 from mmal_jax.workdir import states as states_lib
 
@@ -62,7 +63,10 @@ def run(
     preemption.Preempted: if SIGTERM asked the program to end.
   """
   config = config_lib.complete(config)
-  processes.check_same((config.to_dict(), str(workdir), overwrite, resume))
+  processes.check_same((
+      config.to_dict(), overwrite, resume,
+      # With a mirror, each host has a workdir of its own.
+      str(workdir) if config.mirror is None else None))
   with contextlib.ExitStack() as held:
     def take():
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
@@ -72,33 +76,42 @@ def run(
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
 
     processes.from_primary(take)
-    return _run(config, workdir, cache_dir, resume, experiment,
+    return _run(config, workdir, cache_dir, overwrite, resume, experiment,
                 notify if processes.is_primary() else None,
                 notice or preemption.Notice(), held)
 
 
 def _run(
-    config, workdir, cache_dir, resume, experiment, notify, notice, held
+    config, workdir, cache_dir, overwrite, resume, experiment, notify, notice,
+    held
 ) -> str:
   """As `run`, in a locked folder; `held` collects further locks."""
   started = time.perf_counter()
+  folder = pathlib.Path(workdir)
+  mirror = processes.at_primary(
+      lambda: mirror_lib.opened(config, folder, overwrite, held))
+  # An empty workdir goes on from what lies there.
+  resume = resume or not overwrite and processes.from_primary(
+      lambda: mirror is not None and mirror.begun)
   if resume and config.batch is None:
     with config.unlocked():
       config.batch = processes.from_primary(
           lambda: workdir_lib.batch_of(workdir))
   begun = processes.from_primary(lambda: workdir_lib.resume(
       workdir, config.to_dict()) if resume else None)
-  folder = pathlib.Path(workdir)
   if begun is not None:
     processes.from_primary(lambda: provenance.check(folder))
   processes.from_primary(lambda: held.enter_context(
-      states_lib.locked(config.states, folder, begun is not None)))
+      states_lib.locked(
+          workdir_lib.states_of(config), folder, begun is not None)))
   annotators = settings_lib.annotators_of(config)
   if annotators.are_people and begun is not None:
     processes.from_primary(
         lambda: _look_at_answers(config, annotators, folder, held))
   counter = compilations.CompilationCounter()
   quiet, notify = notify is None, notify or (lambda line: None)
+  for line in () if mirror is None else mirror.said:
+    notify(line)
   notify('Preparing data and warm start ...')
   if experiment is None:
     experiment = build_lib.build(config, cache_dir)
@@ -110,7 +123,8 @@ def _run(
   if annotators.are_people and begun is None:
     processes.from_primary(lambda: _hold_people(config, annotators, held))
   # Not before: what was refused up to here has cost no earlier result.
-  processes.from_primary(lambda: _begin(experiment, config, folder, begun))
+  processes.from_primary(lambda: _begin(
+      experiment, config, folder, begun, mirror))
   if begun is not None and begun.moved:
     notify(f'{", ".join(begun.moved)}: elsewhere than when the run was begun; '
            'what lies there is the same.')
@@ -124,7 +138,8 @@ def _run(
       try:
         for strategy in config.strategies:
           one_run.run_one(
-              experiment, strategy, seed, folder, bar, counter, notice, first)
+              experiment, strategy, seed, folder, bar, counter, notice, first,
+              mirror)
         if reference:
           found = whole_pool.of_seed(experiment, seed, folder)
           whole += [found] if found else []
@@ -132,15 +147,27 @@ def _run(
           notice.raise_if_given()
       except oracle_lib.Waiting as e:
         waiting = {'seed': seed, 'queries': e.queries}
-        processes.from_primary(lambda: workdir_lib.write(
-            folder / workdir_lib.WAITING, waiting))
+        processes.from_primary(lambda: _wait(folder, waiting, mirror))
         raise
       except OSError as e:  # A full disk, for one.
         raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
                       'it was.') from e
-  return processes.from_primary(
-      lambda: finish.finish(
-          experiment, folder, whole, started, records.axis([config])))
+
+  def end():
+    tables = finish.finish(
+        experiment, folder, whole, started, records.axis([config]))
+    if mirror is not None:
+      mirror.copy()
+    return tables
+
+  return processes.from_primary(end)
+
+
+def _wait(folder, waiting, mirror) -> None:
+  """Leaves behind for what a run waits."""
+  workdir_lib.write(folder / workdir_lib.WAITING, waiting)
+  if mirror is not None:
+    mirror.copy()
 
 
 def _hold_people(config, annotators, held) -> None:
@@ -168,14 +195,16 @@ def _look_at_answers(config, annotators, folder, held) -> None:
   path.unlink(missing_ok=True)
 
 
-def _begin(experiment, config, folder, begun) -> None:
+def _begin(experiment, config, folder, begun, mirror) -> None:
   """Writes what does not change."""
   items = identity.digests(experiment.encoded, experiment.pretrained)
   if begun is not None:
     items = identity.check(
         folder, items, lambda: pretrained_lib.load(config).params, begun.moved)
   else:
-    states = config.states
+    states = workdir_lib.states_of(config)
+    if mirror is not None:
+      mirror.clear(states)
     if states is not None:
       workdir_lib.claim_states(states, folder)
     workdir_lib.claim(folder)
@@ -186,6 +215,9 @@ def _begin(experiment, config, folder, begun) -> None:
     _write_tokenizer(experiment, folder)
   # The last: with it, the experiment is begun.
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
+  if mirror is not None:
+    mirror.enter()
+    mirror.copy()
 
 
 def _write_tokenizer(experiment, folder) -> None:

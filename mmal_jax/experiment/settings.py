@@ -13,6 +13,7 @@ import ml_collections
 from mmal_jax.config import knobs
 from mmal_jax.experiment import annotators as annotators_lib
 from mmal_jax.oracles import registry as oracles_lib
+from mmal_jax.workdir import layout as workdir_lib
 
 
 class Matches(NamedTuple):
@@ -39,6 +40,7 @@ class Settings:
     rounds: of queries.
     init: checkpoint to start from, if any.
     states: where states to resume from lie, if not in the workdir.
+    mirror: where the workdir is copied to.
     whole_pool: whether each seed is trained once more with all pairs.
     dataset: its name.
     learner: its name.
@@ -52,6 +54,7 @@ class Settings:
   rounds: int
   init: str | None
   states: str | None
+  mirror: str | None
   whole_pool: bool
   dataset: str
   learner: str
@@ -65,8 +68,8 @@ def of(config: ml_collections.ConfigDict) -> Settings:
   folders = (config.dataset.get(name) for name in ('folder', 'images'))
   return Settings(
       tuple(config.strategies), tuple(config.seeds), config.rounds, config.init,
-      config.states, config.whole_pool, config.dataset.name,
-      config.train.learner, config.train.divergence, annotators_of(config),
+      workdir_lib.states_of(config), config.mirror, config.whole_pool,
+      config.dataset.name, config.train.learner, config.train.divergence, annotators_of(config),
       Matches(**config.matches, image_folders=tuple(
           pathlib.Path(folder) for folder in folders if folder is not None)))
 

@@ -5,7 +5,7 @@ program that died had not written whole has none. It holds the name, too: a
 folder of the same run, copied with its seal, passes for no other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 import hashlib
 import json
 import pathlib
@@ -117,19 +117,32 @@ def quarantine(folder: epath.Path, what: str, wrong: str) -> None:
 def digests(folder: epath.Path) -> dict[str, str]:
   """The SHA-256 of every file, by its path in the folder."""
   found = {}
-  for parent, _, names in folder.walk():
-    for file_path in map(parent.joinpath, names):
-      name = str(file_path.relative_to(folder))
-      # Who reads a pipe waits for it.
-      if '://' not in str(file_path) and not pathlib.Path(file_path).is_file():
-        found[name] = 'no file'
-        continue
-      digest = hashlib.sha256()
-      with file_path.open('rb') as file:
-        while part := file.read(1 << 20):
-          digest.update(part)
-      found[name] = digest.hexdigest()
+  for file_path in _within(folder):
+    name = str(file_path.relative_to(folder))
+    # Who reads a pipe waits for it.
+    if '://' not in str(file_path) and not pathlib.Path(file_path).is_file():
+      found[name] = 'no file'
+      continue
+    digest = hashlib.sha256()
+    with file_path.open('rb') as file:
+      while part := file.read(1 << 20):
+        digest.update(part)
+    found[name] = digest.hexdigest()
   return found
+
+
+def _within(folder: epath.Path) -> Iterator[epath.Path]:
+  """All files in a folder, and in those in it."""
+  if '://' not in str(folder):
+    for parent, _, names in folder.walk():
+      yield from map(parent.joinpath, names)
+    return
+  # There `walk` yields paths without a scheme, which are local ones.
+  for path in folder.iterdir() if folder.is_dir() else ():
+    if path.is_dir():
+      yield from _within(path)
+    else:
+      yield path
 
 
 def _text(

@@ -5,7 +5,7 @@ reveals a line that was damaged or cut off, the number of the call one that is
 missing. The first line, `CRC {"run": {...}}`, says whose answers they are.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import json
 import os
 import pathlib
@@ -52,6 +52,7 @@ class Journal:
       oracle: oracle_lib.Oracle,
       modalities: Sequence[str],
       run: Mapping[str, str | int] | None = None,
+      written: Callable[[], None] | None = None,
   ):
     """Opens a journal; it need not exist.
 
@@ -63,6 +64,8 @@ class Journal:
       modalities: in the order of the columns.
       run: that the answers are of, by names of its own; its first line holds
         it. None takes those of any run.
+      written: called when answers are on the disk, before they are used: to
+        copy them elsewhere. What it raises counts as a disk's error.
 
     Raises:
       ValueError: if a line is damaged that was written whole, or it is of other
@@ -85,6 +88,7 @@ class Journal:
         if not _fits(record, self._modalities)])
     if rest:
       _quarantine(self._path, rest)
+    self._written = written or (lambda: None)
     self._broken: OSError | None = None
     self.begin(0)
 
@@ -138,6 +142,7 @@ class Journal:
           file.flush()
           os.fsync(file.fileno())
         durable.sync_folder(self._path.parent)
+      self._written()
     except OSError as e:
       # After a failed fsync the content of the disk is unknown.
       self._broken = e

@@ -1,12 +1,12 @@
 """The folder of one experiment: what lies there, and who may write to it."""
 
-import json
 import os
 import pathlib
 from typing import Any, NamedTuple
 
 from absl import logging
 from etils import epath
+import ml_collections
 
 from mmal_jax.config import config as config_lib
 from mmal_jax.config import differences
@@ -16,10 +16,10 @@ from mmal_jax.files import durable
 from mmal_jax.files import json_object
 from mmal_jax.files import lock
 from mmal_jax.files import plain_text
-from mmal_jax.oracles.people import inbox
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import json_files
 from mmal_jax.workdir import records_file
+from mmal_jax.workdir import same_config
 from mmal_jax.workdir import states as states_lib
 
 # All that an experiment writes, and so all that `--overwrite` may remove.
@@ -42,11 +42,7 @@ WAITING = 'waiting.json'  # The queries for which a run waits.
 _OURS = (CONFIG, ITEMS, PROVENANCE, TOKENIZER, PRETRAINED, METRICS, QUERIES,
          WHOLE_POOL, SUMMARY, CURVES, JOURNALS, STATES, MODELS, MATCHES,
          CALIBRATION, WAITING, lock.NAME)
-# A run that was stopped may be resumed with other values of these: up to there
-# they made no difference.
-MAY_CHANGE = ('train.divergence',)
-# What people see of items may be mended while they answer.
-_LABELS = 'dataset.labels'
+MAY_CHANGE = same_config.MAY_CHANGE
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 _CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
 
@@ -128,10 +124,8 @@ def resume(
           f'{CONFIG} that says of what: put it back, choose another folder, or '
           'give --overwrite to lose them.')
     return None
-  now, there = _as_read(config), config_lib.completed(read(path))
-  of_paths = paths.keys((now.get('dataset') or {}).get('name'))
-  different = differences.lines(
-      there, now, (*MAY_CHANGE, *of_paths, _LABELS))
+  now, there = same_config.as_read(config), config_lib.completed(read(path))
+  different = same_config.lines(there, now)
   if different:
     raise ValueError('\n'.join([
         f'workdir={str(path.parent)!r} holds another experiment; choose another'
@@ -143,15 +137,7 @@ def resume(
         f'states={states!r} does not exist, but the run has saved states there:'
         ' say where they lie now (--states), or make that folder, empty, to '
         'compute all rounds again with the answers in the journals.')
-  moved = [key for key in differences.keys(there, now)
-           if differences.within(key, of_paths)
-           and not differences.within(key, (_LABELS,))]
-  for key in (paths.STATES, paths.PEOPLE):
-    if key in moved:
-      _check_moved(key, differences.value(there, key),
-                   differences.value(now, key), path.parent)
-      moved.remove(key)
-  return Begun(moved)
+  return Begun(same_config.moved(there, now, path.parent))
 
 
 def _has(path: pathlib.Path) -> bool:
@@ -166,52 +152,9 @@ def _has(path: pathlib.Path) -> bool:
 
 def is_same(folder: pathlib.Path, config: dict[str, Any]) -> bool:
   """Whether an experiment was begun with this config, value by value."""
-  there, now = config_lib.completed(read(folder / CONFIG)), _as_read(config)
+  there, now = config_lib.completed(
+      read(folder / CONFIG)), same_config.as_read(config)
   return not differences.keys(there, now)
-
-
-def _as_read(config: dict[str, Any]) -> dict[str, Any]:
-  """A config, complete, as its file will be read: without tuples."""
-  return json.loads(json.dumps(json_files.plain(config_lib.completed(config))))
-
-
-def _check_moved(
-    key: str, there: str | None, now: str | None, folder: pathlib.Path
-) -> None:
-  """Refuses a folder that the run wrote to, unless it was moved as a whole.
-
-  Or states that were copied as a whole, with the workdir.
-
-  Raises:
-    ValueError: then, saying how to go on.
-  """
-  if there is not None and now is not None and (
-      states_lib.is_same_folder(there, now) or key == paths.STATES and (
-          states_lib.is_of_another(there, folder)
-          or states_lib.check_copied(there, now, folder))):
-    return
-  if there is None or now is None or _holds(key, there):
-    given = (f'give --config.{key}={there}' if there is not None else
-             f'leave --config.{key} out')
-    raise ValueError(
-        f'{key}: the run that was begun uses {there or "its workdir"!r}, not '
-        f'{now!r}: {given} to go on with it.' + (
-            '' if there is None or now is None else
-            f' To use another folder, move {there!r} there as a whole.'))
-  if not _holds(key, now):
-    raise ValueError(
-        f'{key}: the run that was begun uses {there!r}, which is gone, and '
-        f'{now!r} holds nothing of it: put the folder back, or say where it '
-        f'lies now: --config.{key}=PATH.')
-
-
-def _holds(key: str, path: str) -> bool:
-  """Whether a folder of people, or of states, holds those of any run."""
-  if key == paths.STATES:
-    return bool(states_lib.runs_in(path))
-  folder = epath.Path(path)
-  return folder.is_dir() and any(
-      (run / inbox.POOLS).exists() for run in folder.iterdir())
 
 
 def claim(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -298,6 +241,13 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
   states_lib.clear(path)
 
 
+def states_of(config: ml_collections.ConfigDict) -> str | None:
+  """Where the states of an experiment lie; None if in its workdir."""
+  if config.states is None and config.mirror is not None:
+    return str(epath.Path(config.mirror) / STATES)
+  return config.states
+
+
 def state_path(
     folder: pathlib.Path, strategy: str, seed: int, states: str | None = None
 ) -> epath.Path:
@@ -314,10 +264,18 @@ def state_path(
 
 
 def model_path(
-    folder: pathlib.Path, strategy: str, seed: int
-) -> pathlib.Path:
-  """Where the parameters that a run on a checkpoint ended with are kept."""
-  return folder / MODELS / f'{strategy}-seed{seed}'
+    folder: pathlib.Path, strategy: str, seed: int, mirror: str | None = None
+) -> epath.Path:
+  """Where the parameters that a run on a checkpoint ended with are kept.
+
+  Args:
+    folder: of the experiment.
+    strategy: of the run.
+    seed: of the run.
+    mirror: of the experiment: as with states, several hosts write there.
+  """
+  root = folder if mirror is None else mirror
+  return epath.Path(root) / MODELS / f'{strategy}-seed{seed}'
 
 
 def runs_in(folder: pathlib.Path) -> str:

@@ -21,9 +21,9 @@ from tests.support import programs
 
 # What configs got later than the runs that an earlier version saved.
 _LATER = (
-    'init', 'states', 'sweep', 'text', 'warm_start', 'mesh', 'train.clip',
-    'train.ema', 'train.freeze', 'train.loss', 'train.lr_factors',
-    'train.parts', 'train.warmup_fraction')
+    'init', 'states', 'mirror', 'sweep', 'text', 'warm_start', 'mesh',
+    'train.clip', 'train.ema', 'train.freeze', 'train.loss',
+    'train.lr_factors', 'train.parts', 'train.warmup_fraction')
 
 
 def test_every_knob_is_explained_and_its_default_allowed():

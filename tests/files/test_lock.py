@@ -1,12 +1,14 @@
 """One program at a time in a folder, whatever becomes of it."""
 
 import contextlib
+import fcntl
 import itertools
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -149,3 +151,169 @@ def test_a_link_that_is_exchanged_is_never_read_outside(tmp_path):
     stop.set()
     thread.join()
   assert set(found) == {b'answer'}
+
+
+# Its `flock` is of no use, as where a vanished host has it for ever (NFSv3).
+_ON_NFS = '''
+import sys, time
+from mmal_jax.files import lock
+lock.BEAT_SECONDS = 0.1
+lock._try_flock = lambda file: False
+lock._lives = lambda said, free: False
+if len(sys.argv) > 2:
+  lock._here = lambda: ('elsewhere', 'another boot', 'pid:[1]')
+with lock.exclusive(sys.argv[1]):
+  print("held", flush=True)
+  time.sleep(600)
+'''
+
+
+@contextlib.contextmanager
+def _holder(folder, *more):
+  """A program that holds a folder by its signs of life alone."""
+  with subprocess.Popen(
+      [sys.executable, '-c', _ON_NFS, folder, *more], text=True,
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    assert process.stdout.readline() == 'held\n', process.stderr.read()
+    try:
+      yield process
+    finally:
+      process.kill()
+
+
+@pytest.fixture(name='held_elsewhere')
+def _held_elsewhere(monkeypatch):
+  """Locks for which `flock` says that another host has them."""
+  monkeypatch.setattr(lock, 'BEAT_SECONDS', 0.1)
+  monkeypatch.setattr(lock, '_LOOK_SECONDS', 0.05)
+  monkeypatch.setattr(lock, '_SETTLED_SECONDS', 0.3)
+  monkeypatch.setattr(lock, '_try_flock', lambda file: False)
+
+
+def test_a_host_that_lives_is_not_taken_over(tmp_path, held_elsewhere):
+  del held_elsewhere
+  with _holder(tmp_path, 'elsewhere') as process:
+    for _ in range(3):
+      with pytest.raises(lock.InUse, match=f'process {process.pid} on'):
+        with lock.exclusive(tmp_path):
+          pass
+
+
+def test_a_host_that_vanished_is_taken_over_after_missed_beats(
+    tmp_path, held_elsewhere, caplog):
+  del held_elsewhere
+  with _holder(tmp_path, 'elsewhere') as process:
+    process.kill()
+    process.wait()
+  started = time.monotonic()
+  with lock.exclusive(tmp_path):
+    assert time.monotonic() - started > lock.MISSED * 0.1
+    assert f'process {os.getpid()} on' in (tmp_path / lock.NAME).read_text()
+  assert f'was in use by process {process.pid} on ' in caplog.text
+  assert 'has given no sign of life for 2 seconds: it is taken' in caplog.text
+  assert not (tmp_path / lock.NAME).read_text()
+
+
+def test_a_dead_process_of_this_host_is_taken_over_at_once(
+    tmp_path, held_elsewhere, caplog):
+  del held_elsewhere
+  with _holder(tmp_path) as process:
+    process.kill()
+    process.wait()
+  started = time.monotonic()
+  with lock.exclusive(tmp_path):
+    assert time.monotonic() - started < lock.MISSED * 0.1
+  assert 'which is dead: it is taken over' in caplog.text
+
+
+def test_a_live_process_of_this_host_is_refused_at_once(tmp_path):
+  """It may be still for long, and gives no sign of life."""
+  with _holder(tmp_path) as process:
+    os.kill(process.pid, signal.SIGSTOP)
+    started = time.monotonic()
+    with pytest.raises(lock.InUse, match=f'process {process.pid} on'):
+      with lock.exclusive(tmp_path):
+        pass
+    assert time.monotonic() - started < 1
+
+
+def test_another_process_of_the_same_number_is_not_the_holder(tmp_path):
+  with _holder(tmp_path) as process:
+    path = tmp_path / lock.NAME
+    text = path.read_text()
+    os.kill(process.pid, signal.SIGSTOP)
+    start = lock._state_of(process.pid)[1]  # pylint: disable=protected-access
+    path.write_text(text.replace(f'"{start}"', f'"{int(start) - 1}"'))
+    with lock.exclusive(tmp_path):
+      pass
+
+
+def test_a_holder_that_was_taken_over_ends_and_writes_nothing(
+    tmp_path, held_elsewhere):
+  del held_elsewhere
+  with _holder(tmp_path, 'elsewhere') as process:
+    os.kill(process.pid, signal.SIGSTOP)
+    with lock.exclusive(tmp_path):
+      mine = (tmp_path / lock.NAME).read_text().partition('\n')[0]
+      os.kill(process.pid, signal.SIGCONT)
+      process.wait()
+      assert (tmp_path / lock.NAME).read_text().startswith(mine)
+    said = process.stderr.read()
+  assert process.returncode == 1
+  assert said.splitlines()[-1].startswith('error: ')
+  assert f'was taken over by process {os.getpid()} on' in said
+
+
+def test_of_two_that_take_over_at_once_one_has_it(tmp_path, held_elsewhere):
+  del held_elsewhere
+  with _holder(tmp_path) as process:
+    process.kill()
+    process.wait()
+  got, refused, done = [], [], threading.Barrier(3)
+
+  def take():
+    done.wait()
+    try:
+      with lock.exclusive(tmp_path):
+        got.append(1)
+        time.sleep(1)
+    except lock.InUse as e:
+      refused.append(str(e))
+
+  threads = [threading.Thread(target=take) for _ in range(3)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert len(got) == 1 and len(refused) == 2
+
+
+def test_a_lock_of_an_earlier_version_is_believed(tmp_path):
+  path = tmp_path / lock.NAME
+  text = 'process 1 on elsewhere, since 2020-01-01 00:00:00 UTC\n'
+  path.write_text(text)
+  with open(path, 'rb') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    with pytest.raises(lock.InUse, match='in use by process 1 on elsewhere'):
+      with lock.exclusive(tmp_path):
+        pass
+    assert path.read_text() == text
+  with lock.exclusive(tmp_path):  # It died, or has left without a word.
+    pass
+
+
+def test_an_error_in_a_locked_folder_leaves_it_free(tmp_path):
+  with pytest.raises(KeyError):
+    with lock.exclusive(tmp_path):
+      raise KeyError
+  assert not (tmp_path / lock.NAME).read_text()
+
+
+def test_who_holds_a_lock_says_so_again_and_again(tmp_path, monkeypatch):
+  monkeypatch.setattr(lock, 'BEAT_SECONDS', 0.02)
+  with lock.exclusive(tmp_path):
+    seen = set()
+    end = time.monotonic() + 20
+    while len(seen) < 4 and time.monotonic() < end:
+      seen.add((tmp_path / lock.NAME).read_text())
+  assert len(seen) >= 4 and len({text.partition('\n')[0] for text in seen}) == 1

@@ -217,3 +217,25 @@ def test_a_full_disk_ends_it_before_an_answer_is_used(
   # What is there is known, and nothing is used that is not there.
   assert path.read_bytes().startswith(before)
   assert _ask(_open(path, _Person()), 'image', 1) == [[1, 11]]
+
+
+def test_answers_that_cannot_be_copied_are_kept_and_not_used(tmp_path):
+  path, copies, person = tmp_path / 'a.journal', [], _Person()
+
+  def copy():
+    copies.append(path.read_bytes())
+    if len(copies) == 2:
+      raise OSError('the bucket does not answer')
+
+  journal = journal_lib.Journal(path, person, _MODALITIES, written=copy)
+  _ask(journal, 'image', 1)
+  with pytest.raises(OSError, match='the bucket does not answer'):
+    _ask(journal, 'image', 2)
+  with pytest.raises(OSError, match='takes no more answers: the bucket'):
+    _ask(journal, 'image', 3)
+  # Each copy was made of a whole line, before its answers were used.
+  assert [copy.count(b'\n') for copy in copies] == [1, 2]
+  asked = list(person.asked)
+  again = _open(path, person)
+  assert _ask(again, 'image', 1, 2) == [[1, 11], [2, 12]]
+  assert person.asked == asked

@@ -268,7 +268,7 @@ def results(root: pathlib.Path) -> dict[str, Any]:
     if 'damaged' not in path.parent.name:
       found[f'{layout.MATCHES}/{path.parent.name}/{path.name}'] = (
           path.read_bytes())
-  for path in (folder / layout.STATES).glob('*'):
+  for path in (folder / layout.STATES).glob('*-seed*'):
     last = max(int(p.name) for p in path.iterdir() if p.name.isdecimal())
     found[f'{layout.STATES}/{path.name}'] = last, _values(path / str(last))
   for path in (folder / layout.MODELS).glob('*-seed*'):

@@ -10,8 +10,12 @@ of milliseconds. Ends with `moments: N` on stderr if it gets there.
 
 People, if any are asked, answer at once: the item of the same number, or of
 some queries nothing for a while.
+
+With `BUCKETS` in the environment, gs:// is that folder, and with `ASKED` each
+call of the exact oracle is a line of that file: the process, what it asks.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -29,9 +33,10 @@ from mmal_jax.checkpoint import pytrees
 from mmal_jax.learn.gradient import step
 from mmal_jax.oracles import registry
 from mmal_jax.oracles.people import files
+from tests.support import bucket
 
 # Flags that name folders to which a run writes.
-_FOLDERS = r'--(workdir|config\.oracle\.folder)='
+_FOLDERS = r'--(workdir|mirror|config\.oracle\.folder)='
 
 
 class Moments:
@@ -167,7 +172,21 @@ def _synced(descriptor) -> str:
 
 def _asked(make, moments):
   return lambda *args, **kwargs: moments.around(
-      'asking', make(*args, **kwargs))
+      'asking', _recorded(make(*args, **kwargs)))
+
+
+def _recorded(oracle):
+  """An oracle whose calls are recorded, if that is wanted."""
+  if 'ASKED' not in os.environ:
+    return oracle
+
+  def ask(modality, numbers, suggest=None):
+    with open(os.environ['ASKED'], 'a', encoding='utf-8') as file:
+      file.write(json.dumps(
+          [os.getpid(), modality, list(map(int, numbers))]) + '\n')
+    return oracle(modality, numbers, suggest)
+
+  return ask
 
 
 def main() -> None:
@@ -181,8 +200,11 @@ def main() -> None:
   patch(moments, [pathlib.Path(os.path.abspath(flag.partition('=')[2]))
                   for flag in sys.argv[3:] if re.match(_FOLDERS, flag)])
   sys.argv[1:3] = []
+  buckets = os.environ.get('BUCKETS')
   try:
-    program.start(run.main, run.parse_flags)
+    with contextlib.nullcontext() if buckets is None else (
+        bucket.in_place_of_gs(pathlib.Path(buckets))):
+      program.start(run.main, run.parse_flags)
   finally:
     print(f'moments: {moments.count}', file=sys.stderr)
 

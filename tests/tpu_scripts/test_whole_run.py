@@ -20,6 +20,7 @@ _STRATEGY, _SEED = 'mmal', 3  # as in hosts_config
 # Where the run lies, by settings in which SHARED outlives the hosts.
 _STORAGES = {
     'shared': {'STORAGE': 'shared', 'WORKDIR': 'SHARED/run'},
+    'mirror': {'STORAGE': 'local', 'WORKDIR': 'run', 'MIRROR': 'SHARED/mirror'},
 }
 
 
@@ -65,10 +66,12 @@ def _queries(work):
   return layout.read_lines(path) if path.exists() else []
 
 
-def _results(work):
+def _results(cloud):
   """All that a run has found, without its times."""
-  state = outcomes.state(
-      layout.state_path(work, _STRATEGY, _SEED) / str(_ROUNDS))
+  work = _workdir(cloud)
+  state = outcomes.state(layout.state_path(
+      pathlib.Path(cloud.settings.get('MIRROR', work)), _STRATEGY, _SEED
+  ) / str(_ROUNDS))
   return {
       'queries': _queries(work), 'metrics': outcomes.metrics(work),
       'answers': journal_lib.read(
@@ -101,10 +104,10 @@ def test_preempted_after_round_2_it_ends_as_if_undisturbed(
     said = _babysat(cloud, process)
     assert 'SUSPENDED' in said
     assert len(cloud.calls('queued-resources', 'create')) == 2
-    results = _results(_workdir(cloud))
+    results = _results(cloud)
     assert len(results['metrics']) == _ROUNDS + 1
     assert len(results['queries']) == _ROUNDS and len(results['state']) > 20
-    assert results == _results(_workdir(quiet))
+    assert results == _results(quiet)
     fetched = tmp_path / 'fetched'
     cloud.tpu('fetch', str(fetched))
     assert _queries(fetched) == results['queries']
