@@ -40,14 +40,14 @@ def export(
   if before.settings.init is None:
     raise ValueError(f'workdir={str(folder)!r} did not start from a checkpoint:'
                      ' its model has no published format.')
-  learner = before.settings.learner
+  learner, mirror = before.settings.learner, before.settings.mirror
   why = learners.LEARNERS[learner].not_exported
   if why:
     raise ValueError(
         f'workdir={str(folder)!r} learnt by train.learner={learner!r}, which '
         f'cannot be exported: {why}. What was learnt lies in '
-        f'{workdir_lib.model_path(folder, strategy, seed, before.settings.mirror)}.')
-  path = workdir_lib.model_path(folder, strategy, seed, before.settings.mirror)
+        f'{workdir_lib.model_path(folder, strategy, seed, mirror)}.')
+  path = workdir_lib.model_path(folder, strategy, seed, mirror)
   if not path.is_dir():
     raise ValueError(f'there is no model of strategy={strategy!r} and seed='
                      f'{seed}: {path} does not exist; there are: '
