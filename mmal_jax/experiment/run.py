@@ -103,7 +103,8 @@ def _run(
     processes.from_primary(lambda: provenance.check(folder))
   processes.from_primary(lambda: held.enter_context(
       states_lib.locked(
-          workdir_lib.states_of(config), folder, begun is not None)))
+          workdir_lib.states_of(config.states, config.mirror), folder,
+          begun is not None)))
   annotators = settings_lib.annotators_of(config)
   if annotators.are_people and begun is not None:
     processes.from_primary(
@@ -202,7 +203,7 @@ def _begin(experiment, config, folder, begun, mirror) -> None:
     items = identity.check(
         folder, items, lambda: pretrained_lib.load(config).params, begun.moved)
   else:
-    states = workdir_lib.states_of(config)
+    states = workdir_lib.states_of(config.states, config.mirror)
     if mirror is not None:
       mirror.clear(states)
     if states is not None:

@@ -68,9 +68,9 @@ def of(config: ml_collections.ConfigDict) -> Settings:
   folders = (config.dataset.get(name) for name in ('folder', 'images'))
   return Settings(
       tuple(config.strategies), tuple(config.seeds), config.rounds, config.init,
-      workdir_lib.states_of(config), config.mirror, config.whole_pool,
-      config.dataset.name, config.train.learner, config.train.divergence,
-      annotators_of(config),
+      workdir_lib.states_of(config.states, config.mirror), config.mirror,
+      config.whole_pool, config.dataset.name, config.train.learner,
+      config.train.divergence, annotators_of(config),
       Matches(**config.matches, image_folders=tuple(
           pathlib.Path(folder) for folder in folders if folder is not None)))
 

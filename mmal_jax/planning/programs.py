@@ -274,7 +274,7 @@ def _model(where, sizes) -> tuple[nnx.GraphDef, Any]:
 
 
 def _items(where, sizes):
-  config = presets.PRESETS[sizes.model]
+  model = presets.PRESETS[sizes.model]
   return {
-      'image': where.cut(sizes.batch, *config.image.size, 3, dtype=jnp.uint8),
-      'text': where.cut(sizes.batch, config.text.length, dtype=jnp.int32)}
+      'image': where.cut(sizes.batch, *model.image.size, 3, dtype=jnp.uint8),
+      'text': where.cut(sizes.batch, model.text.length, dtype=jnp.int32)}

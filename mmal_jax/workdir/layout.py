@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from absl import logging
 from etils import epath
-import ml_collections
 
 from mmal_jax.config import config as config_lib
 from mmal_jax.config import differences
@@ -241,11 +240,11 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
   states_lib.clear(path)
 
 
-def states_of(config: ml_collections.ConfigDict) -> str | None:
+def states_of(states: str | None, mirror: str | None) -> str | None:
   """Where the states of an experiment lie; None if in its workdir."""
-  if config.states is None and config.mirror is not None:
-    return str(epath.Path(config.mirror) / STATES)
-  return config.states
+  if states is None and mirror is not None:
+    return str(epath.Path(mirror) / STATES)
+  return states
 
 
 def state_path(
