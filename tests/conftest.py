@@ -36,9 +36,8 @@ _OF_TORCH = re.compile(
     r'import (?:torch|transformers)\b'
     r'|torch_models|published_files|tokenizer_files|damaged_runs')
 collect_ignore = [] if importlib.util.find_spec('torch') else [
-    str(path)
-    for path in sorted(pathlib.Path(__file__).parent.rglob('test_*.py'))
-    if _OF_TORCH.search(path.read_text())]
+    str(path) for path in sorted(pathlib.Path(__file__).parent.rglob('*.py'))
+    if path != pathlib.Path(__file__) and _OF_TORCH.search(path.read_text())]
 
 
 def pytest_report_header():
