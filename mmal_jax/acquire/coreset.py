@@ -25,8 +25,9 @@ def select_coreset(
   The picks of the textbook greedy, in far fewer reads of the pool than k (see
   `block`, with the proof). In floating point, items whose distances agree to
   within rounding may change places. Of a sharded pool, each block takes two
-  all-gathers of a number for each device's candidates, and an all-reduce of
-  the rows of the best; no row leaves its device otherwise.
+  all-gathers of a number for each device's candidates (which a compiler may
+  make all-reduces of), and an all-reduce of the rows of the best; no row leaves
+  its device otherwise.
 
   Args:
     view: of one modality.

@@ -64,6 +64,19 @@ def _said(found):
           for kind, one in hlo.summed(found.collectives).items()}
 
 
+def _are_gathered_and_added(found, gathered, added):
+  """Elements of all-gathers and all-reduces.
+
+  On 16x16 chips the compiler makes all-reduces of all-gathers, too, of what
+  each chip has beside zeros.
+  """
+  wanted = [('all-gather', n) for n in gathered]
+  wanted += [('all-reduce', n) for n in added]
+  said = [(x.kind, x.elements) for x in found.collectives]
+  assert sorted(said) in (
+      sorted(wanted), sorted(('all-reduce', n) for _, n in wanted))
+
+
 @_ON_A_MESH
 def test_coverage_says_nothing(mesh):
   assert _said(_compiled(mesh, 'coverage')) == {}
@@ -72,25 +85,20 @@ def test_coverage_says_nothing(mesh):
 @_ON_A_MESH
 def test_k_center_says_three_things_a_block(mesh):
   found = _compiled(mesh, 'k_center')
-  assert _said(found) == {'all-gather': (2, 2), 'all-reduce': (1, 1)}
+  assert all(x.in_loop for x in found.collectives)
   # Distances and places of every chip's candidates; rows of the best.
-  gathered, reduced = (
-      [x.elements for x in found.collectives if x.kind == kind]
-      for kind in ('all-gather', 'all-reduce'))
-  chips_ = mesh[1] * mesh[2]
-  assert gathered == [1024 * chips_] * 2 and reduced == [1024 * _WIDTH]
+  _are_gathered_and_added(
+      found, [1024 * mesh[1] * mesh[2]] * 2, [1024 * _WIDTH])
 
 
 @_ON_A_MESH
 @pytest.mark.parametrize('score,values', [('margin', 2), ('entropy', 4)])
 def test_matches_say_two_things(mesh, score, values):
   found = _compiled(mesh, score)
-  assert _said(found) == {'all-gather': (1, 0), 'all-reduce': (1, 0)}
-  elements = {x.kind: x.elements for x in found.collectives}
   candidates = 2 * _SIZES.queries
-  assert elements == {
-      'all-gather': values * candidates * mesh[1] * mesh[2],
-      'all-reduce': candidates * _WIDTH}
+  assert not any(x.in_loop for x in found.collectives)
+  _are_gathered_and_added(
+      found, [values * candidates * mesh[1] * mesh[2]], [candidates * _WIDTH])
 
 
 @_ON_A_MESH
@@ -151,7 +159,6 @@ def test_embedding_gathers_parameters_alone(mesh, modality, shallow):
 def test_a_step_says_nothing_of_activations(mesh, shallow):
   found = _compiled(mesh, 'step', shallow)
   said, cut = _said(found), _cut(mesh, shallow, '')
-  print(found.collectives)
   # Texts go around, and their gradients: once a turn.
   assert said['collective-permute'][1] > 0
   # Gradients are added up; parameters that are cut are gathered.

@@ -71,7 +71,8 @@ def match(
   Returns:
     Of c candidates. Memory beyond the pools does not grow with c times n. Of
     sharded pools, 8,192 candidates take an all-reduce of their rows, and an
-    all-gather of what each device found.
+    all-gather of what each device found (of which a compiler may make an
+    all-reduce).
     Similarities come from products: they are good to some 2^-22 of what they
     are made of (1 for the cosine; the squared norms for `SQEUCLIDEAN`, which
     therefore wants pools that are not far off the origin).

@@ -84,6 +84,10 @@ def train_step(
 ) -> tuple[nnx.State, optax.OptState, jax.Array, jax.Array]:
   """Takes one optimizer step.
 
+  Over a mesh, parameters that are cut are gathered for their use, gradients are
+  added up, and by the ring's loss texts' embeddings go around, with their
+  gradients. Activations stay on their device.
+
   Args:
     recipe: model structure, loss, optimizer.
     params: parameters; their memory is reused.
