@@ -172,12 +172,15 @@ def _wait(path: pathlib.Path, file: Any) -> None:
   waits = False
   while True:
     free, said = _try_flock(file), _read(path)
-    lives = _lives(said, free)
-    if lives or lives is None and said.by and said.content != first.content:
+    lives, silent = _lives(said, free), time.monotonic() - since
+    # A host that vanishes leaves its words behind: what is locked without any
+    # for longer than it takes to write them is locked by a living program.
+    wordless = not said.by and not free and silent > _SETTLED_SECONDS
+    renewed = lives is None and said.by and said.content != first.content
+    if lives or wordless or renewed:
       raise InUse(
           f'{str(path.parent)!r} is in use by {said.by or "another program"}. '
           'Wait for it, or stop it, or choose another folder.')
-    silent = time.monotonic() - since
     if lives is False or silent > MISSED * BEAT_SECONDS:
       if not free or waits:
         logging.warning(

@@ -14,6 +14,7 @@ from tests.support import bucket
 from tests.support import damaged_runs
 from tests.support import programs
 
+pytestmark = pytest.mark.long
 # Of the writes to a mirror, the one that fails; and the last one of the begin.
 _FAULTS, _AT_BEGINNING = (0, 3, 9, 14), 3
 

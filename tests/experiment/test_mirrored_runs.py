@@ -15,6 +15,7 @@ import pytest
 from tests.support import damaged_runs
 from tests.support import programs
 
+pytestmark = pytest.mark.long
 _SECONDS = 300
 _STRATEGIES = 'random,mmal_plus'
 # What a run goes on from: answers, states and what makes them count.

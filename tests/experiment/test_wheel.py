@@ -65,7 +65,8 @@ def test_what_it_says_of_itself(wheel):
   parser.read(about / 'entry_points.txt')
   scripts = parser['console_scripts']
   assert {'mmal-run', 'mmal-sweep', 'mmal-report', 'mmal-embed', 'mmal-export',
-          'mmal-match', 'mmal-diagnose', 'mmal-check-answers'} == set(scripts)
+          'mmal-match', 'mmal-diagnose', 'mmal-plan', 'mmal-check-answers'
+          } == set(scripts)
   for target in scripts.values():
     module, _, name = target.partition(':')
     assert module == commands.__name__
