@@ -22,6 +22,7 @@ from mmal_jax.models import config as config_lib
 from mmal_jax.models.pretrained import presets
 from mmal_jax.planning import plan
 from mmal_jax.planning import programs
+from mmal_jax.terminal import messages
 
 _DEFAULTS = programs.Sizes(10_000_000)
 _TOPOLOGY = flags.DEFINE_string(
@@ -64,7 +65,7 @@ def _work() -> str:
           _POOL.value, _WIDTH.value, _DTYPE.value, _QUERIES.value,
           _ALIGNED.value, model=_PRESET.value, batch=_PAIRS.value,
           remat=_REMAT.value, parts=_PARTS.value),
-      _PROGRAMS.value, _LARGEST.value, program.notify)
+      _PROGRAMS.value, _LARGEST.value, messages.notify)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -64,6 +64,7 @@ class _Said(NamedTuple):
     renews: whether the holder renews it: those of earlier versions do not.
     token: of this one lock.
     content: all of it, which changes with each beat.
+    is_copy: whether it was written to another file, and copied.
   """
 
   by: str
@@ -71,6 +72,7 @@ class _Said(NamedTuple):
   renews: bool
   token: str
   content: bytes
+  is_copy: bool
 
 
 @contextlib.contextmanager
@@ -94,17 +96,18 @@ def exclusive(
   # Never removed: a program that waits could lock a file without a name.
   path = pathlib.Path(folder) / name
   with open(durable.open_own(path, os.O_RDWR), 'r+b', buffering=0) as file:
-    _wait(path, file)
+    taken_over = _wait(path, file)
     held = _Held(path, file, of)
-    held.check_alone()
+    held.check_alone(taken_over)
     thread = threading.Thread(
         target=held.renew, name=f'lock of {path.parent}', daemon=True)
-    thread.start()
     try:
+      thread.start()
       yield
     finally:
       held.ended.set()
-      thread.join()
+      if thread.is_alive():
+        thread.join()
       held.release()
 
 
@@ -121,13 +124,17 @@ class _Held:
     os.ftruncate(file.fileno(), 0)
     self._write()
 
-  def check_alone(self) -> None:
+  def check_alone(self, taken_over: bool) -> None:
     """Refuses the lock if another program has taken it over, too.
+
+    Args:
+      taken_over: whether it was another program's.
 
     Raises:
       InUse: then. Of those that take over at once, the last to write has it.
     """
-    if not _try_flock(self._file):  # Else no other program gets so far.
+    # Else no other program gets so far.
+    if taken_over or not _try_flock(self._file):
       time.sleep(_SETTLED_SECONDS)
       said = _read(self._path)
       if said.token != self._token:
@@ -144,8 +151,8 @@ class _Held:
         said = _read(self._path)
         if said.by and said.token != self._token:
           _end(self._path, said)
-        _try_flock(self._file)  # What a vanished host held may be free by now.
         self._write()
+        _try_flock(self._file)  # What a vanished host held may be free by now.
 
   def release(self) -> None:
     """Leaves the file empty, unless it is another program's by now."""
@@ -156,14 +163,18 @@ class _Held:
   def _write(self) -> None:
     self._beats += 1
     fields = {**_this_process()._asdict(), 'token': self._token,
-              'beat': f'{self._beats:012d}'}
+              'beat': f'{self._beats:012d}',
+              'file': os.fstat(self._file.fileno()).st_ino}
     os.pwrite(self._file.fileno(),
               (self._text + json.dumps(fields) + '\n').encode(), 0)
-    os.fdatasync(self._file.fileno())  # Without it, no other host sees it.
+    os.fsync(self._file.fileno())  # Without it, no other host sees it.
 
 
-def _wait(path: pathlib.Path, file: Any) -> None:
+def _wait(path: pathlib.Path, file: Any) -> bool:
   """Returns when the lock is free, or its holder is dead.
+
+  Returns:
+    Whether it was another program's.
 
   Raises:
     InUse: if it lives.
@@ -188,7 +199,7 @@ def _wait(path: pathlib.Path, file: Any) -> None:
             str(path.parent), said.by or 'another program',
             'is dead' if lives is False else
             f'has given no sign of life for {silent:.0f} seconds')
-      return
+      return bool(first.by)
     if not waits and said.by:
       waits = True
       logging.warning(
@@ -210,8 +221,12 @@ def _lives(said: _Said, free: bool) -> bool | None:
   if not said.renews:
     return not free
   mine, other = _this_process(), said.process
-  if other is None or other[:3] != mine[:3] or not mine.boot:
+  if other is None or other.host != mine.host:
     return None
+  if other[:3] != mine[:3] or not mine.boot:
+    # Of an earlier start of this host, or of another container of it: there the
+    # system's lock is one for all.
+    return False if free else None
   if other.pid == mine.pid:
     return not free
   try:
@@ -223,24 +238,28 @@ def _lives(said: _Said, free: bool) -> bool | None:
   state, start = _state_of(other.pid)
   if state == 'Z':  # It has ended, and its parent has not looked.
     return False if free else None
-  return not start or start == other.start
+  if start and start != other.start:
+    return False
+  return not (free and said.is_copy)  # A copy names who has the original.
 
 
 def _read(path: pathlib.Path) -> _Said:
   """What a lock's file says now, of whatever host wrote it."""
   try:
     content = path.read_bytes()  # Opened anew: NFS then asks its server.
+    number = path.stat().st_ino
   except FileNotFoundError:
-    content = b''
+    content, number = b'', 0
   by, newline, rest = content.partition(b'\n')
-  process, token = None, ''
+  process, token, is_copy = None, '', False
   with contextlib.suppress(KeyError, TypeError, ValueError):
     fields = json.loads(rest)
     found = _Process(*(fields[name] for name in _Process._fields))
     if type(found.pid) is int and 0 < found.pid < 2**31:
       process, token = found, str(fields['token'])
+      is_copy = fields['file'] != number
   return _Said(by.decode('utf-8', 'replace').strip(), process,
-               bool(newline and rest.strip()), token, content)
+               bool(newline and rest.strip()), token, content, is_copy)
 
 
 def _try_flock(file: Any) -> bool:

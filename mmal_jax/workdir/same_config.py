@@ -81,10 +81,11 @@ def _check_moved(
           or states_lib.check_copied(there, now, folder))):
     return
   if there is None or now is None or _holds(key, there):
+    nowhere = 'none' if key == paths.MIRROR else 'its workdir'
     given = (f'give --config.{key}={there}' if there is not None else
              f'leave --config.{key} out')
     raise ValueError(
-        f'{key}: the run that was begun uses {there or "its workdir"!r}, not '
+        f'{key}: the run that was begun uses {there or nowhere!r}, not '
         f'{now!r}: {given} to go on with it.' + (
             '' if there is None or now is None else
             f' To use another folder, move {there!r} there as a whole.'))

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,6 +225,46 @@ def test_a_dead_process_of_this_host_is_taken_over_at_once(
   with lock.exclusive(tmp_path):
     assert time.monotonic() - started < lock.MISSED * 0.1
   assert 'which is dead: it is taken over' in caplog.text
+
+
+def test_who_takes_over_gives_way_to_who_did_so_later(tmp_path, monkeypatch):
+  """Though the system gave it the lock: the other had read of the dead one."""
+  with _holder(tmp_path) as process:
+    process.kill()
+    process.wait()
+  path = tmp_path / lock.NAME
+  later = path.read_bytes().replace(b'process ', b'process 1')
+
+  def slept(seconds):
+    del seconds
+    path.write_bytes(later)
+
+  monkeypatch.setattr(lock.time, 'sleep', slept)
+  with pytest.raises(lock.InUse, match='has just taken it over'):
+    with lock.exclusive(tmp_path):
+      pass
+
+
+def test_a_copy_of_a_folder_in_use_is_free(tmp_path):
+  one, copy = tmp_path / 'one', tmp_path / 'copy'
+  one.mkdir()
+  with _holder(one):
+    shutil.copytree(one, copy)
+    with lock.exclusive(copy):
+      pass
+
+
+def test_an_earlier_start_of_this_host_holds_nothing(tmp_path):
+  with _holder(tmp_path) as process:
+    process.kill()
+    process.wait()
+  path = tmp_path / lock.NAME
+  boot = lock._here()[1]
+  path.write_bytes(path.read_bytes().replace(
+      boot.encode(), b'0' * len(boot)) if boot else path.read_bytes())
+  started = time.monotonic()
+  with lock.exclusive(tmp_path):
+    assert time.monotonic() - started < 2 * lock._SETTLED_SECONDS
 
 
 def test_a_live_process_of_this_host_is_refused_at_once(tmp_path):

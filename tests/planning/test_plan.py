@@ -6,6 +6,7 @@ import math
 import jax
 import pytest
 
+from experiments import plan as plan_program
 from experiments.benchmarks import encoders
 from mmal_jax.models.pretrained import presets
 from mmal_jax.planning import chips
@@ -15,6 +16,8 @@ from mmal_jax.planning import largest
 from mmal_jax.planning import place
 from mmal_jax.planning import plan
 from mmal_jax.planning import programs
+from mmal_jax.terminal import messages
+from tests.support import programs as programs_lib
 
 
 @pytest.mark.parametrize('name,size', [
@@ -191,3 +194,18 @@ def test_embedding_and_training_are_lowered(monkeypatch, quick_compilation):
     assert 'all-gather' in kinds, program.name
     # Texts go around.
     assert ('collective-permute' in kinds) == program.name.startswith('step')
+
+
+def test_the_program_prints_the_plan(monkeypatch, capsys):
+  given = []
+  monkeypatch.setattr(jax.config, 'update', lambda *option: None)
+  monkeypatch.setattr(
+      plan, 'plan', lambda *values: given.append(values) or '| a table |')
+  programs_lib.call(
+      plan_program, '--workdir=unused', '--topology=v5p:2x2x1', '--pool=1000',
+      '--programs=acquisition')
+  assert capsys.readouterr().out == '| a table |\n'
+  (topology, data, fsdp, sizes, names, searches, notify), = given
+  assert (topology, data, fsdp, sizes.pool) == ('v5p:2x2x1', -1, 1, 1000)
+  assert names == ['acquisition'] and not searches
+  assert notify is messages.notify
