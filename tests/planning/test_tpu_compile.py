@@ -52,9 +52,9 @@ def _compiled(mesh, name, sizes=_SIZES):
         hlo.summed(found.collectives))
   assert found.fits, found
   assert found.total < topology.chip.memory
-  # Nobody has a pool, or near it.
+  # No chip gets a pool, nor a tenth of it (a table of tokens has 25 million).
   assert max((x.elements for x in found.collectives), default=0) < (
-      _POOL * _WIDTH // topology.size)
+      _POOL * _WIDTH // 10)
   return found
 
 
