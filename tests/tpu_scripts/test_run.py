@@ -127,13 +127,14 @@ def test_it_is_stopped_in_order(cloud):
   _begun(cloud, 2)
 
 
+@pytest.mark.long
 def test_or_killed_where_it_does_not_end(cloud):
   cloud.write_plan({'0': [{'hang': True, 'deaf': True, 'exit': 0}],
                     '1': [{'hang': True, 'exit': 0}]})
   cloud.up()
   cloud.tpu('start')
   _begun(cloud)
-  cloud.tpu('stop', '--timeout=1')
+  cloud.tpu('stop', '--timeout=6')  # The other ends meanwhile, on any machine.
   assert [h['status'] for h in cloud.hosts()] == [137, 75]
   assert not fake_gcloud.processes_of(cloud.folder, NAME)
 
