@@ -101,4 +101,4 @@ def mesh_of(tree: Any) -> jax.sharding.Mesh | None:
 
 def batch_rows(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
   """How the rows of a batch lie over the mesh: over all of its devices."""
-  return jax.sharding.NamedSharding(mesh, P(sharding.MESH_AXES))
+  return jax.sharding.NamedSharding(mesh, P(mesh.axis_names))

@@ -19,8 +19,10 @@ def shared(
   (`oracle.Waiting`) end all together.
 
   Args:
-    oracle: who is asked, or a journal of that, by the first process; `suggest`
-      is called there alone. The others need none.
+    oracle: who is asked, or a journal of that, by the first process. The others
+      need none. Of several processes all call `suggest`, for what it ranks lies
+      over all of their devices: where the oracle does, it is stopped there, and
+      asked anew once the suggestions are made.
     meanwhile: called by all every few seconds while people think it over; it
       may raise, in all.
 
@@ -32,7 +34,36 @@ def shared(
       numbers: np.ndarray,
       suggest: oracle_lib.Suggest | None = None,
   ) -> np.ndarray:
-    return processes.from_primary(
-        lambda: oracle(modality, numbers, suggest), meanwhile)
+    if suggest is None or not processes.are_several():
+      return processes.from_primary(
+          lambda: oracle(modality, numbers, suggest), meanwhile)
+    made = {}
+
+    def known(*wanted):
+      of, asked, *rest = wanted
+      key = of, tuple(np.asarray(asked).tolist()), *rest
+      if key not in made:
+        raise _Wanted(key)
+      return made[key]
+
+    while True:
+      try:
+        return processes.from_primary(
+            lambda: oracle(modality, numbers, known), meanwhile)
+      except _Wanted as e:
+        of, asked, *rest = e.key
+        made[e.key] = suggest(of, np.array(asked, np.int32), *rest)
 
   return ask
+
+
+class _Wanted(Exception):
+  """Suggestions that are not made yet.
+
+  Attributes:
+    key: arguments of `suggest`, the numbers as a tuple.
+  """
+
+  def __init__(self, key):
+    super().__init__(key)  # Which `pickle` makes it of again.
+    self.key = key
