@@ -1,6 +1,9 @@
 """One oracle for several processes: the first asks, all hear the answer."""
 
 from collections.abc import Callable
+import queue
+import threading
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +23,8 @@ def shared(
 
   Args:
     oracle: who is asked, or a journal of that, by the first process. The others
-      need none. Of several processes all call `suggest`, for what it ranks lies
-      over all of their devices: where the oracle does, it is stopped there, and
-      asked anew once the suggestions are made.
+      need none. Where it calls `suggest`, all processes do: what that ranks may
+      lie over all of their devices.
     meanwhile: called by all every few seconds while people think it over; it
       may raise, in all.
 
@@ -37,33 +39,47 @@ def shared(
     if suggest is None or not processes.are_several():
       return processes.from_primary(
           lambda: oracle(modality, numbers, suggest), meanwhile)
-    made = {}
-
-    def known(*wanted):
-      of, asked, *rest = wanted
-      key = of, tuple(np.asarray(asked).tolist()), *rest
-      if key not in made:
-        raise _Wanted(key)
-      return made[key]
-
+    asked = None
+    if processes.is_primary():
+      asked = _Asked(oracle, modality, numbers)
     while True:
-      try:
-        return processes.from_primary(
-            lambda: oracle(modality, numbers, known), meanwhile)
-      except _Wanted as e:
-        of, asked, *rest = e.key
-        made[e.key] = suggest(of, np.array(asked, np.int32), *rest)
+      wanted, answers = processes.from_primary(
+          lambda: asked.next(), meanwhile)  # pylint: disable=unnecessary-lambda
+      if wanted is None:
+        return answers
+      made = suggest(*wanted)
+      if asked is not None:
+        asked.tell(made)
 
   return ask
 
 
-class _Wanted(Exception):
-  """Suggestions that are not made yet.
+class _Asked:
+  """An oracle at work in a thread of its own, which waits for suggestions."""
 
-  Attributes:
-    key: arguments of `suggest`, the numbers as a tuple.
-  """
+  def __init__(self, oracle, modality, numbers):
+    self._said, self._made = queue.SimpleQueue(), queue.SimpleQueue()
 
-  def __init__(self, key):
-    super().__init__(key)  # Which `pickle` makes it of again.
-    self.key = key
+    def answer():
+      try:
+        self._said.put((None, oracle(modality, numbers, self._suggest), None))
+      except Exception as e:  # pylint: disable=broad-exception-caught
+        self._said.put((None, None, e))
+
+    # A daemon: if the program ends meanwhile, nothing more is made.
+    threading.Thread(target=answer, name='oracle', daemon=True).start()
+
+  def _suggest(self, *wanted):
+    self._said.put((wanted, None, None))
+    return self._made.get()
+
+  def next(self) -> tuple[tuple[Any, ...] | None, np.ndarray | None]:
+    """What suggestions are wanted of; or None, and the answers."""
+    wanted, answers, error = self._said.get()
+    if error is not None:
+      raise error
+    return wanted, answers
+
+  def tell(self, made: np.ndarray) -> None:
+    """Hands over the suggestions that were wanted."""
+    self._made.put(made)
