@@ -142,8 +142,8 @@ def together(view: View, other: View) -> tuple[View, View]:
   views = [located(view), located(other)]
   layouts = {v.rows for v in views} - {None}
   if len(layouts) > 1:
-    raise ValueError('the two pools are sharded over different meshes: lay both '
-                     'over the same devices.')
+    raise ValueError('the two pools are sharded over different meshes: lay '
+                     'both over the same devices.')
   if not layouts:
     return tuple(views)
   rows, = layouts
@@ -173,7 +173,7 @@ def everything(view: View) -> jax.Array:
 
 
 def lots(key: jax.Array, view: View) -> jax.Array:
-  """`[n]` float32 within [0, 1), one an item, the same however the pool lies."""
+  """`[n]` float32 within [0, 1), one a row, the same however the pool lies."""
   shape, rows = view.remaining.shape, located(view).rows
   if rows is None:
     return jax.random.uniform(key, shape)

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 import jax
 
 from mmal_jax.models import names
-from mmal_jax.parallel import sharding
 
 Tree = TypeVar('Tree')
 P = jax.sharding.PartitionSpec

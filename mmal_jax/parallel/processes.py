@@ -1,7 +1,8 @@
 """Messages between the processes (hosts) of one program.
 
-Process 0 is the primary. Every function here but the first two is a collective:
-all processes must call it, in the same order. With one process nothing is sent.
+Process 0 is the primary. Every function here but the first four is a
+collective: all processes must call it, in the same order. With one process
+nothing is sent.
 """
 
 from collections.abc import Callable
@@ -25,13 +26,22 @@ def are_several() -> bool:
     ValueError: if it runs on several hosts that do not know of each other: a
       message between them would be waited for without end.
   """
-  count = jax.process_count()
-  if count > 1 and not jax.distributed.is_initialized():
+  if count() > 1 and not jax.distributed.is_initialized():
     raise ValueError(
-        f'JAX finds {count} processes (libtpu those of all hosts of a slice), '
-        'but this one has not joined the others: start the same command on '
-        'every host with --multihost.')
-  return count > 1
+        f'JAX finds {count()} processes (libtpu those of all hosts of a '
+        'slice), but this one has not joined the others: start the same '
+        'command on every host with --multihost.')
+  return count() > 1
+
+
+def count() -> int:
+  """How many processes there are."""
+  return jax.process_count()
+
+
+def index() -> int:
+  """Which of them this is."""
+  return jax.process_index()
 
 
 def is_primary() -> bool:

@@ -83,7 +83,8 @@ def _select(
       best, there, row = _best_of_all(
           gains[best], best, there, row, len(rows), axis)
       here = best - sharding.first_row(len(rows), axis)
-      here = jnp.where(here < 0, len(rows), here)  # What is not here is dropped.
+      # Writes of what is not here are dropped.
+      here = jnp.where(here < 0, len(rows), here)
     state = answered(before, state, row, ridge, there)
     return (state, left.at[here].set(False),
             picks.at[i].set(jnp.where(there, best, -1)))

@@ -167,9 +167,10 @@ def _over_devices(
     me = jax.lax.axis_index(axis)
 
     def match(turn):
+      pools = (rows_lib.deal(pool, some, axis)
+               for pool, some in zip((x, y), turn))
       plan = _plan(
-          *(rows_lib.deal(pool, some, axis) for pool, some in zip((x, y), turn)),
-          *(some[me] for some in turn), temperature, iterations)
+          *pools, *(some[me] for some in turn), temperature, iterations)
       return _scores(_chances(plan), None), _scores(_chances(plan.T), None)
 
     found = jax.lax.map(match, (x_turns, y_turns))

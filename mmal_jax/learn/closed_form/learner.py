@@ -16,6 +16,7 @@ from mmal_jax.learn.closed_form import closed_world
 from mmal_jax.learn.closed_form import crossval
 from mmal_jax.learn.closed_form import moments as moments_lib
 from mmal_jax.models import partition
+from mmal_jax.parallel import sharding
 
 
 class State(NamedTuple):
@@ -167,9 +168,9 @@ class ClosedForm:
 
   def _params(self, params, bases, heads, setting) -> nnx.State:
     """The encoder with these heads, laid over the devices as the rows are."""
-    made = _params(params, bases, heads, setting)
     if self.rows is None:
-      return made
+      return _params(params, bases, heads, setting)
+    made = _params(sharding.local(params), bases, heads, setting)
     # From one device to those of all processes by way of the host.
     return partition.place(jax.device_get(made), self.rows.mesh)
 
