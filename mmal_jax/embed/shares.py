@@ -122,6 +122,8 @@ def embed(
 ) -> to_disk.Embedded:
   """As `to_disk.embed_to_disk`, by all processes together.
 
+  Shares are left where they are, to be removed (`remove`).
+
   Args:
     folder: on a disk that all of them see.
     graphdef: of a `DualEncoder`.

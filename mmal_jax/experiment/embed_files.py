@@ -181,8 +181,10 @@ def _find(
 
 
 def _left(out, model, params, modality, prepared) -> list[shares.Source]:
-  return shares.left(
+  found = shares.left(
       out, dual_encoder.graphdef_of(model.config), params, modality, prepared)
+  processes.all_processes(True)  # None takes them in before all have seen them.
+  return found
 
 
 def _taken_in(
