@@ -181,8 +181,8 @@ def test_a_locked_tower_is_embedded_once(tiny_run, monkeypatch):
   embedded, seen, calls = [], [], []
   for name in ('embed', 'embed_to_host'):
     whole = getattr(in_memory, name)
-    monkeypatch.setattr(in_memory, name, lambda *arguments, whole=whole, **more: (
-        calls.append(arguments[3]), whole(*arguments, **more))[1])
+    monkeypatch.setattr(in_memory, name, lambda *given, whole=whole, **more: (
+        calls.append(given[3]), whole(*given, **more))[1])
 
   def strategy(views, batch, key):
     seen.append(views)
