@@ -12,6 +12,10 @@ and of what was done only items that are new or have changed are embedded again.
 The files are pools for `mmal_jax.ask`. They are features for
 `experiments/configs/features.py` if text i belongs to the image in line i of
 `image.txt`: images go by their paths, texts by their lines.
+
+On several hosts with a common disk the same command is given on each, with
+--multihost, or with --coordinator, --num_processes and --process_id: each
+embeds a share of the items.
 """
 
 from collections.abc import Sequence
@@ -19,10 +23,12 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import common_flags
+from experiments import hosts
 from experiments import program
 from mmal_jax import progress
 from mmal_jax.experiment import embed_files
 from mmal_jax.models import config as config_lib
+from mmal_jax.parallel import processes
 from mmal_jax.terminal import messages
 
 _INIT, _MODEL = common_flags.take('init', 'model')
@@ -44,8 +50,9 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _DTYPE = flags.DEFINE_enum(
     'dtype', 'float32', config_lib.DTYPES, 'What the towers compute in.')
 _FSDP = flags.DEFINE_integer(
-    'fsdp', 1, 'Devices over which parameters are cut; batches always are over '
-    'all there are.', lower_bound=1)
+    'fsdp', 1, 'Devices of a process over which parameters are cut; batches '
+    'always are over all that it has.', lower_bound=1)
+flags.adopt_module_key_flags(hosts)
 
 
 def _work() -> str:
@@ -53,16 +60,20 @@ def _work() -> str:
     raise ValueError('give --images, --texts or both.')
   if _EMBEDDINGS.value is None:
     raise ValueError('give --embeddings, the folder to write to.')
-  with progress.shown_by(progress.bar):
-    return embed_files.embed(
+  is_first = processes.is_primary()
+  with progress.shown_by(progress.bar if is_first else None):
+    text = embed_files.embed(
         _INIT.value, _EMBEDDINGS.value, _IMAGES.value, _TEXTS.value,
         model=_MODEL.value, tokenizer=_TOKENIZER.value,
         image_size=_IMAGE_SIZE.value, dtype=_DTYPE.value,
-        batch_size=_BATCH_SIZE.value, fsdp=_FSDP.value, notify=messages.notify)
+        batch_size=_BATCH_SIZE.value, fsdp=_FSDP.value,
+        notify=messages.notify if is_first else None)
+  return text if is_first else ''
 
 
 def main(argv: Sequence[str]) -> None:
-  program.call(_work, argv)
+  with hosts.joined():
+    program.call(_work, argv)
 
 
 if __name__ == '__main__':

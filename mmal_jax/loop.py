@@ -5,7 +5,6 @@ import dataclasses
 
 from absl import logging
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mmal_jax import observe
@@ -13,6 +12,7 @@ from mmal_jax import state as state_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire import whole
 from mmal_jax.data import encode
 from mmal_jax.embed import in_memory as embed_lib
 from mmal_jax.evaluate import evaluate as evaluate_lib
@@ -81,7 +81,9 @@ def run_rounds(
     state: from `initial_state`, or any state that was yielded before.
     learner: makes the encoder of the answers.
     strategy: chooses the queries of every round but the first, which is a
-      random batch, the same for every strategy of a seed.
+      random batch, the same for every strategy of a seed. Where the encoder
+      lies over a mesh, so do the pools that a `strategy.Strategy` sees, unless
+      it is of `one_device`; any other function sees them on one device.
     oracle: answers them; the only holder of the pairing.
     source: what arrives in each round: the whole pools, or a stream's buffer.
     test: held-out pairs.
@@ -123,7 +125,10 @@ def run_rounds(
       spaces = observe.spaces(state, learner, source, arrived, views, spaces)
       views = observe.with_reference(
           views, state, learner, source, arrived, spaces)
-    query = choose(views, state.queries.shape[1], key_acquire)
+    seen = views
+    if getattr(choose, 'one_device', True):
+      seen = whole.on_one_device(views)
+    query = choose(seen, state.queries.shape[1], key_acquire)
     state = _asked(state, query, arrived, plan.budget)
     suggest = suggest_lib.suggester(
         _unaligned(state, views, arrived), arrived.numbers)
@@ -183,8 +188,8 @@ def _asked(state, query, arrived, budget) -> state_lib.RunState:
 def _unaligned(state, views, arrived):
   """Views in which all that is not aligned remains, asked about or not."""
   return {
-      m: dataclasses.replace(view, remaining=jnp.asarray(~np.isin(
-          arrived.numbers[m], state.aligned_rows[:, column])))
+      m: views_lib.with_remaining(view, ~np.isin(
+          arrived.numbers[m], state.aligned_rows[:, column]))
       for column, (m, view) in enumerate(views.items())}
 
 
@@ -219,7 +224,7 @@ def _with_pseudo_pairs(state, views, left, arrived, ratio) -> np.ndarray:
   # A model that has learnt from no answer yet would only teach its own errors.
   if not count or np.isnan(state.losses[:state.round]).all():
     return state.aligned_rows
-  remaining = {m: dataclasses.replace(view, remaining=jnp.asarray(left[m]))
+  remaining = {m: views_lib.with_remaining(view, left[m])
                for m, view in views.items()}
   return np.concatenate([
       state.aligned_rows, pseudo_lib.pairs(remaining, arrived.numbers, count)])
@@ -235,7 +240,7 @@ def _known(state, learner, source, arrived, tuples, left, spaces, capacity):
   if learner.needs_reference:
     held = observe.reference_of(state, learner, source, items, spaces)
     reference = {
-        'reference': {m: np.asarray(space.rows) for m, space in spaces.items()},
+        'reference': observe.on_host(spaces, arrived.items),
         'aligned_reference': {
             m: held[m][column] for m, column in zip(held, rows.T)}}
   numbers = arrived.numbers if source.is_fixed else {

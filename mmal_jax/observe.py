@@ -15,6 +15,8 @@ from mmal_jax.data import encode
 from mmal_jax.embed import in_memory as embed_lib
 from mmal_jax.embed import reference as reference_lib
 from mmal_jax.learn import learner as learner_lib
+from mmal_jax.models import partition
+from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.pools import pools as pools_lib
 
 
@@ -42,13 +44,16 @@ def make_views(
     report: called with how long each embedding took.
 
   Returns:
-    A view by modality, without `reference`.
+    A view by modality, without `reference`. Where the encoder lies over a mesh,
+    the pools lie over all of its devices.
   """
   views = {}
   if not source.is_fixed:
     before = None
   params = learner.encoder(state.params, state.learner_state)
-  # Of parameters on a mesh: to the one device on which the pools are.
+  mesh = partition.mesh_of(params)
+  rows = None if mesh is None else partition.batch_rows(mesh)
+  # Of parameters on a mesh: to no device in particular.
   logit_scale, logit_bias = (
       jnp.asarray(jax.device_get(x[...]))
       for x in (params['logit_scale'], params['logit_bias']))
@@ -60,16 +65,17 @@ def make_views(
         learner.graphdef, params, items.values, modality, report=report)
     numbers = state.aligned[:, column]
     if source.is_fixed:
-      aligned = embeddings[jnp.asarray(numbers)]
+      aligned = rows_lib.take(embeddings, numbers)
     else:
-      aligned = embed_lib.embed(
+      aligned = jnp.asarray(embed_lib.embed_to_host(
           learner.graphdef, params, _held(source, arrived, modality, numbers),
-          modality)
+          modality))
     left = state_lib.remaining(state, modality, arrived.numbers[modality])
-    costs = None if arrived.costs is None else jnp.asarray(
-        arrived.costs[modality])
+    costs = None if arrived.costs is None else rows_lib.laid(
+        arrived.costs[modality], rows, 1.0)
     views[modality] = views_lib.View(
-        pool=embeddings, remaining=jnp.asarray(left), aligned=aligned,
+        pool=embeddings, remaining=rows_lib.laid(left, rows, False),
+        rows=rows, size=None if rows is None else len(items), aligned=aligned,
         aligned_mask=jnp.asarray(numbers >= 0), metric=metric,
         logit_scale=jnp.exp(logit_scale), logit_bias=logit_bias, costs=costs,
         skill=skill,
@@ -106,7 +112,7 @@ def spaces(
   return {
       m: reference_lib.space(
           learner.graphdef, start, m, items.values,
-          embeddings=views[m].pool if is_start else None)
+          embeddings=views[m].pool if is_start else None, rows=views[m].rows)
       for m, items in arrived.items.items()}
 
 
@@ -132,10 +138,10 @@ def with_reference(
   for column, (m, view) in enumerate(views.items()):
     numbers = state.aligned[:, column]
     if source.is_fixed:
-      aligned = known[m].rows[jnp.asarray(numbers)]
+      aligned = rows_lib.take(known[m].rows, numbers)
     else:
-      aligned = _like(state, learner, known, m, _held(
-          source, arrived, m, numbers))
+      aligned = jnp.asarray(_like(state, learner, known, m, _held(
+          source, arrived, m, numbers)))
     seen[m] = dataclasses.replace(
         view, reference=known[m].rows, aligned_reference=aligned)
   return seen
@@ -158,18 +164,32 @@ def reference_of(
     known: from `spaces`.
   """
   if source.is_fixed:
-    return {m: np.asarray(space.rows) for m, space in known.items()}
-  return {m: np.asarray(_like(state, learner, known, m, some.values))
+    return on_host(known, items)
+  return {m: _like(state, learner, known, m, some.values)
           for m, some in items.items()}
 
 
-def _like(state, learner, known, modality, values) -> jax.Array:
+def on_host(
+    known: Mapping[str, reference_lib.Space],
+    items: Mapping[str, encode.Items],
+) -> dict[str, np.ndarray]:
+  """By modality, `[n, r]` reference rows, whole on each host.
+
+  Args:
+    known: from `spaces`.
+    items: that these are of.
+  """
+  return {m: rows_lib.on_host(space.rows, len(items[m]))
+          for m, space in known.items()}
+
+
+def _like(state, learner, known, modality, values) -> np.ndarray:
   """Reference rows of other items than those that have arrived."""
   start = state.start_params
   if start is None:
     start = learner.encoder(state.params, state.learner_state)
-  return reference_lib.space(
-      learner.graphdef, start, modality, values, known[modality].mean).rows
+  return reference_lib.of_few(
+      learner.graphdef, start, modality, values, known[modality].mean)
 
 
 def _held(source, arrived, modality, numbers) -> encode.Values:

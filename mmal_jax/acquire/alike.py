@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
-
-_TINY = 1e-24
+from mmal_jax.parallel import rows as rows_lib
+from mmal_jax.parallel import sharding
 
 
 def by_reference(
@@ -18,7 +18,7 @@ def by_reference(
   """The view with what was known before training in place of embeddings.
 
   Args:
-    view: of one modality, in memory on one device.
+    view: of one modality, in memory; its rows of padding become 0.
     rank: rows of more values than that are given by this many of the pool's
       principal directions, which their products hardly differ by: what reads
       them again and again is the quicker for it. None: by all.
@@ -28,32 +28,38 @@ def by_reference(
     none, the embeddings less the pool's mean, of norm 1 (0 of what equals the
     mean). Its distances are of the cosine.
   """
+  view = views_lib.located(view)
   if view.reference is not None:
     pool, aligned = view.reference, view.aligned_reference
   else:
-    pool, aligned = _centred(view.pool, view.aligned)
+    pool, aligned = _centred(view.pool, view.aligned, view.rows, view.size)
   if rank is not None and rank < pool.shape[1]:
-    pool, aligned = _leading(pool, aligned, rank)
+    pool, aligned = _leading(pool, aligned, rank, view.rows)
   return dataclasses.replace(
       view, pool=pool, aligned=aligned, nearest=None, metric=metric_lib.COSINE)
 
 
-@functools.partial(jax.jit, static_argnames='rank')
-def _leading(pool, aligned, rank):
-  gram = jnp.matmul(pool.T, pool, precision='highest')
-  vectors = jnp.linalg.eigh(gram)[1][:, ::-1][:, :rank]
-  return tuple(jnp.matmul(rows, vectors, precision='highest')
-               for rows in (pool, aligned))
+@functools.partial(jax.jit, static_argnames=('rank', 'rows'))
+def _leading(pool, aligned, rank, rows=None):
+
+  def gram(axis, pool):
+    return sharding.total(
+        jnp.matmul(pool.T, pool, precision='highest'), axis)
+
+  def project(axis, pool, vectors):
+    del axis
+    return jnp.matmul(pool, vectors, precision='highest')
+
+  vectors = jnp.linalg.eigh(
+      sharding.map_rows(gram, rows, (pool,)))[1][:, ::-1][:, :rank]
+  return (sharding.map_rows(
+      project, rows, (pool,), (vectors,), returns_rows=True),
+          project(None, aligned, vectors))
 
 
-@jax.jit
-def _centred(pool, aligned):
+@functools.partial(jax.jit, static_argnames=('rows', 'size'))
+def _centred(pool, aligned, rows=None, size=None):
   pool, aligned = pool.astype(jnp.float32), aligned.astype(jnp.float32)
-  mean = jnp.mean(pool, axis=0)
-
-  def unit(rows):
-    rows = rows - mean[None]
-    squares = jnp.sum(jnp.square(rows), axis=1, keepdims=True)
-    return rows * jax.lax.rsqrt(jnp.maximum(squares, _TINY))
-
-  return unit(pool), unit(aligned)
+  mean = rows_lib.mean(pool, rows, size)
+  return (rows_lib.centred(pool, mean, rows, size),
+          rows_lib.centred(aligned, mean))

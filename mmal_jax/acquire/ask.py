@@ -19,6 +19,7 @@ from mmal_jax.acquire import registry
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
 from mmal_jax.embed import disk
+from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 
 _LEAST_ALIGNED = 64
@@ -200,7 +201,8 @@ def in_one_space(
     views[m] = views_lib.View(
         placed, left, padded, known, metric=metric,
         logit_scale=_scalar(scale), logit_bias=_scalar(bias),
-        costs=_array(given.costs[m]), asked=_array(given.asked[m]))
+        costs=_laid(given.costs[m], rows), asked=_array(given.asked[m]),
+        size=None if rows is None else len(pool))
   notes = mixups.check(given, of_pools, of_aligned)
   notes += mixups.of_scale(scale)
   notes += mixups.of_space(given.aligned, min(map(len, given.pools.values())))
@@ -244,9 +246,6 @@ def answer(
       f'the strategy {getattr(strategy, "__name__", "given")}')
   if not np.any(np.asarray(views['image'].aligned_mask)):
     select = registry.FIRST
-  *most, last = (name for name, each in registry.STRATEGIES.items()
-                 if not each.one_device)
-  anywhere = f'{", ".join(most)} and {last}'
   try:
     query = select(views, batch, jax.random.key(seed))
   except views_lib.Missing as e:
@@ -266,11 +265,11 @@ def answer(
   except whole.OnDisk as e:
     raise TypeError(
         f'{me} needs images and texts in memory, and one of them lies on disk; '
-        f'{anywhere} work there as well.') from e
+        f'{_others("in_memory", "one_device")} work there as well.') from e
   except whole.Sharded as e:
     raise ValueError(
         f'{me} needs images and texts on one device, and one of them is sharded'
-        f' over several; {anywhere} work there as well.') from e
+        f' over several; {_others("one_device")} work there as well.') from e
   if not isinstance(query, views_lib.Query):
     raise TypeError(
         f'{me} has answered with {arguments.shown(query)}; '
@@ -286,6 +285,13 @@ def answer(
   if len({*asked}) < len(asked):
     raise ValueError(f'{me} has answered with an item twice: {indices}.')
   return query._replace(indices=indices)
+
+
+def _others(*without: str) -> str:
+  """Names of the strategies without these needs."""
+  *most, last = (name for name, each in registry.STRATEGIES.items()
+                 if not any(getattr(each, need) for need in without))
+  return f'{", ".join(most)} and {last}'
 
 
 def asked_again(
@@ -327,6 +333,11 @@ def _padded(aligned):
 
 def _scalar(value):
   return None if value is None else jnp.float32(value)
+
+
+def _laid(costs, rows):
+  """With padding where the pools are filled up."""
+  return None if costs is None else rows_lib.laid(np.asarray(costs), rows, 1.0)
 
 
 def _array(value):

@@ -52,7 +52,10 @@ class Strategy:
     uniform: whether any remaining item of a modality is as likely to be chosen
       as any other, so that what was asked about is a fair sample.
     one_device: whether pools have to be in memory on one device
-      (`whole.check`).
+      (`whole.check`); loops bring sharded ones there. Right for a selector that
+      makes anything of rows that do not remain, as of their mean: a sharded
+      pool may be filled up with some.
+    in_memory: whether they have to be in memory, but may be sharded.
     uses_reference: whether it goes by `View.reference` where that is there; or
       a function of its values that says so.
     needs: fields of `View` that must not be None; or a function of its values
@@ -72,6 +75,7 @@ class Strategy:
   draws: bool = False
   uniform: bool = False
   one_device: bool = False
+  in_memory: bool = False
   uses_reference: bool | Callable[[Mapping[str, Any]], bool] = False
   needs: tuple[str, ...] | Callable[[Mapping[str, Any]], tuple[str, ...]] = ()
   fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
@@ -92,16 +96,16 @@ class Strategy:
       **values: as for `with_values`.
 
     Raises:
-      TypeError: for a pool on disk, where all must be in memory on one device,
-        for values of other names or types, and for a selector that answers
-        with anything but `[k]` integers or draws without a key.
-      ValueError: for a sharded one, for values out of bounds, or if the views
-        lack what is needed (`views.Missing`).
+      TypeError: for a pool on disk, where all must be in memory, for values of
+        other names or types, and for a selector that answers with anything but
+        `[k]` integers or draws without a key.
+      ValueError: for a sharded one, where all must be on one device, for values
+        out of bounds, or if the views lack what is needed (`views.Missing`).
     """
     if values:
       return self.with_values(**values)(views, batch, key)
-    if self.one_device:
-      whole.check(views, self.name)
+    if self.one_device or self.in_memory:
+      whole.check(views, self.name, may_be_sharded=not self.one_device)
     for field in self._declared(self.needs):
       if any(getattr(view, field) is None for view in views.values()):
         raise views_lib.Missing(field, self.name)

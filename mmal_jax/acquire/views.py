@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.embed import disk
+from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 
 
@@ -20,8 +23,10 @@ class View:
   A pool's rows may be sharded over a mesh (`sharding.shard_rows`), or lie on
   disk (`disk.DiskRows`): the paper's stages, `random` and `similarity` are the
   same, and so are their picks; what cannot work so refuses
-  (`Strategy.one_device`). In memory, `mmal_jax.ask` and loops give arrays of
-  NumPy or JAX: use functions of `jnp`, and `jnp.asarray` before `.at`.
+  (`Strategy.one_device`, `Strategy.in_memory`). Sharded ones may end in rows of
+  padding, which are finite and do not remain; so do all arrays of `[n]` then.
+  In memory, `mmal_jax.ask` and loops give arrays of NumPy or JAX: use functions
+  of `jnp`, and `jnp.asarray` before `.at`.
 
   Attributes:
     pool: `[n, d]` float32, bfloat16 or float16 embeddings of the whole pool,
@@ -53,6 +58,8 @@ class View:
     rows: how the pool lies over a mesh; static under `jit`. None: as the pool
       itself says if it is a concrete array, else not at all. So under your own
       `jit` it has to be given.
+    size: how many rows of the pool are items, the others being padding at its
+      end; static under `jit`. None: all.
   """
 
   pool: jax.Array | disk.DiskRows
@@ -70,6 +77,8 @@ class View:
   metric: metric_lib.Metric = dataclasses.field(
       default=metric_lib.COSINE, metadata={'static': True})
   rows: jax.sharding.NamedSharding | None = dataclasses.field(
+      default=None, metadata={'static': True})
+  size: int | None = dataclasses.field(
       default=None, metadata={'static': True})
 
 
@@ -112,6 +121,43 @@ def located(view: View) -> View:
   return dataclasses.replace(view, rows=sharding.rows_of(view.pool))
 
 
+def with_remaining(view: View, remaining: np.ndarray) -> View:
+  """The view with another mask, which lies as the pool does.
+
+  Args:
+    view: of one modality, in memory.
+    remaining: `[n]` bool, without padding.
+  """
+  view = located(view)
+  return dataclasses.replace(
+      view, remaining=rows_lib.laid(remaining, view.rows, False))
+
+
+def together(view: View, other: View) -> tuple[View, View]:
+  """Two views in memory, of which both are sharded if one is.
+
+  Raises:
+    ValueError: if they lie over different meshes.
+  """
+  views = [located(view), located(other)]
+  layouts = {v.rows for v in views} - {None}
+  if len(layouts) > 1:
+    raise ValueError('the two pools are sharded over different meshes: lay '
+                     'both over the same devices.')
+  if not layouts:
+    return tuple(views)
+  rows, = layouts
+  return tuple(v if v.rows == rows else _over(v, rows) for v in views)
+
+
+def _over(view, rows):
+  """The pool of one device, over a mesh, with all that a match of it needs."""
+  return dataclasses.replace(
+      view, pool=rows_lib.laid(np.asarray(view.pool), rows),
+      remaining=rows_lib.laid(np.asarray(view.remaining), rows, False),
+      nearest=None, costs=None, reference=None, rows=rows, size=len(view.pool))
+
+
 def others(
     views: Mapping[str, View], modality: str
 ) -> dict[str, View]:
@@ -122,7 +168,21 @@ def others(
 def everything(view: View) -> jax.Array:
   """`[n]` int32, each remaining item as a candidate; -1 of the others."""
   indices = jnp.arange(len(view.remaining), dtype=jnp.int32)
-  return jnp.where(view.remaining, indices, -1)
+  return rows_lib.everywhere(
+      jnp.where(view.remaining, indices, -1), located(view).rows)
+
+
+def lots(key: jax.Array, view: View) -> jax.Array:
+  """`[n]` float32 within [0, 1), one a row, the same however the pool lies."""
+  shape, rows = view.remaining.shape, located(view).rows
+  if rows is None:
+    return jax.random.uniform(key, shape)
+  return _lots(key, shape, rows)
+
+
+@functools.partial(jax.jit, static_argnames=('shape', 'rows'))
+def _lots(key, shape, rows):
+  return jax.lax.with_sharding_constraint(jax.random.uniform(key, shape), rows)
 
 
 def key_of(
@@ -142,20 +202,44 @@ def random_modality(key: jax.Array, modalities: Sequence[str]) -> str:
   return tuple(modalities)[::-1][lot]
 
 
-def keep_best(scores: jax.Array, allowed: jax.Array, k: int) -> jax.Array:
+def keep_best(
+    scores: jax.Array,
+    allowed: jax.Array,
+    k: int,
+    rows: jax.sharding.NamedSharding | None = None,
+) -> jax.Array:
   """The k highest scores among what is allowed.
 
   Args:
     scores: `[n]` float32.
     allowed: `[n]` bool.
     k: how many.
+    rows: how both lie over a mesh; None where each device has them whole.
 
   Returns:
     `[k]` int32 indices by falling score, ties to the lowest index; -1 where
     fewer than k are allowed.
   """
+  if rows is not None:
+    return _keep_best(scores, allowed, k, rows)
   # A sort by (not allowed, -score) rather than scores of -inf: the allowed may
   # score -inf themselves.
   order = jnp.lexsort((-scores, ~allowed))[:k]
   best = jnp.where(allowed[order], order, -1).astype(jnp.int32)
   return jnp.pad(best, (0, k - len(best)), constant_values=-1)
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'rows'))
+def _keep_best(scores, allowed, k, rows):
+
+  def local(axis, scores, allowed):
+    mine = keep_best(scores, allowed, min(k, len(scores)))
+    indices = jnp.where(mine >= 0, mine + sharding.first_row(
+        len(scores), axis), -1)
+    # Devices come in the order of their rows: ties stay with the lowest index.
+    found, indices = (sharding.gather(x, axis).reshape(-1)
+                      for x in (scores[mine], indices))
+    best = keep_best(found, indices >= 0, k)
+    return jnp.where(best >= 0, indices[best], -1)
+
+  return sharding.map_rows(local, rows, (scores, allowed))

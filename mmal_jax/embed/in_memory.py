@@ -46,7 +46,10 @@ def embed(
     report: called with how long that took, compilation included.
 
   Returns:
-    `[n, embed_dim]` float32, rows of norm 1, on one device.
+    `[n, embed_dim]` float32, rows of norm 1, on one device. Of parameters over
+    a mesh, `[m, embed_dim]` over all of its devices (`partition.batch_rows`),
+    each of which embeds its own rows: n of them, and copies of the first up to
+    a multiple of the devices.
 
   Raises:
     ValueError: if an embedding is NaN or infinite: training has diverged; or
@@ -55,13 +58,97 @@ def embed(
   if not len(items):
     raise ValueError(f'there are no {modality}s to embed.')
   started = time.perf_counter()
-  embeddings = jnp.concatenate([
-      batch for _, batch in embed_batches(
-          graphdef, params, items, modality, batch_size)])
-  check_finite(np.asarray(embeddings), modality)
+  mesh = partition.mesh_of(params)
+  if mesh is None:
+    embeddings = jnp.concatenate([
+        batch for _, batch in embed_batches(
+            graphdef, params, items, modality, batch_size)])
+    check_finite(np.asarray(embeddings), modality)
+  else:
+    embeddings = _over_mesh(graphdef, params, items, modality, batch_size, mesh)
   if report is not None:
     report(modality, len(items), time.perf_counter() - started)
   return embeddings
+
+
+def embed_to_host(
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    items: encode_lib.Values,
+    modality: str,
+    batch_size: int = 512,
+) -> np.ndarray:
+  """As `embed`, to `[n, embed_dim]` on each host: for few items.
+
+  Args:
+    graphdef: as for `embed`, like all that follows.
+    params: parameters.
+    items: `[n, ...]`.
+    modality: of the items.
+    batch_size: rows at a time.
+
+  Raises:
+    ValueError: as `embed`.
+  """
+  if not len(items):
+    raise ValueError(f'there are no {modality}s to embed.')
+  embeddings = np.concatenate([
+      np.asarray(batch) for _, batch in embed_batches(
+          graphdef, params, items, modality, batch_size)])
+  check_finite(embeddings, modality)
+  return embeddings
+
+
+def _over_mesh(graphdef, params, items, modality, batch_size, mesh):
+  """Batches of which each device's rows are the next ones of its own part."""
+  n, rows = len(items), partition.batch_rows(mesh)
+  size = -(-n // mesh.size)  # of a part
+  count = -(-n // batch_size)
+  step = -(-size // count)
+  # The last reaches back into the one before, so that all are of one shape.
+  firsts = [min(first, size - step) for first in range(0, size, step)]
+  of_part = np.arange(mesh.size)[:, None] * size
+  numbers = [(of_part + first + np.arange(step)).ravel() for first in firsts]
+  batches = encode_lib.stream(items, [np.where(r < n, r, 0) for r in numbers])
+  embeddings = None
+  for first, batch in progress.steps(
+      zip(firsts, batches), len(firsts), f'embedding {modality}s'):
+    found = _embed_batch(
+        graphdef, params, sharding.shard_rows(batch, rows), modality, mesh)
+    if embeddings is None:
+      embeddings = _room(found, size * mesh.size, rows)
+    embeddings = _put(embeddings, found, first, rows)
+  bad = np.asarray(_rows_not_finite(embeddings, rows))
+  if bad.any():
+    check_finite(np.where(bad[:n, None], np.nan, 0.0), modality)
+  return embeddings
+
+
+@functools.partial(jax.jit, static_argnames=('n', 'rows'))
+def _room(like, n, rows):
+  return jax.lax.with_sharding_constraint(
+      jnp.zeros((n, like.shape[1]), like.dtype), rows)
+
+
+@functools.partial(jax.jit, static_argnames='rows', donate_argnums=0)
+def _put(embeddings, batch, first, rows):
+
+  def local(axis, mine, batch, first):
+    del axis
+    return jax.lax.dynamic_update_slice_in_dim(mine, batch, first, 0)
+
+  return sharding.map_rows(
+      local, rows, (embeddings, batch), (first,), returns_rows=True)
+
+
+@functools.partial(jax.jit, static_argnames='rows')
+def _rows_not_finite(embeddings, rows):
+
+  def local(axis, mine):
+    return sharding.gather(
+        ~jnp.isfinite(mine).all(axis=1), axis).reshape(-1)
+
+  return sharding.map_rows(local, rows, (embeddings,))
 
 
 def embed_batches(

@@ -8,6 +8,7 @@ is worth as much as that model: of fresh parameters, the little that random
 projections keep.
 """
 
+import functools
 from typing import NamedTuple
 
 from flax import nnx
@@ -17,6 +18,7 @@ import numpy as np
 
 from mmal_jax.data import encode
 from mmal_jax.embed import in_memory as embed_lib
+from mmal_jax.parallel import rows as rows_lib
 
 
 class Space(NamedTuple):
@@ -38,6 +40,7 @@ def space(
     values: encode.Values,
     mean: jax.Array | None = None,
     embeddings: jax.Array | None = None,
+    rows: jax.sharding.NamedSharding | None = None,
 ) -> Space:
   """Centred rows of norm 1: of features as they are, of all else embedded.
 
@@ -48,19 +51,49 @@ def space(
     values: `[n, ...]`, of `Items`.
     mean: to take off; that of these items if None.
     embeddings: `[n, d]` of the items by these parameters, if they are at hand.
+    rows: over which devices `in_memory.embed` lays embeddings, and this lays
+      its rows, filled up by rows of 0; None for one.
   """
-  is_features = isinstance(values, np.ndarray) and values.ndim == 2 and (
-      np.issubdtype(values.dtype, np.floating))
-  if is_features:
-    embeddings = jnp.asarray(values)
+  if _are_features(values):
+    embeddings = rows_lib.laid(values, rows)
   elif embeddings is None:
     embeddings = embed_lib.embed(graphdef, params, values, modality)
-  mean = jnp.mean(embeddings, axis=0) if mean is None else mean
-  return Space(_centred(embeddings, mean), mean)
+  size = None if rows is None else len(values)
+  mean = _mean(embeddings, rows, size) if mean is None else mean
+  return Space(_centred(embeddings, mean, rows, size), mean)
 
 
-@jax.jit
-def _centred(rows, mean):
-  rows = rows - mean[None]
-  squares = jnp.sum(jnp.square(rows), axis=1, keepdims=True)
-  return rows * jax.lax.rsqrt(jnp.maximum(squares, 1e-24))
+def of_few(
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    modality: str,
+    values: encode.Values,
+    mean: jax.Array,
+) -> np.ndarray:
+  """`[n, r]`: the rows of `space`, on the host, without any mesh.
+
+  Args:
+    graphdef: as for `space`, like all that follows.
+    params: that training starts from.
+    modality: of the items.
+    values: `[n, ...]`.
+    mean: of the pool's `Space`.
+  """
+  embeddings = values if _are_features(values) else embed_lib.embed_to_host(
+      graphdef, params, values, modality)
+  return np.asarray(_centred(jnp.asarray(embeddings), np.asarray(mean)))
+
+
+def _are_features(values):
+  return isinstance(values, np.ndarray) and values.ndim == 2 and (
+      np.issubdtype(values.dtype, np.floating))
+
+
+@functools.partial(jax.jit, static_argnames=('rows', 'size'))
+def _mean(x, rows, size):
+  return rows_lib.mean(x, rows, size)
+
+
+@functools.partial(jax.jit, static_argnames=('rows', 'size'))
+def _centred(x, mean, rows=None, size=None):
+  return rows_lib.centred(x, mean, rows, size)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import zlib
 
 from flax import nnx
-import jax
 import numpy as np
 
 from mmal_jax.data import encode
@@ -16,6 +15,7 @@ from mmal_jax.embed import disk
 from mmal_jax.embed import in_memory as embed_lib
 from mmal_jax.files import durable
 from mmal_jax.models import fingerprint
+from mmal_jax.parallel import processes
 
 # One entry a row: SHA-256 of the item, and CRC-32 of all that made the row and
 # of its values. So no row counts that was not written whole, or lies elsewhere
@@ -90,7 +90,7 @@ def find(
   Raises:
     ValueError: if there is a file of rows that `embed_to_disk` did not write.
   """
-  paths = _paths(folder, modality)
+  paths = paths_of(folder, modality)
   note = {'code': fingerprint.of(graphdef),
           'weights': fingerprint.of_params(
               params, (f'{modality}_tower.', f'{modality}_projection.')),
@@ -160,18 +160,47 @@ def embed_to_disk(
     ValueError: if an embedding is NaN or infinite, if there is no item, as
       `find`, or with several processes, which would write to the same file.
   """
-  if jax.process_count() > 1:
+  if processes.are_several():
     raise ValueError('embed_to_disk works with one process; there are '
-                     f'{jax.process_count()}.')
-  if not len(items):
-    raise ValueError(f'there are no {modality}s to embed.')
-  folder = pathlib.Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
-  paths = _paths(folder, modality)
+                     f'{processes.count()}: use embed.shares.')
   if before is None:
     prepared = ('' if isinstance(items.values, np.ndarray)
                 else items.values.preprocess.description())
     before = find(folder, graphdef, params, modality, prepared)
+  return fill(folder, graphdef, params, items, modality, batch_size, before)
+
+
+def fill(
+    folder: str | os.PathLike[str],
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    items: encode.Items,
+    modality: str,
+    batch_size: int,
+    before: Before,
+    numbers: np.ndarray | None = None,
+) -> Embedded:
+  """As `embed_to_disk`, in a folder to which this process alone writes.
+
+  Args:
+    folder: as for `embed_to_disk`, like all up to `before`.
+    graphdef: of a `DualEncoder`.
+    params: its parameters.
+    items: n to be embedded.
+    modality: of the items.
+    batch_size: rows at a time.
+    before: what `find` returned.
+    numbers: `[n]` int, by which errors call the items; None: by their rows.
+
+  Raises:
+    OSError: as `embed_to_disk`, like all that follows.
+    ValueError: if an embedding is not finite, or there is no item.
+  """
+  if not len(items):
+    raise ValueError(f'there are no {modality}s to embed.')
+  folder = pathlib.Path(folder)
+  folder.mkdir(parents=True, exist_ok=True)
+  paths = paths_of(folder, modality)
   digests = encode.digests(items, np.arange(len(items)))
   at = np.array([before.row_of(digest, row)
                  for row, digest in enumerate(digests)])
@@ -186,7 +215,8 @@ def embed_to_disk(
         graphdef, params, wanted.values, modality, batch_size), 1):
       batch = np.asarray(batch)
       here = missing[first:first + len(batch)]
-      embed_lib.check_finite(batch, modality, here)
+      embed_lib.check_finite(
+          batch, modality, here if numbers is None else numbers[here])
       if rows is None:
         rows, entries = _begun(paths, len(items), batch.shape[1], before.note)
       rows[here] = batch
@@ -200,14 +230,17 @@ def embed_to_disk(
   return Embedded(disk.open_rows(paths.rows), at >= 0)
 
 
-class _Paths(NamedTuple):
+class Paths(NamedTuple):
+  """Of the files of a modality."""
+
   rows: pathlib.Path
   entries: pathlib.Path
   note: pathlib.Path
 
 
-def _paths(folder, modality) -> _Paths:
-  return _Paths(*(pathlib.Path(folder) / f'{modality}.{kind}'
+def paths_of(folder: str | os.PathLike[str], modality: str) -> Paths:
+  """Where the rows of a modality lie, and what they are."""
+  return Paths(*(pathlib.Path(folder) / f'{modality}.{kind}'
                   for kind in ('npy', 'items', 'json')))
 
 
@@ -225,33 +258,46 @@ def _are_done(entries, rows, note) -> np.ndarray:
   return done
 
 
-def _begun(paths: _Paths, n: int, width: int, note: Mapping[str, Any]):
+def _begun(paths: Paths, n: int, width: int, note: Mapping[str, Any]):
   """Files of n rows of which none is done, in place of those before."""
   paths.entries.unlink(missing_ok=True)  # It describes the rows to be lost.
   durable.write(paths.note, json.dumps(note))
-  rows, entries = _drafts(paths, n, width)
-  return _published(paths, rows, entries)
+  rows, entries = drafts(paths, n, width)
+  return published(paths, rows, entries)
 
 
-def _kept(paths: _Paths, at: np.ndarray):
+def _kept(paths: Paths, at: np.ndarray):
   """The files with the rows that are kept where they belong now."""
   old = np.load(paths.rows, mmap_mode='r+')
   was = np.memmap(paths.entries, _ENTRY, 'r+')
   kept = np.flatnonzero(at >= 0)
   if len(at) == len(old) and np.array_equal(at[kept], kept):
     return old, was
-  rows, entries = _drafts(paths, len(at), old.shape[1])
-  step = max(1, _CHUNK // (old.shape[1] * old.itemsize))
-  for first in range(0, len(kept), step):
-    here = kept[first:first + step]
-    rows[here], entries[here] = old[at[here]], was[at[here]]
+  rows, entries = drafts(paths, len(at), old.shape[1])
+  copy(paths, kept, at[kept], rows, entries)
   rows.flush()
   entries.flush()
   del old, was
-  return _published(paths, rows, entries)
+  return published(paths, rows, entries)
 
 
-def _drafts(paths: _Paths, n: int, width: int):
+def copy(
+    paths: Paths, to: np.ndarray, of: np.ndarray, rows: np.ndarray,
+    entries: np.ndarray,
+) -> None:
+  """Copies some rows of a folder's files, `of`, to places `to` of others."""
+  old = np.load(paths.rows, mmap_mode='r')
+  was = np.memmap(paths.entries, _ENTRY, 'r')
+  step = max(1, _CHUNK // (old.shape[1] * old.itemsize))
+  for first in range(0, len(to), step):
+    here, there = to[first:first + step], of[first:first + step]
+    rows[here], entries[here] = old[there], was[there]
+
+
+def drafts(
+    paths: Paths, n: int, width: int
+) -> tuple[np.memmap, np.memmap]:
+  """Files of n rows and entries, beside those that are there."""
   with durable.naming(paths.rows):
     rows = np.lib.format.open_memmap(
         _draft(paths.rows), 'w+', np.float32, (n, width))
@@ -271,7 +317,10 @@ def _reserve(path: pathlib.Path) -> None:
     raise
 
 
-def _published(paths: _Paths, rows, entries):
+def published(
+    paths: Paths, rows: np.memmap, entries: np.memmap
+) -> tuple[np.memmap, np.memmap]:
+  """The drafts, once they are in place of what was there."""
   # If stopped between the two, no entry fits its row: nothing wrong is kept.
   for path in (paths.rows, paths.entries):
     os.replace(_draft(path), path)

@@ -42,8 +42,8 @@ def embed_pairs(
     items[LABELLED] = ('image', pairs.labelled.images)
     items[PROMPTS] = ('text', pairs.labelled.prompts)
   return {
-      name: known[name] if name in known else np.asarray(
-          embed_lib.embed(graphdef, params, some.values, modality))
+      name: known[name] if name in known else embed_lib.embed_to_host(
+          graphdef, params, some.values, modality)
       for name, (modality, some) in items.items()}
 
 

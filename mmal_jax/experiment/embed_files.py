@@ -5,12 +5,15 @@ row. Rows go by the content of their items: what was begun is gone on with, and
 of what was done only items that are new or have changed are embedded again.
 """
 
+import collections
 from collections.abc import Callable, Sequence
+import contextlib
 import os
 import pathlib
 import time
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from mmal_jax.data import encode
@@ -19,6 +22,7 @@ from mmal_jax.data import text_list
 from mmal_jax.data.images import image_files
 from mmal_jax.data.images import image_listing
 from mmal_jax.data.images import readable
+from mmal_jax.embed import shares
 from mmal_jax.embed import to_disk
 from mmal_jax.files import durable
 from mmal_jax.files import lock
@@ -26,6 +30,7 @@ from mmal_jax.files import problems as problems_lib
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import partition
 from mmal_jax.models.pretrained import load as load_lib
+from mmal_jax.parallel import processes
 from mmal_jax.parallel import sharding
 
 _SHOWN = 5  # names in a message
@@ -36,6 +41,7 @@ class _Task(NamedTuple):
 
   Attributes:
     modality: of the items.
+    prepared: in words, how they become what the tower reads.
     items: to be embedded.
     names: of each item, for messages.
     before: rows that are there.
@@ -43,6 +49,7 @@ class _Task(NamedTuple):
   """
 
   modality: str
+  prepared: str
   items: encode.Items
   names: Sequence[str]
   before: to_disk.Before
@@ -65,6 +72,9 @@ def embed(
 ) -> str:
   """Embeds a folder of images, a file of texts, or both.
 
+  Of several processes all call it; each embeds a share of the items on its own
+  devices.
+
   Args:
     init: the checkpoint, as for `load_pretrained`.
     out: folder to write to, or to go on with.
@@ -75,8 +85,8 @@ def embed(
     image_size: pixels, if not as published.
     dtype: what the towers compute in.
     batch_size: items at a time.
-    fsdp: devices over which parameters are cut; batches always are over all
-      there are.
+    fsdp: devices of a process over which parameters are cut; batches always
+      are over all that it has.
     notify: takes lines for the user, about what is being done.
 
   Returns:
@@ -99,10 +109,15 @@ def embed(
   loaded = load_lib.load(
       init, model=model, tokenizer=tokenizer, image_size=image_size,
       dtype=dtype)
-  params = partition.place(loaded.params, sharding.make_mesh(-1, fsdp))
+  params = partition.place(loaded.params, sharding.make_mesh(
+      -1, fsdp, jax.local_devices()))
   out = pathlib.Path(out)
-  out.mkdir(parents=True, exist_ok=True)
-  with lock.exclusive(out):
+  with contextlib.ExitStack() as held:
+    def take():
+      out.mkdir(parents=True, exist_ok=True)
+      held.enter_context(lock.exclusive(out))
+
+    processes.from_primary(take)
     tasks = []
     if found is not None:
       tasks.append(_images(images, found, loaded, params, out, notify))
@@ -116,23 +131,40 @@ def _images(folder, images, model, params, out, notify) -> _Task:
   """Names all images that cannot be read, of those not embedded before."""
   prepared = model.preprocess.description()
   before = _find(out, model, params, 'image', prepared, notify)
+  left = _left(out, model, params, 'image', prepared)
+  known = collections.ChainMap(
+      *(some.rows for some in (before, *(one.before for one in left))))
   problems: list[str] = []
-  digests = readable.check(images, before.rows, problems)
+  mine = np.array_split(np.arange(len(images)), processes.count())[
+      processes.index()]
+  digests = readable.check([images[i] for i in mine], known, problems)
+  digests, problems = (
+      [x for some in processes.each(part) for x in some]
+      for part in (digests, problems))
   problems_lib.report(f'images={str(folder)!r}', problems)
+  if left:
+    before = _taken_in(
+        out, model, params, 'image', prepared, digests, before, left)
   files = image_files.ImageFiles(images, model.preprocess, digests)
   items = encode.Items(files, image_files.item_ids(files))
   list_path = out / 'image.txt'
   listed = (os.fsdecode(list_path.read_bytes()).split('\n')
             if list_path.exists() else [])
-  return _Task('image', items, list(map(str, images)), before, listed)
+  return _Task(
+      'image', prepared, items, list(map(str, images)), before, listed)
 
 
 def _texts(texts, model, params, out, notify) -> _Task:
   items = encode.Items(model.tokenizer(texts), schema.item_ids(texts))
-  before = _find(
-      out, model, params, 'text', model.tokenizer.description(), notify)
-  return _Task('text', items, [f'line {i}' for i in range(1, len(texts) + 1)],
-               before, [])
+  prepared = model.tokenizer.description()
+  before = _find(out, model, params, 'text', prepared, notify)
+  left = _left(out, model, params, 'text', prepared)
+  if left:
+    before = _taken_in(
+        out, model, params, 'text', prepared,
+        encode.digests(items, np.arange(len(items))), before, left)
+  return _Task('text', prepared, items,
+               [f'line {i}' for i in range(1, len(texts) + 1)], before, [])
 
 
 def _find(
@@ -148,20 +180,47 @@ def _find(
   return before
 
 
+def _left(out, model, params, modality, prepared) -> list[shares.Source]:
+  found = shares.left(
+      out, dual_encoder.graphdef_of(model.config), params, modality, prepared)
+  processes.all_processes(True)  # None takes them in before all have seen them.
+  return found
+
+
+def _taken_in(
+    out, model, params, modality, prepared, digests, before, left
+) -> to_disk.Before:
+  """What is there once the first process has put together what was left."""
+  def put_together():
+    shares.take_in(out, modality, digests, before, left)
+    shares.remove(out, modality)
+
+  processes.from_primary(put_together)
+  return to_disk.find(
+      out, dual_encoder.graphdef_of(model.config), params, modality, prepared)
+
+
 def _embed(task, model, params, out, batch_size) -> str:
   modality, items, before = task.modality, task.items, task.before
-  if modality == 'image':
+  list_path = out / 'image.txt'
+  listed = os.fsencode(''.join(f'{name}\n' for name in task.names))
+
+  def unlist():
     # Never beside rows that it does not describe.
-    listed = os.fsencode(''.join(f'{name}\n' for name in task.names))
-    list_path = out / 'image.txt'
     if list_path.exists() and list_path.read_bytes() != listed:
       list_path.unlink()
-  started = time.perf_counter()
-  rows, is_kept = to_disk.embed_to_disk(
-      out, dual_encoder.graphdef_of(model.config), params, items, modality,
-      batch_size, before)
+
   if modality == 'image':
-    durable.write(list_path, listed)
+    processes.from_primary(unlist)
+  started = time.perf_counter()
+  given = (out, dual_encoder.graphdef_of(model.config), params, items, modality,
+           batch_size, before)
+  rows, is_kept = (shares.embed(*given, task.prepared)
+                   if processes.are_several() else
+                   to_disk.embed_to_disk(*given))
+  processes.from_primary(lambda: shares.remove(out, modality))
+  if modality == 'image':
+    processes.from_primary(lambda: durable.write(list_path, listed))
   seconds = time.perf_counter() - started
   taken = int((~is_kept).sum())
   return (

@@ -13,6 +13,7 @@ from mmal_jax.learn import registry as learners
 from mmal_jax.models import partition
 from mmal_jax.models.pretrained import families
 from mmal_jax.models.pretrained import huggingface
+from mmal_jax.parallel import processes
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import layout as workdir_lib
 from mmal_jax.workdir import provenance
@@ -33,6 +34,8 @@ def export(
       did: tokenizer and preprocessing are taken from there.
     moved: as for `earlier.of_folder`.
 
+  Of several processes all call it, and the first writes.
+
   Raises:
     ValueError: if there is no such run, or it is no run on a checkpoint.
   """
@@ -52,7 +55,7 @@ def export(
     raise ValueError(f'there is no model of strategy={strategy!r} and seed='
                      f'{seed}: {path} does not exist; there are: '
                      f'{workdir_lib.runs_in(folder)}.')
-  if out.exists():
+  if processes.from_primary(out.exists):
     raise ValueError(f'export={str(out)!r} exists.')
   version = checksums.version(folder)
   if version == checksums.Version.WITH_CHECKSUMS or (
@@ -79,8 +82,12 @@ def export(
         f'init={init!r}: {", ".join(other)}: not what the runs in '
         f'{str(folder)!r} started from. Give the checkpoint as it was: --init.')
   params = pytrees.load(path, partition.place(model.params, None))
-  preprocess_lib.save(
-      model.preprocess, out,
-      'clip' if model.preprocess.crops else families.of(model.config).name)
-  model.tokenizer.save(out)
-  huggingface.save(out, model.config, params)
+
+  def write():
+    preprocess_lib.save(
+        model.preprocess, out,
+        'clip' if model.preprocess.crops else families.of(model.config).name)
+    model.tokenizer.save(out)
+    huggingface.save(out, model.config, params)
+
+  processes.from_primary(write)

@@ -8,6 +8,7 @@ import numpy as np
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import pseudo_alignment
 from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.parallel import rows as rows_lib
 
 
 def pairs(
@@ -39,8 +40,9 @@ def pairs(
   for i, (a, b) in enumerate(couples):
     share = count // len(couples) + (i < count % len(couples))
     one, other = names[a], names[b]
-    partners, scores = map(np.asarray, pseudo_alignment.csls_mutual(
-        views[one], views[other]))
+    partners, scores = (
+        rows_lib.on_host(found_, len(numbers[one]))
+        for found_ in pseudo_alignment.csls_mutual(views[one], views[other]))
     mutual = np.flatnonzero(partners >= 0)
     best = mutual[np.argsort(-scores[mutual], kind='stable')][:share]
     rows = np.full((len(best), len(names)), oracle_lib.NONE, np.int32)

@@ -14,6 +14,7 @@ import numpy as np
 
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import pseudo_alignment
+from mmal_jax.parallel import rows as rows_lib
 
 ITERATIONS = 10
 
@@ -38,7 +39,7 @@ def edges(
   """Everybody's k most similar ones of the other pool.
 
   Args:
-    x: `[n, d]` float32 embeddings.
+    x: `[n, d]` float32 embeddings; over a mesh, filled up at the end.
     y: `[m, d]`.
     x_there: `[n]` bool, False for items that take no part.
     y_there: `[m]` bool.
@@ -48,19 +49,21 @@ def edges(
     The pairs in which one is among the k of the other, by x and then y. In
     O(n m d) time, and memory that grows with n + m alone.
   """
+  nothing = jnp.zeros((1, x.shape[1])), jnp.zeros(1, bool)
   one, other = (
-      views_lib.View(pool, jnp.asarray(there), pool[:1], jnp.zeros(1, bool))
+      views_lib.with_remaining(views_lib.View(pool, None, *nothing), there)
       for pool, there in ((x, x_there), (y, y_there)))
   found = []
   for view, of, there in ((one, other, x_there), (other, one, y_there)):
-    best, similarities = map(
-        np.asarray, pseudo_alignment.best_matches(view, of, k))
+    best, similarities = (
+        rows_lib.on_host(values, len(there))
+        for values in pseudo_alignment.best_matches(view, of, k))
     kept = (best >= 0) & there[:, None]
     rows = np.broadcast_to(np.arange(len(best))[:, None], best.shape)
     found.append((rows[kept], best[kept].astype(int), similarities[kept]))
   (rows, columns, ones), (back, heads, others) = found
   rows, columns = np.r_[rows, heads], np.r_[columns, back]
-  _, first = np.unique(rows * len(y) + columns, return_index=True)
+  _, first = np.unique(rows * len(y_there) + columns, return_index=True)
   return Edges(rows[first], columns[first],
                np.r_[ones, others][first].astype(np.float64))
 

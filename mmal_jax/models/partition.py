@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 import jax
 
 from mmal_jax.models import names
-from mmal_jax.parallel import sharding
 
 Tree = TypeVar('Tree')
 P = jax.sharding.PartitionSpec
@@ -101,4 +100,4 @@ def mesh_of(tree: Any) -> jax.sharding.Mesh | None:
 
 def batch_rows(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
   """How the rows of a batch lie over the mesh: over all of its devices."""
-  return jax.sharding.NamedSharding(mesh, P(sharding.MESH_AXES))
+  return jax.sharding.NamedSharding(mesh, P(mesh.axis_names))

@@ -1,7 +1,8 @@
 """Messages between the processes (hosts) of one program.
 
-Process 0 is the primary. Every function here but the first two is a collective:
-all processes must call it, in the same order. With one process nothing is sent.
+Process 0 is the primary. Every function here but the first four is a
+collective: all processes must call it, in the same order. With one process
+nothing is sent.
 """
 
 from collections.abc import Callable
@@ -19,8 +20,28 @@ _PULSE_SECONDS = 5
 
 
 def are_several() -> bool:
-  """Whether the program runs in more than one process."""
-  return jax.process_count() > 1
+  """Whether the program runs in more than one process.
+
+  Raises:
+    ValueError: if it runs on several hosts that do not know of each other: a
+      message between them would be waited for without end.
+  """
+  if count() > 1 and not jax.distributed.is_initialized():
+    raise ValueError(
+        f'JAX finds {count()} processes (libtpu those of all hosts of a '
+        'slice), but this one has not joined the others: start the same '
+        'command on every host with --multihost.')
+  return count() > 1
+
+
+def count() -> int:
+  """How many processes there are."""
+  return jax.process_count()
+
+
+def index() -> int:
+  """Which of them this is."""
+  return jax.process_index()
 
 
 def is_primary() -> bool:
@@ -93,6 +114,21 @@ def any_process(value: bool) -> bool:
   return bool(_gathered(value).any())
 
 
+def each(value: T) -> list[T]:
+  """The values of all processes, in their order.
+
+  Args:
+    value: that `pickle` can serialize.
+  """
+  if not are_several():
+    return [value]
+  content = np.frombuffer(pickle.dumps(value), np.uint8)
+  sizes = multihost_utils.process_allgather(np.int32(len(content)))
+  padded = np.pad(content, (0, _room(max(sizes)) - len(content)))
+  return [pickle.loads(some[:size].tobytes()) for some, size in zip(
+      multihost_utils.process_allgather(padded), sizes)]
+
+
 def all_processes(value: bool) -> bool:
   """Whether the value is true in all processes."""
   return bool(_gathered(value).all())
@@ -138,11 +174,14 @@ def _broadcast(content: bytes) -> bytes:
   size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
   if not size:
     return b''
-  # Few sizes: each is a program of its own.
-  room = max(1024, 1 << (size - 1).bit_length())
-  padded = np.zeros(room, np.uint8)
+  padded = np.zeros(_room(size), np.uint8)
   padded[:len(content)] = np.frombuffer(content, np.uint8)
   return multihost_utils.broadcast_one_to_all(padded)[:size].tobytes()
+
+
+def _room(size: int) -> int:
+  """Few sizes: each is a program of its own."""
+  return max(1024, 1 << (int(size) - 1).bit_length())
 
 
 def check_same(settings: Any) -> None:

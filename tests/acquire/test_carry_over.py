@@ -178,9 +178,11 @@ def test_a_locked_tower_is_embedded_once(tiny_run, monkeypatch):
   locked = tiny_run.with_recipe(
       frozen=frozen, optimizer=optimizer.make_optimizer(
           1e-2, tiny.STEPS, frozen=frozen, ema=0.9))
-  embedded, seen, calls, whole = [], [], [], in_memory.embed
-  monkeypatch.setattr(in_memory, 'embed', lambda *arguments, **more: (
-      calls.append(arguments[3]), whole(*arguments, **more))[1])
+  embedded, seen, calls = [], [], []
+  for name in ('embed', 'embed_to_host'):
+    whole = getattr(in_memory, name)
+    monkeypatch.setattr(in_memory, name, lambda *given, whole=whole, **more: (
+        calls.append(given[3]), whole(*given, **more))[1])
 
   def strategy(views, batch, key):
     seen.append(views)

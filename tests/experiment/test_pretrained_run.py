@@ -39,6 +39,7 @@ from mmal_jax.pools import pools as pools_lib
 from mmal_jax.workdir import layout
 from tests.support import big_vision_files
 from tests.support import published_files
+from tests.support import together
 from tests.support import tokenizer_files
 from tests.support import torch_models
 
@@ -97,6 +98,21 @@ def test_a_run_starts_from_a_checkpoint(finished, published):
   original = transformers.AutoTokenizer.from_pretrained(published)
   text = 'a blue dog, unheard of'
   assert saved(text).input_ids == original(text).input_ids
+
+
+@pytest.mark.long
+def test_of_two_processes_one_writes_the_model(finished):
+  folders = [finished / 'of_two', finished / 'of_one']
+  flags_of = [[f'--workdir={finished / "w"}', '--strategy=mmal_entropy',
+               '--seed=3', f'--export={out}'] for out in folders]
+  ended = together.run('experiments.export', flags_of[0], together.joining(2))
+  assert [status for status, *_ in ended] == [0, 0], ended
+  assert ['is written' in said for _, said, _ in ended] == [True, False]
+  _main(export, *flags_of[1])
+  names_of = [sorted(p.name for p in out.iterdir()) for out in folders]
+  assert names_of[0] == names_of[1]
+  for name in names_of[0]:
+    assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
 @pytest.mark.long

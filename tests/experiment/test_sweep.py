@@ -28,6 +28,7 @@ from mmal_jax.workdir import layout
 from mmal_jax.workdir import saved_config
 from tests.support import outcomes
 from tests.support import tiny
+from tests.support import together
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
 
@@ -89,6 +90,19 @@ def _found(folder):
     found[cell.name] = (
         outcomes.metrics(cell), layout.read_lines(cell / layout.QUERIES))
   return found
+
+
+@pytest.mark.long
+def test_shards_run_at_one_time(data, tmp_path):
+  folder = tmp_path / 'sweep'
+  ended = together.run(
+      'experiments.sweep', [*_arguments(data, folder), '--config.mesh.data=-1'],
+      [['--shard=0/2'], ['--shard=1/2']])
+  assert [status for status, *_ in ended] == [0, 0], ended
+  assert sorted(_found(folder)) == sorted(_NAMES)
+  _main(data, folder, '--report')
+  report = (folder / 'report' / 'report.md').read_text()
+  assert 'not finished' not in report
 
 
 @pytest.mark.long

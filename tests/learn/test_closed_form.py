@@ -208,9 +208,14 @@ def test_the_closed_world_is_that_of_numpy(devices, sizes):
   bases = _bases(pools)
   values = dict(zip('ab', pools))
   remaining = {m: np.arange(20, len(p)) for m, p in values.items()}
-  rng = np.random.default_rng(0)
-  blocks = closed_world.sample(
-      rng, dict(zip('ab', bases)), values, remaining, block=64)
+  over = None if devices == 1 else sharding.row_sharding(
+      jax.devices()[:devices])
+  (first, blocks), (first_over, blocks_over) = (
+      closed_world.sample(
+          np.random.default_rng(0), dict(zip('ab', bases)), values, remaining,
+          block=64, layout=layout) for layout in (None, over))
+  jax.tree.map(np.testing.assert_array_equal, first, first_over)
+  jax.tree.map(np.testing.assert_array_equal, first, blocks[0])
   # All that remains is dealt out, once.
   assert len(blocks) == 5 and [
       sum(int(block[i].there.sum()) for block in blocks) for i in (0, 1)
@@ -219,10 +224,8 @@ def test_the_closed_world_is_that_of_numpy(devices, sizes):
   cross = canonical.cross_covariances(
       [r.projected for r in rows], jnp.ones((20, 2), bool), jnp.ones(20))
   setting = closed_world.Setting(2.0, 0.7, 0.1)
-  over = None if devices == 1 else sharding.row_sharding(
-      jax.devices()[:devices])
   heads = closed_world.refine(
-      bases, cross, blocks, setting, 0.9, 12, iterations=3, rows=over)
+      bases, cross, blocks_over, setting, 0.9, 12, iterations=3, rows=over)
 
   current = expected = np.asarray(cross[0], float)
 

@@ -223,14 +223,14 @@ def test_what_is_hidden_changes_nothing_that_is_learnt(run, states):
 
 
 def test_features_are_computed_once(tiny_run, monkeypatch):
-  calls, embedded = [], frozen.in_memory.embed
+  calls, embedded = [], frozen.in_memory.embed_to_host
 
   def spy(graphdef, params, values, modality, **kwargs):
     if graphdef is tiny_run.learner.graphdef:  # without heads
       calls.append(modality)
     return embedded(graphdef, params, values, modality, **kwargs)
 
-  monkeypatch.setattr(frozen.in_memory, 'embed', spy)
+  monkeypatch.setattr(frozen.in_memory, 'embed_to_host', spy)
   run = _with_heads(tiny_run)
   for _ in run.rounds('random', run.start(restart=True)):
     pass

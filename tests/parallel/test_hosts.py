@@ -179,6 +179,16 @@ def test_two_processes_in_closed_form_pick_what_one_picks(data, tmp_path):
 
 
 @pytest.mark.slow
+def test_other_strategies_pick_what_one_picks(data, tmp_path):
+  flags = ('--config.train.learner=closed_form',
+           '--strategies=mmal_plus,random,coreset,margin,kmeans')
+  _run(data, tmp_path / 'two', 2, 4, *flags)
+  _run(data, tmp_path / 'one', 1, 1, *flags, '--config.mesh.fsdp=1')
+  asked = _queries(tmp_path / 'two')
+  assert len(asked) == 5 * _ROUNDS and asked == _queries(tmp_path / 'one')
+
+
+@pytest.mark.slow
 def test_two_processes_fine_tune_and_pick_what_one_picks(data, tmp_path):
   _run(data, tmp_path / 'one', 1, 4, on_features=False)
   _run(data, tmp_path / 'two', 2, 2, on_features=False)

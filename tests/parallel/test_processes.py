@@ -46,6 +46,7 @@ def test_all_hear_what_the_first_one_says(both):
   assert [said['each'] for said in both] == [0, 1]
   for said in both:
     assert said['sizes'] == [0, 1, 5000]
+    assert said['of each'] == ['', 'x' * 2000]
     assert said['late'] == 'late'
     assert said['votes'] == [[False, False], [True, False], [True, True]]
 
@@ -87,6 +88,13 @@ def test_one_process_says_it_to_itself():
   numbers = np.arange(2)
   asked = shared.shared(lambda *arguments: arguments)('text', numbers, len)
   assert asked == ('text', numbers, len)
+
+
+def test_processes_that_have_not_joined_are_refused(monkeypatch):
+  # As libtpu finds the other hosts of a slice, whether they are there or not.
+  monkeypatch.setattr(jax, 'process_count', lambda: 4)
+  with pytest.raises(ValueError, match='finds 4 processes.* --multihost'):
+    processes.check_same('settings')
 
 
 class _Odd(Exception):

@@ -64,6 +64,7 @@ def received(process: int, folder: pathlib.Path) -> dict[str, object]:
       for n in (0, 1, 5000)]
   said['here'] = processes.at_primary(lambda: 3)
   said['each'] = processes.primary_first(lambda: process)
+  said['of each'] = processes.each('x' * 2000 * process)
   said['votes'] = [
       [f(vote) for f in (processes.any_process, processes.all_processes)]
       for vote in (False, process == 1, True)]

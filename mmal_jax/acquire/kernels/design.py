@@ -6,13 +6,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.parallel import sharding
+
 _product = functools.partial(jnp.matmul, precision='highest')
 # Sums that fell to this share of what they were are computed anew: what they
 # were rounded to then is too much for them now.
 _RENEWED_BELOW = 1 / 8
 
 
-@functools.partial(jax.jit, static_argnames='k')
+@functools.partial(jax.jit, static_argnames=('k', 'layout'))
 def select_design(
     rows: jax.Array,
     remaining: jax.Array,
@@ -22,6 +24,7 @@ def select_design(
     ridge: jax.Array | float = 1.0,
     weights: jax.Array | None = None,
     costs: jax.Array | None = None,
+    layout: jax.sharding.NamedSharding | None = None,
 ) -> jax.Array:
   r"""k times the item whose answer lowers the variance of all others most.
 
@@ -53,6 +56,8 @@ def select_design(
       1 each if None.
     costs: `[n]` float32 above 0 by which gains are divided; None where all are
       equal.
+    layout: how what is `[n, ...]` lies over a mesh, of which each device works
+      on its own rows: one small exchange a pick.
 
   Returns:
     `[k]` int32 indices in the order of their choice, ties to the lowest index,
@@ -63,21 +68,45 @@ def select_design(
     Yu, Bi and Tresp, Active Learning via Transductive Experimental Design,
     2006, algorithm 2 (sequential).
   """
-  before = start(rows, remaining, aligned, aligned_mask, ridge, weights)
+  return sharding.map_rows(
+      functools.partial(_select, k=k), layout,
+      (rows, remaining, weights, costs), (aligned, aligned_mask, ridge))
+
+
+def _select(
+    axis, rows, remaining, weights, costs, aligned, aligned_mask, ridge, k):
+  """All picks, on one device's rows."""
+  before = start(rows, remaining, aligned, aligned_mask, ridge, weights, axis)
   prices = jnp.ones(len(rows)) if costs is None else costs
 
   def pick(i, carry):
     state, left, picks = carry
     gains = state.total / ((state.variance + ridge) * prices)
-    best = jnp.argmax(jnp.where(left, gains, -jnp.inf)).astype(jnp.int32)
-    there = left[best]
-    state = answered(before, state, before.rows[best], ridge, there)
-    return (state, left.at[best].set(False),
+    gains = jnp.where(left, gains, -jnp.inf)
+    best = jnp.argmax(gains).astype(jnp.int32)
+    there, row, here = left[best], before.rows[best], best
+    if axis is not None:
+      best, there, row = _best_of_all(
+          gains[best], best, there, row, len(rows), axis)
+      here = best - sharding.first_row(len(rows), axis)
+      # Writes of what is not here are dropped.
+      here = jnp.where(here < 0, len(rows), here)
+    state = answered(before, state, row, ridge, there)
+    return (state, left.at[here].set(False),
             picks.at[i].set(jnp.where(there, best, -1)))
 
   return jax.lax.fori_loop(
       0, k, pick,
       (before.state, remaining, jnp.full(k, -1, jnp.int32)))[2]
+
+
+def _best_of_all(gain, best, there, row, n, axis):
+  """Of each device's best item the best, by its index in the whole pool."""
+  gains, places, are_there, rows = (sharding.gather(x, axis) for x in (
+      gain, best + sharding.first_row(n, axis), there, row))
+  # Devices come in the order of their rows: ties stay with the lowest index.
+  at = jnp.argmax(gains)
+  return places[at], are_there[at], rows[at]
 
 
 class State(NamedTuple):
@@ -120,8 +149,11 @@ def start(
     aligned_mask: jax.Array,
     ridge: jax.Array | float = 1.0,
     weights: jax.Array | None = None,
+    axis: sharding.Axis = None,
 ) -> Start:
   """The variances that the aligned items leave; arguments of `select_design`.
+
+  Within `sharding.map_rows`, `axis` is the mesh's, and rows are one device's.
 
   Returns:
     What `answered` goes on from.
@@ -131,7 +163,7 @@ def start(
   matters = remaining.astype(jnp.float32)
   if weights is not None:
     matters = matters * weights
-  gram = _product(z.T, matters[:, None] * z)
+  gram = sharding.total(_product(z.T, matters[:, None] * z), axis)
   # Positive definite, its eigenvalues within [1, 1 + a / mu].
   identity = jnp.eye(z.shape[1])
   factor = jax.scipy.linalg.cho_factor(

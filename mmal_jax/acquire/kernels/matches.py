@@ -99,12 +99,17 @@ def _match(candidates, view, other, softmax):
     scale = view.logit_scale if softmax else None
     return match_rows(rows, other, view.metric, scale)
 
-  c = len(candidates)
-  if c <= _SLAB:
+  c, slab = len(candidates), _SLAB
+  for rows, n in ((view.rows, len(view.remaining)),
+                  (other.rows, len(other.remaining))):
+    if rows is not None:
+      # A slab is on every device: no more of it than a device has of a pool.
+      slab = min(slab, max(_CANDIDATES, n // sharding.num_parts(rows)))
+  if c <= slab:
     return match_slab(candidates)
   # Slabs of equal size, so that the last is not mostly padding.
   tiles = -(-c // _CANDIDATES)
-  count = -(-c // _SLAB)
+  count = -(-c // slab)
   size = -(-tiles // count) * _CANDIDATES
   slabs = jnp.pad(candidates, (0, count * size - c)).reshape(count, size)
   merged = jax.lax.map(match_slab, slabs)

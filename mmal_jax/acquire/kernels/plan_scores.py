@@ -18,6 +18,8 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
 from mmal_jax.acquire.kernels import kmeans
 from mmal_jax.acquire.kernels import sinkhorn
+from mmal_jax.parallel import rows as rows_lib
+from mmal_jax.parallel import sharding
 
 _TEMPERATURE = 0.05  # where no logit scale is given
 _TINY = 1e-30
@@ -48,7 +50,7 @@ def plan_scores(
   """Scores of both pools' items by the plan between what remains of them.
 
   Args:
-    view: of n items, in memory on one device. The similarity is the cosine.
+    view: of n items, in memory. The similarity is the cosine.
     other: of m items of another modality, in the same space.
     key: draws the blocks.
     temperature: of the plan; 1 / `view.logit_scale` if None, or .05 where that
@@ -58,15 +60,25 @@ def plan_scores(
 
   Returns:
     `(scores of view's items, scores of other's)`. In O((n + m) block d) time
-    and O(block^2) memory beyond the pools.
+    and O(block^2) memory beyond the pools. Over a mesh each device works on
+    blocks of its own, and each pool's scores lie as the pool does.
 
   Raises:
     TypeError: for a pool on disk.
-    ValueError: for a sharded one, or a block below 1.
+    ValueError: for pools over different meshes, or a block below 1.
   """
-  return _over_blocks(
-      view, other, key, temperature, block, iterations, _scores,
-      (view.remaining, other.remaining))
+  whole.check({'first': view, 'second': other}, 'plan_scores', True)
+  view, other = views_lib.together(view, other)
+  temperature = _checked(view, temperature, block)
+  if view.rows is None:
+    return _summarized(
+        view.pool, view.remaining, other.pool, other.remaining, key,
+        temperature, block, iterations, _scores, view.remaining,
+        other.remaining)
+  return _over_devices(
+      view.pool, view.remaining, other.pool, other.remaining, key, temperature,
+      tuple(v.size or len(v.pool) for v in (view, other)), block, iterations,
+      view.rows)
 
 
 def expected_rows(
@@ -82,7 +94,8 @@ def expected_rows(
   """What the plan expects of every item's counterpart.
 
   Args:
-    view: of n items; this and what is not named here as for `plan_scores`.
+    view: of n items, on one device; this and what is not named here as for
+      `plan_scores`.
     other: of m items of another modality.
     rows: `[n, r]` of what is expected of view's items.
     other_rows: `[m, s]` of other's.
@@ -99,22 +112,20 @@ def expected_rows(
     TypeError: for a pool on disk.
     ValueError: for a sharded one, or a block below 1.
   """
-  return _over_blocks(
-      view, other, key, temperature, block, iterations, _expected,
-      (rows, other_rows))
+  whole.check({'first': view, 'second': other}, 'expected_rows')
+  return _summarized(
+      view.pool, view.remaining, other.pool, other.remaining, key,
+      _checked(view, temperature, block), block, iterations, _expected, rows,
+      other_rows)
 
 
-def _over_blocks(
-    view, other, key, temperature, block, iterations, summary, rows):
-  whole.check({'first': view, 'second': other}, 'plan_scores')
+def _checked(view, temperature, block):
+  """The temperature."""
   if block < 1:
     raise ValueError(f'block={block!r} must be at least 1.')
-  if temperature is None:
-    temperature = _TEMPERATURE if view.logit_scale is None else (
-        1.0 / view.logit_scale)
-  return _summarized(
-      view.pool, view.remaining, other.pool, other.remaining, key, temperature,
-      block, iterations, summary, *rows)
+  if temperature is not None:
+    return temperature
+  return _TEMPERATURE if view.logit_scale is None else 1.0 / view.logit_scale
 
 
 @functools.partial(
@@ -125,17 +136,12 @@ def _summarized(
   """`summary(chances [r, c], rows of the columns [c, ...])` of either side."""
   count = -(-max(len(x), len(y)) // block)
   x_places, y_places = (
-      _deal(part, remaining, count) for part, remaining in zip(
+      _deal(part, remaining, count, len(remaining)) for part, remaining in zip(
           jax.random.split(key), (x_remaining, y_remaining)))
 
   def match(places):
     i, j = places
-    similarities = metric_lib.dots(*(
-        kmeans.points(pool[index], metric_lib.COSINE)
-        for pool, index in ((x, i), (y, j))))
-    plan = sinkhorn.plan(
-        similarities, temperature, iterations, (i >= 0).astype(jnp.float32),
-        (j >= 0).astype(jnp.float32))
+    plan = _plan(x[i], y[j], i, j, temperature, iterations)
     return (summary(_chances(plan), y_rows[j]),
             summary(_chances(plan.T), x_rows[i]))
 
@@ -143,11 +149,56 @@ def _summarized(
   return (_in_place(of_x, x_places, len(x)), _in_place(of_y, y_places, len(y)))
 
 
-def _deal(key, remaining, count):
+@functools.partial(
+    jax.jit, static_argnames=('sizes', 'block', 'iterations', 'rows'))
+def _over_devices(
+    x, x_remaining, y, y_remaining, key, temperature, sizes, block, iterations,
+    rows):
+  """The scores by the same blocks, of which each device has every so-manyth."""
+  count, parts = -(-max(sizes) // block), sharding.num_parts(rows)
+  places = [
+      _deal(part, remaining, count, size, rows)
+      for part, remaining, size in zip(
+          jax.random.split(key), (x_remaining, y_remaining), sizes)]
+  turns = [jnp.pad(some, ((0, -count % parts), (0, 0)), constant_values=-1)
+           .reshape(-1, parts, some.shape[1]) for some in places]
+
+  def local(axis, x, y, x_turns, y_turns, temperature):
+    me = jax.lax.axis_index(axis)
+
+    def match(turn):
+      pools = (rows_lib.deal(pool, some, axis)
+               for pool, some in zip((x, y), turn))
+      plan = _plan(
+          *pools, *(some[me] for some in turn), temperature, iterations)
+      return _scores(_chances(plan), None), _scores(_chances(plan.T), None)
+
+    found = jax.lax.map(match, (x_turns, y_turns))
+    return tuple(
+        _in_place(jax.tree.map(
+            lambda values: jnp.moveaxis(sharding.gather(values, axis), 0, 1),
+            scores), some - sharding.first_row(len(pool), axis), len(pool))
+        for scores, some, pool in zip(found, (x_turns, y_turns), (x, y)))
+
+  return sharding.map_rows(
+      local, rows, (x, y), (*turns, temperature), returns_rows=True)
+
+
+def _plan(x, y, i, j, temperature, iterations):
+  """Of a block's rows; those of which the index is -1 take no part."""
+  similarities = metric_lib.dots(*(
+      kmeans.points(rows, metric_lib.COSINE) for rows in (x, y)))
+  return sinkhorn.plan(
+      similarities, temperature, iterations, (i >= 0).astype(jnp.float32),
+      (j >= 0).astype(jnp.float32))
+
+
+def _deal(key, remaining, count, n, rows=None):
   """`[count, slots]` int32: what remains in random order, dealt out in turn."""
-  n = len(remaining)
-  order = views_lib.keep_best(
-      jax.random.uniform(key, (n,)), remaining, -(-n // count) * count)
+  lots = jax.random.uniform(key, remaining.shape)
+  if rows is not None:
+    lots = jax.lax.with_sharding_constraint(lots, rows)
+  order = views_lib.keep_best(lots, remaining, -(-n // count) * count, rows)
   return order.reshape(-1, count).T
 
 
@@ -168,10 +219,12 @@ def _expected(chances, rows):
 
 
 def _in_place(values, places, n):
+  """What is beyond the n rows, on either side, is dropped."""
+  axes = places.ndim
   places = jnp.where(places >= 0, places, n).reshape(-1)
 
   def scatter(some):
-    some = some.reshape((-1,) + some.shape[2:])
+    some = some.reshape((-1,) + some.shape[axes:])
     return jnp.zeros((n,) + some.shape[1:]).at[places].set(some, mode='drop')
 
   return jax.tree.map(scatter, values)

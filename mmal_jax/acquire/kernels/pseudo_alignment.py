@@ -19,6 +19,8 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
 from mmal_jax.acquire.kernels import nearest as nearest_lib
 from mmal_jax.acquire.kernels import tiles
+from mmal_jax.parallel import rows as rows_lib
+from mmal_jax.parallel import sharding
 
 _ROWS = 256  # of a tile
 
@@ -36,16 +38,26 @@ def best_matches(
   Returns:
     `([n, k] int32 indices into other.pool, [n, k] float32 similarities)`, by
     falling similarity, ties to the lowest index; -1 and -inf where fewer than k
-    remain. In O(n m d) time, and memory that does not grow with n times m.
+    remain. In O(n m d) time, and memory that does not grow with n times m. Over
+    a mesh they lie as the view's pool does.
 
   Raises:
     TypeError: for a pool on disk.
-    ValueError: for a sharded one.
+    ValueError: for pools over different meshes.
   """
-  whole.check({'first': view, 'second': other}, 'best_matches')
-  return _top(
-      view.pool, other.pool, other.remaining, jnp.zeros(len(other.pool)), k,
-      view.metric)
+  whole.check({'first': view, 'second': other}, 'best_matches', True)
+  view, other = views_lib.together(view, other)
+  return _best_matches(
+      view.pool, other.pool, other.remaining, k, view.metric, view.rows)
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'metric', 'rows'))
+def _best_matches(x, y, y_remaining, k, metric, rows):
+
+  def local(axis, x, y, remaining):
+    return _top(x, y, remaining, jnp.zeros(len(y)), k, metric, axis)
+
+  return sharding.map_rows(local, rows, (x, y, y_remaining), returns_rows=True)
 
 
 def csls_mutual(
@@ -63,55 +75,79 @@ def csls_mutual(
     `([n] int32, [n] float32)`: the partner's index into `other.pool` and their
     CSLS; -1 and -inf for items that have none or do not remain. No partner
     comes twice; ties go to the lowest index on either side. In O(n m d) time,
-    and memory that does not grow with n times m.
+    and memory that does not grow with n times m. Over a mesh they lie as the
+    view's pool does.
 
   Raises:
     TypeError: for a pool on disk.
-    ValueError: for a sharded one, or a k below 1.
+    ValueError: for pools over different meshes, or a k below 1.
 
   References:
     Conneau et al., Word Translation Without Parallel Data, 2018, section 2.3.
   """
   if k < 1:
     raise ValueError(f'k={k!r} must be at least 1.')
-  whole.check({'first': view, 'second': other}, 'csls_mutual')
+  whole.check({'first': view, 'second': other}, 'csls_mutual', True)
+  view, other = views_lib.together(view, other)
   return _csls_mutual(
-      view.pool, view.remaining, other.pool, other.remaining, k, view.metric)
+      view.pool, view.remaining, other.pool, other.remaining, k, view.metric,
+      view.rows)
 
 
-@functools.partial(jax.jit, static_argnames=('k', 'metric'))
-def _csls_mutual(x, x_remaining, y, y_remaining, k, metric):
+@functools.partial(jax.jit, static_argnames=('k', 'metric', 'rows'))
+def _csls_mutual(x, x_remaining, y, y_remaining, k, metric, rows=None):
+  return sharding.map_rows(
+      functools.partial(_mutual, k=k, metric=metric), rows,
+      (x, x_remaining, y, y_remaining), returns_rows=True)
+
+
+def _mutual(axis, x, x_remaining, y, y_remaining, k, metric):
 
   def best(x, y, remaining, mean):
     # What does not depend on y changes no maximum over y.
-    index, score = _top(x, y, remaining, -0.5 * mean, 1, metric)
+    index, score = _top(x, y, remaining, -0.5 * mean, 1, metric, axis)
     return index[:, 0], score[:, 0]
 
-  x_mean = _neighbourhood(x, y, y_remaining, k, metric)
-  y_mean = _neighbourhood(y, x, x_remaining, k, metric)
+  x_mean = _neighbourhood(x, y, y_remaining, k, metric, axis)
+  y_mean = _neighbourhood(y, x, x_remaining, k, metric, axis)
   partner, score = best(x, y, y_remaining, y_mean)
   back, _ = best(y, x, x_remaining, x_mean)
+  back = sharding.gather(back, axis).reshape(-1)
   is_mutual = x_remaining & (partner >= 0) & (
-      back[partner] == jnp.arange(len(x)))
+      back[partner] == jnp.arange(len(x)) + sharding.first_row(len(x), axis))
   return (jnp.where(is_mutual, partner, -1),
           jnp.where(is_mutual, 2 * score - x_mean, -jnp.inf))
 
 
-def _neighbourhood(x, y, y_remaining, k, metric):
+def _neighbourhood(x, y, y_remaining, k, metric, axis):
   """`[n]`: the mean of the k largest similarities; 0 where there are none."""
-  _, largest = _top(x, y, y_remaining, jnp.zeros(len(y)), k, metric)
+  _, largest = _top(x, y, y_remaining, jnp.zeros(len(y)), k, metric, axis)
   is_there = largest > -jnp.inf
   return jnp.sum(largest, axis=1, where=is_there) / jnp.maximum(
       jnp.sum(is_there, axis=1), 1)
 
 
-@functools.partial(jax.jit, static_argnames=('k', 'metric'))
-def _top(x, y, y_remaining, y_bonus, k, metric):
+def _top(x, y, y_remaining, y_bonus, k, metric, axis):
   """The k largest of similarity plus bonus for each row, and where they are."""
+  none = (jnp.full((len(x), k), -1, jnp.int32), jnp.full((len(x), k), -jnp.inf))
+  part = y, metric.norms(y), y_remaining, y_bonus
+  if axis is None:
+    return _top_of_part(x, none, 0, part, metric)
 
-  def top_of(some, some_norms):
-    none = (jnp.full((len(some), k), -1, jnp.int32),
-            jnp.full((len(some), k), -jnp.inf))
+  def add_part(i, found):
+    # In the order of their rows: ties stay with the lowest index.
+    here = tuple(rows_lib.from_part(some, i, axis) for some in part)
+    return _top_of_part(x, found, i * len(y), here, metric)
+
+  return jax.lax.fori_loop(0, jax.lax.axis_size(axis), add_part, none)
+
+
+def _top_of_part(x, found, start, y_part, metric):
+  """`found`, and what is better among some rows of y, the first being `start`.
+  """
+  k = found[0].shape[1]
+
+  def top_of(some, some_norms, found):
 
     def add(found, first, fresh, part, norms, remaining, bonus):
       score = bonus[None] + metric.similarity_at_zero - metric.distances(
@@ -121,11 +157,11 @@ def _top(x, y, y_remaining, y_bonus, k, metric):
       index, best = found
       best, places = jax.lax.top_k(jnp.concatenate([best, score], axis=1), k)
       before = jnp.take_along_axis(index, jnp.minimum(places, k - 1), axis=1)
-      return jnp.where(places < k, before, first + places - k), best
+      return jnp.where(
+          places < k, before, start + first + places - k), best
 
     index, score = tiles.fold_tiles(
-        add, none, nearest_lib.tile_rows(), y, metric.norms(y), y_remaining,
-        y_bonus)
+        add, found, nearest_lib.tile_rows(), *y_part)
     return jnp.where(score > -jnp.inf, index, -1), score
 
-  return tiles.map_tiles(top_of, _ROWS, x, metric.norms(x))
+  return tiles.map_tiles(top_of, _ROWS, x, metric.norms(x), found)

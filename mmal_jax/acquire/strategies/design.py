@@ -60,10 +60,10 @@ def select(
     view = alike.by_reference(views[m], _RANK)
     picks[m] = design_lib.select_design(
         view.pool, view.remaining, view.aligned, view.aligned_mask, k, ridge,
-        weights[m], view.costs if by_cost else None)
+        weights[m], view.costs if by_cost else None, view.rows)
   return picks
 
 
 design = strategy.Strategy(
-    'design', select, rule='both', joint=True, draws=True, one_device=True,
+    'design', select, rule='both', joint=True, draws=True, in_memory=True,
     uses_reference=True)

@@ -65,5 +65,5 @@ def select(
 
 
 mmal_plus = strategy.Strategy(
-    'mmal_plus', select, rule=in_turn, joint=True, draws=True, one_device=True,
+    'mmal_plus', select, rule=in_turn, joint=True, draws=True, in_memory=True,
     uses_reference=True)

@@ -55,13 +55,14 @@ def select(
     partners over good matchings is asked about.
   """
   scores = uncertainties(views, key, SCORES[score])
-  return {m: views_lib.keep_best(scores[m], views[m].remaining, k)
+  views = {m: views_lib.located(view) for m, view in views.items()}
+  return {m: views_lib.keep_best(
+      scores[m], views[m].remaining, k, views[m].rows)
           for m, k in select_modality(views).items()}
 
 
 plan = strategy.Strategy(
-    'plan', select, rule='both', joint=True, draws=True,
-    one_device=True)
+    'plan', select, rule='both', joint=True, draws=True, in_memory=True)
 
 
 def uncertainties(
@@ -70,9 +71,12 @@ def uncertainties(
   """By modality `[n]` float32, how uncertain each item's counterpart is.
 
   Args:
-    views: by modality, in memory on one device.
+    views: by modality, in memory.
     key: draws the blocks of the plan.
     score: of `plan_scores.Scores`, higher where less certain.
+
+  Returns:
+    What lies over a mesh does so as its pool.
   """
   found = {m: [] for m in views}
   for i, (one, other) in enumerate(itertools.combinations(views, 2)):

@@ -29,8 +29,9 @@ def select(
     # By the modality's place too, only where there are several to draw for.
     mine = key if select_modality.rule != 'both' else views_lib.key_of(
         key, views, m)
-    lots = jax.random.uniform(mine, views[m].remaining.shape)
-    picks[m] = views_lib.keep_best(lots, views[m].remaining, k)
+    view = views_lib.located(views[m])
+    picks[m] = views_lib.keep_best(
+        views_lib.lots(mine, view), view.remaining, k, view.rows)
   return picks
 
 

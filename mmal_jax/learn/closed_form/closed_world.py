@@ -100,7 +100,8 @@ def sample(
     has_prior: bool = False,
     blocks: int = MOST_BLOCKS,
     block: int = BLOCK,
-) -> list[tuple[Rows, ...]]:
+    layout: jax.sharding.NamedSharding | None = None,
+) -> tuple[tuple[Rows, ...], Sequence[Sequence[Rows]]]:
   """Deals what remains out to blocks, of shapes that the pools' sizes decide.
 
   Args:
@@ -111,9 +112,11 @@ def sample(
     has_prior: whether rows are alike across modalities before any answer.
     blocks: no more than that many.
     block: no more rows of a modality in each.
+    layout: deals the blocks out to these devices; None leaves all on one.
 
   Returns:
-    Blocks, of `Rows` for every modality.
+    The first block, of `Rows` for every modality, on one device; and all, for
+    `refine` with the same layout.
   """
   count = min(blocks, -(-max(map(len, values.values())) // block))
   drawn = {}
@@ -123,11 +126,65 @@ def sample(
     padded = np.full(count * size, -1)
     padded[:len(order)] = order
     drawn[m] = padded.reshape(size, count).T  # all as full as the others
-  return [
-      tuple(rows_of(bases[m], moments_lib.take(values[m], rows[i]),
-                    jnp.asarray(rows[i] >= 0), has_prior)
-            for m, rows in drawn.items())
-      for i in range(count)]
+
+  def block_of(i):
+    return tuple(
+        rows_of(bases[m], moments_lib.take(values[m], rows[i]),
+                jnp.asarray(rows[i] >= 0), has_prior)
+        for m, rows in drawn.items())
+
+  if layout is None:
+    dealt = [block_of(i) for i in range(count)]
+    return dealt[0], dealt
+  return block_of(0), [
+      _laid(bases[m], values[m], rows, has_prior, layout)
+      for m, rows in drawn.items()]
+
+
+def _laid(basis, values, rows, has_prior, layout) -> Rows:
+  """`Rows` with one more axis, over all blocks; empty ones fill up the devices.
+  """
+  missing = -len(rows) % sharding.num_parts(layout)
+  rows = np.pad(rows, ((0, missing), (0, 0)), constant_values=-1)
+  taken = _Taken(values, rows)
+  # From one device to all of them by way of the host.
+  return _rows_of_blocks(
+      jax.device_get(basis), sharding.shard_rows(taken, layout),
+      sharding.shard_rows(rows >= 0, layout), has_prior, layout)
+
+
+class _Taken:
+  """`[blocks, k, d]` of an array's rows, of which only a slice is ever made."""
+
+  def __init__(self, values, rows):
+    self._values, self._rows = values, rows
+    self.shape = (*rows.shape, values.shape[1])
+    self.ndim = 3
+
+  def __len__(self):
+    return len(self._rows)
+
+  def __getitem__(self, some):
+    rows = np.maximum(self._rows[some], 0)
+    is_on_disk = isinstance(self._values, disk.DiskRows)
+    found = (self._values.take if is_on_disk else self._values.__getitem__)(
+        rows.ravel())
+    return np.asarray(found).reshape(*rows.shape, -1)
+
+
+@functools.partial(jax.jit, static_argnames=('has_prior', 'layout'))
+def _rows_of_blocks(basis, values, there, has_prior, layout):
+
+  def local(axis, values, there, basis):
+    del axis
+    blocks, k = there.shape
+    found = rows_of(
+        basis, values.reshape(blocks * k, -1), there.reshape(-1), has_prior)
+    return jax.tree.map(
+        lambda x: x.reshape(blocks, k, *x.shape[1:]), found)
+
+  return sharding.map_rows(
+      local, layout, (values, there), (basis,), returns_rows=True)
 
 
 def refine(
@@ -151,14 +208,14 @@ def refine(
   Args:
     bases: of M modalities.
     cross: of the answers, from `canonical.cross_covariances`.
-    blocks: of what remains.
+    blocks: of what remains, from `sample`.
     setting: a is its `weight`.
     share: of the items that have a counterpart (`sinkhorn.plan`).
     width: of the space.
     iterations: of plans and heads.
-    rows: deals the blocks out to these devices, whose sums are added up by an
-      all-reduce of `[r_a, r_b]` in each iteration; None works on one after
-      the other.
+    rows: over these devices the blocks are dealt out, whose sums are added up
+      by an all-reduce of `[r_a, r_b]` in each iteration; None where they are
+      on one, which works on one after the other.
 
   Returns:
     Heads, `[r_m, width]` each.
@@ -167,7 +224,7 @@ def refine(
   if not setting.weight:
     return heads
   if rows is not None:
-    blocks = [_stacked(blocks, rows)]
+    blocks = [blocks]  # One, of an axis more.
   for _ in range(iterations):
     planned = None
     if rows is not None:
@@ -224,11 +281,3 @@ def _mixed(cross, planned, weight):
       (1.0 - weight) * c + weight * p * (
           jnp.linalg.norm(c) / jnp.maximum(jnp.linalg.norm(p), 1e-30))
       for c, p in zip(cross, planned))
-
-
-def _stacked(blocks, rows):
-  """One more axis over all blocks; empty ones fill up the devices."""
-  missing = -len(blocks) % sharding.num_parts(rows)
-  empty = jax.tree.map(jnp.zeros_like, blocks[0])
-  stacked = jax.tree.map(lambda *x: np.stack(x), *blocks, *[empty] * missing)
-  return jax.tree.map(lambda x: sharding.shard_rows(x, rows), stacked)

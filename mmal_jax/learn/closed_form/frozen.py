@@ -6,7 +6,6 @@ import operator
 
 from flax import nnx
 import jax
-import numpy as np
 
 from mmal_jax.data import encode
 from mmal_jax.embed import in_memory
@@ -77,5 +76,5 @@ class Kept:
 
 
 def _embedded(graphdef, params, items, modality) -> encode.Items:
-  rows = in_memory.embed(graphdef, params, items.values, modality)
-  return encode.Items(np.asarray(rows), items.ids)
+  rows = in_memory.embed_to_host(graphdef, params, items.values, modality)
+  return encode.Items(rows, items.ids)

@@ -15,6 +15,8 @@ from mmal_jax.learn.closed_form import canonical
 from mmal_jax.learn.closed_form import closed_world
 from mmal_jax.learn.closed_form import crossval
 from mmal_jax.learn.closed_form import moments as moments_lib
+from mmal_jax.models import partition
+from mmal_jax.parallel import sharding
 
 
 class State(NamedTuple):
@@ -43,7 +45,8 @@ class ClosedForm:
     has_prior: whether its towers have one (`shared` of `registry.linear`).
     rank: principal directions of each modality that are kept, at most.
     world: whether the closed world may be learnt from.
-    rows: lays statistics and blocks over these devices; None takes one.
+    rows: lays statistics, blocks and the encoder over these devices, and so
+      the pools that it embeds; None takes one.
   """
 
   graphdef: nnx.GraphDef
@@ -78,11 +81,11 @@ class ClosedForm:
           params, State(moments, state.setting), float('nan'))
     seen = self._seen(params, moments, known)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    blocks = closed_world.sample(
+    first, blocks = closed_world.sample(
         rng, seen.bases, {m: x.values for m, x in known.pool.items.items()},
-        known.pool.rows, self.has_prior)
+        known.pool.rows, self.has_prior, layout=self.rows)
     choice = crossval.choose(
-        rng, seen.in_order, seen.aligned, blocks[0], known.num_aligned,
+        rng, seen.in_order, seen.aligned, first, known.num_aligned,
         min(map(len, known.pool.rows.values())), known.share, seen.width,
         self.has_prior, self.world)
     setting = crossval.smoothed(_setting(state), choice.setting)
@@ -90,7 +93,7 @@ class ClosedForm:
         seen, np.arange(len(known.aligned)) < known.num_aligned, blocks,
         setting, known.share)
     return learner_lib.Learned(
-        _params(params, seen.bases, heads, setting),
+        self._params(params, seen.bases, heads, setting),
         State(moments, jnp.asarray(setting, jnp.float32)),
         1.0 - choice.score, choice.skill)
 
@@ -131,12 +134,12 @@ class ClosedForm:
       put_back = {
           m: np.union1d(known.pool.rows[m], column[column >= 0]).astype(int)
           for m, column in zip(known.items, known.aligned[mine].T)}
-      blocks = closed_world.sample(
+      _, blocks = closed_world.sample(
           rng, seen.bases, {m: x.values for m, x in known.items.items()},
-          put_back, self.has_prior)
+          put_back, self.has_prior, layout=self.rows)
       heads = self._heads(
           seen, (of_row >= 0) & (of_row != fold), blocks, setting, known.share)
-      yield mine, _params(params, seen.bases, heads, setting)
+      yield mine, self._params(params, seen.bases, heads, setting)
 
   def _seen(self, params, moments, known) -> '_Seen':
     """The aligned tuples in the bases of all that has arrived."""
@@ -162,6 +165,14 @@ class ClosedForm:
         seen.in_order, cross, blocks, setting, share, seen.width,
         rows=self.rows)
     return dict(zip(seen.bases, heads))
+
+  def _params(self, params, bases, heads, setting) -> nnx.State:
+    """The encoder with these heads, laid over the devices as the rows are."""
+    if self.rows is None:
+      return _params(params, bases, heads, setting)
+    made = _params(sharding.local(params), bases, heads, setting)
+    # From one device to those of all processes by way of the host.
+    return partition.place(jax.device_get(made), self.rows.mesh)
 
   def encoder(self, params: nnx.State, state: State) -> nnx.State:
     """The parameters themselves."""

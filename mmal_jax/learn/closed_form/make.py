@@ -39,7 +39,8 @@ def heads(
       items, 0, rngs=nnx.Rngs(0), embed_dim=rank, shared=has_prior), nnx.Param)
   return learner_lib.ClosedForm(
       graphdef, has_prior, rank, world,
-      None if mesh is None else partition.batch_rows(mesh)), params
+      None if mesh is None else partition.batch_rows(mesh)), (
+          partition.place(params, mesh))
 
 
 def make(
