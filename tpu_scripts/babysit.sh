@@ -12,13 +12,17 @@ STOP_SECONDS=60
 tpu_babysit() {
   local status=0
   if [[ $DRY_RUN == yes ]]; then
-    tpu_create && tpu_wait && tpu_install && tpu_start && host_states
+    tpu_create && tpu_wait && host_states
+    only_if 'some hosts run, but not all'
+    (TIMEOUT=$STOP_SECONDS && tpu_stop)
+    tpu_install && tpu_start && host_states
+    [[ $DELETE == no ]] || release
     return
   fi
   find_commit  # The one of now, whatever is checked out when a slice is lost.
   look_after || status=$?
   if [[ $DELETE == yes ]]; then
-    release || true
+    patiently release || return
   elif [[ $status != "$TIMED_OUT" ]]; then
     say "$NAME is still there, and costs: tpu delete ends that."
   fi

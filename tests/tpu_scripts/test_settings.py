@@ -24,6 +24,11 @@ _SHELL = sorted(p.name for p in SCRIPTS.iterdir()
     ('WORKDIR', 'gs://bucket/run', 'not a URL'),
     ('WORKDIR', 'run', 'must be absolute'),
     ('CACHE_DIR', 'gs://bucket/cache', 'fails under load'),
+    ('CACHE_DIR', '"/cache"', '" would be a part of the name'),
+    ('CACHE_DIR', '$HOME/cache', '$ would be a part of the name'),
+    ('WORKDIR', '~/run', '~ would be a part of the name'),
+    ('WORKDIR', '/run  # mine', '# would be a part of the name'),
+    ('MIRROR', "'gs://bucket/run'", "' would be a part of the name"),
     ('MIRROR', 'bucket', 'gs://BUCKET/RUN'),
     ('VALID_UNTIL', '6', 'a duration'),
     ('PYTHON', '3.10', '3.11, 3.12 or 3.13'),
@@ -32,7 +37,10 @@ _SHELL = sorted(p.name for p in SCRIPTS.iterdir()
     ('RUN_ARGS', '--rounds=3 --workdir=/x', 'RUN_ARGS has --workdir=/x'),
     ('RUN_ARGS', '--noresume', 'RUN_ARGS has --noresume'),
     ('ENV', 'A', 'must be KEY=VALUE words'),
-    ('ENV', 'HF_TOKEN=x', 'looks like a secret')])
+    ('ENV', 'HF_TOKEN=x', 'looks like a secret'),
+    ('ENV', 'hf_token=x', 'looks like a secret'),
+    ('ENV', 'AWS_ACCESS_KEY_ID=x', 'looks like a secret'),
+    ('ENV', 'GOOGLE_APPLICATION_CREDENTIALS=x', 'looks like a secret')])
 def test_a_mistake_is_refused(cloud, key, value, said):
   cloud.settings[key] = value
   assert said in cloud.tpu('create', status=2)
@@ -56,12 +64,19 @@ def test_a_spot_slice_needs_storage_that_outlives_it(cloud):
     (['create', 'x'], 'create: unknown argument x'),
     (['create', '--keep'], 'unknown flag --keep of create'),
     (['wait', '--timeout=soon'], '--timeout=soon: must be'),
+    (['wait', '--timeout=08'], '--timeout=08: must be'),
+    (['fetch', '--worker=all', 'results'], '--worker=all: must be'),
     (['wait', '--keep=yes'], '--keep=yes: must be given alone'),
     (['fetch'], 'FOLDER is needed'),
     (['--env=nowhere', 'create'], 'no env file nowhere')])
 def test_wrong_usage_is_refused(cloud, words, said):
   assert said in cloud.tpu(*words, status=2)
   assert not cloud.calls()
+
+
+def test_what_looks_like_a_secret_and_is_none_is_accepted(cloud):
+  cloud.settings['ENV'] += ' TOKENIZERS_PARALLELISM=false'
+  cloud.tpu('create')
 
 
 def test_help_tells_of_all_commands(cloud):
