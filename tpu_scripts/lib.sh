@@ -49,7 +49,7 @@ show_error() {
 
 # Where the slice lies, and how its hosts are reached.
 set_google() {
-  PLACE=("--project=$PROJECT" "--zone=$ZONE" --quiet)
+  PLACE=(--quiet "--project=$PROJECT" "--zone=$ZONE")
   REACHED=()
   if [[ $IAP == yes ]]; then
     REACHED+=(--tunnel-through-iap)
@@ -209,6 +209,6 @@ show_hosts() {
 
 # Who is logged in to gcloud.
 account() {
-  google_quietly auth list --filter=status:ACTIVE --format='value(account)' \
-    --quiet
+  google_quietly auth list --quiet --filter=status:ACTIVE \
+    --format='value(account)'
 }

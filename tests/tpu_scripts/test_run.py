@@ -187,11 +187,12 @@ def test_what_has_taken_the_number_of_a_run_is_not_stopped(cloud):
   other = subprocess.Popen(['sleep', '1000'], start_new_session=True)
   try:
     (home / 'pid').write_text(str(other.pid))
-    (home / 'session').write_text(str(os.getpid()))
+    (home / 'session').write_text('999999999')  # More than there are.
     with open(home / 'lock', 'ab') as lock:
       fcntl.flock(lock, fcntl.LOCK_EX)
-      stop = cloud.begin('stop', '--timeout=3')
-      time.sleep(1.5)
+      stop = cloud.begin('stop')
+      cloud.until(lambda: cloud.calls('on_host.sh stop'))
+      time.sleep(1)
     cloud.ended(stop)
     assert other.poll() is None
   finally:
