@@ -125,13 +125,26 @@ have_slice() {
 begin() {
   host_states || return
   judge
-  [[ $VERDICT == going ]] && return
+  if [[ $VERDICT == going ]]; then
+    all_run "$COMMIT-python$PYTHON" ||
+      say 'What runs already is of another commit or Python (tpu status). It' \
+        'goes on as it is: for this one, tpu stop first.'
+    return 0
+  fi
   # To be installed on, a host must not run.
   if [[ $SAID_BY_HOSTS == *running* ]]; then
     (TIMEOUT=$STOP_SECONDS && tpu_stop) || return
   fi
   tpu_install || return
   tpu_start
+}
+
+# Whether all hosts have that installed.
+all_run() {
+  local answer
+  for answer in "${ANSWERS[@]}"; do
+    [[ $answer == *" $1" ]] || return 1
+  done
 }
 
 # Sets VERDICT by what hosts say: the run's exit status, going, unclear or

@@ -64,7 +64,7 @@ set_google() {
   if [[ $DRY_RUN != yes ]]; then
     # Of this process alone: a second one may ask while this one waits.
     OUT=$STATE_DIR/hosts.$$ SAID=$STATE_DIR/gcloud.$$.txt
-    mkdir -p "$OUT"
+    mkdir -p "$OUT" || refuse "$OUT cannot be made."
     ln -sfn . "$OUT/None"  # See on_hosts.
     trap 'rm -rf "$OUT" "$SAID"' EXIT
   fi

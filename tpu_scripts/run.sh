@@ -214,8 +214,10 @@ tpu_fetch() {
       say "A copy from host $WORKER failed (try $try of 3)."
     [[ $DRY_RUN == no ]] || return 0
     if [[ -f $file && $(sum_of "$file") == "${ANSWERS[$WORKER]}" ]]; then
-      mkdir -p "$FOLDER"
-      tar -xzf "$file" -C "$FOLDER"
+      if ! { mkdir -p "$FOLDER" && tar -xzf "$file" -C "$FOLDER"; }; then
+        say "error: $FOLDER cannot be written; all is in $file."
+        return "$FAILED"
+      fi
       rm "$file"
       say "Results are in $FOLDER."
       return 0

@@ -227,6 +227,21 @@ def test_killed_and_started_again_it_takes_up_the_run(cloud):
   assert _started(cloud) == [1, 1] and _count(cloud, 'create') == 1
 
 
+def test_a_run_of_another_commit_goes_on_and_is_named(cloud):
+  _plan(cloud, _HANG)
+  cloud.up()
+  cloud.tpu('start')
+  cloud.until(lambda: _started(cloud) == [1, 1])
+  (cloud.repository / 'more').touch()
+  cloud_lib.commit_all(cloud.repository)
+  process = cloud.begin(*_WORDS)
+  calls = len(cloud.calls())
+  cloud.until(lambda: len(cloud.calls()) > calls + 5)
+  _let_go(cloud)
+  assert 'of another commit' in cloud.ended(process)[1]
+  assert process.returncode == 0 and _started(cloud) == [1, 1]
+
+
 @pytest.mark.parametrize('at', ['on_host.sh install', 'on_host.sh start'])
 def test_or_finishes_what_it_was_killed_at(cloud, at):
   process = cloud.begin(*_WORDS)

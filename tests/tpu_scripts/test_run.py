@@ -299,6 +299,11 @@ def test_results_are_fetched_whole(cloud, tmp_path):
   cloud.fault('scp', 'cut', times=3)
   cloud.tpu('fetch', str(tmp_path / 'more'), status=70)
   assert not (tmp_path / 'more').exists()
+  (tmp_path / 'file').touch()
+  assert 'cannot be written' in cloud.tpu(
+      'fetch', str(tmp_path / 'file'), status=70)
+  assert 'there are 2 host(s)' in cloud.tpu(
+      'fetch', '--worker=2', str(tmp_path / 'more'), status=2)
 
 
 def test_the_doctor_tells_of_hosts_and_here(cloud):
