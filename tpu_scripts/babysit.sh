@@ -19,6 +19,7 @@ tpu_babysit() {
     [[ $DELETE == no ]] || release
     return
   fi
+  be_alone
   find_commit  # The one of now, whatever is checked out when a slice is lost.
   look_after || status=$?
   if [[ $DELETE == yes ]]; then
@@ -27,6 +28,16 @@ tpu_babysit() {
     say "$NAME is still there, and costs: tpu delete ends that."
   fi
   return "$status"
+}
+
+# Of two of one slice, each would stop what the other starts.
+be_alone() {
+  local file=$STATE_DIR/babysitter pid=''
+  [[ ! -f $file ]] || pid=$(<"$file")
+  if [[ -n $pid && $(ps -o args= -p "$pid") == *babysit* ]]; then
+    refuse "another babysit looks after $NAME already: process $pid."
+  fi
+  printf '%s\n' "$$" >"$file"
 }
 
 look_after() {

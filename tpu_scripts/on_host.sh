@@ -119,7 +119,8 @@ mount_disk() {
   fi
   sudo -n mkdir -p "$folder"
   sudo -n mount -o discard,defaults "${free[0]}" "$folder"
-  [[ -w $folder ]] || sudo -n chown "$(id -u):$(id -g)" "$folder"
+  # Who I am may have another number on another host.
+  [[ -O $folder ]] || sudo -n chown -R "$(id -u):$(id -g)" "$folder"
 }
 
 # The processes of ours that have a TPU open.

@@ -227,6 +227,17 @@ def test_killed_and_started_again_it_takes_up_the_run(cloud):
   assert _started(cloud) == [1, 1] and _count(cloud, 'create') == 1
 
 
+def test_two_at_once_are_refused(cloud):
+  _plan(cloud, _HANG)
+  process = cloud.begin(*_WORDS)
+  cloud.until(lambda: _started(cloud) == [1, 1])
+  said = cloud.tpu(*_WORDS, '--delete', status=2)
+  assert f'already: process {process.pid}' in said
+  _let_go(cloud)
+  cloud.ended(process)
+  assert process.returncode == 0 and _started(cloud) == [1, 1]
+
+
 def test_a_run_of_another_commit_goes_on_and_is_named(cloud):
   _plan(cloud, _HANG)
   cloud.up()

@@ -85,6 +85,13 @@ def test_help_tells_of_all_commands(cloud):
     assert f'\n  {command} ' in said
 
 
+def test_another_env_file_is_no_change_of_the_commit(cloud):
+  cloud.tpu('--dry-run', 'install')
+  scripts = cloud.repository / 'tpu_scripts'
+  (scripts / 'tpu.env').rename(scripts / 'large.env')
+  cloud.tpu('--dry-run', f'--env={scripts}/large.env', 'install')
+
+
 def test_the_example_is_accepted(cloud):
   example = SCRIPTS / 'tpu.env.example'
   said = cloud.tpu('--dry-run', f'--env={example}', 'create')
