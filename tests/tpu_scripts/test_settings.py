@@ -1,13 +1,18 @@
 """The env file, the command line, and the files themselves."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 from tests.tpu_scripts.cloud import SCRIPTS
 
+# Where pip has put it, or elsewhere.
+_SHELLCHECK = shutil.which('shellcheck', path=os.pathsep.join([
+    os.path.dirname(sys.executable), os.environ.get('PATH', os.defpath)]))
 _SHELL = sorted(p.name for p in SCRIPTS.iterdir()
                 if p.suffix == '.sh' or p.name == 'tpu')
 
@@ -116,7 +121,6 @@ def test_bash_reads_it(name):
   assert bool(calls) == (name == 'lib.sh')
 
 
-@pytest.mark.skipif(
-    not shutil.which('shellcheck'), reason='shellcheck is not here')
+@pytest.mark.skipif(not _SHELLCHECK, reason='shellcheck is not here')
 def test_shellcheck_finds_nothing():
-  subprocess.run(['shellcheck', 'tpu', 'on_host.sh'], cwd=SCRIPTS, check=True)
+  subprocess.run([_SHELLCHECK, 'tpu', 'on_host.sh'], cwd=SCRIPTS, check=True)
