@@ -34,7 +34,8 @@ tpu_babysit() {
 be_alone() {
   local file=$STATE_DIR/babysitter pid=''
   [[ ! -f $file ]] || pid=$(<"$file")
-  if [[ -n $pid && $(ps -o args= -p "$pid") == *babysit* ]]; then
+  if [[ -n $pid && $pid != "$$" &&
+        $(ps -o args= -p "$pid") == *babysit* ]]; then
     refuse "another babysit looks after $NAME already: process $pid."
   fi
   printf '%s\n' "$$" >"$file"
