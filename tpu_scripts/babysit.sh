@@ -12,17 +12,33 @@ STOP_SECONDS=60
 tpu_babysit() {
   local status=0
   if [[ $DRY_RUN == yes ]]; then
-    tpu_create && tpu_wait && tpu_install && tpu_start && host_states
+    tpu_create && tpu_wait && host_states
+    only_if 'some hosts run, but not all'
+    (TIMEOUT=$STOP_SECONDS && tpu_stop)
+    tpu_install && tpu_start && host_states
+    [[ $DELETE == no ]] || release
     return
   fi
+  be_alone
   find_commit  # The one of now, whatever is checked out when a slice is lost.
   look_after || status=$?
   if [[ $DELETE == yes ]]; then
-    release || true
+    patiently release || return
   elif [[ $status != "$TIMED_OUT" ]]; then
     say "$NAME is still there, and costs: tpu delete ends that."
   fi
   return "$status"
+}
+
+# Of two of one slice, each would stop what the other starts.
+be_alone() {
+  local file=$STATE_DIR/babysitter pid=''
+  [[ ! -f $file ]] || pid=$(<"$file")
+  if [[ -n $pid && $pid != "$$" &&
+        $(ps -o args= -p "$pid") == *babysit* ]]; then
+    refuse "another babysit looks after $NAME already: process $pid."
+  fi
+  printf '%s\n' "$$" >"$file"
 }
 
 look_after() {
@@ -121,13 +137,26 @@ have_slice() {
 begin() {
   host_states || return
   judge
-  [[ $VERDICT == going ]] && return
+  if [[ $VERDICT == going ]]; then
+    all_run "$COMMIT-python$PYTHON" ||
+      say 'What runs already is of another commit or Python (tpu status). It' \
+        'goes on as it is: for this one, tpu stop first.'
+    return 0
+  fi
   # To be installed on, a host must not run.
   if [[ $SAID_BY_HOSTS == *running* ]]; then
     (TIMEOUT=$STOP_SECONDS && tpu_stop) || return
   fi
   tpu_install || return
   tpu_start
+}
+
+# Whether all hosts have that installed.
+all_run() {
+  local answer
+  for answer in "${ANSWERS[@]}"; do
+    [[ $answer == *" $1" ]] || return 1
+  done
 }
 
 # Sets VERDICT by what hosts say: the run's exit status, going, unclear or

@@ -23,8 +23,14 @@ google() {
     # Not to standard output, which the caller may take for an answer.
     printf 'gcloud %s\n' "$(quoted "$@")" >&3
   else
-    gcloud "$@"
+    # What it asked would not be seen, and be waited for without end.
+    gcloud "$@" </dev/null
   fi
+}
+
+# In a dry run, says when the next line would be run.
+only_if() {
+  [[ $DRY_RUN == no ]] || printf '# only if %s:\n' "$*" >&3
 }
 
 # As `google`, with what it says of its doings kept in $SAID.
@@ -43,30 +49,37 @@ show_error() {
 
 # Where the slice lies, and how its hosts are reached.
 set_google() {
-  PLACE=("--project=$PROJECT" "--zone=$ZONE")
+  PLACE=(--quiet "--project=$PROJECT" "--zone=$ZONE")
   REACHED=()
   if [[ $IAP == yes ]]; then
     REACHED+=(--tunnel-through-iap)
   elif [[ $INTERNAL_IPS == yes ]]; then
     REACHED+=(--internal-ip)
   fi
+  # A host that is gone must not be waited for without end, nor a password.
+  COPIED=("${PLACE[@]}" --batch-size=64 "${REACHED[@]}"
+          --scp-flag=-oBatchMode=yes --scp-flag=-oConnectTimeout=20
+          --scp-flag=-oServerAliveInterval=15)
   OUT=$STATE_DIR/hosts SAID=$STATE_DIR/gcloud.txt
   if [[ $DRY_RUN != yes ]]; then
     # Of this process alone: a second one may ask while this one waits.
     OUT=$STATE_DIR/hosts.$$ SAID=$STATE_DIR/gcloud.$$.txt
-    mkdir -p "$OUT"
+    mkdir -p "$OUT" || refuse "$OUT cannot be made."
+    ln -sfn . "$OUT/None"  # See on_hosts.
     trap 'rm -rf "$OUT" "$SAID"' EXIT
   fi
 }
 
 # Sets STATE to that of the queued resource, or ABSENT.
 resource_state() {
-  STATE=ABSENT
+  STATE=UNKNOWN
   local answer
   if answer=$(google_quietly compute tpus queued-resources describe "$NAME" \
       "${PLACE[@]}" --format='value(state.state)'); then
-    [[ $DRY_RUN == yes ]] || STATE=${answer:-UNKNOWN}
-  elif ! grep -q NOT_FOUND "$SAID"; then
+    [[ -z $answer ]] || STATE=$answer
+  elif grep -q NOT_FOUND "$SAID"; then
+    STATE=ABSENT
+  else
     show_error "the state of $NAME cannot be read"
     return "$FAILED"
   fi
@@ -124,7 +137,7 @@ request() {
 # Ends what costs; what is absent needs no end.
 release() {
   if google_quietly compute tpus queued-resources delete "$NAME" \
-      "${PLACE[@]}" --force --quiet; then
+      "${PLACE[@]}" --force; then
     [[ $DRY_RUN == yes ]] || say "Deleted $NAME."
   elif grep -q NOT_FOUND "$SAID"; then
     say "$NAME is absent."
@@ -139,39 +152,46 @@ release() {
 # connection was lost.
 on_hosts() {
   local which=$1 line=$2
-  [[ $DRY_RUN == yes ]] || rm -f "$OUT"/*.log
-  # A host that is gone must not be waited for without end.
-  google_quietly compute tpus queued-resources ssh "$NAME" "${PLACE[@]}" \
-    --node=all "--worker=$which" --batch-size=64 --quiet "${REACHED[@]}" \
-    --ssh-flag=-oConnectTimeout=20 --ssh-flag=-oServerAliveInterval=15 \
-    "--output-directory=$OUT" "--command=$line"
+  # gcloud 528 looks for --output-directory, and then writes to the folder
+  # `None` of the current one, for which it takes that here.
+  if [[ $DRY_RUN == yes ]]; then
+    printf 'mkdir -p %s && ln -sfn . %s && cd %s\n' "$(quoted "$OUT")" \
+      "$(quoted "$OUT/None")" "$(quoted "$OUT")" >&3
+  else
+    rm -f "$OUT"/*.log
+  fi
+  (
+    [[ $DRY_RUN == yes ]] || cd "$OUT" || exit
+    google_quietly compute tpus queued-resources ssh "$NAME" "${PLACE[@]}" \
+      --node=all "--worker=$which" --batch-size=64 "${REACHED[@]}" \
+      --ssh-flag=-oBatchMode=yes --ssh-flag=-oConnectTimeout=20 \
+      --ssh-flag=-oServerAliveInterval=15 "--output-directory=$OUT" \
+      "--command=$line"
+  )
 }
 
 copy_to_hosts() {
   google_quietly compute tpus queued-resources scp "$@" "$NAME:mmal_tpu/" \
-    "${PLACE[@]}" --node=all --worker=all --batch-size=64 --quiet \
-    "${REACHED[@]}" --scp-flag=-oConnectTimeout=20 \
-    --scp-flag=-oServerAliveInterval=15
+    --node=all --worker=all "${COPIED[@]}"
 }
 
 copy_from_host() {
   local worker=$1 file=$2 to=$3
   google_quietly compute tpus queued-resources scp \
-    "$NAME:mmal_tpu/$file" "$to" "${PLACE[@]}" --node=0 \
-    "--worker=$worker" --quiet "${REACHED[@]}" \
-    --scp-flag=-oConnectTimeout=20 --scp-flag=-oServerAliveInterval=15
+    "$NAME:mmal_tpu/$file" "$to" --node=0 "--worker=$worker" "${COPIED[@]}"
 }
 
-# What hosts print after @WORD, into ANSWERS by the host's number.
+# What hosts print between @WORD and a point, into ANSWERS by the host's number.
 read_answers() {
   local word=$1 file line
   ANSWERS=()
   for file in "$OUT"/*.log; do
     [[ -e $file ]] || continue
-    # Of a line that was run again, the last answer holds.
-    line=$(grep -a "^@$word " "$file" | tail -n 1) || continue
-    file=${file##*/}
-    ANSWERS[${file%.log}]=${line#"@$word "}
+    # Of a line that was run again, the last answer holds; a part of one, which
+    # a lost connection has left, is none.
+    line=$(grep -aE "^@$word (.* )?\.$" "$file" | tail -n 1) || continue
+    file=${file##*/} line=${line#"@$word "} line=${line%.}
+    ANSWERS[${file%.log}]=${line% }
   done
 }
 
@@ -189,5 +209,6 @@ show_hosts() {
 
 # Who is logged in to gcloud.
 account() {
-  google_quietly auth list --filter=status:ACTIVE --format='value(account)'
+  google_quietly auth list --quiet --filter=status:ACTIVE \
+    --format='value(account)'
 }

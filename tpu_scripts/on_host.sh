@@ -13,9 +13,10 @@ fail() {
   exit 1
 }
 
-# On a line of its own, whatever a lost connection has left before.
+# On a line of its own, whatever a lost connection has left before; the point
+# tells that the line is whole.
 answer() {
-  printf '\n@%s\n' "$*"
+  printf '\n@%s .\n' "$*"
 }
 
 # A reader never finds half a file.
@@ -28,9 +29,10 @@ read_file() {
   if [[ -f $1 ]]; then cat "$1"; else printf '%s' "${2-}"; fi
 }
 
-# Whether a process of a run lives: they all have the lock's file open.
+# Whether a process of a run lives: they all have the lock's file open. Shared,
+# so that of two who look at once none takes the other for a run.
 is_running() {
-  ! (flock --nonblock 9) 9>>lock
+  ! (flock --shared --nonblock 9) 9>>lock
 }
 
 do_install() {
@@ -105,15 +107,20 @@ mount_disk() {
   done < <(lsblk -dnpro NAME,TYPE | awk '$2 == "disk" { print $1 }')
   [[ ${#free[@]} == 1 ]] || fail "of the disks of this host, ${#free[@]} are" \
     "free (${free[*]-}), not one: mount $1 at $folder by hand."
-  # 2: there is no file system, nor anything else, on it.
+  # 2: nothing on it is known to blkid, or it cannot be read.
   local status=0
   sudo -n blkid --probe "${free[0]}" >/dev/null || status=$?
   if [[ $status == 2 ]]; then
+    # Google's new disks are all zeros.
+    sudo -n cmp --quiet --bytes=$((64 << 20)) "${free[0]}" /dev/zero ||
+      fail "${free[0]} holds what is no file system, or cannot be read. If it" \
+        "may be lost: sudo mkfs.ext4 ${free[0]}"
     sudo -n mkfs.ext4 -q -m 0 "${free[0]}"
   fi
   sudo -n mkdir -p "$folder"
   sudo -n mount -o discard,defaults "${free[0]}" "$folder"
-  [[ -w $folder ]] || sudo -n chown "$(id -u):$(id -g)" "$folder"
+  # Who I am may have another number on another host.
+  [[ -O $folder ]] || sudo -n chown -R "$(id -u):$(id -g)" "$folder"
 }
 
 # The processes of ours that have a TPU open.
@@ -189,7 +196,8 @@ do_supervise() {
   (
     cd source
     # shellcheck disable=SC2016  # read by the shell that becomes the run
-    exec bash -c 'echo "$$" >../pid; exec "$@"' run "$@"
+    exec bash -c 'echo "$$" >../pid.new; mv ../pid.new ../pid; exec "$@"' \
+      run "$@"
   ) || status=$?
   printf '== %s: exit status %s\n' "$(date -u +%FT%TZ)" "$status"
   write_file status "exited $status"
@@ -219,9 +227,10 @@ do_status() {
 do_stop() {
   local until=$((SECONDS + $1)) sent=no
   while is_running && ((SECONDS < until)); do
-    # It may have begun just now, and have no number yet.
-    if [[ $sent == no && -f pid ]]; then
-      kill -TERM "$(cat pid)" 2>/dev/null || true
+    # It may have begun just now, and have no number yet. A number of this
+    # session is no other program's.
+    if [[ $sent == no && -f pid && -f session ]] &&
+        pkill -TERM -s "$(cat session)" --pidfile pid; then
       sent=yes
     fi
     sleep 0.2
@@ -236,8 +245,8 @@ do_stop() {
   answer 'stop stopped'
 }
 
-# @log SIZE FROM BYTES .: at most $2 bytes of the log from FROM on, as base64;
-# the point tells that the line is whole. FROM < 0 counts from the end.
+# @log SIZE FROM BYTES: at most $2 bytes of the log from FROM on, as base64.
+# FROM < 0 counts from the end.
 do_log() {
   local from=$1 most=$2 size=0 bytes
   [[ ! -f log ]] || size=$(($(wc -c <log)))
@@ -245,10 +254,10 @@ do_log() {
   ((from <= size)) || from=0  # Another log than the caller has read.
   bytes=$(tail -c "+$((from + 1))" log 2>/dev/null | head -c "$most" |
     base64 -w 0) || true  # tail has more to say than is asked for.
-  answer "log $size $from $bytes ."
+  answer "log $size $from $bytes"
 }
 
-# @pack SUM: of results.tar.gz, all of the run but its states, and the log.
+# @pack SUM: of results.tar.gz, which holds the run's folder without states.
 do_pack() {
   local workdir status=0
   workdir=$(read_file workdir)

@@ -52,14 +52,13 @@ find_commit() {
 }
 
 tpu_install() {
-  local stamp try source=$STATE_DIR/source.tar.gz sum=SUM line archive
+  local stamp try source=$STATE_DIR/source.tar.gz sum=SUM line archive said
   find_commit
   stamp=$COMMIT-python$PYTHON
   need_hosts || return
   # shellcheck disable=SC2016  # read by hosts
-  ask all has \
-    'mkdir -p mmal_tpu; echo; echo "@has $(cat mmal_tpu/stamp 2>/dev/null)"' ||
-    return
+  ask all has 'mkdir -p mmal_tpu; echo;'\
+' echo "@has $(cat mmal_tpu/stamp 2>/dev/null) ."' || return
   if [[ $DRY_RUN == no ]] && all_said "$stamp"; then
     say "Installed already: $stamp."
     return
@@ -71,26 +70,28 @@ tpu_install() {
     "${archive[@]}" || return "$FAILED"
     sum=$(sum_of "$source")
   fi
-  # What arrived in part is found out by the hosts.
+  # What arrived in part is found out by the hosts. $$: two of this, after a
+  # lost connection, do not write to one file.
   line="cd mmal_tpu && if echo '$sum  source.tar.gz' | sha256sum --check"
   line+=' --quiet; then tar -xzOf source.tar.gz tpu_scripts/on_host.sh'
-  line+=' >on_host.new &&'
-  line+=" mv on_host.new on_host.sh && bash on_host.sh install $stamp $PYTHON;"
-  line+=' else echo; echo @cut .; fi'
+  line+=' >on_host.new.$$ && mv on_host.new.$$ on_host.sh &&'
+  line+=" bash on_host.sh install $stamp $PYTHON; else echo; echo @cut .; fi"
+  said=$OUT/copy.txt
   for try in 1 2 3; do
-    copy_to_hosts "$source" || say "A copy to the hosts failed (try $try of 3)."
+    SAID=$said copy_to_hosts "$source" || true  # Hosts tell what they got.
     if ask all installed "$line"; then
       [[ $DRY_RUN == yes ]] || say "Installed on $HOSTS host(s): $stamp."
       return 0
     fi
     read_answers cut
     ((${#ANSWERS[@]} > 0)) || return "$FAILED"
+    SAID=$said show_error "a copy to the hosts failed (try $try of 3)"
   done
   return "$FAILED"
 }
 
 tpu_start() {
-  local flags=() line id=ID
+  local flags=() line word id=ID
   need_hosts || return
   if [[ $DRY_RUN == no ]]; then
     id=$(date -u +%Y%m%dT%H%M%S).$$.$RANDOM
@@ -126,7 +127,7 @@ tpu_stop() {
 # Sets ANSWERS to what hosts tell of the run; those that do not are absent.
 host_states() {
   ask all status "if [ -f mmal_tpu/on_host.sh ]; then $ON_HOST status; else"\
-' echo; echo "@status idle - - 0 -"; fi'
+' echo; echo "@status idle - - 0 - ."; fi'
 }
 
 tpu_status() {
@@ -162,23 +163,19 @@ tpu_status() {
 # Prints what a host's log has from NEXT[worker] on, and moves that; sets MORE
 # if there was more than fits an answer.
 log_of() {
-  local worker=$1 most=200000 size from bytes point
+  local worker=$1 most=200000 size from bytes show=(cat)
+  [[ $WORKER != all ]] || show=(sed "s/^/$worker: /")
   # What the log of a connection lost had not brought is asked for again.
   ask "$worker" log "$ON_HOST log ${NEXT[$worker]} $most" || return
-  [[ $DRY_RUN == no ]] || return 0
-  read -r size from bytes point <<<"${ANSWERS[$worker]}"
-  [[ $bytes == . ]] && bytes='' point=.
-  if [[ $point != . ]]; then
-    say "error: a part of the log of host $worker is missing."
-    return "$FAILED"
-  fi
-  if [[ $WORKER == all ]]; then
-    printf '%s' "$bytes" | base64 -d | sed "s/^/$worker: /"
-  else
-    printf '%s' "$bytes" | base64 -d
-  fi
+  read -r size from bytes <<<"${ANSWERS[$worker]}"
+  # Who reads no further, as head does, wants no more.
+  printf '%s' "$bytes" | base64 -d | "${show[@]}" || exit "$FAILED"
   NEXT[$worker]=$((from + $(printf '%s' "$bytes" | base64 -d | wc -c)))
   ((NEXT[worker] >= size)) || MORE=yes
+}
+
+refuse_worker() {
+  refuse "--worker=$WORKER: there are $HOSTS host(s), from 0 on."
 }
 
 tpu_logs() {
@@ -192,8 +189,7 @@ tpu_logs() {
   for ((worker = 0; worker < HOSTS; worker++)); do
     [[ $WORKER != all && $WORKER != "$worker" ]] || NEXT[worker]=-20000
   done
-  ((${#NEXT[@]})) ||
-    refuse "--worker=$WORKER: there are $HOSTS host(s), from 0 on."
+  ((${#NEXT[@]})) || refuse_worker
   while true; do
     MORE=no
     for worker in "${!NEXT[@]}"; do
@@ -211,14 +207,17 @@ tpu_logs() {
 tpu_fetch() {
   local try file=$STATE_DIR/results.tar.gz
   need_hosts || return
+  [[ $DRY_RUN == yes ]] || ((WORKER < HOSTS)) || refuse_worker
   for try in 1 2 3; do
     ask "$WORKER" pack "$ON_HOST pack" || return
     copy_from_host "$WORKER" results.tar.gz "$file" ||
       say "A copy from host $WORKER failed (try $try of 3)."
     [[ $DRY_RUN == no ]] || return 0
     if [[ -f $file && $(sum_of "$file") == "${ANSWERS[$WORKER]}" ]]; then
-      mkdir -p "$FOLDER"
-      tar -xzf "$file" -C "$FOLDER"
+      if ! { mkdir -p "$FOLDER" && tar -xzf "$file" -C "$FOLDER"; }; then
+        say "error: $FOLDER cannot be written; all is in $file."
+        return "$FAILED"
+      fi
       rm "$file"
       say "Results are in $FOLDER."
       return 0
@@ -250,7 +249,8 @@ tpu_doctor() {
   node_state || return
   [[ $DRY_RUN == yes ]] || echo "$NAME: $STATE, node $NODE ${HEALTH:-}"
   [[ $NODE == READY || $DRY_RUN == yes ]] || return 0
-  ask all doctor "$ON_HOST doctor" || return
+  ask all doctor "if [ -f mmal_tpu/on_host.sh ]; then $ON_HOST doctor; else"\
+' echo; echo "@doctor nothing is installed ."; fi' || return
   for worker in "${!ANSWERS[@]}"; do
     echo "  host $worker: ${ANSWERS[$worker]}"
   done

@@ -55,7 +55,7 @@ must_match() {
 }
 
 check_settings() {
-  local key word
+  local key word name
   must_match NAME '[a-z]([-a-z0-9]{0,58}[a-z0-9])?' \
     'lower-case letters, digits and hyphens, beginning with a letter'
   for key in PROJECT ZONE TYPE RUNTIME; do
@@ -71,11 +71,18 @@ check_settings() {
   must_match STORAGE 'local|shared|disk:[a-z][-a-z0-9]*' \
     'local, shared or disk:DISK'
   must_match PYTHON '3\.1[123]' '3.11, 3.12 or 3.13'
+  for key in WORKDIR MIRROR CACHE_DIR SERVICE_ACCOUNT; do
+    # Meant for a shell, which never reads it.
+    [[ ! ${!key} =~ [\'\"\$\`\\~#] ]] ||
+      refuse "$key=${!key}: ${BASH_REMATCH[0]} would be a part of the name:" \
+        'nothing is expanded. Folders are absolute, or within the home.'
+  done
   must_match MIRROR '([a-z]+://|/)[^[:space:]]+|' \
     'empty, gs://BUCKET/RUN or an absolute path'
   must_match WORKDIR '[^:]+' 'a folder of the hosts, not a URL'
   must_match CACHE_DIR '[^:]*' 'a folder of the hosts, not a URL: a cache of'\
 ' compiled programs on gs:// fails under load'
+  local secrets='TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|_KEY|APIKEY|KEY_ID'
   local own='(workdir|cache_dir|mirror|(no)?resume|(no)?multihost)'
   if [[ $STORAGE == disk:* &&
         $WORKDIR != /mnt/disks/"${STORAGE#disk:}"/* ]]; then
@@ -101,8 +108,9 @@ check_settings() {
   for word in "${ENV_WORDS[@]}"; do
     [[ $word =~ ^[A-Za-z_][A-Za-z0-9_]*= ]] ||
       refuse "ENV has $word: must be KEY=VALUE words."
-    [[ ! ${word%%=*} =~ (TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY)$ ]] ||
-      refuse "ENV has ${word%%=*}, which looks like a secret: the env file is" \
+    name=${word%%=*}
+    [[ ! ${name^^} =~ ($secrets)S?$ ]] ||
+      refuse "ENV has $name, which looks like a secret: the env file is" \
         'no place for one. Put it on the hosts, or use SERVICE_ACCOUNT.'
   done
 }

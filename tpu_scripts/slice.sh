@@ -20,6 +20,13 @@ tpu_create() {
   local until=$((SECONDS + PATIENCE))
   while true; do
     resource_state || return
+    if [[ $DRY_RUN == yes ]]; then
+      only_if 'it is suspended or has failed'
+      release
+      only_if 'it is absent then'
+      request
+      return
+    fi
     case $STATE in
       ABSENT)
         request || return
@@ -33,7 +40,7 @@ tpu_create() {
         say "$NAME is $STATE: waiting for the end of that."
         if ((SECONDS >= until)); then
           say "error: $NAME has been $STATE for $PATIENCE seconds."
-          return "$TIMED_OUT"
+          return "$FAILED"
         fi
         sleep "$POLL"
         ;;
@@ -51,8 +58,13 @@ tpu_wait() {
     patiently resource_state || return
     if [[ $STATE == ACTIVE || $DRY_RUN == yes ]]; then
       patiently node_state || return
-      [[ $DRY_RUN == no ]] || return 0
-      if [[ $NODE == READY && $HOSTS -gt 0 ]]; then
+      if [[ $DRY_RUN == yes ]]; then
+        [[ $KEEP == yes ]] || {
+          only_if "it is not ready after $TIMEOUT seconds"
+          release
+        }
+        return 0
+      elif [[ $NODE == READY && $HOSTS -gt 0 ]]; then
         say "$NAME is ready: $HOSTS host(s)."
         return 0
       fi
@@ -76,7 +88,7 @@ tpu_wait() {
     if ((SECONDS >= until)); then
       say "error: after $TIMEOUT seconds $NAME is $STATE, its node $NODE."
       # Granted later, it would cost, and do nothing.
-      [[ $KEEP == yes ]] || release || return
+      [[ $KEEP == yes ]] || patiently release || return
       return "$TIMED_OUT"
     fi
     sleep "$POLL"

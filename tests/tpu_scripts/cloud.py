@@ -5,6 +5,7 @@ import os
 import pathlib
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,8 +15,8 @@ from tests.tpu_scripts import fake_gcloud
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SCRIPTS = ROOT / 'tpu_scripts'
 NAME = 'slice'
-# Of the longest wait of a test.
-SECONDS = 240
+# Of the longest wait of a test, on a machine that is very busy.
+SECONDS = 1200
 _UV = '''#!/bin/sh
 # What a host has in place of uv: its environments run this Python.
 echo "$@" >>"$HOME/uv"
@@ -31,6 +32,11 @@ def _program(path, text):
   path.parent.mkdir(exist_ok=True)
   path.write_text(text, 'utf-8')
   path.chmod(0o755)
+
+
+def _kill_group(process):
+  """Kills the scripts, and the gcloud that they wait for."""
+  os.killpg(process.pid, signal.SIGKILL)
 
 
 def commit_all(folder: pathlib.Path) -> None:
@@ -49,6 +55,7 @@ class Cloud:
     folder: of the fake gcloud.
     repository: what is installed, with the scripts.
     plan: of the stand-in for the run.
+    variables: of the environment, besides those that are always set.
   """
 
   def __init__(self, folder: pathlib.Path, python: str = sys.executable):
@@ -63,6 +70,8 @@ class Cloud:
              _UV.replace('FOLDER', str(self.folder)).replace('PYTHON', python))
     (self.folder / 'uv_seconds').write_text('0')
     self.write_plan({})
+    self._begun, self.variables = [], {}
+    self._ends = self._terminal, _ = os.pipe()
     self.settings = {
         'NAME': NAME, 'PROJECT': 'project', 'ZONE': 'zone-a',
         'TYPE': 'v5litepod-8', 'RUNTIME': 'v2-alpha-tpuv5-lite',
@@ -114,18 +123,33 @@ class Cloud:
         f'{k}={v}\n' for k, v in self.settings.items()), 'utf-8')
     environment = os.environ | {
         'PATH': f'{self.folder}/bin:{os.environ["PATH"]}',
-        'FAKE_CLOUD': str(self.folder)}
-    return subprocess.Popen(
+        'FAKE_CLOUD': str(self.folder)} | self.variables
+    # With a standard input that is never closed, as a terminal's.
+    process = subprocess.Popen(
         ['bash', self.repository / 'tpu_scripts' / 'tpu', *words],
-        env=environment, stdin=subprocess.DEVNULL, stdout=stdout,
-        stderr=subprocess.PIPE, text=True, cwd=self.folder)
+        env=environment, stdin=self._terminal, stdout=stdout,
+        stderr=subprocess.PIPE, text=True, cwd=self.folder,
+        start_new_session=True)
+    self._begun.append(process)
+    return process
 
   def tpu(self, *words, status: int = 0) -> str:
     """Runs the scripts to their end; returns what they said."""
     process = self.begin(*words)
-    said = '\n'.join(process.communicate(timeout=SECONDS))
+    said = '\n'.join(self.ended(process))
     assert process.returncode == status, (process.returncode, said)
     return said
+
+  def ended(
+      self, process: subprocess.Popen, seconds: float = SECONDS
+  ) -> tuple[str | None, str]:
+    """What one that was begun has said, once it has ended by itself."""
+    try:
+      return process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired as e:
+      _kill_group(process)
+      said = '\n'.join(s or '' for s in process.communicate())
+      raise AssertionError(f'after {seconds} s: {said}') from e
 
   def up(self) -> None:
     """A slice that is ready, with all installed."""
@@ -151,13 +175,20 @@ class Cloud:
     lines = path.read_text('utf-8').splitlines() if path.exists() else []
     return list(map(json.loads, lines))
 
-  def until(self, reached) -> None:
+  def until(self, reached, seconds: float = SECONDS) -> None:
     """Waits until something is so."""
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + seconds
     while not reached():
       assert time.monotonic() < end
       time.sleep(0.02)
 
   def close(self) -> None:
+    """Ends all that runs: what would begin more first, and then the hosts."""
+    for process in self._begun:
+      if process.poll() is None:
+        _kill_group(process)
+        process.communicate()
+    for end in self._ends:
+      os.close(end)
     for name in self.state()['resources']:
       fake_gcloud.lose_hosts(self.folder, name)

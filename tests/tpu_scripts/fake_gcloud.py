@@ -22,7 +22,9 @@ _START = json.dumps({
     # What a new resource is, one `describe` after another.
     'granted': ['ACCEPTED', 'PROVISIONING', 'ACTIVE'],
     # And its node, once it is active.
-    'nodes': ['CREATING', 'READY']})
+    'nodes': ['CREATING', 'READY'],
+    # Whether `ssh` forgets --output-directory, as it does in gcloud 528.
+    'forgets': True})
 
 
 @contextlib.contextmanager
@@ -110,6 +112,9 @@ class _Gcloud:
   def run(self):
     with open(self.folder / 'calls.jsonl', 'a', encoding='utf-8') as calls:
       calls.write(json.dumps(self.words) + '\n')
+    # A question that is not seen is waited for without end.
+    assert 'quiet' in self.flags, self.words
+    assert os.path.samestat(os.fstat(0), os.stat(os.devnull)), self.words
     if self.given[:2] == ['auth', 'list']:
       print('someone@example.com')
       return
@@ -123,6 +128,9 @@ class _Gcloud:
 
   def _resource(self, state):
     name = self.given[4].split(':')[0]
+    if name in state['resources'] and state['resources'][name]['path'] == [
+        'GONE']:
+      del state['resources'][name]
     if name not in state['resources']:
       _end(f"NOT_FOUND: Resource '{name}' was not found.")
     return name, state['resources'][name]
@@ -169,11 +177,13 @@ class _Gcloud:
     return list(range(self.hosts)) if asked == 'all' else [int(asked)]
 
   def _queued_resources_ssh(self, state, _):
-    self.workers = self._workers(state)
+    self.workers, self.forgets = self._workers(state), state['forgets']
 
   def _queued_resources_ssh_unlocked(self, fault):
     out = pathlib.Path(self.flags['output-directory'])
-    assert out.is_dir()
+    assert out.is_dir() and 'ssh-flag' in self.flags
+    if self.forgets:
+      out = pathlib.Path('None')
     files = {w: open(out / f'{w}.log', 'wb') for w in self.workers}
     kind, hit = fault.get('kind'), fault.get('workers', self.workers)
     lost = [w for w in self.workers if w in hit and kind == 'unreachable']
@@ -182,6 +192,11 @@ class _Gcloud:
     if kind == 'preempt':
       time.sleep(fault['after'])
       preempt(self.folder, self.given[4])
+    if kind == 'twice':  # Again, though what was lost goes on.
+      for w in hit:
+        with open(home_of(self.folder, self.given[4], w) / 'twice.log',
+                  'wb') as file:
+          self._command(w, file)
     statuses = {w: process.wait() for w, process in started.items()}
     if kind == 'rerun':  # As gcloud does where ssh ends with 255.
       for w in hit:
@@ -215,6 +230,9 @@ class _Gcloud:
     name = (to if ':' in to else sources[0]).split(':')[0]
     self.given[4] = name
     whole = fault.get('kind') != 'cut'
+    if fault.get('kind') == 'nothing':
+      print(fault['message'], file=sys.stderr)
+      return
     for worker in self._workers(state):
       home = home_of(self.folder, name, worker)
       for source in sources:

@@ -43,6 +43,15 @@ def test_it_deletes_what_costs_if_it_may(cloud):
   assert not cloud.state()['resources']
 
 
+def test_a_slice_that_cannot_be_deleted_is_not_passed_over(cloud):
+  cloud.fault('delete', 'error', message='UNAVAILABLE: try again', times=3)
+  cloud.tpu(*_WORDS, '--delete')
+  assert not cloud.state()['resources']
+  cloud.fault('delete', 'error', message='INTERNAL: an error', times=9)
+  said = cloud.tpu(*_WORDS, '--delete', status=70)
+  assert 'The run has ended with 0' in said and 'may go on costing' in said
+
+
 @pytest.mark.parametrize('pair', [
     (75, 75), ('abort', 75), (75, 'abort'), (0, 75), (139, 137)])
 def test_hosts_that_ended_otherwise_are_all_started_again(cloud, pair):
@@ -72,7 +81,7 @@ def test_a_run_without_status_is_started_again(cloud):
   process = cloud.begin(*_WORDS)
   cloud.until(lambda: _started(cloud) == [1, 1])
   fake_gcloud.kill_all(cloud.folder, NAME)
-  said = process.communicate()[1]
+  said = cloud.ended(process)[1]
   assert process.returncode == 0 and 'lost' in said
   assert _started(cloud) == [2, 2]
 
@@ -82,7 +91,7 @@ def test_a_slice_that_is_lost_is_renewed(cloud):
   process = cloud.begin(*_WORDS)
   cloud.until(lambda: _started(cloud) == [1, 1])
   fake_gcloud.preempt(cloud.folder, NAME)
-  said = process.communicate()[1]
+  said = cloud.ended(process)[1]
   assert process.returncode == 0, said
   assert 'SUSPENDED, and would never come back' in said
   assert _started(cloud) == [2, 2]
@@ -102,8 +111,19 @@ def test_what_is_installed_then_is_the_commit_of_the_beginning(cloud):
   cloud.until(lambda: _started(cloud) == [2, 2])
   assert cloud.hosts()[0]['installed'] == before
   _let_go(cloud)
-  process.communicate()
+  cloud.ended(process)
   assert process.returncode == 0
+
+
+@pytest.mark.parametrize('path', [
+    ['CREATING', 'ACCEPTED', 'WAITING_FOR_RESOURCES', 'PROVISIONING', 'ACTIVE'],
+    ['DELETING', 'DELETING', 'GONE'], ['SUSPENDED'], ['FAILED']])
+def test_it_begins_with_whatever_is_there(cloud, path):
+  cloud.set(NAME, path)
+  cloud.tpu(*_WORDS)
+  assert _started(cloud) == [1, 1]
+  assert _count(cloud, 'create') == (path[-1] != 'ACTIVE')
+  assert _count(cloud, 'delete') == (path[-1] in ('SUSPENDED', 'FAILED'))
 
 
 def test_a_slice_that_is_lost_during_install_is_renewed(cloud):
@@ -119,7 +139,7 @@ def test_a_node_that_is_lost_before_its_resource_tells_of_it(cloud):
   cloud.until(lambda: _started(cloud) == [1, 1])
   with fake_gcloud.state_of(cloud.folder) as state:
     state['resources'][NAME]['nodes'] = ['PREEMPTED']
-  said = process.communicate()[1]
+  said = cloud.ended(process)[1]
   assert process.returncode == 0 and 'node of slice is PREEMPTED' in said
   assert _started(cloud) == [2, 2]
 
@@ -157,7 +177,7 @@ def test_a_slice_that_is_lost_too_often_is_given_up(cloud):
   for number in (1, 2):
     cloud.until(lambda: _started(cloud) == [number] * 2)
     fake_gcloud.preempt(cloud.folder, NAME)
-  assert '1 restarts in a row' in process.communicate()[1]
+  assert '1 restarts in a row' in cloud.ended(process)[1]
   assert process.returncode == 75 and _count(cloud, 'create') == 2
 
 
@@ -175,7 +195,7 @@ def test_a_host_that_gives_no_answer_for_a_while_is_left_alone(cloud):
               times=3)
   cloud.until(lambda: not cloud.state()['faults'])
   _let_go(cloud)
-  process.communicate()
+  cloud.ended(process)
   assert process.returncode == 0 and _started(cloud) == [1, 1]
 
 
@@ -186,7 +206,7 @@ def test_google_may_fail_to_answer_for_a_while(cloud):
   cloud.fault('describe', 'error', message='UNAVAILABLE', times=4)
   cloud.until(lambda: not cloud.state()['faults'])
   _let_go(cloud)
-  process.communicate()
+  cloud.ended(process)
   assert process.returncode == 0 and _started(cloud) == [1, 1]
   assert _count(cloud, 'create') == 1
 
@@ -202,9 +222,35 @@ def test_killed_and_started_again_it_takes_up_the_run(cloud):
   cloud.until(lambda: len(cloud.calls()) > calls + 9)
   assert _started(cloud) == [1, 1]
   _let_go(cloud)
-  said = process.communicate()[1]
+  said = cloud.ended(process)[1]
   assert process.returncode == 0, said
   assert _started(cloud) == [1, 1] and _count(cloud, 'create') == 1
+
+
+def test_two_at_once_are_refused(cloud):
+  _plan(cloud, _HANG)
+  process = cloud.begin(*_WORDS)
+  cloud.until(lambda: _started(cloud) == [1, 1])
+  said = cloud.tpu(*_WORDS, '--delete', status=2)
+  assert f'already: process {process.pid}' in said
+  _let_go(cloud)
+  cloud.ended(process)
+  assert process.returncode == 0 and _started(cloud) == [1, 1]
+
+
+def test_a_run_of_another_commit_goes_on_and_is_named(cloud):
+  _plan(cloud, _HANG)
+  cloud.up()
+  cloud.tpu('start')
+  cloud.until(lambda: _started(cloud) == [1, 1])
+  (cloud.repository / 'more').touch()
+  cloud_lib.commit_all(cloud.repository)
+  process = cloud.begin(*_WORDS)
+  calls = len(cloud.calls())
+  cloud.until(lambda: len(cloud.calls()) > calls + 5)
+  _let_go(cloud)
+  assert 'of another commit' in cloud.ended(process)[1]
+  assert process.returncode == 0 and _started(cloud) == [1, 1]
 
 
 @pytest.mark.parametrize('at', ['on_host.sh install', 'on_host.sh start'])

@@ -7,6 +7,7 @@ that is meant, WRITE_DRY_RUNS=1 writes them anew.
 import json
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -62,10 +63,62 @@ def test_the_lines_are_those(cloud, name):
   assert said == path.read_text('utf-8')
 
 
+def _plain(words):
+  """A call without what is known only when it is made."""
+  text = '\0'.join(words)
+  for known, shown in ((r'/hosts\.\d+', '/hosts'), ('--id=[^ ]+', '--id=ID'),
+                       ('--hosts=2', '--hosts=HOSTS'),
+                       (r"'[0-9a-f]{64}  ", "'SUM  ")):
+    text = re.sub(known, shown, text)
+  return text.split('\0')
+
+
+@pytest.mark.long
+def test_what_is_shown_is_what_is_run(cloud):
+  cloud.change(granted=['ACTIVE'], nodes=['READY'])
+  commands = [*_COMMANDS[:-3], 'doctor', 'delete']
+  for command in commands:
+    text = cloud.tpu('--dry-run', *command.split())
+    text = re.sub('# only if it is (suspended|not ready).*\n.*', '', text)
+    shown = [shlex.split(line)[1:] for line in text.splitlines()
+             if line.startswith('gcloud ')]
+    before = len(cloud.calls())
+    cloud.tpu(*command.split())
+    assert list(map(_plain, cloud.calls()[before:])) == shown, command
+    if command == 'start':
+      cloud.until(lambda: not any(
+          host['state'] == 'running' for host in cloud.hosts()))
+
+
+@pytest.mark.parametrize('flag', [[], ['--delete']])
+def test_what_babysit_would_delete_is_shown(cloud, flag):
+  *_, last = cloud.tpu('--dry-run', 'babysit', *flag).strip().splitlines()
+  assert (' delete ' in last) == bool(flag)
+
+
 def _lines():
   for path in sorted(_FOLDER.iterdir()):
     yield from (line for line in path.read_text('utf-8').splitlines()
                 if line.startswith('gcloud '))
+
+
+def _documented(pattern):
+  """What the guide and the example say to type."""
+  text = ''.join((cloud_lib.SCRIPTS / name).read_text('utf-8')
+                 for name in ('README.md', 'tpu.env.example'))
+  found = re.findall(rf'^(?:#| )*({pattern}.*)$|`({pattern}[^`]*)`', text, re.M)
+  return sorted({line or inline for line, inline in found})
+
+
+def test_what_the_guide_says_to_type_is_understood(cloud):
+  names = '|'.join(sorted({c.split()[0] for c in _COMMANDS}))
+  lines = {line.replace('tpu_scripts/tpu ', '') for line in (
+      *_documented('tpu_scripts/tpu '), *_documented(f'(?:{names}) '))
+           if not line.startswith('tpu_scripts/tpu requests')}
+  assert len(lines) > 8, lines
+  for line in lines:
+    said = cloud.tpu('--dry-run', *shlex.split(line.replace('--dry-run', '')))
+    assert 'gcloud ' in said, line
 
 
 def test_a_shell_reads_back_what_hosts_are_given():
@@ -89,7 +142,10 @@ def _flags(line):
 @pytest.mark.long
 @pytest.mark.skipif(not shutil.which('gcloud'), reason='gcloud is not here')
 def test_gcloud_knows_all_flags(tmp_path):
-  lines = list({_flags(line): line for line in _lines()}.values())
+  typed = [line.replace('PROJECT', 'my-project').replace('DISK', 'runs')
+           for line in _documented('gcloud ') if '--' in line]
+  assert len(typed) > 2
+  lines = list({_flags(line): line for line in (*_lines(), *typed)}.values())
   assert len(lines) > 10
   wrong = 'gcloud compute tpus queued-resources delete x --forced'
   path = tmp_path / 'commands.json'

@@ -74,17 +74,17 @@ def test_after_a_lost_connection_it_is_done_once(cloud):
 
 def test_a_slice_lost_meanwhile_is_an_error(cloud):
   cloud.set(NAME, ['ACTIVE'])
-  (cloud.folder / 'uv_seconds').write_text('30')
+  (cloud.folder / 'uv_seconds').write_text('600')
   cloud.fault('ssh', 'preempt', match='on_host.sh install', after=1)
   begun = time.monotonic()
   assert '0 of 2 host(s)' in cloud.tpu('install', status=70)
-  assert time.monotonic() - begun < 20
+  assert time.monotonic() - begun < 500
   assert cloud.status()['node'] == 'ABSENT'
 
 
 def test_an_install_that_was_killed_is_done_again(cloud):
   cloud.set(NAME, ['ACTIVE'])
-  (cloud.folder / 'uv_seconds').write_text('30')
+  (cloud.folder / 'uv_seconds').write_text('600')
   process = cloud.begin('install')
   cloud.until(lambda: len(_uv_calls(cloud, 1)) == 2)
   process.kill()
@@ -92,6 +92,34 @@ def test_an_install_that_was_killed_is_done_again(cloud):
   process.communicate()
   (cloud.folder / 'uv_seconds').write_text('0')
   assert 'Installed on 2' in cloud.tpu('install')
+
+
+def test_why_a_copy_failed_is_shown(cloud):
+  """gcloud may have copied nothing, and end with 0."""
+  cloud.set(NAME, ['ACTIVE'])
+  cloud.fault('scp', 'nothing', message='SSHKeyNotInAgent: ssh-add', times=3)
+  assert 'SSHKeyNotInAgent' in cloud.tpu('install', status=70)
+
+
+@pytest.mark.long
+def test_of_two_installs_after_a_lost_connection_both_get_the_program(cloud):
+  """What unpacks it is slow, and both are at it."""
+  cloud.set(NAME, ['ACTIVE'])
+  tar = cloud.folder / 'host_bin' / 'tar'
+  tar.write_text('#!/bin/sh\n[ "$1" != -xzOf ] || sleep 1\n'
+                 'exec /usr/bin/tar "$@"\n', 'utf-8')
+  tar.chmod(0o755)
+  cloud.fault('ssh', 'twice', match='on_host.sh install')
+  assert 'Installed on 2' in cloud.tpu('install')
+  for worker in range(2):
+    log = fake_gcloud.home_of(cloud.folder, NAME, worker) / 'twice.log'
+    assert '@installed' in log.read_text('utf-8')
+
+
+def test_a_commit_named_by_a_variable_of_mine_is_not_taken(cloud):
+  cloud.set(NAME, ['ACTIVE'])
+  cloud.variables['COMMIT'] = 'HEAD~1'
+  assert 'HEAD' not in cloud.tpu('install')
 
 
 def test_a_run_is_not_replaced_under_its_feet(cloud):

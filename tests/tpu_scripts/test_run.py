@@ -1,5 +1,6 @@
 """Starting a run on all hosts, looking at it, and stopping it."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -100,7 +101,7 @@ def test_two_that_start_at_once_start_one_process(cloud):
   cloud.up()
   started = [cloud.begin('start') for _ in range(3)]
   for process in started:
-    process.communicate()
+    cloud.ended(process)
   _begun(cloud)
 
 
@@ -146,6 +147,57 @@ def test_a_run_that_left_no_status_is_lost(cloud):
   _begun(cloud)
   fake_gcloud.kill_all(cloud.folder, NAME)
   assert [h['state'] for h in cloud.hosts()] == ['lost', 'lost']
+
+
+@pytest.mark.parametrize('forgets', [True, False])
+def test_hosts_are_heard_whether_gcloud_knows_the_folder_or_not(cloud, forgets):
+  """As gcloud 528 forgets what it is given."""
+  cloud.change(forgets=forgets)
+  cloud.up()
+  assert len(cloud.hosts()) == 2
+
+
+def test_a_part_of_an_answer_is_none(cloud):
+  """Here of "@status exited 139", which is no refusal."""
+  cloud.write_plan({str(w): [{'exit': 139}] for w in range(2)})
+  cloud.up()
+  cloud.tpu('start')
+  cloud.until(lambda: not any(_running(cloud)))
+  cloud.fault('ssh', 'drop', match='on_host.sh status', workers=[1],
+              bytes=len('\n@status exited 1'))
+  said = cloud.tpu('status', status=70)
+  assert 'host 0: exited, exit status 139' in said
+  assert 'host 1: unreachable' in said
+
+
+def test_who_looks_at_a_run_is_not_taken_for_one(cloud):
+  """Two ask for the status at once."""
+  cloud.up()
+  home = fake_gcloud.home_of(cloud.folder, NAME, 0)
+  with open(home / 'mmal_tpu' / 'lock', 'ab') as lock:
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    assert _running(cloud) == [False, False]
+
+
+def test_what_has_taken_the_number_of_a_run_is_not_stopped(cloud):
+  """Something of the run lives, but not that which had the number."""
+  cloud.change(hosts=1)
+  cloud.up()
+  home = fake_gcloud.home_of(cloud.folder, NAME, 0) / 'mmal_tpu'
+  other = subprocess.Popen(['sleep', '1000'], start_new_session=True)
+  try:
+    (home / 'pid').write_text(str(other.pid))
+    (home / 'session').write_text('999999999')  # More than there are.
+    with open(home / 'lock', 'ab') as lock:
+      fcntl.flock(lock, fcntl.LOCK_EX)
+      stop = cloud.begin('stop')
+      cloud.until(lambda: cloud.calls('on_host.sh stop'))
+      time.sleep(1)
+    cloud.ended(stop)
+    assert other.poll() is None
+  finally:
+    other.kill()
+    other.wait()
 
 
 @pytest.mark.long
@@ -221,6 +273,19 @@ def test_a_log_goes_on_where_the_connection_was_lost(cloud, tmp_path):
 
 
 @pytest.mark.long
+def test_logs_end_when_they_are_read_no_further(cloud):
+  cloud.up()
+  log = _log_path(cloud)
+  log.write_text('line\n' * 9)
+  process = cloud.begin('logs', '-f', '--poll=0.05')
+  assert process.stdout.readline() == 'line\n'
+  process.stdout.close()
+  with open(log, 'a', encoding='utf-8') as file:
+    file.write('line\n' * 9)
+  process.wait(cloud_lib.SECONDS)
+
+
+@pytest.mark.long
 def test_results_are_fetched_whole(cloud, tmp_path):
   cloud.write_plan({'0': [{'lines': 2, 'exit': 0}]})
   cloud.up()
@@ -234,12 +299,18 @@ def test_results_are_fetched_whole(cloud, tmp_path):
   cloud.fault('scp', 'cut', times=3)
   cloud.tpu('fetch', str(tmp_path / 'more'), status=70)
   assert not (tmp_path / 'more').exists()
+  (tmp_path / 'file').touch()
+  assert 'cannot be written' in cloud.tpu(
+      'fetch', str(tmp_path / 'file'), status=70)
+  assert 'there are 2 host(s)' in cloud.tpu(
+      'fetch', '--worker=2', str(tmp_path / 'more'), status=2)
 
 
 def test_the_doctor_tells_of_hosts_and_here(cloud):
   cloud.set(NAME, ['ACTIVE'])
   (cloud.repository / 'more').touch()
-  assert 'not committed' in cloud.tpu('doctor', status=70)
+  said = cloud.tpu('doctor')
+  assert 'not committed' in said and 'host 1: nothing is installed' in said
   (cloud.repository / 'more').unlink()
   cloud.tpu('install')
   said = cloud.tpu('doctor')
@@ -262,16 +333,21 @@ _DISKS = {
     'lsblk': 'case "$*" in *TYPE*) echo /dev/a disk; echo /dev/b disk;;'
              ' *MOUNT*/dev/a) echo /;; *MOUNT*) ;; *) echo one;; esac',
     'sudo': 'printf "%s\\n" "$*" >>"$HOME/sudo";'
-             ' [ "$2" != blkid ] || exit BLKID'}
+             ' case $2 in blkid) exit BLKID;; cmp) exit CMP;; esac'}
 
 
-@pytest.mark.parametrize('blkid', [0, 2])
-def test_a_disk_is_mounted_and_made_only_if_it_is_blank(cloud, blkid):
+@pytest.mark.parametrize('blkid, zeros, made, mounted', [
+    (0, False, False, True), (2, True, True, True),
+    # Data that blkid does not know, or a disk that cannot be read.
+    (2, False, False, False)])
+def test_a_disk_is_mounted_and_made_only_if_it_is_blank(
+    cloud, blkid, zeros, made, mounted):
   cloud.change(hosts=1)
   for name, text in _DISKS.items():
     path = cloud.folder / 'host_bin' / name
     path.write_text(
-        '#!/bin/sh\n' + text.replace('BLKID', str(blkid)) + '\n', 'utf-8')
+        '#!/bin/sh\n' + text.replace('BLKID', str(blkid)).replace(
+            'CMP', str(int(not zeros))) + '\n', 'utf-8')
     path.chmod(0o755)
   home = fake_gcloud.home_of(cloud.folder, NAME, 0)
   (home / 'mmal_tpu').mkdir(parents=True)
@@ -282,5 +358,21 @@ def test_a_disk_is_mounted_and_made_only_if_it_is_blank(cloud, blkid):
            'PATH': f'{cloud.folder}/host_bin:/usr/bin:/bin'})
   done = (home / 'sudo').read_text('utf-8').splitlines()
   assert done[0] == '-n blkid --probe /dev/b'
-  assert ('-n mkfs.ext4 -q -m 0 /dev/b' in done) == (blkid == 2)
-  assert '-n mount -o discard,defaults /dev/b /mnt/disks/runs' in done
+  assert ('-n mkfs.ext4 -q -m 0 /dev/b' in done) == made
+  assert ('-n mount -o discard,defaults /dev/b /mnt/disks/runs' in done
+          ) == mounted
+  # What a host made before, on which I had another number, is mine.
+  assert any('chown -R' in line for line in done) == mounted
+
+
+@pytest.mark.parametrize('data', [b'', b'data'])
+def test_what_compares_a_disk_with_zeros_finds_data(tmp_path, data):
+  disk = tmp_path / 'disk'
+  with open(disk, 'wb') as file:
+    file.truncate(65 << 20)
+    file.seek(50 << 20)
+    file.write(data)
+  found = subprocess.run(
+      ['cmp', '--quiet', f'--bytes={64 << 20}', disk, '/dev/zero'],
+      check=False)
+  assert found.returncode == int(bool(data))

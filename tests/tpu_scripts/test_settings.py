@@ -1,13 +1,18 @@
 """The env file, the command line, and the files themselves."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 from tests.tpu_scripts.cloud import SCRIPTS
 
+# Where pip has put it, or elsewhere.
+_SHELLCHECK = shutil.which('shellcheck', path=os.pathsep.join([
+    os.path.dirname(sys.executable), os.environ.get('PATH', os.defpath)]))
 _SHELL = sorted(p.name for p in SCRIPTS.iterdir()
                 if p.suffix == '.sh' or p.name == 'tpu')
 
@@ -24,6 +29,11 @@ _SHELL = sorted(p.name for p in SCRIPTS.iterdir()
     ('WORKDIR', 'gs://bucket/run', 'not a URL'),
     ('WORKDIR', 'run', 'must be absolute'),
     ('CACHE_DIR', 'gs://bucket/cache', 'fails under load'),
+    ('CACHE_DIR', '"/cache"', '" would be a part of the name'),
+    ('CACHE_DIR', '$HOME/cache', '$ would be a part of the name'),
+    ('WORKDIR', '~/run', '~ would be a part of the name'),
+    ('WORKDIR', '/run  # mine', '# would be a part of the name'),
+    ('MIRROR', "'gs://bucket/run'", "' would be a part of the name"),
     ('MIRROR', 'bucket', 'gs://BUCKET/RUN'),
     ('VALID_UNTIL', '6', 'a duration'),
     ('PYTHON', '3.10', '3.11, 3.12 or 3.13'),
@@ -32,7 +42,10 @@ _SHELL = sorted(p.name for p in SCRIPTS.iterdir()
     ('RUN_ARGS', '--rounds=3 --workdir=/x', 'RUN_ARGS has --workdir=/x'),
     ('RUN_ARGS', '--noresume', 'RUN_ARGS has --noresume'),
     ('ENV', 'A', 'must be KEY=VALUE words'),
-    ('ENV', 'HF_TOKEN=x', 'looks like a secret')])
+    ('ENV', 'HF_TOKEN=x', 'looks like a secret'),
+    ('ENV', 'hf_token=x', 'looks like a secret'),
+    ('ENV', 'AWS_ACCESS_KEY_ID=x', 'looks like a secret'),
+    ('ENV', 'GOOGLE_APPLICATION_CREDENTIALS=x', 'looks like a secret')])
 def test_a_mistake_is_refused(cloud, key, value, said):
   cloud.settings[key] = value
   assert said in cloud.tpu('create', status=2)
@@ -56,6 +69,8 @@ def test_a_spot_slice_needs_storage_that_outlives_it(cloud):
     (['create', 'x'], 'create: unknown argument x'),
     (['create', '--keep'], 'unknown flag --keep of create'),
     (['wait', '--timeout=soon'], '--timeout=soon: must be'),
+    (['wait', '--timeout=08'], '--timeout=08: must be'),
+    (['fetch', '--worker=all', 'results'], '--worker=all: must be'),
     (['wait', '--keep=yes'], '--keep=yes: must be given alone'),
     (['fetch'], 'FOLDER is needed'),
     (['--env=nowhere', 'create'], 'no env file nowhere')])
@@ -64,10 +79,22 @@ def test_wrong_usage_is_refused(cloud, words, said):
   assert not cloud.calls()
 
 
+def test_what_looks_like_a_secret_and_is_none_is_accepted(cloud):
+  cloud.settings['ENV'] += ' TOKENIZERS_PARALLELISM=false'
+  cloud.tpu('create')
+
+
 def test_help_tells_of_all_commands(cloud):
   said = cloud.tpu('--help')
   for command in re.findall(r'\[(\w+)\]=', (SCRIPTS / 'tpu').read_text()):
     assert f'\n  {command} ' in said
+
+
+def test_another_env_file_is_no_change_of_the_commit(cloud):
+  cloud.tpu('--dry-run', 'install')
+  scripts = cloud.repository / 'tpu_scripts'
+  (scripts / 'tpu.env').rename(scripts / 'large.env')
+  cloud.tpu('--dry-run', f'--env={scripts}/large.env', 'install')
 
 
 def test_the_example_is_accepted(cloud):
@@ -94,7 +121,6 @@ def test_bash_reads_it(name):
   assert bool(calls) == (name == 'lib.sh')
 
 
-@pytest.mark.skipif(
-    not shutil.which('shellcheck'), reason='shellcheck is not here')
+@pytest.mark.skipif(not _SHELLCHECK, reason='shellcheck is not here')
 def test_shellcheck_finds_nothing():
-  subprocess.run(['shellcheck', 'tpu', 'on_host.sh'], cwd=SCRIPTS, check=True)
+  subprocess.run([_SHELLCHECK, 'tpu', 'on_host.sh'], cwd=SCRIPTS, check=True)

@@ -1,8 +1,11 @@
 """Requesting a slice, waiting for it, and deleting it."""
 
+import subprocess
+
 import pytest
 
 from tests.tpu_scripts.cloud import NAME
+from tests.tpu_scripts.cloud import SCRIPTS
 
 
 def _created(cloud):
@@ -37,6 +40,23 @@ def test_one_that_never_comes_back_is_deleted_first(cloud, path):
   assert cloud.calls()[-2][3] == 'describe'
 
 
+def test_one_that_is_being_deleted_is_waited_for(cloud):
+  cloud.set(NAME, ['DELETING', 'DELETING', 'GONE'])
+  cloud.tpu('create', '--poll=0.01')
+  assert _created(cloud) == 1 and not cloud.calls('delete')
+
+
+def test_one_that_does_not_end_is_an_error_of_google():
+  """Not 124, with which all is deleted that may cost."""
+  done = subprocess.run(
+      ['bash', '-c', 'source "$1/lib.sh"; source "$1/slice.sh"; DRY_RUN=no;'
+       'NAME=slice POLL=1; resource_state() { STATE=SUSPENDING; };'
+       'sleep() { SECONDS=$((SECONDS + 600)); }; tpu_create', '-', SCRIPTS],
+      stderr=subprocess.PIPE, text=True, check=False)
+  assert done.returncode == 70, done
+  assert 'has been SUSPENDING for 1800 seconds' in done.stderr
+
+
 def test_one_that_was_created_meanwhile_is_taken(cloud):
   cloud.fault('create', 'lost_answer')
   assert 'requested meanwhile' in cloud.tpu('create')
@@ -67,6 +87,14 @@ def test_who_waits_in_vain_deletes_the_request(cloud):
   cloud.tpu('create')
   said = cloud.tpu('wait', '--timeout=1', '--poll=0.1', status=124)
   assert 'after 1 seconds slice is WAITING_FOR_RESOURCES' in said
+  assert not cloud.state()['resources']
+
+
+def test_and_does_so_though_google_fails_for_a_while(cloud):
+  cloud.change(granted=['WAITING_FOR_RESOURCES'])
+  cloud.tpu('create')
+  cloud.fault('delete', 'error', message='UNAVAILABLE: try again', times=3)
+  cloud.tpu('wait', '--timeout=0', '--poll=0.01', status=124)
   assert not cloud.state()['resources']
 
 

@@ -17,6 +17,8 @@ from tests.tpu_scripts import fake_gcloud
 # Enough rounds for a slice to be lost well before the last.
 _ROUNDS = 12
 _STRATEGY, _SEED = 'mmal', 3  # as in hosts_config
+# Of the longest step, on a machine that is very busy.
+_SECONDS = 3600
 # Where the run lies, by settings in which SHARED outlives the hosts.
 _STORAGES = {
     'shared': {'STORAGE': 'shared', 'WORKDIR': 'SHARED/run'},
@@ -81,7 +83,7 @@ def _results(cloud):
 
 
 def _babysat(cloud, process):
-  said = process.communicate(timeout=2 * cloud_lib.SECONDS)[1]
+  said = cloud.ended(process, _SECONDS)[1]
   log = fake_gcloud.home_of(
       cloud.folder, cloud_lib.NAME, 0) / 'mmal_tpu' / 'log'
   assert process.returncode == 0, (
@@ -98,7 +100,7 @@ def test_preempted_after_round_2_it_ends_as_if_undisturbed(
   try:
     _babysat(quiet, quiet.begin('babysit', '--poll=0.5'))
     process = cloud.begin('babysit', '--poll=0.5')
-    cloud.until(lambda: len(_queries(_workdir(cloud))) >= 2)
+    cloud.until(lambda: len(_queries(_workdir(cloud))) >= 2, _SECONDS)
     fake_gcloud.preempt(cloud.folder, cloud_lib.NAME)
     assert len(_queries(_workdir(cloud))) < _ROUNDS
     said = _babysat(cloud, process)
