@@ -9,7 +9,7 @@ import pytest
 
 from experiments import run
 from mmal_jax.workdir import layout
-from mmal_jax.workdir import mirror as mirror_lib
+from mmal_jax.workdir import mirror_folder
 from tests.support import bucket
 from tests.support import damaged_runs
 from tests.support import programs
@@ -81,7 +81,7 @@ def _local(tmp_path):
 
 def _fail_at(monkeypatch, n):
   """Lets the n-th write to a mirror fail, and all after it."""
-  put, left = mirror_lib.Mirror._put, [n]
+  put, left = mirror_folder.Folder._put, [n]
 
   def fails(self, name, content):
     left[0] -= 1
@@ -89,7 +89,7 @@ def _fail_at(monkeypatch, n):
       raise OSError(28, 'No space left on device')
     put(self, name, content)
 
-  monkeypatch.setattr(mirror_lib.Mirror, '_put', fails)
+  monkeypatch.setattr(mirror_folder.Folder, '_put', fails)
 
 
 def test_a_mirror_that_fails_is_named_and_the_run_goes_on(
