@@ -150,8 +150,10 @@ def is_of_another(path: str, workdir: pathlib.Path) -> bool:
 
 def is_same_folder(one: str, other: str) -> bool:
   """Whether two paths, one of them by a link perhaps, lead to one folder."""
-  return one == other or os.path.exists(one) and os.path.exists(other) and (
-      os.path.samefile(one, other))
+  # Earlier versions kept the last slash of gs://BUCKET/NAME/.
+  return one.rstrip('/') == other.rstrip('/') or (
+      os.path.exists(one) and os.path.exists(other)
+      and os.path.samefile(one, other))
 
 
 def user_besides(path: str, workdir: pathlib.Path) -> str | None:
