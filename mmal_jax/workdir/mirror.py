@@ -31,6 +31,7 @@ from mmal_jax.workdir import checksums
 from mmal_jax.workdir import layout
 from mmal_jax.workdir import mirror_folder
 from mmal_jax.workdir import mirrored
+from mmal_jax.workdir import provenance
 from mmal_jax.workdir import records_file
 from mmal_jax.workdir import same_config
 from mmal_jax.workdir import states as states_lib
@@ -210,7 +211,10 @@ class Mirror:
     return found['experiment']
 
   def _check_same(self, config) -> None:
-    """Refuses an experiment of another config, before it is brought back."""
+    """Refuses what a run would refuse, before it is brought back.
+
+    That is another config, and settings of JAX that draw other numbers.
+    """
     there = self._parsed(layout.CONFIG)
     there.pop(checksums.KEY, None)
     there, now = config_lib.completed(there), same_config.as_read(config)
@@ -221,6 +225,9 @@ class Mirror:
       raise ValueError('\n'.join([
           f'{self._name} holds another experiment; choose another mirror, or '
           'undo:', *different]))
+    settings = self._parsed(layout.PROVENANCE).get('settings')
+    if isinstance(settings, dict):  # If not, it is refused once it is back.
+      provenance.check_settings(settings, str(self._at.root))
 
   def _parsed(self, name) -> dict[str, Any]:
     return json_object.parse(self._at.read(name), self._at.root / name)
