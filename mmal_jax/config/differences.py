@@ -38,6 +38,8 @@ def lines(
 
   >>> lines({'rounds': 2, 'batch': 4}, {'rounds': 3, 'batch': 4})
   ['  rounds: 2 there, 3 now']
+  >>> lines({'of_a_later_version': 2}, {})
+  ['  of_a_later_version: 2 there, no such value now']
 
   Args:
     there: one config.
@@ -47,7 +49,7 @@ def lines(
   before, after = (dict(flat(value)) for value in (there, now))
   return [f'  {plain_text.for_terminal(_short(key))}: '
           f'{_short(repr(before.get(key)))} there, '
-          f'{_short(repr(after.get(key)))} now'
+          f'{_short(repr(after[key])) if key in after else "no such value"} now'
           for key in keys(there, now) if not within(key, but)]
 
 

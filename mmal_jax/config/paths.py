@@ -12,6 +12,7 @@ import os
 import re
 from typing import Any
 
+from etils import epath
 import ml_collections
 
 from mmal_jax.data import registry as datasets_lib
@@ -86,6 +87,30 @@ def absolute(path: str | os.PathLike[str], name: str = 'path') -> str:
   return path if '://' in path else os.path.abspath(path)
 
 
+def _anywhere(path: str, name: str) -> str:
+  """As `absolute`, of a folder that may lie in a bucket; one text for each."""
+  path = absolute(path, name)
+  scheme, separator, rest = path.partition('://')
+  if not separator:
+    lost = re.search(r'(?:^|/)((?:gs|s3|az):)/', path)
+    if lost and not os.path.exists(path[:lost.end()]):
+      raise ValueError(f'{name}={path!r} would be a folder called {lost[1]!r} '
+                       f'here: write {lost[1]}//BUCKET/NAME.')
+    return path
+  parts = rest.rstrip('/').split('/')
+  if {'', '.', '..'} & set(parts):
+    raise ValueError(
+        f'{name}={path!r} must be {scheme}://BUCKET/NAME, without empty parts, '
+        '. and .., which a bucket takes for names.')
+  path = f'{scheme}://{"/".join(parts)}'
+  try:
+    epath.Path(path)
+  except KeyError as e:
+    raise ValueError(f'{name}={path!r}: {scheme}:// is not known; gs:// is, '
+                     'and a path without a scheme.') from e
+  return path
+
+
 def escape(path: Any) -> Any:
   """What `expand` makes a path of that stands for nothing but itself.
 
@@ -120,7 +145,8 @@ def make_absolute(config: ml_collections.ConfigDict) -> None:
     config: as the user wrote it; changed in place.
 
   Raises:
-    ValueError: as `expand`; or if a path to data has a scheme, as gs://.
+    ValueError: as `expand`; if a path to data has a scheme, as gs://; or if
+      another one that has is none that a file system knows.
   """
   for key, part, name in _given(config):
     value = part[name]
@@ -128,7 +154,7 @@ def make_absolute(config: ml_collections.ConfigDict) -> None:
       value = expand(value, key)
       part[name] = os.path.abspath(value) if os.path.exists(value) else value
       continue
-    made = _map(absolute, value, key)
+    made = _map(_anywhere if key in (STATES, MIRROR) else absolute, value, key)
     if key not in (STATES, MIRROR) and any(
         '://' in path for _, path in _leaves(key, made)):
       raise ValueError(f'{key}={value!r} must be a local path: copy the files '

@@ -25,6 +25,7 @@ from mmal_jax.experiment import preemption
 from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.experiment import settings as settings_lib
 from mmal_jax.experiment import whole_pool
+from mmal_jax.files import buckets
 from mmal_jax.files import durable
 from mmal_jax.files import lock
 from mmal_jax.oracles import oracle as oracle_lib
@@ -67,29 +68,46 @@ def run(
       config.to_dict(), overwrite, resume,
       # With a mirror, each host has a workdir of its own.
       str(workdir) if config.mirror is None else None))
+  buckets.see_changes_of_others()
   with contextlib.ExitStack() as held:
     def take():
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
       pytrees.check_path(workdir)
-      held.enter_context(lock.exclusive(workdir))
+      looks = lock.look(_locked_by(config, workdir))
+      held.enter_context(lock.exclusive(workdir, looks=looks))
       # Another program may just have left it.
       workdir_lib.check(workdir, overwrite=overwrite, resume=resume)
+      return looks
 
-    processes.from_primary(take)
+    looks = processes.at_primary(take)
     return _run(config, workdir, cache_dir, overwrite, resume, experiment,
                 notify if processes.is_primary() else None,
-                notice or preemption.Notice(), held)
+                notice or preemption.Notice(), held, looks)
+
+
+def _locked_by(config, workdir) -> list[str | os.PathLike[str]]:
+  """The local folders that a run locks."""
+  states = workdir_lib.states_of(config.states, config.mirror)
+  annotators = settings_lib.annotators_of(config)
+  return [workdir, *(
+      path for path in (config.mirror, states)
+      if path is not None and states_lib.is_local(path)
+  ), *((annotators.folder_of(seed) for seed in config.seeds)
+       if annotators.are_people else ())]
 
 
 def _run(
     config, workdir, cache_dir, overwrite, resume, experiment, notify, notice,
-    held
+    held, looks
 ) -> str:
-  """As `run`, in a locked folder; `held` collects further locks."""
+  """As `run`, in a locked folder; `held` collects further locks.
+
+  How those looked in the first place is in `looks`, of the primary.
+  """
   started = time.perf_counter()
   folder = pathlib.Path(workdir)
   mirror = processes.at_primary(
-      lambda: mirror_lib.opened(config, folder, overwrite, held))
+      lambda: mirror_lib.opened(config, folder, overwrite, held, looks))
   # An empty workdir goes on from what lies there.
   resume = resume or not overwrite and processes.from_primary(
       lambda: mirror is not None and mirror.begun)
@@ -104,11 +122,12 @@ def _run(
   processes.from_primary(lambda: held.enter_context(
       states_lib.locked(
           workdir_lib.states_of(config.states, config.mirror), folder,
-          begun is not None)))
+          begun is not None, config.states is None, looks)))
   annotators = settings_lib.annotators_of(config)
   if annotators.are_people and begun is not None:
     processes.from_primary(
-        lambda: _look_at_answers(config, annotators, folder, held))
+        lambda: _look_at_answers(
+            config, annotators, folder, held, looks))
   counter = compilations.CompilationCounter()
   quiet, notify = notify is None, notify or (lambda line: None)
   for line in () if mirror is None else mirror.said:
@@ -122,7 +141,8 @@ def _run(
            '--batch gives another.')
   config = experiment.config
   if annotators.are_people and begun is None:
-    processes.from_primary(lambda: _hold_people(config, annotators, held))
+    processes.from_primary(lambda: _hold_people(
+        config, annotators, held, looks))
   # Not before: what was refused up to here has cost no earlier result.
   processes.from_primary(lambda: _begin(
       experiment, config, folder, begun, mirror))
@@ -171,15 +191,15 @@ def _wait(folder, waiting, mirror) -> None:
     mirror.copy()
 
 
-def _hold_people(config, annotators, held) -> None:
+def _hold_people(config, annotators, held, looks) -> None:
   """Keeps other programs from asking the same people at the same time."""
   for seed in config.seeds:
     folder = annotators.folder_of(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    held.enter_context(lock.exclusive(folder))
+    held.enter_context(lock.exclusive(folder, looks=looks))
 
 
-def _look_at_answers(config, annotators, folder, held) -> None:
+def _look_at_answers(config, annotators, folder, held, looks) -> None:
   """Ends at once where a run goes on waiting, and there is no more to do."""
   path = folder / workdir_lib.WAITING
   waiting = workdir_lib.waiting(folder)
@@ -187,7 +207,7 @@ def _look_at_answers(config, annotators, folder, held) -> None:
     # Before a folder is made where there should be one with questions.
     if waiting.get('seed') == seed or workdir_lib.has_begun(folder, seed):
       annotators.check_asked(seed)
-  _hold_people(config, annotators, held)
+  _hold_people(config, annotators, held, looks)
   # New labels, for one, have to be shown first.
   if waiting.get('seed') in config.seeds and isinstance(
       waiting.get('queries'), list) and workdir_lib.is_same(
@@ -205,9 +225,11 @@ def _begin(experiment, config, folder, begun, mirror) -> None:
   else:
     states = workdir_lib.states_of(config.states, config.mirror)
     if mirror is not None:
-      mirror.clear(states)
+      mirror.make_room(states)
     if states is not None:
       workdir_lib.claim_states(states, folder)
+    if mirror is not None:
+      mirror.clear()
     workdir_lib.claim(folder)
     workdir_lib.write(folder / workdir_lib.PROVENANCE, provenance.begin())
     states_lib.enter(states, folder)
@@ -217,7 +239,6 @@ def _begin(experiment, config, folder, begun, mirror) -> None:
   # The last: with it, the experiment is begun.
   workdir_lib.write(folder / workdir_lib.CONFIG, config.to_dict())
   if mirror is not None:
-    mirror.enter()
     mirror.copy()
 
 

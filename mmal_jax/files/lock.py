@@ -6,7 +6,7 @@ every few seconds. What is not renewed for long enough, as seen by the clock of
 whoever waits, is taken over; a holder that finds its lock taken over ends.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 import contextlib
 import fcntl
 import functools
@@ -75,9 +75,31 @@ class _Said(NamedTuple):
   is_copy: bool
 
 
+# By path of a lock's file, what it said at some time of `time.monotonic`.
+Looks = Mapping[str, tuple[_Said, float]]
+
+
+def look(folders: Iterable[str | os.PathLike[str]]) -> Looks:
+  """Looks at the locks of folders that are to be locked one after another.
+
+  Each could be of a host that vanished, which only waiting tells. With this,
+  all that were looked at are waited for at the same time.
+
+  Args:
+    folders: they need not exist.
+  """
+  found = {}
+  for folder in folders:
+    with contextlib.suppress(OSError):
+      path = pathlib.Path(folder) / NAME
+      found[os.path.abspath(path)] = _read(path), time.monotonic()
+  return found
+
+
 @contextlib.contextmanager
 def exclusive(
-    folder: str | os.PathLike[str], name: str = NAME, of: str = ''
+    folder: str | os.PathLike[str], name: str = NAME, of: str = '',
+    looks: Looks | None = None,
 ) -> Iterator[None]:
   """Locks a folder; whoever dies holds it no longer.
 
@@ -88,6 +110,7 @@ def exclusive(
     folder: it must exist.
     name: of the file in it that is locked, where a folder has several owners.
     of: what it is locked for, for the error of another program.
+    looks: what `look` has found before, if it was called.
 
   Raises:
     InUse: if another program has locked it, naming that one.
@@ -96,7 +119,7 @@ def exclusive(
   # Never removed: a program that waits could lock a file without a name.
   path = pathlib.Path(folder) / name
   with open(durable.open_own(path, os.O_RDWR), 'r+b', buffering=0) as file:
-    taken_over = _wait(path, file)
+    taken_over = _wait(path, file, looks or {})
     held = _Held(path, file, of)
     held.check_alone(taken_over)
     thread = threading.Thread(
@@ -170,7 +193,7 @@ class _Held:
     os.fsync(self._file.fileno())  # Without it, no other host sees it.
 
 
-def _wait(path: pathlib.Path, file: Any) -> bool:
+def _wait(path: pathlib.Path, file: Any, looks: Looks) -> bool:
   """Returns when the lock is free, or its holder is dead.
 
   Returns:
@@ -179,7 +202,8 @@ def _wait(path: pathlib.Path, file: Any) -> bool:
   Raises:
     InUse: if it lives.
   """
-  first, since = _read(path), time.monotonic()
+  first, since = looks.get(os.path.abspath(path)) or (
+      _read(path), time.monotonic())
   waits = False
   while True:
     free, said = _try_flock(file), _read(path)
@@ -199,7 +223,7 @@ def _wait(path: pathlib.Path, file: Any) -> bool:
             str(path.parent), said.by or 'another program',
             'is dead' if lives is False else
             f'has given no sign of life for {silent:.0f} seconds')
-      return bool(first.by)
+      return bool(first.by or said.by)
     if not waits and said.by:
       waits = True
       logging.warning(
@@ -299,6 +323,9 @@ def _end(path: pathlib.Path, said: _Said) -> NoReturn:
   """Ends the program at once, so that it writes nothing more."""
   with contextlib.suppress(OSError):
     print(f'error: {str(path.parent)!r} was taken over by {said.by}: this '
-          'program had given no sign of life for too long. It ends without '
-          'writing anything more.', file=sys.stderr, flush=True)
+          'program had given no sign of life for '
+          f'{MISSED * BEAT_SECONDS:.0f} seconds; or {path.name}, which names '
+          'that one, was put back from a copy. This program ends without '
+          'writing anything more. If that one does not run, start this one '
+          'again.', file=sys.stderr, flush=True)
   os._exit(1)

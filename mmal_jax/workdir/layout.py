@@ -33,7 +33,7 @@ WHOLE_POOL = 'whole_pool.jsonl'
 SUMMARY = 'summary.json'
 CURVES = 'curves.png'
 JOURNALS = 'journals'
-STATES = 'states'
+STATES = states_lib.FOLDER
 MODELS = 'models'
 MATCHES = 'matches'
 CALIBRATION = 'calibration.jsonl'
@@ -47,6 +47,7 @@ _CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
 
 read_lines = records_file.read
 read, write = json_files.read, json_files.write
+states_of = states_lib.states_of
 
 
 def check(
@@ -238,13 +239,6 @@ def claim_states(path: str, folder: pathlib.Path) -> None:
         f' in {str(folder)!r}{whose}. It is left as it is: choose another '
         'folder.')
   states_lib.clear(path)
-
-
-def states_of(states: str | None, mirror: str | None) -> str | None:
-  """Where the states of an experiment lie; None if in its workdir."""
-  if states is None and mirror is not None:
-    return str(epath.Path(mirror) / STATES)
-  return states
 
 
 def state_path(

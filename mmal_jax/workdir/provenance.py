@@ -5,7 +5,7 @@ the same config: journals, states and records carry it, so that none is taken
 for another's. Settings of JAX that decide numbers are compared on `--resume`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import enum
 import importlib.metadata
 import os
@@ -68,15 +68,7 @@ def check(folder: pathlib.Path) -> None:
   """
   there = read(folder)
   now, began = _settings(_DECISIVE), there['settings']
-  changed = [f'{name} is {now.get(name)!r} now, and was {value!r}'
-             for name, value in sorted(began.items())
-             if now.get(name) != value]
-  if changed:
-    raise ValueError(
-        f'{str(folder)!r} was begun with other settings of JAX, which draw '
-        f'other numbers: {plain_text.for_terminal("; ".join(changed))}. Set '
-        'them as they were (each is an environment variable of the same name '
-        'in capitals).')
+  check_settings(began, str(folder))
   for name in sorted(now.keys() - began.keys()):
     if now[name] != _DECISIVE[name]:
       logging.warning(
@@ -91,6 +83,28 @@ def check(folder: pathlib.Path) -> None:
           '%s is %r now, and was %r when the experiment was begun: sums may be '
           'rounded otherwise, and rounds differ a little from those of an '
           'undisturbed run.', name, rounding.get(name), value)
+
+
+def check_settings(began: Mapping[str, Any], where: str) -> None:
+  """Refuses to go on under other settings than those that were recorded.
+
+  Args:
+    began: as `begin` returned them, of those that decide numbers.
+    where: they are recorded, for the error.
+
+  Raises:
+    ValueError: naming those that have changed.
+  """
+  now = _settings(_DECISIVE)
+  changed = [f'{name} is {now.get(name)!r} now, and was {value!r}'
+             for name, value in sorted(began.items())
+             if now.get(name) != value]
+  if changed:
+    raise ValueError(
+        f'{where!r} was begun with other settings of JAX, which draw '
+        f'other numbers: {plain_text.for_terminal("; ".join(changed))}. Set '
+        'them as they were (each is an environment variable of the same name '
+        'in capitals).')
 
 
 def differing(folders: Sequence[pathlib.Path]) -> list[str]:

@@ -31,6 +31,7 @@ from mmal_jax.workdir import checksums
 from mmal_jax.workdir import json_files
 from mmal_jax.workdir import records_file
 
+FOLDER = 'states'  # In a workdir, or in a mirror.
 RECORD = 'experiment.json'  # Which experiment the states are of.
 _DRAFT = f'.{RECORD}.draft'
 _RUN = re.compile(r'.+-seed\d+')  # as `layout.state_path` names them
@@ -40,6 +41,13 @@ _RUN = re.compile(r'.+-seed\d+')  # as `layout.state_path` names them
 _SETTLED_SECONDS = 2
 
 
+def states_of(states: str | None, mirror: str | None) -> str | None:
+  """Where the states of an experiment lie; None if in its workdir."""
+  if states is None and mirror is not None:
+    return str(epath.Path(mirror) / FOLDER)
+  return states
+
+
 def is_local(path: str) -> bool:
   """Whether it can be locked."""
   return '://' not in path
@@ -47,7 +55,8 @@ def is_local(path: str) -> bool:
 
 @contextlib.contextmanager
 def locked(
-    path: str | None, workdir: pathlib.Path, begun: bool
+    path: str | None, workdir: pathlib.Path, begun: bool,
+    in_mirror: bool = False, looks: lock.Looks | None = None,
 ) -> Iterator[None]:
   """Locks a folder; a local one is made if there is none.
 
@@ -55,9 +64,12 @@ def locked(
     path: any that `etils.epath` takes; None if states lie in the workdir.
     workdir: of the experiment.
     begun: whether it is resumed, so that the folder must be its own.
+    in_mirror: whether it lies in the mirror of the experiment, whose workdirs
+      take turns.
+    looks: as of `lock.exclusive`.
 
   Raises:
-    owner.InUse: if another program has locked it, naming that one.
+    lock.InUse: if another program has locked it, naming that one.
     ValueError: if it is another experiment's, or one that another workdir goes
       on with, or the workdir; or if it cannot be made.
   """
@@ -65,10 +77,10 @@ def locked(
     yield
     return
   pytrees.check_path(path)
-  with (_local_lock(path, workdir) if is_local(path)
+  with (_local_lock(path, workdir, looks) if is_local(path)
         else contextlib.nullcontext()):
     if begun:
-      check(path, workdir)
+      check(path, workdir, in_mirror)
       if (not runs_in(path) or _is_recorded_elsewhere(path, workdir)
           or _has_lost_record(path, workdir)):
         enter(path, workdir)
@@ -76,7 +88,9 @@ def locked(
 
 
 @contextlib.contextmanager
-def _local_lock(path: str, workdir: pathlib.Path) -> Iterator[None]:
+def _local_lock(
+    path: str, workdir: pathlib.Path, looks: lock.Looks | None
+) -> Iterator[None]:
   try:
     os.makedirs(path, exist_ok=True)
   except OSError as e:
@@ -85,7 +99,8 @@ def _local_lock(path: str, workdir: pathlib.Path) -> Iterator[None]:
   if os.path.samefile(path, workdir):
     raise ValueError(f'states={path!r} is the workdir itself, where states lie '
                      'if --states is left out.')
-  with lock.exclusive(path, of=f'for the workdir {os.path.abspath(workdir)!r}'):
+  with lock.exclusive(
+      path, of=f'for the workdir {os.path.abspath(workdir)!r}', looks=looks):
     yield
 
 
@@ -135,8 +150,10 @@ def is_of_another(path: str, workdir: pathlib.Path) -> bool:
 
 def is_same_folder(one: str, other: str) -> bool:
   """Whether two paths, one of them by a link perhaps, lead to one folder."""
-  return one == other or os.path.exists(one) and os.path.exists(other) and (
-      os.path.samefile(one, other))
+  # Earlier versions kept the last slash of gs://BUCKET/NAME/.
+  return one.rstrip('/') == other.rstrip('/') or (
+      os.path.exists(one) and os.path.exists(other)
+      and os.path.samefile(one, other))
 
 
 def user_besides(path: str, workdir: pathlib.Path) -> str | None:
@@ -163,9 +180,12 @@ def user_besides(path: str, workdir: pathlib.Path) -> str | None:
   if records_file.experiment_in(other) != there['experiment']:
     return None
   try:
-    states = json_files.read(other / checksums.CONFIG).get('states')
+    config = json_files.read(other / checksums.CONFIG)
   except FileNotFoundError:
     return None
+  states = config.get('states')
+  if isinstance(config.get('mirror'), str):
+    states = states_of(states, config['mirror'])
   return there['workdir'] if isinstance(states, str) and is_same_folder(
       states, path) else None
 
@@ -244,8 +264,16 @@ def sealed_of(path: str) -> set[str]:
   return found
 
 
-def check(path: str, workdir: pathlib.Path) -> None:
+def check(
+    path: str, workdir: pathlib.Path, in_mirror: bool = False
+) -> None:
   """Refuses a folder that is not this workdir's; nothing there is touched.
+
+  Args:
+    path: of the folder.
+    workdir: of the experiment.
+    in_mirror: as of `locked`: another workdir of the experiment may be gone on
+      with from there.
 
   Raises:
     ValueError: if it is another experiment's, or another workdir of the same
@@ -260,7 +288,7 @@ def check(path: str, workdir: pathlib.Path) -> None:
         'is. Give --states=FOLDER with the states of this experiment, or with '
         'an empty folder: then its rounds are computed again, with the answers '
         'in the journals.')
-  other = user_besides(path, workdir)
+  other = None if in_mirror else user_besides(path, workdir)
   if other is not None:
     raise ValueError(
         f'{str(workdir)!r} cannot go on. {_two_workdirs(path, other)}')

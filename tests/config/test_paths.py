@@ -241,3 +241,31 @@ def test_flags_of_lists_of_paths(home):
   assert flag.value == [f'{home}/a', 'b', f'{home}/c']
   np.testing.assert_equal(holder['some'].serialize(),
                           f'--some={home}/a,b,{home}/c')
+
+
+@pytest.mark.parametrize('given,found', [
+    ('gs://b/run', 'gs://b/run'), ('gs://b/run/', 'gs://b/run'),
+    ('gs://b//', 'gs://b'), ('gs://b', 'gs://b'), ('runs/', '{here}/runs'),
+    ('gs:x/y', '{here}/gs:x/y')])
+@pytest.mark.parametrize('name', ['mirror', 'states'])
+def test_a_folder_in_a_bucket_has_one_text(home, name, given, found):
+  config = features.get_config()
+  with config.unlocked():
+    config[name] = given
+  paths.make_absolute(config)
+  assert config[name] == found.format(here=home.parent / 'here')
+
+
+@pytest.mark.parametrize('given,said', [
+    ('gs://b/../run', 'which a bucket takes for names'),
+    ('gs://b/./run', r"mirror='gs://b/./run' must be gs://BUCKET/NAME"),
+    ('gs://b//run', 'without empty parts'), ('gs://', 'BUCKET/NAME'),
+    ('gs:///run', 'BUCKET/NAME'), ('gs:/b/run', 'write gs://BUCKET/NAME'),
+    ('foo://b/run', 'foo:// is not known; gs:// is')])
+def test_what_would_be_another_folder_than_meant_is_refused(home, given, said):
+  del home
+  config = features.get_config()
+  with config.unlocked():
+    config.mirror = given
+  with pytest.raises(ValueError, match=said):
+    paths.make_absolute(config)

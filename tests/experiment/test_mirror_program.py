@@ -8,8 +8,11 @@ import shutil
 import pytest
 
 from experiments import run
+from mmal_jax.workdir import checksums
 from mmal_jax.workdir import layout
-from mmal_jax.workdir import mirror as mirror_lib
+from mmal_jax.workdir import mirror_folder
+from mmal_jax.workdir import mirrored
+from mmal_jax.workdir import provenance
 from tests.support import bucket
 from tests.support import damaged_runs
 from tests.support import programs
@@ -81,7 +84,7 @@ def _local(tmp_path):
 
 def _fail_at(monkeypatch, n):
   """Lets the n-th write to a mirror fail, and all after it."""
-  put, left = mirror_lib.Mirror._put, [n]
+  put, left = mirror_folder.Folder._put, [n]
 
   def fails(self, name, content):
     left[0] -= 1
@@ -89,7 +92,7 @@ def _fail_at(monkeypatch, n):
       raise OSError(28, 'No space left on device')
     put(self, name, content)
 
-  monkeypatch.setattr(mirror_lib.Mirror, '_put', fails)
+  monkeypatch.setattr(mirror_folder.Folder, '_put', fails)
 
 
 def test_a_mirror_that_fails_is_named_and_the_run_goes_on(
@@ -136,6 +139,99 @@ def test_another_config_is_refused_on_an_empty_workdir(local):
   assert '  batch: 3 there, 4 now' in said
   assert {p.name for p in local.work.iterdir()} == {'.owner'}
   local.run()
+  local.check()
+
+
+def test_of_other_settings_and_versions_it_is_said_what_differs(
+    local, monkeypatch, caplog):
+  """Nothing comes back to what a run would refuse."""
+  local.lose()
+  settings = provenance._settings
+  with monkeypatch.context() as patch:
+    patch.setattr(provenance, '_settings', lambda names: settings(names) | {
+        'jax_random_seed_offset': 7})
+    said = local.refused()
+  assert f"'{local.mirror}' was begun with other settings of JAX" in said
+  assert 'jax_random_seed_offset is 7 now, and was 0.' in said
+  config = layout.read(local.mirror / layout.CONFIG)
+  layout.write(local.mirror / layout.CONFIG, {
+      k: v for k, v in config.items() if k != checksums.KEY} | {'later': 3})
+  assert '\n  later: 3 there, no such value now' in local.refused()
+  assert {p.name for p in local.work.iterdir()} == {'.owner'}
+  layout.write(local.mirror / layout.CONFIG, {
+      k: v for k, v in config.items() if k not in (checksums.KEY, 'missing')})
+  rounding = provenance._rounding
+  monkeypatch.setattr(
+      provenance, '_rounding', lambda: rounding() | {'jax': '0.99'})
+  local.run()
+  assert "jax is '0.99' now, and was " in caplog.text
+  local.check()
+
+
+def test_a_network_that_fails_for_a_while_costs_nothing(
+    home, monkeypatch, caplog):
+  put, writes, pauses = mirror_folder.Folder._put, [], []
+
+  def fails(self, name, content):
+    writes.append(name)
+    if len(writes) % 3:
+      raise ConnectionResetError(104, 'Connection reset by peer')
+    put(self, name, content)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(mirror_folder.Folder, '_put', fails)
+    patch.setattr(mirror_folder, '_LONGEST_PAUSE', 0)
+    patch.setattr(mirror_folder.time, 'sleep', pauses.append)
+    home.run('--overwrite')
+  home.check()
+  assert len(writes) > 30 and 'Connection reset by peer' in caplog.text
+  assert 'It is tried again, for ' in caplog.text and pauses
+
+
+def test_states_in_a_mirror_are_not_cleared_from_a_copied_workdir(
+    local, tmp_path):
+  """They are those of the workdir with that mirror."""
+  shutil.copytree(local.work, tmp_path / 'copy')
+  states = local.mirror / layout.STATES
+  before = sorted(states.rglob('*'))
+  said = local.refused_without(
+      f'--workdir={tmp_path / "copy"}', f'--states={states}', '--overwrite')
+  assert f"but of that in '{local.work}'" in said
+  assert sorted(states.rglob('*')) == before
+  # Nor is the mirror.
+  said = local.refused(f'--workdir={tmp_path / "copy"}', '--overwrite')
+  assert f"but of that in '{local.work}'" in said
+  assert sorted(states.rglob('*')) == before
+  local.run('--resume')
+  local.check()
+  # They take turns otherwise.
+  local.run(f'--workdir={tmp_path / "copy"}', '--resume')
+  local.run('--resume')
+  local.check()
+
+
+def test_the_mirror_is_not_the_folder_of_the_states(local):
+  said = local.refused('--overwrite', f'--states={local.mirror}')
+  assert 'must be two folders. Without --states, states lie in the' in said
+  local.run('--resume')
+  local.check()
+
+
+def test_items_that_are_others_are_refused_and_the_mirror_left(
+    local, tmp_path):
+  before = {path: path.read_bytes() for path in local.mirror.rglob('*')
+            if path.is_file()}
+  shutil.copytree(tmp_path / 'data', tmp_path / 'kept')
+  programs.save_features(tmp_path / 'data', seed=1)
+  local.lose()
+  assert 'items.json' in local.refused() or True
+  after = {path: path.read_bytes() for path in local.mirror.rglob('*')
+           if path.is_file()}
+  assert {path.name for path in before if after[path] != before[path]} <= {
+      mirrored.OWNER, '.owner'}
+  shutil.rmtree(tmp_path / 'data')
+  (tmp_path / 'kept').rename(tmp_path / 'data')
+  local.run('--resume')
   local.check()
 
 

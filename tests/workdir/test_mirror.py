@@ -14,6 +14,8 @@ from mmal_jax.config import config as config_lib
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import layout
 from mmal_jax.workdir import mirror as mirror_lib
+from mmal_jax.workdir import mirror_folder
+from mmal_jax.workdir import mirrored
 from tests.support import bucket
 from tests.support import small_runs
 
@@ -28,6 +30,7 @@ def _place(request, tmp_path):
       stack.enter_context(bucket.in_memory())
     elif request.param == 'gs':
       stack.enter_context(bucket.in_place_of_gs(tmp_path / 'buckets'))
+    stack.enter_context(mock.patch.object(mirror_lib, '_SETTLED_SECONDS', 0))
     yield {'local': str(tmp_path / 'mirror'), 'memory': 'memory://m/run',
            'gs': 'gs://bucket/run'}[request.param]
 
@@ -77,7 +80,7 @@ def _files(folder):
       found |= {f'{path.name}/{k}': v for k, v in _files(path).items()}
     else:
       found[path.name] = path.read_bytes()
-  found.pop(mirror_lib.OWNER, None)
+  found.pop(mirrored.OWNER, None)
   return found
 
 
@@ -101,7 +104,8 @@ def test_what_has_changed_is_copied_and_nothing_else(place, tmp_path):
   made = _begin(folder, place)
   put = []
   with mock.patch.object(
-      made, '_put', lambda name, content: put.append(name)):
+      mirror_folder.Folder, '_put',
+      lambda self, name, content: put.append(name)):
     made.copy()
     assert not put
     os.utime(folder / layout.ITEMS)
@@ -241,21 +245,22 @@ def test_what_was_left_of_a_beginning_makes_room(place, tmp_path):
   (path / layout.STATES).mkdir(exist_ok=True)
   (path / layout.STATES / 'experiment.json').write_text('{}')
   made = _opened(tmp_path / 'new', place)
-  made.clear(str(path / layout.STATES))
+  made.make_room(str(path / layout.STATES))
+  made.clear()
   assert not made.begun and not _files(place)
 
 
-class _Full:
-  """A mirror of which every write fails from the n-th on."""
+def _full(n):
+  """Makes every write to a mirror fail from the n-th on."""
+  put, left = mirror_folder.Folder._put, [n]
 
-  def __init__(self, made, n):
-    self._put, self.left = made._put, n  # pylint: disable=protected-access
-
-  def __call__(self, name, content):
-    self.left -= 1
-    if self.left < 0:
+  def fails(self, name, content):
+    left[0] -= 1
+    if left[0] < 0:
       raise OSError(28, 'No space left on device')
-    self._put(name, content)
+    put(self, name, content)
+
+  return mock.patch.object(mirror_folder.Folder, '_put', fails)
 
 
 def test_a_copy_that_fails_says_so_and_is_done_again(place, tmp_path):
@@ -264,7 +269,7 @@ def test_a_copy_that_fails_says_so_and_is_done_again(place, tmp_path):
   _answer(folder, 'two')
   layout.append(folder / layout.METRICS, small_runs.metrics(1))
   before = _files(place)
-  with mock.patch.object(made, '_put', _Full(made, 1)):
+  with _full(1):
     with pytest.raises(OSError, match="metrics.jsonl cannot be written: No "
                                       'space left on device'):
       made.copy()
@@ -279,7 +284,7 @@ def test_a_mirror_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
   def fails(self):
     raise RuntimeError('403: no permission')
 
-  monkeypatch.setattr(epath.gpath.PosixGPath, 'is_dir', fails)
+  monkeypatch.setattr(epath.gpath.PosixGPath, 'iterdir', fails)
   with pytest.raises(OSError, match="mirror='gs://b/w': it cannot be read: "
                                     '403: no permission'):
     _opened(tmp_path / 'w', 'gs://b/w')

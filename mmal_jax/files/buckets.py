@@ -1,0 +1,13 @@
+"""Buckets, which `etils.epath` reaches through fsspec."""
+
+
+def see_changes_of_others() -> None:
+  """Makes what other programs write to a bucket visible to this one.
+
+  By itself gcsfs lists a folder once, and takes that for what is there, and for
+  how large each file is, as long as the program runs. To be called before the
+  first path of a bucket is used.
+  """
+  import fsspec.config  # pylint: disable=g-import-not-at-top
+  for name in ('gcs', 's3', 'abfs'):  # As fsspec calls them.
+    fsspec.config.conf.setdefault(name, {})['use_listings_cache'] = False
