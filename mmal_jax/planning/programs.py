@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 import dataclasses
 import functools
 from typing import Any, NamedTuple
-from unittest import mock
 
 from flax import nnx
 import jax
@@ -20,6 +19,7 @@ from mmal_jax.acquire import coverage
 from mmal_jax.acquire import uncertainty
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import block
+from mmal_jax.acquire.kernels import nearest as nearest_lib
 from mmal_jax.embed import in_memory
 from mmal_jax.learn.closed_form import basis
 from mmal_jax.learn.closed_form import canonical
@@ -237,7 +237,8 @@ def made(
         f'batch={sizes.batch} must be a multiple of {where.chips} chips times '
         f'{sizes.parts} parts.')
   found = [_MADE[name](where, sizes) for name in names]
-  return [program._replace(lower=_as_on_tpu(program.lower))
+  platform = where.by_row.mesh.devices.flat[0].platform
+  return [program._replace(lower=_for(platform, program.lower))
           for program in found]
 
 
@@ -246,11 +247,11 @@ def _lowered(function, arguments):
   return lambda: jax.jit(function, keep_unused=True).lower(*arguments)
 
 
-def _as_on_tpu(lower):
-  """Sizes of tiles go by the process's devices, which here are no TPUs."""
+def _for(platform, lower):
+  """Sizes of tiles go by the devices that a program is for."""
   @functools.wraps(lower)
   def lowered():
-    with mock.patch.object(jax, 'default_backend', lambda: 'tpu'):
+    with nearest_lib.compiled_for(platform):
       return lower()
 
   return lowered

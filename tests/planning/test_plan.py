@@ -8,6 +8,7 @@ import pytest
 
 from experiments import plan as plan_program
 from experiments.benchmarks import encoders
+from mmal_jax.acquire.kernels import nearest
 from mmal_jax.models.pretrained import presets
 from mmal_jax.planning import chips
 from mmal_jax.planning import cost
@@ -165,6 +166,25 @@ def test_arithmetic_is_what_the_compiler_counts_where_no_loop_repeats():
     counted = cost.measure(program._replace(least=None), _CHIP).work.flops
     # Norms, comparisons and second looks at what is in doubt come on top.
     assert program.least.flops <= counted, name
+
+
+def test_tiles_are_those_of_the_chips():
+  """Even after the same was lowered for the devices at hand, or for others."""
+  where = place.of(jax.devices(), 1, 1)
+  sizes = programs.Sizes(2**18, 8, aligned=64)
+
+  def tiles():
+    text = programs._coverage(where, sizes).lower().as_text()
+    return {rows for rows in (4096, 65536) if f'tensor<{rows}x8x' in text}
+
+  for _ in range(2):
+    assert tiles() == {4096}
+    with nearest.compiled_for('tpu'):
+      assert tiles() == {65536}
+  # What is made goes by its own chips.
+  (program,) = programs.made(where, sizes, ['coverage'])
+  with nearest.compiled_for('tpu'):
+    assert 'tensor<4096x8x' in program.lower().as_text()
 
 
 def test_wrong_sizes_are_refused():

@@ -196,6 +196,12 @@ def test_several_slices_are_refused():
     sharding.make_mesh(-1, 2, devices)
 
 
+def test_tiles_are_a_tpus():
+  where = place.of(chips.devices(chips.parse('v5e:1x1')), 1, 1)
+  (program,) = programs.made(where, _SIZES, ['coverage'])
+  assert f'tensor<65536x{_WIDTH}x' in program.lower().as_text()
+
+
 def test_a_single_chip():
   found = _compiled(('v5e:1x1', 1, 1), 'margin', _SIZES._replace(pool=10**6))
   assert found.collectives == []
