@@ -44,7 +44,7 @@ _ALIGNED = flags.DEFINE_integer(
 _PRESET = flags.DEFINE_enum(
     'preset', _DEFAULTS.model, list(presets.PRESETS), 'In bfloat16.')
 _PAIRS = flags.DEFINE_integer(
-    'pairs', _DEFAULTS.batch, 'Of a training step, and of embedding.',
+    'pairs', _DEFAULTS.pairs, 'Of a training step, and of embedding.',
     lower_bound=1)
 _REMAT = flags.DEFINE_bool(
     'remat', False, 'As config.model.remat, of the training step.')
@@ -63,7 +63,7 @@ def _work() -> str:
   return plan.plan(
       _TOPOLOGY.value, _DATA.value, _FSDP.value, programs.Sizes(
           _POOL.value, _WIDTH.value, _DTYPE.value, _QUERIES.value,
-          _ALIGNED.value, model=_PRESET.value, batch=_PAIRS.value,
+          _ALIGNED.value, model=_PRESET.value, pairs=_PAIRS.value,
           remat=_REMAT.value, parts=_PARTS.value),
       _PROGRAMS.value, _LARGEST.value, messages.notify)
 

@@ -95,7 +95,7 @@ def parse(name: str) -> Topology:
   if len(found.dims) != found.chip.dims:
     raise ValueError(
         f'topology={name!r} has {len(found.dims)} axes, and {kind} '
-        f'{found.chip.dims}: as {kind}:{"x".join("224"[-found.chip.dims:])}.')
+        f'{found.chip.dims}: as {_example(kind)}.')
   if found.size > found.chip.most:
     raise ValueError(f'topology={name!r} has {found.size} chips, and a slice '
                      f'of {kind} at most {found.chip.most}.')
@@ -132,5 +132,10 @@ def devices(topology: Topology) -> list[jax.Device]:
           'another process of this machine uses libtpu: wait until it has '
           'ended; or, where there is no TPU to share, set '
           'ALLOW_MULTIPLE_LIBTPU_LOAD=1.') from e
-    raise ValueError(f'topology={topology}: libtpu knows no such slice: '
-                     f'{reason}') from e
+    raise ValueError(
+        f'topology={topology}: libtpu knows no such slice; take one that is '
+        f'rented, as {_example(topology.kind)}. It says: {reason}') from e
+
+
+def _example(kind):
+  return f'{kind}:{"x".join("224"[-CHIPS[kind].dims:])}'

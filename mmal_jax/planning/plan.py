@@ -16,7 +16,6 @@ from mmal_jax.planning import place as place_lib
 from mmal_jax.planning import programs as programs_lib
 
 _STEP = 2**16  # rows a chip: to within that the largest pool is found
-_MOST = 2**31 - 1  # rows are counted in int32
 # Which programs the largest pool has to leave room for.
 _OF_LARGEST = ('coverage', 'k_center', 'margin')
 _HEADER = ('program', 'arguments', 'temporaries', 'in all', 'fits', 'GFLOP',
@@ -33,6 +32,11 @@ LEGEND = (
     'many it takes.')
 NOT_RUN = ('By the compiler alone (jax {jax}, libtpu {libtpu}): nothing was '
            'run on a TPU.')
+
+ADVICE = (
+    'What does not fit (NO): pools need more chips, or larger ones (--largest '
+    'finds what fits these); a model also a larger fsdp, parts, remat, or '
+    'fewer pairs.')
 
 
 def plan(
@@ -74,6 +78,8 @@ def plan(
       NOT_RUN.format(
           jax=jax.__version__, libtpu=importlib.metadata.version('libtpu')),
       '', table(costs, slice_.chip), '', legend(slice_.chip)]
+  if not all(cost.fits for cost in costs):
+    lines += ['', ADVICE]
   if find_largest:
     found = largest_pool(where, slice_.chip, sizes, notify)
     lines += ['', f'Largest pool that fits: {found:,} items of each of two '
@@ -100,7 +106,7 @@ def largest_pool(
     Items of each of the two modalities; 0 where none fit.
   """
   def need(pool):
-    if pool > _MOST:
+    if pool > programs_lib.MOST_ROWS:
       return math.inf
     notify(f'compiling for pools of {pool:,} ...')
     programs = programs_lib.made(

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 import dataclasses
 import functools
 from typing import Any, NamedTuple
-from unittest import mock
 
 from flax import nnx
 import jax
@@ -20,6 +19,7 @@ from mmal_jax.acquire import coverage
 from mmal_jax.acquire import uncertainty
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import block
+from mmal_jax.acquire.kernels import nearest as nearest_lib
 from mmal_jax.embed import in_memory
 from mmal_jax.learn.closed_form import basis
 from mmal_jax.learn.closed_form import canonical
@@ -50,7 +50,7 @@ class Sizes(NamedTuple):
     aligned: room for aligned pairs.
     rank: of the closed form.
     model: a preset; bfloat16.
-    batch: pairs of a training step, items of an embedded batch.
+    pairs: of a training step; items of a batch that is embedded.
     remat: whether the step computes blocks again instead of keeping them.
     parts: of a step's batch, one after the other.
   """
@@ -62,7 +62,7 @@ class Sizes(NamedTuple):
   aligned: int = 8192
   rank: int = 256
   model: str = 'siglip_b16'
-  batch: int = 4096
+  pairs: int = 4096
   remat: bool = False
   parts: int = 1
 
@@ -177,7 +177,7 @@ def _heads(where, sizes):
 def _embed(modality, where, sizes):
   graphdef, params = _model(where, sizes)
   return cost.Program(
-      f'embed {sizes.batch:,} {modality}s, {sizes.model}',
+      f'embed {sizes.pairs:,} {modality}s, {sizes.model}',
       lambda: in_memory._embed_batch.lower(
           graphdef, params, _items(where, sizes)[modality], modality,
           where.mesh))
@@ -187,14 +187,14 @@ def _step(where, sizes):
   graphdef, params = _model(where, sizes)
   optimizer = optimizer_lib.make_optimizer(1e-4, 100)
   recipe = step_lib.Recipe(
-      graphdef, optimizer, sizes.batch, parts=sizes.parts, mesh=where.mesh,
+      graphdef, optimizer, sizes.pairs, parts=sizes.parts, mesh=where.mesh,
       loss=losses.LOSSES['sigmoid_ring'](where.mesh))
   items = _items(where, sizes)
   batch = gradient.Batch(
-      items, {m: where.cut(sizes.batch, dtype=jnp.int32) for m in items},
-      {m: where.cut(sizes.batch, dtype=bool) for m in items})
+      items, {m: where.cut(sizes.pairs, dtype=jnp.int32) for m in items},
+      {m: where.cut(sizes.pairs, dtype=bool) for m in items})
   return cost.Program(
-      f'step of {sizes.batch:,} pairs, {sizes.model}',
+      f'step of {sizes.pairs:,} pairs, {sizes.model}',
       lambda: step_lib.train_step.lower(
           recipe, params,
           where.parameters(jax.eval_shape(optimizer.init, params)),
@@ -211,6 +211,7 @@ _MADE: dict[str, Callable[[place_lib.Place, Sizes], cost.Program]] = {
 NAMES = tuple(_MADE)
 # Those that have both pools on the chips.
 OF_POOLS = NAMES[:4]
+MOST_ROWS = 2**31 - 1  # counted in int32
 
 
 def made(
@@ -226,19 +227,35 @@ def made(
   Raises:
     ValueError: for unknown names, models, or sizes that do not fit the chips.
   """
+  if not names:
+    raise ValueError(f'programs: none is wanted; take some of '
+                     f'{", ".join(NAMES)}.')
   for name in names:
     if name not in _MADE:
       raise ValueError(f'program={name!r} is none of {", ".join(NAMES)}.')
   if sizes.model not in presets.PRESETS:
     raise ValueError(f'model={sizes.model!r} is none of '
                      f'{", ".join(presets.PRESETS)}.')
-  if sizes.batch % (where.chips * sizes.parts):
-    raise ValueError(
-        f'batch={sizes.batch} must be a multiple of {where.chips} chips times '
-        f'{sizes.parts} parts.')
+  if sizes.pool > MOST_ROWS:
+    raise ValueError(f'pool={sizes.pool} must be at most {MOST_ROWS}, as rows '
+                     'are counted in int32.')
+  if 'step' in names:
+    _check_pairs(where, sizes, sizes.parts)
+  elif any(name.startswith('embed_') for name in names):
+    _check_pairs(where, sizes, 1)
   found = [_MADE[name](where, sizes) for name in names]
-  return [program._replace(lower=_as_on_tpu(program.lower))
+  platform = where.by_row.mesh.devices.flat[0].platform
+  return [program._replace(lower=_for(platform, program.lower))
           for program in found]
+
+
+def _check_pairs(where, sizes, parts):
+  step = where.chips * parts
+  if sizes.pairs % step:
+    fewer = sizes.pairs // step * step
+    raise ValueError(
+        f'pairs={sizes.pairs} must be a multiple of {where.chips} chips times '
+        f'{parts} parts: {f"{fewer} or " if fewer else ""}{fewer + step}.')
 
 
 def _lowered(function, arguments):
@@ -246,11 +263,11 @@ def _lowered(function, arguments):
   return lambda: jax.jit(function, keep_unused=True).lower(*arguments)
 
 
-def _as_on_tpu(lower):
-  """Sizes of tiles go by the process's devices, which here are no TPUs."""
+def _for(platform, lower):
+  """Sizes of tiles go by the devices that a program is for."""
   @functools.wraps(lower)
   def lowered():
-    with mock.patch.object(jax, 'default_backend', lambda: 'tpu'):
+    with nearest_lib.compiled_for(platform):
       return lower()
 
   return lowered
@@ -276,5 +293,5 @@ def _model(where, sizes) -> tuple[nnx.GraphDef, Any]:
 def _items(where, sizes):
   model = presets.PRESETS[sizes.model]
   return {
-      'image': where.cut(sizes.batch, *model.image.size, 3, dtype=jnp.uint8),
-      'text': where.cut(sizes.batch, model.text.length, dtype=jnp.int32)}
+      'image': where.cut(sizes.pairs, *model.image.size, 3, dtype=jnp.uint8),
+      'text': where.cut(sizes.pairs, model.text.length, dtype=jnp.int32)}

@@ -1,13 +1,16 @@
 """The parts of a plan that need no compiler for TPUs."""
 
 import dataclasses
+import importlib.metadata
 import math
+import re
 
 import jax
 import pytest
 
 from experiments import plan as plan_program
 from experiments.benchmarks import encoders
+from mmal_jax.acquire.kernels import nearest
 from mmal_jax.models.pretrained import presets
 from mmal_jax.planning import chips
 from mmal_jax.planning import cost
@@ -128,7 +131,7 @@ def test_legend_says_what_the_figures_are():
 
 # On the CPUs at hand, at sizes that take seconds.
 _SIZES = programs.Sizes(
-    4096, 64, queries=16, aligned=128, rank=32, batch=16)
+    4096, 64, queries=16, aligned=128, rank=32, pairs=16)
 
 
 @pytest.mark.parametrize('mesh', [(8, 1), (4, 2), (1, 1)])
@@ -167,15 +170,64 @@ def test_arithmetic_is_what_the_compiler_counts_where_no_loop_repeats():
     assert program.least.flops <= counted, name
 
 
+def test_tiles_are_those_of_the_chips():
+  """Even after the same was lowered for the devices at hand, or for others."""
+  where = place.of(jax.devices(), 1, 1)
+  sizes = programs.Sizes(2**18, 8, aligned=64)
+
+  def tiles():
+    text = programs._coverage(where, sizes).lower().as_text()
+    return {rows for rows in (4096, 65536) if f'tensor<{rows}x8x' in text}
+
+  for _ in range(2):
+    assert tiles() == {4096}
+    with nearest.compiled_for('tpu'):
+      assert tiles() == {65536}
+  # What is made goes by its own chips.
+  (program,) = programs.made(where, sizes, ['coverage'])
+  with nearest.compiled_for('tpu'):
+    assert 'tensor<4096x8x' in program.lower().as_text()
+
+
+@pytest.mark.parametrize('memory', [1.0, 2.0 * chips.GIB])
+def test_a_plan_says_what_to_do_where_something_does_not_fit(
+    monkeypatch, memory):
+  monkeypatch.setattr(chips, 'devices', lambda topology: jax.devices())
+  monkeypatch.setattr(importlib.metadata, 'version', lambda name: '0')
+  monkeypatch.setitem(chips.CHIPS, 'v5e', _CHIP._replace(memory=memory))
+  text = plan.plan('v5e:2x4', 4, 2, _SIZES, ['moments'])
+  assert 'v5e:2x4, data=4 fsdp=2, 8 chips' in text
+  assert (plan.ADVICE in text) == ('| NO ' in text) == (memory == 1)
+
+
 def test_wrong_sizes_are_refused():
   where = place.of(jax.devices(), 4, 2)
   with pytest.raises(ValueError, match="program='nope' is none of coverage"):
     programs.made(where, _SIZES, ['nope'])
   with pytest.raises(ValueError, match="model='nope' is none of clip_b32"):
     programs.made(where, _SIZES._replace(model='nope'), ['step'])
-  with pytest.raises(ValueError, match='batch=20 must be a multiple of 8 chips '
-                     'times 1 parts'):
-    programs.made(where, _SIZES._replace(batch=20), ['step'])
+  with pytest.raises(ValueError, match='programs: none is wanted; take some of '
+                     'coverage'):
+    programs.made(where, _SIZES, [])
+  with pytest.raises(ValueError, match='pool=2147483648 must be at most'):
+    programs.made(where, _SIZES._replace(pool=2**31), ['coverage'])
+
+
+@pytest.mark.parametrize('pairs,parts,name,wrong', [
+    (20, 1, 'step', '8 chips times 1 parts: 16 or 24'),
+    (24, 2, 'step', '8 chips times 2 parts: 16 or 32'),
+    (20, 2, 'embed_text', '8 chips times 1 parts: 16 or 24'),
+    (7, 1, 'embed_image', '8 chips times 1 parts: 8'),
+    (24, 2, 'embed_image', None), (20, 1, 'coverage', None)])
+def test_pairs_that_chips_cannot_share(pairs, parts, name, wrong):
+  where = place.of(jax.devices(), 4, 2)
+  sizes = _SIZES._replace(pairs=pairs, parts=parts)
+  if wrong is None:
+    assert programs.made(where, sizes, [name])
+  else:
+    with pytest.raises(ValueError, match=re.escape(
+        f'pairs={pairs} must be a multiple of {wrong}.')):
+      programs.made(where, sizes, [name])
 
 
 def test_embedding_and_training_are_lowered(monkeypatch, quick_compilation):

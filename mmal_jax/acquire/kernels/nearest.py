@@ -11,6 +11,9 @@ from mmal_jax.acquire import metric as metric_lib
 # distances are the same to the bit wherever in the pool, and on whichever
 # device, it lies (seen on CPU), and so are the picks.
 CENTRES = 64
+# `with compiled_for('tpu'):` lowers programs for devices that this process does
+# not have. JAX keeps traces of either kind apart.
+compiled_for = jax.make_user_context(None)
 
 
 class Rows(NamedTuple):
@@ -31,7 +34,8 @@ def tile_rows() -> int:
   """Rows at a time: no array of pool x centres is ever held."""
   # On CPU a tile of distances should stay in the cache (measured: 1k to 8k are
   # alike). An accelerator wants fewer launches; not measured for want of one.
-  return 4096 if jax.default_backend() == 'cpu' else 65536
+  platform = compiled_for.value or jax.default_backend()
+  return 4096 if platform == 'cpu' else 65536
 
 
 def fold(
