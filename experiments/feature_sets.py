@@ -20,6 +20,7 @@ from mmal_jax.experiment import feature_sets
 from mmal_jax.terminal import messages
 
 _WORKDIR, _CACHE_DIR = common_flags.take('workdir', 'cache_dir')
+common_flags.take('compilation_cache')  # For `program.call`.
 _SETS = common_flags.define_path('sets', None, 'Folder of .npz files.')
 _NAMES = flags.DEFINE_list(
     'names', None, 'Of the sets to take. Default: all.')

@@ -36,6 +36,7 @@ from mmal_jax.terminal import streams
 WAITING = 3
 _WORKDIR, _CACHE_DIR, _INIT, _MODEL = (
     common_flags.take('workdir', 'cache_dir', 'init', 'model'))
+common_flags.take('compilation_cache')  # For `program.call`.
 _CONFIG = config_file.define(
     'What to run: a name in experiments/configs (colorswap, features:sound, '
     'paper/streaming), or a Python file with get_config(). Any value of the '
