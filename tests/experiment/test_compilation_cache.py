@@ -66,7 +66,8 @@ def _unset(monkeypatch):
     (None, '/own', 'tpu', 1, '/own'), (None, '/own', 'cpu', 2, '/own'),
     (None, 'gs://own', 'tpu', 1, 'gs://own'), (None, '', 'tpu', 1, ''),
     # And what is given before all.
-    ('/given', '/own', 'cpu', 1, '/given'), ('/given', None, 'gpu', 2, '/given'),
+    ('/given', '/own', 'cpu', 1, '/given'),
+    ('/given', None, 'gpu', 2, '/given'),
     ('off', '/own', 'tpu', 1, None), ('off', None, 'gpu', 1, None)])
 def test_which_folder_it_is(given, own, backend, processes, kept, monkeypatch):
   monkeypatch.setenv('XDG_CACHE_HOME', '/home/me/.cache')
