@@ -38,7 +38,8 @@ def test_it_runs_on_all_hosts_with_the_flags_of_the_settings(cloud):
     home = fake_gcloud.home_of(cloud.folder, NAME, worker)
     assert start['flags'] == [
         f'--workdir={cloud.shared}/run', f'--cache_dir={home}/cache',
-        f'--compilation_cache={home}/cache/compiled', '--resume', '--multihost', '--mirror=gs://bucket/a_run',
+        f'--compilation_cache={home}/cache/compiled', '--resume',
+        '--multihost', '--mirror=gs://bucket/a_run',
         '--strategies=random,mmal', "--config.dataset.name=a  b'c"]
 
 
