@@ -47,7 +47,7 @@ _NOT_OURS = {
     'rounds': 'use --num_rounds', 'batch': 'use --share',
     'budget': 'use --share', 'config': None, 'init': None, 'model': None,
     'oracle': None, 'resume': None, 'overwrite': None, 'states': None,
-    'mirror': None, 'show_config': None}
+    'mirror': None, 'profile': None, 'show_config': None}
 
 
 def _work() -> str:

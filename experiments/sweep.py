@@ -44,7 +44,7 @@ flags.adopt_module_key_flags(run_lib)
 flags.adopt_module_key_flags(report)
 
 _NOT_OURS = dict.fromkeys(
-    ('overwrite', 'resume', 'workdirs', 'out', 'states', 'mirror',
+    ('overwrite', 'resume', 'workdirs', 'out', 'states', 'mirror', 'profile',
      *hosts.FLAGS))
 _NOT_OURS['resume'] = 'the same command goes on by itself'
 
