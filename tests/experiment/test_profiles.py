@@ -1,6 +1,5 @@
 """A trace of a round: it is there, and all else is as without it."""
 
-import pathlib
 from unittest import mock
 
 import jax
@@ -11,9 +10,8 @@ from experiments import run
 from experiments import sweep
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import profiles
-from mmal_jax.oracles import exact
+from mmal_jax.files import durable
 from mmal_jax.oracles import oracle as oracle_lib
-from mmal_jax.oracles import registry as oracles
 from mmal_jax.workdir import layout
 from mmal_jax.workdir import provenance
 from tests.support import outcomes
@@ -56,12 +54,19 @@ def _results(work):
       'state': {k: v.tobytes() for k, v in outcomes.state(state).items()}}
 
 
+@pytest.fixture(name='plain', scope='module')
+def _plain(features, tmp_path_factory):
+  """A run without a trace, which compiles all its programs."""
+  jax.clear_caches()
+  work = tmp_path_factory.mktemp('plain') / 'w'
+  _run(features, work)
+  return work
+
+
 @pytest.mark.long
 @pytest.mark.parametrize('number', [0, 1, 2])
 def test_a_round_is_traced_and_the_results_stay(
-    number, features, tmp_path, capsys):
-  jax.clear_caches()
-  _run(features, tmp_path / 'plain')
+    number, features, plain, tmp_path, capsys):
   jax.clear_caches()
   capsys.readouterr()
   work = tmp_path / 'a run'
@@ -71,10 +76,9 @@ def test_a_round_is_traced_and_the_results_stay(
   line, = (line for line in capsys.readouterr().err.splitlines()
            if 'xprof' in line)
   assert f"xprof --logdir='{work / layout.PROFILE / name}'" in line
-  assert _results(work) == _results(tmp_path / 'plain')
-  left = {p.name for p in work.iterdir()} - {
-      p.name for p in (tmp_path / 'plain').iterdir()}
-  assert left == {layout.PROFILE}
+  assert _results(work) == _results(plain)
+  more = {p.name for p in work.iterdir()} - {p.name for p in plain.iterdir()}
+  assert more == {layout.PROFILE}
 
 
 @pytest.mark.long
@@ -94,7 +98,7 @@ def test_a_second_start_goes_on_beside_a_trace(features, tmp_path, capsys):
   assert _results(work) == results
   programs.call(diagnose, f'--workdir={work}', f'--cache_dir={work}.cache')
   # Without states the round is computed once more; it has its trace.
-  layout.durable.remove(work / layout.STATES)
+  durable.remove(work / layout.STATES)
   _run(features, work, '--profile=1', '--resume')
   assert sorted(work.rglob('*.xplane.pb')) == traced
   # Traces are of the experiment that is replaced.
@@ -160,7 +164,7 @@ def test_no_trace_is_worth_a_run(tmp_path, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize('error', [
-    preemption.Preempted(), KeyboardInterrupt(), oracle_lib.Waiting('wait', [])
+    preemption.Preempted(), KeyboardInterrupt(), oracle_lib.Waiting('wait')
 ], ids=lambda error: type(error).__name__)
 def test_a_round_that_does_not_end_leaves_no_trace(error, tmp_path):
   """And the next start traces it, also after a kill."""
