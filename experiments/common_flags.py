@@ -10,8 +10,10 @@ from typing import Any
 from absl import flags
 
 from mmal_jax.config import paths
+from mmal_jax.experiment import compilation_cache
 from mmal_jax.files import cache_folder
 from mmal_jax.models.pretrained import presets
+from mmal_jax.terminal import messages
 
 
 class _Parser(flags.ArgumentParser):
@@ -57,6 +59,12 @@ _DEFINITIONS = {
     'cache_dir': lambda: define_path(
         'cache_dir', cache_folder.default(),
         'Folder that keeps rendered datasets and warm starts between runs.'),
+    'compilation_cache': lambda: define_path(
+        'compilation_cache', None,
+        'Folder that keeps compiled programs, of this machine or of a disk that'
+        ' all hosts share, or "off". Default: where '
+        'JAX_COMPILATION_CACHE_DIR says, else "compiled" in this user\'s '
+        'cache on TPUs and on the GPUs of one process, and none elsewhere.'),
     'out': lambda: define_path(
         'out', None, 'Folder to write to. A report replaces an earlier report '
         'there; benchmarks write to runs/benchmarks by default.'),
@@ -95,6 +103,17 @@ def take(*names: str) -> list[flags.FlagHolder]:
     else:
       _defined[name] = _DEFINITIONS[name]()
   return [_defined[name] for name in names]
+
+
+def keep_compiled() -> None:
+  """Has compiled programs kept as the flag says, where a program takes it.
+
+  Raises:
+    ValueError: if that is refused.
+  """
+  if 'compilation_cache' in _defined:
+    compilation_cache.begin(
+        _defined['compilation_cache'].value, messages.notify)
 
 
 def refuse(names: Mapping[str, str | None], of: str) -> None:

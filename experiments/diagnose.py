@@ -14,6 +14,7 @@ from mmal_jax.experiment import diagnose
 
 _WORKDIR, _CACHE_DIR, _MOVED = (
     common_flags.take('workdir', 'cache_dir', 'moved'))
+common_flags.take('compilation_cache')  # For `program.call`.
 # What --help shows: the columns, too.
 __doc__ = f'{__doc__}\n{diagnose.__doc__}'
 

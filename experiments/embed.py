@@ -32,6 +32,7 @@ from mmal_jax.parallel import processes
 from mmal_jax.terminal import messages
 
 _INIT, _MODEL = common_flags.take('init', 'model')
+common_flags.take('compilation_cache')  # For `program.call`.
 _IMAGES = common_flags.define_path(
     'images', None, 'Folder of JPEG, PNG and WebP images; those in folders '
     'below it count, hidden ones do not.')

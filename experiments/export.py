@@ -22,6 +22,7 @@ from mmal_jax.parallel import processes
 
 _WORKDIR, _STRATEGY, _SEED, _INIT, _MOVED = common_flags.take(
     'workdir', 'strategy', 'seed', 'init', 'moved')
+common_flags.take('compilation_cache')  # For `program.call`.
 _EXPORT = common_flags.define_path(
     'export', None, 'Folder to write; there must be none yet.')
 flags.adopt_module_key_flags(hosts)

@@ -20,6 +20,7 @@ from mmal_jax.experiment import feature_sets
 from mmal_jax.terminal import messages
 
 _WORKDIR, _CACHE_DIR = common_flags.take('workdir', 'cache_dir')
+common_flags.take('compilation_cache')  # For `program.call`.
 _SETS = common_flags.define_path('sets', None, 'Folder of .npz files.')
 _NAMES = flags.DEFINE_list(
     'names', None, 'Of the sets to take. Default: all.')
@@ -46,7 +47,7 @@ _NOT_OURS = {
     'rounds': 'use --num_rounds', 'batch': 'use --share',
     'budget': 'use --share', 'config': None, 'init': None, 'model': None,
     'oracle': None, 'resume': None, 'overwrite': None, 'states': None,
-    'mirror': None, 'show_config': None}
+    'mirror': None, 'profile': None, 'show_config': None}
 
 
 def _work() -> str:

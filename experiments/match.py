@@ -22,6 +22,7 @@ from mmal_jax.experiment import rematch
 
 _WORKDIR, _CACHE_DIR, _STRATEGY, _SEED, _MOVED = (
     common_flags.take('workdir', 'cache_dir', 'strategy', 'seed', 'moved'))
+common_flags.take('compilation_cache')  # For `program.call`.
 _K = flags.DEFINE_integer(
     'k', 5, 'Counterparts of each item.', lower_bound=1)
 _LEAST_PROBABILITY = flags.DEFINE_float(

@@ -10,6 +10,7 @@ from absl import app
 from absl import flags
 from absl import logging
 
+from experiments import common_flags
 from mmal_jax.experiment import preemption
 from mmal_jax.terminal import messages
 from mmal_jax.terminal import streams
@@ -81,6 +82,7 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
     if len(argv) > 1:
       raise ValueError(f'unknown arguments {argv[1:]!r}: flags start with --.')
     with streams.ends_unread():
+      common_flags.keep_compiled()
       text = work()
       if text:
         messages.write(text)

@@ -36,6 +36,7 @@ from mmal_jax.terminal import streams
 WAITING = 3
 _WORKDIR, _CACHE_DIR, _INIT, _MODEL = (
     common_flags.take('workdir', 'cache_dir', 'init', 'model'))
+common_flags.take('compilation_cache')  # For `program.call`.
 _CONFIG = config_file.define(
     'What to run: a name in experiments/configs (colorswap, features:sound, '
     'paper/streaming), or a Python file with get_config(). Any value of the '
@@ -75,6 +76,11 @@ _MIRROR = common_flags.define_path(
     'mirror', None, 'Folder to which --workdir is copied, and where states lie,'
     ' so that an empty --workdir goes on from there, as on another machine: any'
     ' that etils.epath takes, as gs://BUCKET/RUN.')
+_PROFILE = flags.DEFINE_integer(
+    'profile', None, 'Round to trace for XProf, in WORKDIR/profile, of the run '
+    'that computes it first; 0 is the evaluation before the first round. '
+    'Results stay the same. In the first rounds most of the time may go to '
+    'compiling.')
 flags.adopt_module_key_flags(hosts)
 
 
@@ -110,7 +116,7 @@ def _work() -> str:
       text = run_lib.run(
           _no_sweep(configure()), _WORKDIR.value, _CACHE_DIR.value,
           overwrite=_OVERWRITE.value, resume=_RESUME.value,
-          notify=messages.notify, notice=notice)
+          notify=messages.notify, notice=notice, profile=_PROFILE.value)
   except oracle_lib.Waiting as e:
     messages.write(
         f'{e}\nGive --resume then. To check answers in a second, without '

@@ -28,6 +28,7 @@ from mmal_jax.experiment import sweep
 from mmal_jax.terminal import messages
 
 _WORKDIR, _CACHE_DIR = common_flags.take('workdir', 'cache_dir')
+common_flags.take('compilation_cache')  # For `program.call`.
 _SET = flags.DEFINE_multi_string(
     'set', [], 'A key of the config and its values, KEY=VALUE,VALUE; or several'
     ' that change together, KEY+KEY=VALUE+VALUE,VALUE+VALUE. May be given '
@@ -43,7 +44,7 @@ flags.adopt_module_key_flags(run_lib)
 flags.adopt_module_key_flags(report)
 
 _NOT_OURS = dict.fromkeys(
-    ('overwrite', 'resume', 'workdirs', 'out', 'states', 'mirror',
+    ('overwrite', 'resume', 'workdirs', 'out', 'states', 'mirror', 'profile',
      *hosts.FLAGS))
 _NOT_OURS['resume'] = 'the same command goes on by itself'
 

@@ -24,6 +24,7 @@ from mmal_jax.experiment import ship_warm_start
 from mmal_jax.learn.gradient import shipped
 
 _CACHE_DIR, _OUT = common_flags.take('cache_dir', 'out')
+common_flags.take('compilation_cache')  # For `program.call`.
 _NAME = flags.DEFINE_string(
     'name', 'colorswap', 'Of the config in experiments/configs whose dataset, '
     'model and warm start are taken, and of the two files.')

@@ -173,7 +173,9 @@ do_start() {
   if [[ -n $cache_dir ]]; then
     [[ $cache_dir == /* ]] || cache_dir=$HOME/$cache_dir
     flags+=("--cache_dir=$cache_dir")
-    variables+=("JAX_COMPILATION_CACHE_DIR=$cache_dir/compiled")
+    # What ENV or RUN_ARGS, which come later, say of it goes before.
+    [[ " ${given[*]-}" == *' JAX_COMPILATION_CACHE_DIR='* ]] ||
+      flags+=("--compilation_cache=$cache_dir/compiled")
   fi
   flags+=(--resume)
   [[ $hosts -le 1 ]] || flags+=(--multihost)

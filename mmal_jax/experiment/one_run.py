@@ -20,6 +20,7 @@ from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import compilations
 from mmal_jax.experiment import matches as matches_lib
 from mmal_jax.experiment import preemption
+from mmal_jax.experiment import profiles
 from mmal_jax.files import seals
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.oracles import oracle as oracle_lib
@@ -47,6 +48,7 @@ def run_one(
     notice: preemption.Notice,
     first: dict[int, state_lib.RunState] | None = None,
     mirror: mirror_lib.Mirror | None = None,
+    profile: profiles.Profile | None = None,
 ) -> None:
   """Runs one strategy with one seed, and leaves behind how to go on.
 
@@ -67,6 +69,7 @@ def run_one(
     first: by round, the states up to the first answers of another strategy with
       this seed. They are the same for all; if it is empty, they are put there.
     mirror: of the folder, where there is one; None but in the first process.
+    profile: of a round, if one is to be traced.
 
   Raises:
     preemption.Preempted: if SIGTERM asked the program to end.
@@ -128,15 +131,19 @@ def run_one(
           folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
     workdir_lib.append(folder / workdir_lib.METRICS, record)
 
+  def compute(state):
+    states = build_lib.rounds(
+        experiment, strategy, pools, oracle, state, report, undone.append)
+    return states if profile is None else profile.watched(
+        states, f'{strategy}-seed{seed}',
+        0 if _is_fresh(state) else int(state.round) + 1)
+
   undone = []  # Why, of a round whose training was.
   compiled, started = counter.count, time.perf_counter()
   try:
     oracle = shared.shared(journal, notice.raise_if_given)
     for state in _from_first(
-        first if _may_share(experiment) else None, oracle, state,
-        lambda state: build_lib.rounds(
-            experiment, strategy, pools, oracle, state, report,
-            undone.append)):
+        first if _may_share(experiment) else None, oracle, state, compute):
       t = int(state.round)
       scores = {name: float(state.scores[name][t]) for name in metrics}
       record = run | {
@@ -233,8 +240,7 @@ def _from_first(
   The first batch is drawn at random, by the seed alone. The oracle answers it
   again: it keeps a journal for every run.
   """
-  fresh = all(np.isnan(curve[0]) for curve in state.scores.values())
-  if first and fresh and first.keys() == {0, 1}:
+  if first and _is_fresh(state) and first.keys() == {0, 1}:
     yield first[0]
     state = first[1]
     for column, modality in enumerate(state.modalities):
@@ -248,6 +254,11 @@ def _from_first(
         not state.round or state.round == 1 and np.isfinite(state.losses[0])):
       first.setdefault(int(state.round), state)
     yield state
+
+
+def _is_fresh(state: state_lib.RunState) -> bool:
+  """Whether nothing has been evaluated yet."""
+  return all(np.isnan(curve[0]) for curve in state.scores.values())
 
 
 def _used(

@@ -23,6 +23,7 @@ from mmal_jax.experiment import identity
 from mmal_jax.experiment import one_run
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import pretrained as pretrained_lib
+from mmal_jax.experiment import profiles
 from mmal_jax.experiment import settings as settings_lib
 from mmal_jax.experiment import whole_pool
 from mmal_jax.files import buckets
@@ -46,6 +47,7 @@ def run(
     experiment: build_lib.Experiment | None = None,
     notify: Callable[[str], None] | None = None,
     notice: preemption.Notice | None = None,
+    profile: int | None = None,
 ) -> str:
   """Runs the whole experiment; returns the closing tables.
 
@@ -59,13 +61,16 @@ def run(
     notify: takes lines for the user, about what is being done; with one, a
       bar shows the rounds, too.
     notice: of the end of the machine, if there is a listener.
+    profile: number of a round that is traced for XProf, in `workdir`, of the
+      run that computes it first.
 
   Raises:
     preemption.Preempted: if SIGTERM asked the program to end.
   """
   config = config_lib.complete(config)
+  profiles.check(profile, config.rounds)
   processes.check_same((
-      config.to_dict(), overwrite, resume,
+      config.to_dict(), overwrite, resume, profile,
       # With a mirror, each host has a workdir of its own.
       str(workdir) if config.mirror is None else None))
   buckets.see_changes_of_others()
@@ -82,7 +87,7 @@ def run(
     looks = processes.at_primary(take)
     return _run(config, workdir, cache_dir, overwrite, resume, experiment,
                 notify if processes.is_primary() else None,
-                notice or preemption.Notice(), held, looks)
+                notice or preemption.Notice(), held, looks, profile)
 
 
 def _locked_by(config, workdir) -> list[str | os.PathLike[str]]:
@@ -98,7 +103,7 @@ def _locked_by(config, workdir) -> list[str | os.PathLike[str]]:
 
 def _run(
     config, workdir, cache_dir, overwrite, resume, experiment, notify, notice,
-    held, looks
+    held, looks, profile
 ) -> str:
   """As `run`, in a locked folder; `held` collects further locks.
 
@@ -154,13 +159,19 @@ def _run(
       len(config.strategies) * config.rounds + reference)
   with tqdm.tqdm(total=total, unit='round', dynamic_ncols=True,
                  disable=quiet) as bar:
+    def beside(line):
+      with bar.external_write_mode():
+        notify(line)
+
+    trace = None if profile is None else profiles.Profile(
+        profile, folder / workdir_lib.PROFILE, beside)
     for seed in config.seeds:
       first = {}  # The round that all strategies of a seed have in common.
       try:
         for strategy in config.strategies:
           one_run.run_one(
               experiment, strategy, seed, folder, bar, counter, notice, first,
-              mirror)
+              mirror, trace)
         if reference:
           found = whole_pool.of_seed(experiment, seed, folder)
           whole += [found] if found else []
@@ -173,6 +184,8 @@ def _run(
       except OSError as e:  # A full disk, for one.
         raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
                       'it was.') from e
+    if trace is not None:
+      trace.close()
 
   def end():
     tables = finish.finish(

@@ -38,9 +38,10 @@ MODELS = 'models'
 MATCHES = 'matches'
 CALIBRATION = 'calibration.jsonl'
 WAITING = 'waiting.json'  # The queries for which a run waits.
+PROFILE = 'profile'  # Traces of rounds, which are no results.
 _OURS = (CONFIG, ITEMS, PROVENANCE, TOKENIZER, PRETRAINED, METRICS, QUERIES,
          WHOLE_POOL, SUMMARY, CURVES, JOURNALS, STATES, MODELS, MATCHES,
-         CALIBRATION, WAITING, lock.NAME)
+         CALIBRATION, WAITING, PROFILE, lock.NAME)
 MAY_CHANGE = same_config.MAY_CHANGE
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 _CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.

@@ -145,7 +145,7 @@ def _close_end(work, other):
 
 @pytest.fixture(name='undisturbed', scope='module')
 def _undisturbed(data):
-  _run(data, data / 'undisturbed', 2, 4)
+  _run(data, data / 'undisturbed', 2, 4, '--profile=2')
   return data / 'undisturbed'
 
 
@@ -193,6 +193,17 @@ def test_two_processes_fine_tune_and_pick_what_one_picks(data, tmp_path):
   _run(data, tmp_path / 'one', 1, 4, on_features=False)
   _run(data, tmp_path / 'two', 2, 2, on_features=False)
   _same_picks(tmp_path / 'two', tmp_path / 'one')
+
+
+@pytest.mark.long
+def test_each_process_traces_its_round(undisturbed):
+  """All that is compared with this run has no trace, and ends the same."""
+  folder = undisturbed / layout.PROFILE / f'round2-{_STRATEGY}-seed{_SEED}'
+  for i in range(2):
+    trace, = (folder / f'process{i}').rglob('*.xplane.pb')
+    assert trace.stat().st_size
+  assert 'process0' in _said(undisturbed, 0)
+  assert 'xprof' not in _said(undisturbed, 1)
 
 
 @pytest.mark.long

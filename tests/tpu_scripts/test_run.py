@@ -39,7 +39,8 @@ def test_it_runs_on_all_hosts_with_the_flags_of_the_settings(cloud):
     home = fake_gcloud.home_of(cloud.folder, NAME, worker)
     assert start['flags'] == [
         f'--workdir={cloud.shared}/run', f'--cache_dir={home}/cache',
-        '--resume', '--multihost', '--mirror=gs://bucket/a_run',
+        f'--compilation_cache={home}/cache/compiled', '--resume',
+        '--multihost', '--mirror=gs://bucket/a_run',
         '--strategies=random,mmal', "--config.dataset.name=a  b'c"]
 
 
@@ -66,7 +67,30 @@ def test_the_environment_is_that_of_the_settings(cloud):
   assert environment['A'] == 'b  c'
   assert environment['JAX_COORDINATOR_PORT'] == '99'
   assert environment['TPU_LOG_DIR'] == 'disabled'
-  assert environment['JAX_COMPILATION_CACHE_DIR'] == '/cache/compiled'
+  assert cloud.starts()[0]['flags'] == [
+      f'--workdir={cloud.shared}/run', '--cache_dir=/cache',
+      '--compilation_cache=/cache/compiled', '--resume']
+
+
+@pytest.mark.long
+def test_compiled_programs_lie_where_the_settings_say(cloud):
+  cloud.change(hosts=1)
+  cloud.settings |= {'CACHE_DIR': '/cache',
+                     'RUN_ARGS': '--compilation_cache=/mine'}
+  cloud.up()
+  cloud.tpu('start')
+  cloud.until(lambda: not any(_running(cloud)))
+  # Of a flag that is given twice the last counts.
+  assert cloud.starts()[0]['flags'] == [
+      f'--workdir={cloud.shared}/run', '--cache_dir=/cache',
+      '--compilation_cache=/cache/compiled', '--resume',
+      '--compilation_cache=/mine']
+  cloud.settings['RUN_ARGS'] = ''
+  cloud.settings['ENV'] += ' A=b JAX_COMPILATION_CACHE_DIR=/other'
+  cloud.tpu('start')
+  cloud.until(lambda: len(cloud.starts()) == 2)
+  assert cloud.starts()[1]['flags'] == [
+      f'--workdir={cloud.shared}/run', '--cache_dir=/cache', '--resume']
 
 
 @pytest.mark.long
