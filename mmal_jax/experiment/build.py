@@ -23,6 +23,7 @@ from mmal_jax.experiment import datasets
 from mmal_jax.experiment import fits
 from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.experiment import settings as settings_lib
+from mmal_jax.learn import keeper as keeper_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn import maker as maker_lib
 from mmal_jax.learn import registry as learners
@@ -267,6 +268,7 @@ def rounds(
     state: state_lib.RunState,
     report: in_memory.Report | None = None,
     undone: Callable[[str], None] | None = None,
+    keeper: Callable[[int], keeper_lib.Keeper] | None = None,
 ) -> Iterator[state_lib.RunState]:
   """A run from `state` on: its states, as `loop.run_rounds` yields them."""
   config = experiment.config
@@ -276,7 +278,7 @@ def rounds(
   plan = _plan(config, chosen.needs_reference)
   return loop.run_rounds(
       state, experiment.learner, chosen, oracle, source, experiment.data.test,
-      plan, report, undone)
+      plan, report, undone, keeper)
 
 
 def align_whole_pool(

@@ -20,6 +20,7 @@ from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import compilations
 from mmal_jax.experiment import matches as matches_lib
 from mmal_jax.experiment import preemption
+from mmal_jax.experiment import within_round
 from mmal_jax.files import seals
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.oracles import oracle as oracle_lib
@@ -128,6 +129,9 @@ def run_one(
           folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
     workdir_lib.append(folder / workdir_lib.METRICS, record)
 
+  def keeper(t):
+    return within_round.Keeper(kept.within(t), settings.save_every, notice)
+
   undone = []  # Why, of a round whose training was.
   compiled, started = counter.count, time.perf_counter()
   try:
@@ -136,7 +140,7 @@ def run_one(
         first if _may_share(experiment) else None, oracle, state,
         lambda state: build_lib.rounds(
             experiment, strategy, pools, oracle, state, report,
-            undone.append)):
+            undone.append, keeper)):
       t = int(state.round)
       scores = {name: float(state.scores[name][t]) for name in metrics}
       record = run | {
