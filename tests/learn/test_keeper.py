@@ -51,8 +51,8 @@ class _Keeper:
 
 
 def _run(tiny_run, **recipe):
-  return tiny_run.with_recipe(optimizer=optimizer.make_optimizer(
-      1e-2, _STEPS, ema=0.9), **recipe)
+  return tiny_run.with_recipe(**{
+      'optimizer': optimizer.make_optimizer(1e-2, _STEPS, ema=0.9)} | recipe)
 
 
 def _last(run, keeper=None, restart=True, **more):
@@ -106,7 +106,7 @@ def test_training_of_no_more_steps_is_not_kept(tiny_run, tmp_path):
 
 
 def test_a_step_is_compiled_once(tiny_run, tmp_path):
-  run = _run(tiny_run)
+  run = _run(tiny_run, optimizer=optimizer.make_optimizer(1e-2, _STEPS))
   # As after a start from a checkpoint.
   run = run._replace(params=jax.tree.map(
       lambda x: jax.device_put(x, jax.devices()[0]), run.params))
