@@ -1,18 +1,24 @@
 """Training that ends at any step goes on from there to the same bits."""
 
 import contextlib
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
 from mmal_jax.checkpoint import pytrees
+from mmal_jax.experiment import preemption
+from mmal_jax.experiment import within_round
+from mmal_jax.files import lock
+from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import fit
 from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import optimizer
 from mmal_jax.learn.gradient import replay
 from mmal_jax.learn.gradient import step as step_lib
 from mmal_jax.learn.gradient import unaligned
+from mmal_jax.learn.gradient import warm_start
 from tests.support import tiny
 
 _STEPS = 7
@@ -167,3 +173,55 @@ def test_the_digest_is_of_all_that_decides_which_steps_are_taken(tiny_run):
               jax.random.key(seed), given, steps, keeper=keeper)
     found.add(keeper.of)
   assert len(found) == 5
+
+
+def _keep(kept, end=None):
+  notice = preemption.Notice()
+  keeper = within_round.Keeper(kept, 2, notice)
+  due = keeper.is_due
+
+  def is_due(step, steps):
+    notice.given = step == end
+    return due(step, steps)
+
+  keeper.is_due = is_due
+  return keeper
+
+
+@pytest.mark.long
+def test_a_warm_start_goes_on_from_within(tiny_run, tmp_path, monkeypatch):
+  def start(folder, **more):
+    return warm_start.warm_start(
+        tiny_run.learner.graphdef, tiny_run.params, tiny_run.data.pool,
+        steps=_STEPS, batch_size=8, cache_dir=tmp_path / folder, **more)
+
+  whole, steps, step = start('whole'), [], step_lib.train_step
+  monkeypatch.setattr(step_lib, 'train_step', lambda *args: (
+      steps.append(0) or step(*args)))
+  with pytest.raises(preemption.Preempted):
+    start('a', keep=lambda kept: _keep(kept, 5))
+  within, = (tmp_path / 'a').glob('*.within')
+  assert (within / 'within_1' / '5').is_dir() and len(steps) == 5
+  # Another program that trains the same does not write there.
+  with lock.exclusive(tmp_path / 'a', f'.{within.name}{lock.NAME}'):
+    seen = []
+    monkeypatch.setattr(fit, 'fit', lambda *args, keeper, **more: (
+        seen.append(keeper) or (whole, None, 0.0)))
+    start('a', keep=_keep)
+    monkeypatch.undo()
+  assert seen == [None]
+  shutil.rmtree(tmp_path / 'a' / within.stem)
+  monkeypatch.setattr(step_lib, 'train_step', lambda *args: (
+      steps.append(0) or step(*args)))
+  tiny.assert_same(start('a', keep=_keep), whole)
+  assert len(steps) == _STEPS
+  assert [p.name for p in (tmp_path / 'a').iterdir()
+          if not p.name.startswith('.')] == [within.stem]
+
+
+def test_nothing_is_kept_of_a_warm_start_that_diverges(tiny_run, tmp_path):
+  with pytest.raises(divergence.Diverged, match='^warm start: '):
+    warm_start.warm_start(
+        tiny_run.learner.graphdef, tiny_run.params, tiny_run.data.pool, steps=3,
+        batch_size=8, peak_lr=1e30, cache_dir=tmp_path, keep=_keep)
+  assert all(path.name.startswith('.') for path in tmp_path.iterdir())
