@@ -181,7 +181,7 @@ class Within:
     self._begin(part, tree)
 
   def newest(self, like: Tree) -> tuple[int, Tree] | None:
-    """What was kept last, as `(part, tree)`; None if there is none that is good.
+    """What was kept last, as `(part, tree)`; None if none is there, or good.
 
     What is damaged, or of another structure, is quarantined, with a warning.
 
