@@ -6,18 +6,18 @@ import contextlib
 import functools
 import os
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from absl import logging
 from etils import epath
 
 from mmal_jax.checkpoint import pytrees
+from mmal_jax.checkpoint import sealed
 from mmal_jax.files import durable
-from mmal_jax.files import seals
 from mmal_jax.parallel import processes
 
 Tree = TypeVar('Tree')
-_STEP = re.compile('0|[1-9][0-9]{0,17}')
-_SEALS = re.compile(f'({_STEP.pattern})' + re.escape(seals.ENDING))
+_WITHIN = re.compile(f'within_({sealed.STEP.pattern})')
 
 
 class Checkpoints:
@@ -54,11 +54,12 @@ class Checkpoints:
     if keep < 1:
       raise ValueError(f'keep={keep!r} must be at least 1.')
     pytrees.check_path(folder)
-    self._folder, self._keep = epath.Path(folder), keep
-    self._run = None if run is None else dict(run)
+    self._folder, self._run = epath.Path(folder), run
+    self._whole = sealed.Folder(self._folder, keep, run)
     self._before_seal = before_seal or (lambda: None)
     self._worker = concurrent.futures.ThreadPoolExecutor(1, 'checkpoints')
-    self._pending: tuple[int, concurrent.futures.Future[None]] | None = None
+    self._pending: tuple[
+        epath.Path, concurrent.futures.Future[None]] | None = None
 
   def save(self, step: int, tree: Tree) -> None:
     """Begins to write a checkpoint, once the one before is written.
@@ -69,12 +70,16 @@ class Checkpoints:
       ValueError: if there is a checkpoint of that step.
       OSError: if it, or the one before, cannot be written.
     """
-    self.wait()
-    # Only then do the others look at the folder.
-    processes.from_primary(lambda: self._make_room(step))
-    with _telling(step, self._folder):
-      finish = pytrees.save_async(self._folder / str(step), tree)
-    self._pending = step, self._worker.submit(self._finish, step, finish)
+    self._begin(self._whole, step, tree, lambda: self._drop_within(step))
+
+  def within(self, step: int) -> 'Within':
+    """Checkpoints within the work that leads to the one of a step."""
+    folder = sealed.Folder(
+        self._folder / f'within_{step}', 1,
+        # What is a checkpoint of the one kind is none of the other.
+        None if self._run is None else {**self._run, 'within': step})
+    return Within(
+        folder, functools.partial(self._begin, folder), self.wait)
 
   def wait(self) -> None:
     """Waits until what was begun is written and sealed.
@@ -84,8 +89,8 @@ class Checkpoints:
     """
     pending, self._pending = self._pending, None
     if pending is not None:
-      step, done = pending
-      with _telling(step, self._folder):
+      path, done = pending
+      with _telling(path):
         # The primary seals, and no process continues before.
         processes.from_primary(done.result)
         done.result()
@@ -107,74 +112,117 @@ class Checkpoints:
       ValueError: if it is of another structure than `like`, or one is of
         another run.
     """
-    while (step := processes.from_primary(self._newest_good)) is not None:
+    while (step := processes.from_primary(
+        self._whole.newest_good)) is not None:
       tree = pytrees.load(self._folder / str(step), like)
       found = step if step_of is None else step_of(tree)
       if found == step:
+        # What a program that died here had left to remove.
+        processes.from_primary(functools.partial(self._drop_within, step))
         return step, tree
       processes.from_primary(functools.partial(
-          self._quarantine, step, f'it holds step {found}'))
+          self._whole.quarantine, step, f'it holds step {found}'))
     return None
 
   def steps(self) -> list[int]:
     """Steps of the sealed checkpoints, ascending."""
-    if not self._folder.exists():
-      return []
-    names = (path.name for path in self._folder.iterdir())
-    return sorted(int(name.removesuffix(seals.ENDING)) for name in names
-                  if _SEALS.fullmatch(name))
+    return self._whole.steps()
 
-  def _make_room(self, step) -> None:
-    if self._seal(step).exists():
-      raise ValueError(f'there is a checkpoint of step {step} in '
-                       f'{str(self._folder)!r}.')
-    self._folder.mkdir(parents=True, exist_ok=True)
-    # What a program began that died.
-    durable.remove(self._folder / str(step))
+  def _begin(
+      self, folder: sealed.Folder, step: int, tree: Tree,
+      then: Callable[[], None] = lambda: None,
+  ) -> None:
+    """Begins to write to a folder; what is to be done once that is sealed."""
+    self.wait()
+    # Only then do the others look at the folder.
+    processes.from_primary(lambda: folder.make_room(step))
+    path = folder.path / str(step)
+    with _telling(path):
+      finish = pytrees.save_async(path, tree)
+    self._pending = path, self._worker.submit(
+        self._finish, folder, step, finish, then)
 
-  def _newest_good(self) -> int | None:
-    for step in reversed(self.steps()):
-      wrong = self._wrong_with(step)
-      if wrong is None:
-        return step
-      self._quarantine(step, wrong)
-    return None
-
-  def _quarantine(self, step: int, wrong: str) -> None:
-    seals.quarantine(
-        self._folder / str(step), f'The checkpoint of step {step}', wrong)
-
-  def _finish(self, step, finish) -> None:
+  def _finish(self, folder, step, finish, then) -> None:
     finish()  # Returns once the parts of all hosts are written.
     if processes.is_primary():
       self._before_seal()
-      seals.write(self._folder / str(step), self._run)
-      for old in self.steps()[:-self._keep]:
-        # The seal first: what has none does not count.
-        self._seal(old).unlink()
-      oldest = self.steps()[0]
-      # Among them what a program that died here had left to remove.
-      for path in list(self._folder.iterdir()):
-        if _STEP.fullmatch(path.name) and int(path.name) < oldest:
-          durable.remove(path)
+      folder.seal(step)
+      then()
 
-  def _seal(self, step: int) -> epath.Path:
-    return seals.path(self._folder / str(step))
+  def _drop_within(self, last: int) -> None:
+    """Removes what was kept within the work up to a checkpoint."""
+    for path in list(self._folder.iterdir()):
+      found = _WITHIN.fullmatch(path.name)
+      if found and int(found[1]) <= last:
+        durable.remove(path)
 
-  def _wrong_with(self, step: int) -> str | None:
-    """What is wrong with a sealed checkpoint; None if nothing is."""
-    return seals.wrong_with(
-        self._folder / str(step), self._run, what='a state',
-        remedy='Put the states of this very run there, or say where they lie '
-        '(--states); without any, its rounds are computed again with the '
-        'answers in the journal.')
+
+class Within:
+  """How far the work has come that leads to a checkpoint.
+
+  The newest one alone is kept, and that until the checkpoint itself is sealed.
+  Where it is damaged, the work begins anew, and nothing else is lost.
+  """
+
+  def __init__(
+      self, folder: sealed.Folder, begin: Callable[[int, Any], None],
+      wait: Callable[[], None],
+  ):
+    """As `Checkpoints.within` makes it."""
+    self._folder, self._begin, self.wait = folder, begin, wait
+
+  def save(self, part: int, tree: Any) -> None:
+    """Begins to write how far the work has come; as `Checkpoints.save`.
+
+    Args:
+      part: how far, a number above those of before.
+      tree: what the work goes on from.
+    """
+    self._begin(part, tree)
+
+  def newest(self, like: Tree) -> tuple[int, Tree] | None:
+    """What was kept last, as `(part, tree)`; None if none is there, or good.
+
+    What is damaged, or of another structure, is quarantined, with a warning.
+
+    Args:
+      like: as for `pytrees.load`.
+
+    Raises:
+      ValueError: if it is of another run.
+    """
+    there, part = processes.from_primary(
+        lambda: (self._folder.steps(), self._folder.newest_good()))
+    if part is None:
+      if there:
+        self._begins_anew()
+      return None
+    tree, wrong = None, ''
+    try:
+      tree = pytrees.load(self._folder.path / str(part), like)
+    except ValueError as e:
+      wrong = str(e)
+    if processes.all_processes(not wrong):
+      return part, tree
+    processes.from_primary(lambda: self._folder.quarantine(
+        part, wrong or 'another host cannot read it'))
+    self._begins_anew()
+    return None
+
+  def forget(self) -> None:
+    """Removes all that was kept."""
+    processes.from_primary(lambda: durable.remove(self._folder.path))
+
+  def _begins_anew(self) -> None:
+    logging.warning('What %s was kept for begins anew, and comes to the same.',
+                    self._folder.path)
 
 
 @contextlib.contextmanager
-def _telling(step: int, folder: epath.Path) -> Iterator[None]:
+def _telling(path: epath.Path) -> Iterator[None]:
   """Makes one kind of error of the many in which Orbax reports a disk."""
   try:
     yield
   except Exception as e:
-    raise OSError(f'the checkpoint of step {step} in {str(folder)!r} cannot be '
-                  f'written: {e}') from e
+    raise OSError(f'the checkpoint of step {path.name} in {str(path.parent)!r} '
+                  f'cannot be written: {e}') from e

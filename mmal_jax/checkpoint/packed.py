@@ -87,12 +87,14 @@ def check_size(found: Mapping[str, Any], expected: Iterable[Any]) -> None:
 
   Args:
     found: arrays, or their shapes, by name.
-    expected: the arrays that should have been put together.
+    expected: the arrays that should have been put together, or their shapes
+      and types.
 
   Raises:
     ValueError: if the two of bytes have too many.
   """
-  most = _ALWAYS + sum(x.nbytes for x in expected)
+  most = _ALWAYS + sum(
+      math.prod(x.shape) * x.dtype.itemsize for x in expected)
   for name in found:
     if is_pack(name) and math.prod(found[name].shape) > most:
       raise ValueError(f'{name} has {math.prod(found[name].shape)} bytes; at '

@@ -152,7 +152,8 @@ def load(path: str | os.PathLike[str], like: Tree) -> Tree:
   Args:
     path: the folder.
     like: a pytree of the same structure, shapes and dtypes; its arrays say
-      where the read ones are placed.
+      where the read ones are placed, and so do `jax.ShapeDtypeStruct`s with a
+      sharding in their place.
 
   Returns:
     A tree like `like`.

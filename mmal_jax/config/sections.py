@@ -85,6 +85,9 @@ TRAIN_OF_ALL = {
 }
 _TRAIN = TRAIN_OF_ALL | {
     'steps_per_round': Knob(int, 100, 1, help='Training steps of a round.'),
+    'save_every': Knob(int, 1000, 1, help=(
+        'Steps after which the state within a round, or a warm start, of more '
+        'steps is saved. A machine that is lost costs at most twice as many.')),
     'batch_size': Knob(int, 256, 1, help='Pairs of a minibatch.'),
     'peak_lr': Knob(float, 1e-3, 0.0, help='Highest learning rate.'),
     'weight_decay': Knob(float, 0.5, 0.0, help='Weight decay.'),

@@ -13,6 +13,7 @@ from mmal_jax import loop
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
+from mmal_jax.checkpoint import newest
 from mmal_jax.config import config as config_lib
 from mmal_jax.data import encode
 from mmal_jax.data import schema
@@ -21,8 +22,11 @@ from mmal_jax.embed import in_memory
 from mmal_jax.evaluate import evaluate
 from mmal_jax.experiment import datasets
 from mmal_jax.experiment import fits
+from mmal_jax.experiment import preemption
 from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.experiment import settings as settings_lib
+from mmal_jax.experiment import within_round
+from mmal_jax.learn import keeper as keeper_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn import maker as maker_lib
 from mmal_jax.learn import registry as learners
@@ -79,6 +83,7 @@ def build(
     config: ml_collections.ConfigDict,
     cache_dir: str,
     before: Experiment | None = None,
+    notice: preemption.Notice | None = None,
 ) -> Experiment:
   """Loads the data, and the checkpoint or the warm start.
 
@@ -89,6 +94,8 @@ def build(
     cache_dir: of rendered datasets and warm starts.
     before: another experiment, of which all that is the same is taken: its
       data, and its learner, for which programs are compiled already.
+    notice: of the end of the machine. With one, states within a long warm start
+      are saved in the cache, from which it goes on.
 
   Raises:
     ValueError: for a budget beyond the pool, and all that the dataset, the
@@ -145,7 +152,9 @@ def build(
   warm = shipped.find(made_of(config, data, params), params)
   if warm is None:
     warm = train_warm_start(
-        config, data, graphdef, params, mesh, f'{cache_dir}/warm_starts')
+        config, data, graphdef, params, mesh, f'{cache_dir}/warm_starts',
+        notice and functools.partial(
+            within_round.Keeper, every=config.train.save_every, notice=notice))
   else:
     warm = partition.place(warm, mesh)
   return _made(built, given._replace(params=warm, has_prior=True))
@@ -186,13 +195,14 @@ def train_warm_start(
     params: nnx.State,
     mesh: jax.sharding.Mesh | None = None,
     cache_dir: str | None = None,
+    keep: Callable[[newest.Within], keeper_lib.Keeper] | None = None,
 ) -> nnx.State:
   """Trains the warm start that a config asks for, or finds it in a cache."""
   recipe = dict(config.warm_start)
   seed = recipe.pop('seed')
   return warm_start_lib.warm_start(
       graphdef, params, data.pretrain, seed, **recipe, mesh=mesh,
-      cache_dir=cache_dir)
+      cache_dir=cache_dir, keep=keep)
 
 
 def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh | None:
@@ -267,6 +277,7 @@ def rounds(
     state: state_lib.RunState,
     report: in_memory.Report | None = None,
     undone: Callable[[str], None] | None = None,
+    keeper: Callable[[int], keeper_lib.Keeper] | None = None,
 ) -> Iterator[state_lib.RunState]:
   """A run from `state` on: its states, as `loop.run_rounds` yields them."""
   config = experiment.config
@@ -276,7 +287,7 @@ def rounds(
   plan = _plan(config, chosen.needs_reference)
   return loop.run_rounds(
       state, experiment.learner, chosen, oracle, source, experiment.data.test,
-      plan, report, undone)
+      plan, report, undone, keeper)
 
 
 def align_whole_pool(

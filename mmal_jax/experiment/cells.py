@@ -140,7 +140,7 @@ def run_here(
   Returns:
     This cell's experiment.
   """
-  experiment = build_lib.build(cell.config, cache_dir, before)
+  experiment = build_lib.build(cell.config, cache_dir, before, notice)
   run_lib.run(
       cell.config, folder, cache_dir, resume=True, experiment=experiment,
       notice=notice)

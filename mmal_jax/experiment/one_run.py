@@ -21,6 +21,7 @@ from mmal_jax.experiment import compilations
 from mmal_jax.experiment import matches as matches_lib
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import profiles
+from mmal_jax.experiment import within_round
 from mmal_jax.files import seals
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.oracles import oracle as oracle_lib
@@ -131,9 +132,13 @@ def run_one(
           folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
     workdir_lib.append(folder / workdir_lib.METRICS, record)
 
+  def keeper(t):
+    return within_round.Keeper(kept.within(t), settings.save_every, notice)
+
   def compute(state):
     states = build_lib.rounds(
-        experiment, strategy, pools, oracle, state, report, undone.append)
+        experiment, strategy, pools, oracle, state, report, undone.append,
+        keeper)
     return states if profile is None else profile.watched(
         states, f'{strategy}-seed{seed}',
         0 if _is_fresh(state) else int(state.round) + 1)

@@ -139,7 +139,7 @@ def _run(
     notify(line)
   notify('Preparing data and warm start ...')
   if experiment is None:
-    experiment = build_lib.build(config, cache_dir)
+    experiment = build_lib.build(config, cache_dir, notice=notice)
   if config.batch is None:
     notify(f'batch={experiment.config.batch}: half of the pool over '
            f'{config.rounds} rounds, at most {sections.LARGEST_DEFAULT_BATCH}. '

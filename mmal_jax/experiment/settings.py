@@ -45,6 +45,7 @@ class Settings:
     dataset: its name.
     learner: its name.
     divergence: what becomes of a round whose loss is no number.
+    save_every: steps after which the state within long training is saved.
     annotators: who answers.
     matches: of what remains.
   """
@@ -59,6 +60,7 @@ class Settings:
   dataset: str
   learner: str
   divergence: str | None
+  save_every: int
   annotators: annotators_lib.Annotators
   matches: Matches
 
@@ -70,7 +72,7 @@ def of(config: ml_collections.ConfigDict) -> Settings:
       tuple(config.strategies), tuple(config.seeds), config.rounds, config.init,
       workdir_lib.states_of(config.states, config.mirror), config.mirror,
       config.whole_pool, config.dataset.name, config.train.learner,
-      config.train.divergence, annotators_of(config),
+      config.train.divergence, config.train.save_every, annotators_of(config),
       Matches(**config.matches, image_folders=tuple(
           pathlib.Path(folder) for folder in folders if folder is not None)))
 

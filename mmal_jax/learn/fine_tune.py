@@ -8,6 +8,7 @@ from flax import nnx
 import jax
 import optax
 
+from mmal_jax.learn import keeper as keeper_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.closed_form import frozen
 from mmal_jax.learn.closed_form import learner as closed_form
@@ -79,18 +80,30 @@ class FineTune:
       known: learner_lib.Known,
   ) -> learner_lib.Learned:
     """Makes heads, and trains from there; without answers, nothing changes."""
+    return self.learn_on(params, state, start, key, known, None)
+
+  def learn_on(
+      self,
+      params: nnx.State,
+      state: State,
+      start: nnx.State | None,
+      key: jax.Array,
+      known: learner_lib.Known,
+      keeper: keeper_lib.Keeper | None,
+  ) -> learner_lib.Learned:
+    """As `learn`; the steps go on, the heads are made again."""
     key_heads, key_steps = jax.random.split(key)
     if start is None and state.heads.setting[0]:
-      learned = self.gradient.learn(
-          params, state.optimizer, None, key_steps, known)
+      learned = self.gradient.learn_on(
+          params, state.optimizer, None, key_steps, known, keeper)
       return learned._replace(state=State(state.heads, learned.state))
     begin = params if start is None else start
     headed = self.headed(begin, state.heads, key_heads, known)
     if not known.num_aligned:
       return learner_lib.Learned(
           params, State(headed.state, state.optimizer), float('nan'))
-    learned = self.gradient.learn(
-        params, state.optimizer, headed.params, key_steps, known)
+    learned = self.gradient.learn_on(
+        params, state.optimizer, headed.params, key_steps, known, keeper)
     return learned._replace(
         state=State(headed.state, learned.state), skill=headed.skill)
 

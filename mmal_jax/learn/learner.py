@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from mmal_jax.data import encode
+from mmal_jax.learn import keeper as keeper_lib
 
 
 class Pool(NamedTuple):
@@ -110,6 +111,37 @@ class Learner(Protocol):
 
   def embeds_anew(self, modality: str, params: nnx.State) -> bool:
     """Whether learning can change the embeddings of a modality."""
+
+
+@runtime_checkable
+class Resumable(Learner, Protocol):
+  """A learner that learns for long, and can go on from within a round."""
+
+  def learn_on(
+      self,
+      params: nnx.State,
+      state: Any,
+      start: nnx.State | None,
+      key: jax.Array,
+      known: Known,
+      keeper: keeper_lib.Keeper | None,
+  ) -> Learned:
+    """As `learn`, from where what the keeper has kept of it ends."""
+
+
+def learn(
+    learner: Learner,
+    params: nnx.State,
+    state: Any,
+    start: nnx.State | None,
+    key: jax.Array,
+    known: Known,
+    keeper: keeper_lib.Keeper | None,
+) -> Learned:
+  """`Learner.learn`, with a keeper of states within it where one is of use."""
+  if isinstance(learner, Resumable):
+    return learner.learn_on(params, state, start, key, known, keeper)
+  return learner.learn(params, state, start, key, known)
 
 
 @runtime_checkable

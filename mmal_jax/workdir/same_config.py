@@ -17,7 +17,7 @@ from mmal_jax.workdir import states as states_lib
 
 # A run that was stopped may be resumed with other values of these: up to there
 # they made no difference.
-MAY_CHANGE = ('train.divergence',)
+MAY_CHANGE = 'train.divergence', 'train.save_every'
 # What people see of items may be mended while they answer.
 _LABELS = 'dataset.labels'
 

@@ -90,9 +90,14 @@ def _queries(work):
 
 
 def _until_asked(started, work, rounds):
-  until = time.monotonic() + _SECONDS
   # Not before they have met: who waits for one that never comes waits long.
-  while 'Preparing' not in _said(work, 0) or len(_queries(work)) < rounds:
+  _until(lambda: 'Preparing' in _said(work, 0) and len(
+      _queries(work)) >= rounds, started, work)
+
+
+def _until(is_so, started, work):
+  until = time.monotonic() + _SECONDS
+  while not is_so():
     assert all(process.poll() is None for process in started), [
         _said(work, i) for i in range(len(started))]
     assert time.monotonic() < until
@@ -233,6 +238,36 @@ def test_stopped_then_killed_it_ends_as_if_undisturbed(
   # On half of the devices, in one process.
   _run(data, tmp_path / 'four', 1, 4, '--resume')
   _close_end(tmp_path / 'four', undisturbed)
+
+
+def _within(work, t):
+  """After which step of a round a state is kept; None if none is."""
+  folder = layout.state_path(work, _STRATEGY, _SEED) / f'within_{t}'
+  return max((int(path.name.partition('.')[0])
+              for path in folder.glob('*.sha256.json')), default=None)
+
+
+@pytest.mark.slow
+def test_stopped_then_killed_within_rounds_it_ends_as_if_undisturbed(
+    data, tmp_path):
+  flags = ('--config.train.steps_per_round=40', '--config.train.save_every=3',
+           '--config.whole_pool=False')
+  whole, work = tmp_path / 'whole', tmp_path / 'work'
+  _run(data, whole, 2, 4, *flags)
+  with _started(data, work, 2, 4, *flags) as started:
+    _until(lambda: _within(work, 1), started, work)
+    started[1].terminate()
+    assert _ended(started, work) == [preemption.PREEMPTED] * 2
+  # Between two states, at a step after which both had asked each other.
+  assert _within(work, 1) % 10 == 0 and _kept(work) == [0]
+  with _started(data, work, 2, 4, *flags, '--resume') as started:
+    _until(lambda: (_within(work, 2) or 0) > 10, started, work)
+    started[0].kill()
+    assert _ended(started, work)[1] != 0
+  assert _within(work, 2) > 10
+  _run(data, work, 2, 4, *flags, '--resume')
+  _same_end(work, whole)
+  assert not list(work.rglob('within_*'))
 
 
 @pytest.mark.slow

@@ -11,8 +11,10 @@ of milliseconds. Ends with `moments: N` on stderr if it gets there.
 People, if any are asked, answer at once: the item of the same number, or of
 some queries nothing for a while.
 
-With `BUCKETS` in the environment, gs:// is that folder, and with `ASKED` each
-call of the exact oracle is a line of that file: the process, what it asks.
+With `BUCKETS` in the environment, gs:// is that folder; with `ASKED` each call
+of the exact oracle is a line of that file: the process, what it asks; with
+`STEPS` each training step is one: the process. With `ASKED_TO_END` it sends
+itself SIGTERM before that moment in place of dying in it.
 """
 
 import contextlib
@@ -26,6 +28,8 @@ import signal
 import sys
 import threading
 import time
+
+import jax
 
 from experiments import program
 from experiments import run
@@ -59,6 +63,9 @@ class Moments:
     def called(*args, **kwargs):
       where = what(*args) if callable(what) else what
       if not self.comes(where):
+        return function(*args, **kwargs)
+      if 'ASKED_TO_END' in os.environ:
+        os.kill(os.getpid(), signal.SIGTERM)
         return function(*args, **kwargs)
       if tear is not None and self._rng.random() < 0.6:
         tear(*args, self._rng)
@@ -151,7 +158,7 @@ def patch(moments: Moments, folders: list[pathlib.Path]) -> None:
   os.fsync = moments.around(_synced, torn.fsync(os.fsync), torn.tear)
   os.replace = moments.around('renaming', torn.replace(os.replace))
   os.rename = moments.around('renaming', os.rename)
-  step.train_step = moments.around('training', step.train_step)
+  step.train_step = moments.around('training', _counted(step.train_step))
   pytrees.save_async = moments.soon_after(
       'checkpoint being written', pytrees.save_async)
   registry.ORACLES['exact'] = _asked(registry.ORACLES['exact'], moments)
@@ -168,6 +175,21 @@ def _synced(descriptor) -> str:
     return 'folder'
   return f'write of {path.name.strip(".").removesuffix(".draft")}' if (
       path.suffix in ('.jsonl', '.draft')) else f'write of {path.suffix}'
+
+
+def _counted(train_step):
+  """A training step that is recorded, if that is wanted."""
+  if 'STEPS' not in os.environ:
+    return train_step
+
+  def take(*args):
+    taken = train_step(*args)
+    jax.block_until_ready(taken)
+    with open(os.environ['STEPS'], 'a', encoding='utf-8') as file:
+      file.write(f'{os.getpid()}\n')
+    return taken
+
+  return take
 
 
 def _asked(make, moments):

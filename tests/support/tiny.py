@@ -53,14 +53,15 @@ class Run(NamedTuple):
 
   def rounds(
       self, strategy='mmal', state=None, tuples=None, seed=0, oracle=None,
-      report=None, source=None, **plan):
+      report=None, source=None, keeper=None, **plan):
     """The generator of states; `strategy` is a name or a function."""
     tuples = self.hidden.tuples if tuples is None else tuples
     return loop.run_rounds(
         self.start(seed) if state is None else state, self.learner,
         strategies.find(strategy) if isinstance(strategy, str) else strategy,
         oracle or exact.exact(tuples, tuple(self.pools.items)),
-        source or self.pools, self.data.test, loop.Plan(**plan), report)
+        source or self.pools, self.data.test, loop.Plan(**plan), report,
+        keeper=keeper)
 
 
 def assert_same(one, other) -> None:

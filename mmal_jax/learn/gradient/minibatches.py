@@ -152,23 +152,32 @@ def _are_aligned(source, column, tuples, ids) -> np.ndarray:
 
 
 def read(
-    recipe: step_lib.Recipe, source: Source, drawn: Rows
+    recipe: step_lib.Recipe, source: Source, drawn: Rows, first: int = 0
 ) -> Iterator[tuple[jax.Array, gradient.Batch]]:
-  """Yields each step's own key and its minibatch, where it belongs."""
+  """Yields each step's own key and its minibatch, where it belongs.
+
+  Args:
+    recipe: where they belong.
+    source: of the minibatches.
+    drawn: from `draw`.
+    first: step, from 0 on.
+  """
   items, replay = source.items, source.replay
-  streams = [encode.stream(items[m].values, drawn.columns[m]) for m in items]
+  streams = [encode.stream(items[m].values, drawn.columns[m][first:])
+             for m in items]
   replayed = itertools.repeat(None)
   if replay is not None:
-    replayed = zip(*(encode.stream(replay.items[m].values, drawn.replayed)
-                     for m in items), strict=True)
+    replayed = zip(*(
+        encode.stream(replay.items[m].values, drawn.replayed[first:])
+        for m in items), strict=True)
     replayed_ids = {
         m: replay.ids(m, drawn.replayed, items[m], column[column >= 0])
         for m, column in zip(items, np.moveaxis(drawn.tuples, -1, 0))}
   unaligned = itertools.repeat(None)
   if drawn.unaligned:
-    unaligned = _read_unaligned(source, drawn)
+    unaligned = _read_unaligned(source, drawn, first)
   for i, (values, others, more) in enumerate(zip(
-      zip(*streams, strict=True), unaligned, replayed)):
+      zip(*streams, strict=True), unaligned, replayed), first):
     ids = {m: items[m].ids[drawn.columns[m][i]] for m in items}
     valid = dict(zip(items, drawn.tuples[i].T >= 0))
     if more is not None:
@@ -188,12 +197,13 @@ def read(
     yield drawn.shift_keys[i], batch
 
 
-def _read_unaligned(source, drawn) -> Iterator[unaligned_lib.Items]:
-  """Yields each step's unaligned items."""
+def _read_unaligned(source, drawn, first) -> Iterator[unaligned_lib.Items]:
+  """Yields each step's unaligned items, from the first that is wanted on."""
   pool, rows, count = source.pool, drawn.unaligned, drawn.replayed.shape[1]
-  streams = [encode.stream(pool.items[m].values, rows[m]) for m in rows]
+  streams = [encode.stream(pool.items[m].values, rows[m][first:])
+             for m in rows]
   known = np.arange(drawn.rows.shape[1] + count) < drawn.rows.shape[1]
-  for i, values in enumerate(zip(*streams, strict=True)):
+  for i, values in enumerate(zip(*streams, strict=True), first):
     yield unaligned_lib.Items(
         dict(zip(rows, values)),
         {m: pool.reference[m][rows[m][i]] for m in rows},

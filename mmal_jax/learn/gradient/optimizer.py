@@ -148,5 +148,11 @@ def init(
   """The optimizer's state, laid over the devices as the parameters are."""
   mesh = partition.mesh_of(params)
   state = jax.eval_shape(optimizer.init, params)
-  where = None if mesh is None else partition.shardings(state, mesh)
+  one = jax.tree.leaves(params)[0]
+  if mesh is not None:
+    where = partition.shardings(state, mesh)
+  else:
+    # Where parameters are bound to a device, as those from a checkpoint, so is
+    # all else after the first step: the second would be compiled anew.
+    where = one.sharding if one.committed else None
   return jax.jit(optimizer.init, out_shardings=where)(params)

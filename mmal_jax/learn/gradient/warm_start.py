@@ -1,5 +1,7 @@
 """The warm start: a model trained on the pairs that cost nothing."""
 
+from collections.abc import Callable, Iterator
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -12,8 +14,12 @@ import jax
 import numpy as np
 import optax
 
+from mmal_jax.checkpoint import newest
 from mmal_jax.checkpoint import pytrees
 from mmal_jax.data import encode
+from mmal_jax.files import durable
+from mmal_jax.files import lock
+from mmal_jax.learn import keeper as keeper_lib
 from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import fit as fit_lib
 from mmal_jax.learn.gradient import minibatches
@@ -36,6 +42,7 @@ def warm_start(
     shift: int = 0,
     mesh: jax.sharding.Mesh | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
+    keep: Callable[[newest.Within], keeper_lib.Keeper] | None = None,
 ) -> nnx.State:
   """Trains a fresh model on `pretrain`, once a cache folder.
 
@@ -52,6 +59,8 @@ def warm_start(
     mesh: where the parameters lie.
     cache_dir: keeps results by a digest of all that goes in; None keeps none.
       Of several processes all must find the same there, or train.
+    keep: makes who keeps states within the training, in the cache: one program
+      at a time, and of several processes only if they have one cache.
 
   Returns:
     Trained parameters.
@@ -78,19 +87,69 @@ def warm_start(
       optimizer_lib.make_optimizer(peak_lr, steps, weight_decay),
       batch_size, shift, mesh=mesh)
   rows = np.arange(len(pairs), dtype=np.int32)
-  try:
-    params, _, loss = fit_lib.fit(
-        how, params, None, jax.random.key(seed),
-        minibatches.Source(
-            pairs.items, np.stack([rows] * len(pairs.items), axis=1),
-            len(pairs)),
-        steps, what='warm start')
-  except divergence.Diverged as e:
-    raise divergence.Diverged(f'warm start: {e}') from e
-  logging.info('Warm start: mean loss %.3f over %d steps.', loss, steps)
-  if path is not None:
-    _publish(path, params)
+  with _kept_within(path, keep, steps) as keeper:
+    try:
+      params, _, loss = fit_lib.fit(
+          how, params, None, jax.random.key(seed),
+          minibatches.Source(
+              pairs.items, np.stack([rows] * len(pairs.items), axis=1),
+              len(pairs)),
+          steps, what='warm start', keeper=keeper)
+    except divergence.Diverged as e:
+      raise divergence.Diverged(f'warm start: {e}') from e
+    logging.info('Warm start: mean loss %.3f over %d steps.', loss, steps)
+    if path is not None:
+      _publish(path, params)
   return params
+
+
+@contextlib.contextmanager
+def _kept_within(
+    path: pathlib.Path | None,
+    keep: Callable[[newest.Within], keeper_lib.Keeper] | None,
+    steps: int,
+) -> Iterator[keeper_lib.Keeper | None]:
+  """Who keeps states, beside where the result will lie; None if nobody can.
+
+  What was kept is removed once the training has come to its end.
+  """
+  if path is None or keep is None:
+    yield None
+    return
+  folder = path.with_name(f'{path.name}.within')
+  kept = newest.Checkpoints(folder)
+  keeper = keep(kept.within(1))
+  if keeper.every >= steps:
+    yield None
+    return
+  with contextlib.ExitStack() as held:
+    is_mine = processes.from_primary(lambda: _take(folder, held))
+    # Hosts with a cache each would find a part of each array.
+    if not is_mine or not processes.all_processes(folder.is_dir()):
+      yield None
+      return
+    try:
+      yield keeper
+    except divergence.Diverged:
+      _remove_within(kept, folder)
+      raise
+    _remove_within(kept, folder)
+
+
+def _take(folder: pathlib.Path, held: contextlib.ExitStack) -> bool:
+  """Locks it from outside: another program may wait for the lock's file."""
+  folder.mkdir(parents=True, exist_ok=True)
+  try:
+    held.enter_context(lock.exclusive(
+        folder.parent, f'.{folder.name}{lock.NAME}', 'to train a warm start'))
+  except lock.InUse:
+    return False
+  return True
+
+
+def _remove_within(kept: newest.Checkpoints, folder: pathlib.Path) -> None:
+  kept.wait()
+  processes.from_primary(lambda: durable.remove(folder))
 
 
 def _digest(graphdef, params, pairs, recipe) -> str:
