@@ -27,7 +27,8 @@ def _begun(cloud, number=1):
 def test_it_runs_on_all_hosts_with_the_flags_of_the_settings(cloud):
   cloud.settings |= {
       'CACHE_DIR': 'cache', 'MIRROR': 'gs://bucket/a run'.replace(' ', '_'),
-      'RUN_ARGS': "--strategies=random,mmal --config.dataset.name='a  b'\"'c\""}
+      'RUN_ARGS': ("--strategies=random,mmal --config.dataset.name='a  b'\"'c\""
+                   ' \'--name=$HOME `id` \\x\'')}
   cloud.up()
   assert 'On the hosts: started started' in cloud.tpu('start')
   cloud.until(lambda: not any(_running(cloud)))
@@ -41,7 +42,8 @@ def test_it_runs_on_all_hosts_with_the_flags_of_the_settings(cloud):
         f'--workdir={cloud.shared}/run', f'--cache_dir={home}/cache',
         f'--compilation_cache={home}/cache/compiled', '--resume',
         '--multihost', '--mirror=gs://bucket/a_run',
-        '--strategies=random,mmal', "--config.dataset.name=a  b'c"]
+        '--strategies=random,mmal', "--config.dataset.name=a  b'c",
+        r'--name=$HOME `id` \x']
 
 
 def test_one_host_looks_for_no_others(cloud):
