@@ -81,8 +81,9 @@ class Run:
 
   def within(self):
     """By round, after which step of it a state is there."""
-    return {int(path.parent.name.removeprefix('within_')): int(path.name)
-            for path in self.states.glob('within_*/*') if path.is_dir()}
+    return {int(path.parent.name.removeprefix('within_')):
+            int(path.name.partition('.')[0])
+            for path in sorted(self.states.glob('within_*/*.sha256.json'))}
 
   def results(self):
     return damaged_runs.results(self.root)
