@@ -127,6 +127,7 @@ def refuse(names: Mapping[str, str | None], of: str) -> None:
     ValueError: if one is given.
   """
   for name, instead in names.items():
-    if flags.FLAGS[name].present:
+    # Of a flag that this process does not know parsing says so.
+    if name in flags.FLAGS and flags.FLAGS[name].present:
       raise ValueError(f'--{name} is not for {of}'
                        + (f': {instead}.' if instead else '.'))

@@ -1,5 +1,8 @@
 """The same comparison on all feature sets of a folder."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -153,3 +156,13 @@ def test_bytes_of_a_split_that_are_no_utf8_are_refused(tmp_path):
            split=np.array([b'train', b't\xe9st']))
   with pytest.raises(ValueError, match='a.npz: its array split cannot be read'):
     _config_of(path)
+
+
+@pytest.mark.long
+def test_as_a_program_it_knows_no_flags_of_a_run(tmp_path):
+  """Which it refuses where both are imported."""
+  done = subprocess.run(
+      [sys.executable, '-m', 'experiments.feature_sets',
+       f'--workdir={tmp_path / "w"}'],
+      capture_output=True, text=True, timeout=300, check=False)
+  assert done.stderr == 'error: give --sets, a folder of .npz files.\n'
