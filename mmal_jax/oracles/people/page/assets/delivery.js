@@ -90,6 +90,7 @@ function showKept() {
   const left = pending();
   const kept = byId('kept');
   kept.classList.toggle('wrong', !keeps || failure !== '');
+  byId('download').hidden = served && !failure;
   if (served) {
     kept.textContent = failure ? `Not saved: ${failure}` :
         left ? 'Saving …' : 'Saved';

@@ -76,6 +76,7 @@ function greet() {
   byId('name').value = person || usualPerson();
   byId('hello-wrong').textContent = '';
   byId('hello').showModal();
+  byId('name').select();
 }
 
 function meet() {
@@ -107,7 +108,6 @@ window.addEventListener('storage', (event) => {
   }
 });
 
-if (served) byId('download').hidden = true;
 const before = lastPerson();
 if (before === null) greet();
 else begin(before);

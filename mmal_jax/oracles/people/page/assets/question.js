@@ -84,7 +84,7 @@ function takeBack() {
         'There is nothing to undo.', true);
     return;
   }
-  go(placeOf.get(back.query));
+  go(questions.indexOf(back));
   note(`${place + 1}: undone`);
   changed();
 }
@@ -153,6 +153,9 @@ function renderProgress() {
   byId('place').textContent = `${place + 1} / ${questions.length}`;
   byId('person').textContent = person;
   byId('undo').disabled = !state.history.length;
+  for (const id of ['search', 'none', 'never', 'skip']) {
+    byId(id).disabled = byId('main').hidden;
+  }
 }
 
 function render() {
