@@ -52,11 +52,14 @@ def usable(folder: pathlib.Path, content: bytes) -> bytes:
   entries = ledger_lib.read(folder / status_lib.LEDGER, sizes, pools)
   with tempfile.TemporaryDirectory() as alone:
     (pathlib.Path(alone) / 'answers.jsonl').write_bytes(content)
-    intake.read(
-        pathlib.Path(alone), sizes, rounds.asked(folder), pools, False,
-        naming.Items(folder),
-        intake.stated_names(folder / status_lib.ANNOTATORS),
-        ledger_lib.known(entries))
+    try:
+      intake.read(
+          pathlib.Path(alone), sizes, rounds.asked(folder), pools, False,
+          naming.Items(folder),
+          intake.stated_names(folder / status_lib.ANNOTATORS),
+          ledger_lib.known(entries))
+    except ValueError as e:  # of a file that is no more
+      raise ValueError(str(e).replace(alone, 'What was sent')) from e
   return json_lines.dump(
       line for _, line in json_lines.read(content, None, [])
       if line['query'] not in entries).encode()

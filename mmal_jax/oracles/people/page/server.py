@@ -145,7 +145,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       raise _Refused(HTTPStatus.FORBIDDEN, 'Not from elsewhere.')
     found = _PATH.fullmatch(self.path)
     for token, folder in self._folders.copy().items() if found else ():
-      if hmac.compare_digest(token.encode(), found[1].encode()):
+      if hmac.compare_digest(token.encode(), found[1].encode()) and (
+          not found[2] or (folder / found[2] / filling.PAGE).exists()):
         return folder, *found.groups()[1:]
     raise _Refused(HTTPStatus.NOT_FOUND, 'There is no such page.')
 
@@ -155,10 +156,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     if what == 'status':
       self._send_state(folder)
     elif name is not None:
-      try:
-        page = durable.read(folder / name / filling.PAGE, durable.MOST_OF_OURS)
-      except FileNotFoundError:
-        raise _Refused(HTTPStatus.NOT_FOUND, 'There is no such page.') from None
+      page = durable.read(folder / name / filling.PAGE, durable.MOST_OF_OURS)
       self._send(HTTPStatus.OK, document.served(page.decode()).encode(),
                  'text/html')
     else:

@@ -67,7 +67,6 @@ function begin(name) {
 }
 
 function greet() {
-  byId('hello-title').textContent = 'Who answers?';
   byId('hello-what').textContent =
       `${counted(questions.length, 'question')}: which ` +
       `${others.join(' and ')} belongs to this ${round.modality}? Answers are ` +
