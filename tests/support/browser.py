@@ -6,18 +6,22 @@ on the descriptors 3 and 4) needs nothing but the browser itself.
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import select
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
 
 _NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'chrome')
-_SECONDS = 240  # until a browser that says nothing is given up
+_START = ('import os, sys; os.dup2(int(sys.argv[1]), 3);'
+          'os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])')
+_SECONDS = 60  # until a browser that says nothing is given up
 _KEYS = {'Enter': 13, 'Escape': 27, 'ArrowLeft': 37, 'ArrowUp': 38,
          'ArrowRight': 39, 'ArrowDown': 40, '/': 191}
 
@@ -38,18 +42,19 @@ class Browser:
     self.downloads.mkdir(parents=True)
     theirs, self._out = os.pipe()
     self._in, theirs_out = os.pipe()
+    # Their numbers must not be those that the browser looks for.
+    given = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in (
+        theirs, theirs_out)]
     command = [
         program, '--headless=new', '--no-sandbox', '--disable-gpu',
         '--disable-dev-shm-usage', '--no-first-run', '--hide-scrollbars',
         '--disable-background-networking', '--disable-component-update',
         f'--user-data-dir={home / "profile"}', '--remote-debugging-pipe']
-    # The shell gives the pipe the numbers that the browser looks for.
     self._process = subprocess.Popen(
-        ['sh', '-c', f'exec "$@" 3<&{theirs} 4>&{theirs_out}', 'sh', *command],
-        pass_fds=(theirs, theirs_out), stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL)
-    os.close(theirs)
-    os.close(theirs_out)
+        [sys.executable, '-c', _START, *map(str, given), *command],
+        pass_fds=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for one in (theirs, theirs_out, *given):
+      os.close(one)
     self._number, self._left, self.events = 0, b'', []
     self.send('Browser.setDownloadBehavior', behavior='allow',
               downloadPath=str(self.downloads), eventsEnabled=True)

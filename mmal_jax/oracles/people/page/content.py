@@ -94,7 +94,7 @@ def _is_partial(found, size, held) -> bool:
   return not all_found or len(np.unique(found[found >= 0])) > len(held)
 
 
-def _items(shown, sides) -> dict[str, dict[int, dict[str, str]]]:
+def _items(shown, sides) -> dict[str, dict[int, dict[str, Any]]]:
   """By modality and number, the text of an item, or its picture and name."""
   wanted = [(modality, number, side) for modality, some in sides.items()
             for number, side in some.items()]
@@ -108,18 +108,19 @@ def _items(shown, sides) -> dict[str, dict[int, dict[str, str]]]:
     found = pool.map(see, wanted)
     if has_images:
       found = progress.steps(found, len(wanted), 'pictures of a page')
-    items: dict[str, dict[int, dict[str, str]]] = {m: {} for m in sides}
+    items: dict[str, dict[int, dict[str, Any]]] = {m: {} for m in sides}
     for (modality, number, _), item in zip(wanted, found):
       items[modality][number] = item
   return items
 
 
-def _seen(items: display.Items, number: int, side: int) -> dict[str, str]:
+def _seen(items: display.Items, number: int, side: int) -> dict[str, Any]:
   if not display.are_images(items):
     described = display.described(items, number)
     return {'text': str(described.get('text', f'item {number}'))}
   name = pictures.name(items, number)
-  picture = pictures.data_uri(items, number, side)
+  picture = pictures.of_item(items, number, side)
   if picture is None:
     return {'text': name or f'item {number}'}
-  return {'picture': picture} | ({} if name is None else {'name': name})
+  return {'picture': picture.address, 'size': picture.size} | (
+      {} if name is None else {'name': name})

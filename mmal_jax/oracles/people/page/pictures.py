@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import NamedTuple
 
 from absl import logging
 import numpy as np
@@ -16,8 +17,20 @@ _EXACT = 96  # pixels of a side up to which nothing is lost
 _QUALITY = 75
 
 
-def data_uri(items: display.Items, number: int, side: int) -> str | None:
-  """An image as a `data:` address.
+class Picture(NamedTuple):
+  """A picture of a page.
+
+  Attributes:
+    address: a `data:` one, of WebP.
+    size: width and height in pixels.
+  """
+
+  address: str
+  size: tuple[int, int]
+
+
+def of_item(items: display.Items, number: int, side: int) -> Picture | None:
+  """An image as a page shows it.
 
   Args:
     items: that are shown as images.
@@ -25,8 +38,8 @@ def data_uri(items: display.Items, number: int, side: int) -> str | None:
     side: pixels that the longer side has at most.
 
   Returns:
-    WebP. None for what can stand for features without being read here, as an
-    SVG.
+    The picture. None for what can stand for features without being read here,
+    as an SVG.
 
   Raises:
     ValueError: if an image of the pool cannot be read.
@@ -38,7 +51,8 @@ def data_uri(items: display.Items, number: int, side: int) -> str | None:
   image.info.clear()  # It may say where a photo was taken.
   out = io.BytesIO()
   image.save(out, 'WEBP', quality=_QUALITY, lossless=max(image.size) <= _EXACT)
-  return f'data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}'
+  content = base64.b64encode(out.getvalue()).decode()
+  return Picture(f'data:image/webp;base64,{content}', image.size)
 
 
 def name(items: display.Items, number: int) -> str | None:

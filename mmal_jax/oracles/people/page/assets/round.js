@@ -41,8 +41,12 @@ function shown(modality, number) {
   const picture = element('img', 'picture');
   picture.alt = `${modality} ${number}`;
   picture.decoding = 'async';
-  picture.onload = () => picture.classList.toggle(
-      'tiny', Math.max(picture.naturalWidth, picture.naturalHeight) <= 96);
+  // Its place is there before it is decoded: nothing moves under a finger.
+  const [width, height] = item.size;
+  const tiny = Math.max(width, height) <= 96;
+  picture.classList.toggle('tiny', tiny);
+  picture.style.setProperty('--ratio', width / height);
+  picture.style.setProperty('--width', `${tiny ? 320 : width}px`);
   picture.src = item.picture;
   return picture;
 }
