@@ -107,6 +107,7 @@ window.addEventListener('storage', (event) => {
   }
 });
 
-const before = lastPerson();
-if (before === null) greet();
-else begin(before);
+// A run that goes on does not ask anew who answers.
+const before = lastPerson() ?? (served ? usualPerson() : '');
+if (before) begin(before);
+else greet();

@@ -164,8 +164,8 @@ function render() {
     finish();
     return;
   }
-  const what = element(
-      'p', 'what', `${round.modality} ${question().item}`);
+  const what = element('p', 'what', `${round.modality} ${question().item}` +
+      (isUsed(question()) ? ', its answer is used by the run' : ''));
   byId('asked').replaceChildren(
       what, shown(round.modality, question().item));
   byId('ask').textContent =
