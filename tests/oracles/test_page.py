@@ -79,7 +79,7 @@ def test_three_modalities_in_any_direction(tmp_path, modality):
 
 
 def test_what_others_wrote_cannot_leave_the_data():
-  content = {'round': '<b>{{script}}</b>', 'modality': 'text', 'odd': _ODD}
+  content = {'name': '<b>{{script}}</b>', 'modality': 'text', 'odd': _ODD}
   text = document.render(content)
   assert text.count('<script') == text.count('</script>') == 2
   assert '<b>' not in text and '<script>alert' not in text
@@ -91,7 +91,7 @@ def test_what_others_wrote_cannot_leave_the_data():
 
 
 def test_its_policy_allows_its_own_script_and_nothing_else():
-  text = document.render({'round': 'r', 'modality': 'm'})
+  text = document.render({'name': 'r', 'modality': 'm'})
   policy, = re.findall('Content-Security-Policy" content="(.*)"', text)
   rules = dict(rule.split(' ', 1) for rule in policy.split('; '))
   assert rules['default-src'] == rules['connect-src'] == "'none'"

@@ -46,6 +46,8 @@ def test_keys_answer_and_the_reader_takes_the_file(browser, tmp_path):
       ('image-5', {'text': {'item': 6}}, None),
       ('image-0', {'text': None}, 'none of these'),
       ('image-8', {'text': None}, 'no counterpart')]
+  file, = (tmp_path / 'answers').iterdir()
+  assert file.name.startswith('answers_round_001_ann_')
   with pytest.raises(oracle_lib.Waiting, match='3 of 4'):
     ask()
   page.run('document.querySelector("#done .actions :nth-child(2)").click()')

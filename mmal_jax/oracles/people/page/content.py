@@ -69,7 +69,7 @@ def of_round(
         n: _CANDIDATE for question in questions
         for n in question['likely'][other][:candidates]}
   content = {
-      'round': name, 'pools': pools, 'modality': modality,
+      'name': name, 'pools': pools, 'modality': modality,
       'others': list(counterparts), 'candidates': candidates,
       'skip_is_refusal': skip_is_refusal, 'questions': questions,
       'searched': {other: sorted(some) for other, some in held.items()},

@@ -40,7 +40,7 @@ def render(content: Mapping[str, Any]) -> str:
       "require-trusted-types-for 'script'", "trusted-types 'none'"))
   parts = {
       'policy': policy, 'style': style, 'script': script,
-      'title': html.escape(f'{content["round"]}: {content["modality"]}'),
+      'title': html.escape(f'{content["name"]}: {content["modality"]}'),
       'data': as_script(content)}
   return re.sub(r'\{\{(\w+)\}\}', lambda found: parts[found[1]],
                 _asset('template.html'))
