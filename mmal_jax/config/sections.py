@@ -222,6 +222,8 @@ _MORE: dict[str, dict[str, Any]] = {
         'Whether images are linked, not copied, into the questions.')),
     'oracle.people': dict(least=1, help=(
         'How many people must have answered a query.')),
+    'oracle.port': dict(least=0, most=65535),
+    'oracle.searched': dict(least=0),
     'oracle.skip_is_refusal': dict(help=(
         'Whether a skipped task counts as an answer.')),
     'oracle.wait_seconds': dict(least=0.0, help=(

@@ -90,6 +90,11 @@ def _check_oracle(config) -> None:
       raise ValueError(
           f'oracle={oracle.name!r} needs a folder for questions and answers: '
           'add --config.oracle.folder=DIR.')
+    if oracle.port is not None and oracle.wait_seconds is None:
+      raise ValueError(
+          f'oracle.port={oracle.port!r} serves a page while the run waits for '
+          'answers, and it does not wait: add --config.oracle.wait_seconds, as '
+          '86400 for a day.')
     for key, is_there in (('oracle.wrong', oracle.wrong),
                           ('oracle.refuse', oracle.refuse),
                           ('stream.beyond=False', not beyond)):

@@ -13,6 +13,7 @@ from mmal_jax.oracles import exact
 from mmal_jax.oracles import similar
 from mmal_jax.oracles import wrong
 from mmal_jax.oracles.people import files
+from mmal_jax.oracles.people.page import page
 
 
 def _exact(tuples, modalities, shown, **values):
@@ -27,17 +28,20 @@ ORACLES: dict[str, Callable[..., Any]] = {
     'exact': _exact,
     'files': lambda tuples, modalities, shown, **values: files.files(
         shown=shown(), **values),
+    'page': lambda tuples, modalities, shown, **values: page.page(
+        shown=shown(), **values),
 }
 # Of these, those that ask people, in a folder of their own for each seed, while
 # runs may have to wait; those that have to know which items belong together;
 # those that answer all runs of a seed alike; and those that answer every query,
 # and rightly.
-ASK_PEOPLE = frozenset({'files'})
+ASK_PEOPLE = frozenset({'files', 'page'})
 NEED_PAIRS = frozenset({'exact'})
 REPEAT = frozenset({'exact'})
 RIGHT = frozenset({'exact'})
 # Whose arguments an oracle's values are, if not its own.
-_VALUES_OF = {'exact': exact.exact, 'files': files.files}
+_VALUES_OF = {
+    'exact': exact.exact, 'files': files.files, 'page': page.page}
 MISTAKES = {
     'uniform': lambda pools, seed: wrong.uniform(pools.sizes, seed),
     'near': lambda pools, seed: similar.nearest_other(pools.items),
@@ -47,4 +51,4 @@ MISTAKES = {
 def values_of(name: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
   """The function whose arguments a config may give, and which it may not."""
   return (_VALUES_OF.get(name, ORACLES[name]),
-          ('tuples', 'modalities', 'shown'))
+          ('tuples', 'modalities', 'shown', 'form'))

@@ -47,7 +47,8 @@ def test_all_modules_and_data_are_there(wheel):
       for path in (_ROOT / name).rglob('*.py')
       if 'benchmarks' not in path.parts}
   wanted |= {
-      path.relative_to(_ROOT) for name in ('emoji', 'warm_starts')
+      path.relative_to(_ROOT) for name in (
+          'emoji', 'warm_starts', 'oracles/people/page/assets')
       for path in (_ROOT / 'mmal_jax' / name).iterdir()}
   wanted.add(pathlib.Path('mmal_jax/py.typed'))
   found = {path.relative_to(wheel) for path in wheel.rglob('*')

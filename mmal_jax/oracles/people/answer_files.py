@@ -15,7 +15,7 @@ from mmal_jax.oracles.people import naming
 from mmal_jax.oracles.people import records as records_lib
 from mmal_jax.oracles.people import spelling
 
-_FIELDS = ('query', 'answer', 'annotator', 'reason', 'confirmed')
+_FIELDS = ('query', 'answer', 'annotator', 'reason', 'confirmed', 'changed')
 _ARCHIVES = ('.zip', '.gz', '.tgz', '.tar', '.7z', '.rar', '.bz2', '.xz')
 _UNFINISHED = ('.tmp', '.part', '.partial', '.crdownload', '.download')
 _SHEETS = ('.xlsx', '.xls', '.ods', '.numbers')
@@ -156,9 +156,15 @@ def _by_hand(
     problems.append(f'{place}: \'confirmed\' is {_quote(confirmed)}; true or '
                     'false is needed.')
     return
+  changed = label_studio_export.seconds(fields.get('changed'))
+  if changed is None and 'changed' in fields:
+    problems.append(f'{place}: \'changed\' is {_quote(fields["changed"])}; '
+                    'seconds since 1970, or a time as 2026-01-31T12:00Z, are '
+                    'needed.')
+    return
   yield answers_lib.Given(place, fields.get('query'), answer,
                           fields.get('annotator'), fields.get('reason'),
-                          confirmed=confirmed)
+                          changed=changed, confirmed=confirmed)
 
 
 def _of_cell(cell: str) -> Any:

@@ -106,14 +106,21 @@ def catalogue(items: Items) -> list[dict[str, str | int]]:
   """
   if isinstance(items, np.ndarray):
     return []
+  return [{'item': number, **described(items, number)}
+          for number in range(len(items))]
+
+
+def described(items: Items, number: int) -> dict[str, str | int]:
+  """What `catalogue` says of one item, but its number; {} where that is all."""
+  if isinstance(items, np.ndarray):
+    return {}
   if isinstance(items, feature_rows.FeatureRows):
-    return [record | {'row': int(row)} for record, row in zip(
-        catalogue(items.labels), items.rows)]
+    return {**described(items.labels, number), 'row': int(items.rows[number])}
   if isinstance(items, image_files.ImageFiles):
-    return [{'item': number, 'file': str(
+    source = items.paths[number]
+    return {'file': str(
         source.resolve() if isinstance(source, pathlib.Path) else source)}
-            for number, source in enumerate(items.paths)]
-  return [{'item': number, 'text': text} for number, text in enumerate(items)]
+  return {'text': items[number]}
 
 
 def put(

@@ -33,6 +33,7 @@ def files(
     link: bool = False,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
+    form: rounds.Form | None = None,
 ) -> oracle_lib.Oracle:
   """Makes an oracle that asks people through a folder.
 
@@ -67,6 +68,7 @@ def files(
     link: whether images that have files of their own are linked, not copied.
     sleep: in place of the clock's, for tests.
     clock: in seconds, likewise.
+    form: of the questions; None: that for Label Studio.
 
   Returns:
     The oracle. It raises `oracle.Waiting` if not enough is answered, and
@@ -91,6 +93,7 @@ def files(
     raise ValueError(
         f'conflicts={conflicts!r} is none of {answers_lib.CONFLICTS}.')
   display.check(shown)
+  form = form or rounds.label_studio_form(candidates, link)
   sizes = {modality: len(items) for modality, items in shown.items()}
   pools = _same_pools(folder, shown)
   (folder / status_lib.ANSWERS).mkdir(exist_ok=True)
@@ -101,11 +104,12 @@ def files(
     others = {}
     for other in sizes:
       if other != modality:
-        found = np.asarray(suggest(modality, numbers, other, candidates))
+        found = np.asarray(
+            suggest(modality, numbers, other, form.counterparts))
         _check_numbers(f'suggest({modality!r}, ..., {other!r})', found,
                        (len(numbers), None), oracle_lib.NONE, sizes[other])
         others[other] = found
-    rounds.write(folder, shown, modality, numbers, others, pools, link)
+    rounds.write(folder, form, shown, modality, numbers, others, pools)
 
   def entries_after(modality, numbers, ids, suggest):
     """Asks what has not been asked yet, and waits; the ledger after that."""

@@ -141,8 +141,8 @@ def _annotations(record, place, notes) -> Sequence[Any]:
 
 def _given(annotation, where, data, answer, reason, skipped):
   """An answer, with what is known of who gave it, and when."""
-  made = _seconds(annotation.get('created_at'))
-  changed = _seconds(annotation.get('updated_at'))
+  made = seconds(annotation.get('created_at'))
+  changed = seconds(annotation.get('updated_at'))
   number = annotation.get('annotation_id', annotation.get('id'))
   unique = annotation.get('unique_id')
   return answers_lib.Given(
@@ -178,8 +178,8 @@ def _number(value: Any) -> str:
   return found[1] if found else _quote(value)
 
 
-def _seconds(value: Any) -> float | None:
-  """Seconds since 1970 of a time in an export; None if it is not known."""
+def seconds(value: Any) -> float | None:
+  """Seconds since 1970 of a time in a file; None if it is not known."""
   if isinstance(value, (int, float)) and not isinstance(value, bool):
     if not 0 <= value < 1e15:
       return None

@@ -1,12 +1,13 @@
 """Folders of questions, one a round, for people to answer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
 import json
 import os
 import pathlib
 import shlex
 import shutil
-from typing import Any
+from typing import Any, NamedTuple
 import uuid
 
 import numpy as np
@@ -20,6 +21,30 @@ from mmal_jax.oracles.people import display
 from mmal_jax.oracles.people import label_studio
 
 _DRAFT = '.draft_'  # a round that is being written
+
+
+class Form(NamedTuple):
+  """In which form questions go out.
+
+  Attributes:
+    counterparts: of each question and modality, how many likely ones it takes.
+    fill: writes the files of a round into an empty folder: `fill(folder, round,
+      shown, modality, numbers, counterparts, pools)`, `round` being the folder
+      it becomes, and the others as for `write`. `queries.jsonl` is one of them.
+  """
+
+  counterparts: int
+  fill: Callable[..., None]
+
+
+def label_studio_form(candidates: int, link: bool) -> Form:
+  """Tasks for Label Studio, with their images beside them.
+
+  Args:
+    candidates: how many are shown.
+    link: as for `display.put`.
+  """
+  return Form(candidates, functools.partial(_fill, link=link))
 
 
 def asked(folder: pathlib.Path) -> dict[str, str]:
@@ -70,24 +95,24 @@ def _are_candidates(value: Any) -> bool:
 
 def write(
     folder: pathlib.Path,
+    form: Form,
     shown: Mapping[str, display.Items],
     modality: str,
     numbers: np.ndarray,
-    candidates: Mapping[str, np.ndarray],
+    counterparts: Mapping[str, np.ndarray],
     pools: str,
-    link: bool,
 ) -> pathlib.Path:
   """Writes the next round; it appears once it is complete.
 
   Args:
     folder: of all rounds.
+    form: of the questions.
     shown: by modality, what is seen of its items.
     modality: of the items to ask about.
     numbers: `[q]` int, of the items.
-    candidates: by other modality, `[q, k]` int item numbers, best first; -1
-      where there are fewer.
+    counterparts: by other modality, `[q, k]` int item numbers, the likeliest
+      first; -1 where there are fewer.
     pools: as for `label_studio.task`.
-    link: as for `shown.put`.
 
   Returns:
     Its folder.
@@ -102,10 +127,10 @@ def write(
     if old.is_dir() and not old.is_symlink():
       shutil.rmtree(old)
   draft = folder / f'{_DRAFT}{uuid.uuid4().hex}'
-  os.makedirs(draft / 'images')
+  os.makedirs(draft)
   try:
-    _fill(draft, folder, path.name, shown, modality, numbers.tolist(),
-          candidates, pools, link)
+    form.fill(draft, path, shown, modality, numbers.tolist(), counterparts,
+              pools)
     if path.exists():
       raise ValueError(f'{path} has just appeared: does another program use '
                        f'{str(folder)!r} at the same time?')
@@ -117,9 +142,12 @@ def write(
 
 
 def _fill(
-    draft, folder, name, shown, modality, numbers, candidates, pools, link
+    draft, path, shown, modality, numbers, candidates, pools, *, link
 ) -> None:
-  """Writes the files of a round."""
+  """Writes the files of a round for Label Studio."""
+  os.makedirs(draft / 'images')
+  folder = path.parent
+
   def put(of, number):
     query = answers_lib.query_id(of, number)
     return {'item': number, **display.put(
@@ -131,7 +159,7 @@ def _fill(
            other: [put(other, n) for n in rows[row].tolist() if n >= 0]
            for other, rows in candidates.items()}}
       for row, number in enumerate(numbers)]
-  tasks = [label_studio.task(query, f'{folder.name}/{name}', pools)
+  tasks = [label_studio.task(query, f'{folder.name}/{path.name}', pools)
            for query in queries]
   sizes = {other: len(shown[other]) for other in candidates}
   durable.write(draft / 'queries.jsonl', json_lines.dump(queries))
@@ -140,8 +168,14 @@ def _fill(
   durable.write(draft / 'labeling_config.xml', label_studio.config(
       modality, display.are_images(shown[modality]), sizes,
       [other for other in sizes if display.have_rows(shown[other])]))
-  durable.write(
-      draft / 'README.txt', _readme(folder, queries[0], sizes, shown))
+  how = _LABEL_STUDIO.format(
+      folder=plain_text.for_terminal(str(folder)),
+      # To be copied into a shell: exact.
+      parent=shlex.quote(str(folder.parent)),
+      none_of_these=label_studio.NONE_OF_THESE,
+      no_counterpart=label_studio.NO_COUNTERPART)
+  durable.write(draft / 'README.txt', readme(
+      path, queries[0], sizes, shown, how))
 
 
 def _numbered(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
@@ -149,7 +183,20 @@ def _numbered(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
                 if path.name[6:].isdecimal())
 
 
-def _readme(folder, query, sizes, shown) -> str:
+def readme(
+    path: pathlib.Path, query: Mapping[str, Any], sizes: Mapping[str, int],
+    shown: Mapping[str, display.Items], how: str,
+) -> str:
+  """Instructions for the people who answer.
+
+  Args:
+    path: of the round.
+    query: one of the round.
+    sizes: by modality of a counterpart, how many items there are.
+    shown: by modality, what is seen of its items.
+    how: a section on how questions of this form are answered.
+  """
+  folder = path.parent
   one = {other: 7 if size > 7 else 0 for other, size in sizes.items()}
   given = {'query': query['query'], 'annotator': 'ann'}
   lines = [
@@ -158,14 +205,10 @@ def _readme(folder, query, sizes, shown) -> str:
   confirmed = lines[0] | {'confirmed': True}
   return _README.format(
       modality=query['modality'], others=' and '.join(sizes),
-      folder=plain_text.for_terminal(str(folder)),
-      # To be copied into a shell: exact.
-      parent=shlex.quote(str(folder.parent)), lines=json_lines.dump(lines),
-      confirmed=json_lines.dump([confirmed]),
+      folder=plain_text.for_terminal(str(folder)), how=how,
+      lines=json_lines.dump(lines), confirmed=json_lines.dump([confirmed]),
       items=_items(folder, sizes, shown),
-      rows=_ROWS if any(display.have_rows(shown[m]) for m in sizes) else '',
-      none_of_these=label_studio.NONE_OF_THESE,
-      no_counterpart=label_studio.NO_COUNTERPART)
+      rows=_ROWS if any(display.have_rows(shown[m]) for m in sizes) else '')
 
 
 def _items(folder, sizes, shown) -> str:
@@ -201,6 +244,29 @@ A number alone always is an item's. One that is no candidate's, but the row of a
 candidate, is in doubt (see below); {"item": 144} is not.
 '''
 
+_LABEL_STUDIO = '''\
+With Label Studio
+-----------------
+1. Let it serve the images, and start it:
+
+     export LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true
+     export LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={parent}
+     label-studio start
+
+2. Make a project, and paste labeling_config.xml as code of its labeling
+   interface. Rounds about the same modality can share a project.
+3. In the settings of the project, Cloud Storage, Add Source Storage, Local
+   Files, give as absolute local path {folder}
+   and save without syncing: it only permits that files there are shown.
+4. Import tasks.json.
+5. For each task choose a candidate, "{no_counterpart}", or "{none_of_these}":
+   then type in the number of the right one if you know it; else the query
+   counts as refused. A task that is submitted with nothing chosen, and a draft,
+   are no answers.
+6. Export as JSON, JSON-MIN, CSV or TSV, and copy the file to the folder of
+   answers. Exports of all of a project may stand beside earlier ones.
+'''
+
 _README = '''\
 What to do
 ==========
@@ -222,6 +288,7 @@ an answer that has been used cannot be changed any more. Copy a file there under
 a name that begins with a dot, and rename it when it is complete. Answers that
 come after the last round is over are not collected any more.
 
+{how}
 By hand
 -------
 The queries are in queries.jsonl, one a line. Write a file NAME.jsonl with a
@@ -230,28 +297,7 @@ or for "I cannot say". Who you are must be said, a reason may be:
 
 {lines}
 Or fill a table with the columns query, answer, annotator (and reason,
-confirmed), and save it as NAME.csv.
-
-With Label Studio
------------------
-1. Let it serve the images, and start it:
-
-     export LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true
-     export LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={parent}
-     label-studio start
-
-2. Make a project, and paste labeling_config.xml as code of its labeling
-   interface. Rounds about the same modality can share a project.
-3. In the settings of the project, Cloud Storage, Add Source Storage, Local
-   Files, give as absolute local path {folder}
-   and save without syncing: it only permits that files there are shown.
-4. Import tasks.json.
-5. For each task choose a candidate, "{no_counterpart}", or "{none_of_these}":
-   then type in the number of the right one if you know it; else the query
-   counts as refused. A task that is submitted with nothing chosen, and a draft,
-   are no answers.
-6. Export as JSON, JSON-MIN, CSV or TSV, and copy the file to the folder of
-   answers. Exports of all of a project may stand beside earlier ones.
+confirmed, changed), and save it as NAME.csv.
 
 Who is who
 ----------
@@ -270,7 +316,7 @@ If each of you runs a Label Studio, all of you may be number 1 there: write the
 answers into tables or .jsonl files under your names instead.
 
 If you answer a query twice, the answer that was changed last holds, where the
-export has its time; and an answer holds against a skipped task. Else two
+files have its time ("changed" on a line); and an answer holds against a skipped task. Else two
 answers that differ are refused: remove one of them.
 
 If an answer is in doubt

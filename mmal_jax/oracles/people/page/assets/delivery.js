@@ -1,0 +1,108 @@
+// How answers leave the page: downloaded, or saved by the program that serves
+// it, which then goes on.
+
+const PAUSE = 3000; // milliseconds between looks at the program
+let sending = false;
+let failure = '';
+
+// How many answers are not as they were last downloaded or saved.
+function pending() {
+  const before = new Set(state.delivered.split('\n'));
+  return lines().split('\n').filter(
+      (line) => line && !before.has(line)).length;
+}
+
+function fileName() {
+  const slug = fold(person).replace(/[^a-z0-9]+/gu, '-').slice(0, 30);
+  return `answers_${round.name}_${slug || 'person'}_${state.session}.jsonl`;
+}
+
+function download() {
+  const text = lines();
+  const link = element('a');
+  link.href = URL.createObjectURL(
+      new Blob([text], {type: 'application/x-ndjson'}));
+  link.download = fileName();
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  if (!served) delivered(text);
+  showKept();
+}
+
+function delivered(text) {
+  state.delivered = text;
+  keep();
+}
+
+async function save() {
+  const text = lines();
+  if (sending || text === state.delivered) return;
+  const whose = state;
+  sending = true;
+  try {
+    const response = await fetch(`answers/${state.session}`, {
+      method: 'POST', body: text,
+      headers: {'Content-Type': 'application/x-ndjson'},
+      signal: AbortSignal.timeout(20000)});
+    failure = response.ok ? '' : await response.text();
+    if (response.ok && state === whose) {
+      delivered(text);
+      take(await response.json());
+    }
+  } catch {
+    failure = 'the program does not answer, and is tried again';
+  }
+  sending = false;
+  showKept();
+}
+
+async function look() {
+  try {
+    const response = await fetch('status', {signal: AbortSignal.timeout(20000)});
+    if (response.ok) take(await response.json());
+  } catch {
+    // It may be learning, or be over: answers are kept here meanwhile.
+  }
+}
+
+// What the program says: which answers it has used, and its newest round.
+function take(status) {
+  const before = used.size;
+  used = new Set(status.used);
+  if (used.size !== before) render();
+  if (status.round !== round.name && questions.every(isDone) && !pending()) {
+    location.replace(`../${status.round}/`);
+  }
+}
+
+async function tick() {
+  if (!state) return;
+  await (lines() === state.delivered ? look() : save());
+}
+
+function changed() {
+  if (served) save();
+  showKept();
+}
+
+function showKept() {
+  if (!state) return;
+  const left = pending();
+  const kept = byId('kept');
+  kept.classList.toggle('wrong', !keeps || failure !== '');
+  byId('download').hidden = served && !failure;
+  if (served) {
+    kept.textContent = failure ? `Not saved: ${failure}` :
+        left ? 'Saving …' : 'Saved';
+  } else if (!keeps) {
+    kept.textContent = 'This browser keeps nothing: download before you close';
+  } else {
+    kept.textContent = left ? `Kept here, ${left} not downloaded` :
+        state.delivered ? 'Downloaded' : 'Kept in this browser';
+  }
+}
+
+if (served) setInterval(tick, PAUSE);
+window.addEventListener('beforeunload', (event) => {
+  if (state && !keeps && pending()) event.preventDefault();
+});

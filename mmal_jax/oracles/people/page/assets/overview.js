@@ -1,0 +1,68 @@
+// All questions with their answers, and the end.
+
+function wordsOf(question, other) {
+  const chosen = chosenOf(question, other);
+  if (chosen === undefined) {
+    return isSkipped(question) ? 'skipped' : isUsed(question) ? 'used' : 'open';
+  }
+  return chosen === null ? entryOf(question).why[other] : null;
+}
+
+function rowOf(question, at) {
+  const row = element('button', 'row');
+  row.type = 'button';
+  row.append(element('span', 'number', at + 1),
+      shown(round.modality, question.item));
+  for (const other of others) {
+    const words = wordsOf(question, other);
+    row.append(words === null ? shown(other, chosenOf(question, other)) :
+        element('span', 'words', words));
+  }
+  row.classList.toggle('open', !isDone(question));
+  row.onclick = () => {
+    byId('overview').close();
+    go(at);
+  };
+  const entry = element('li');
+  entry.append(row);
+  return entry;
+}
+
+function openOverview() {
+  byId('all').replaceChildren(...questions.map(rowOf));
+  byId('overview').showModal();
+}
+
+function actionOf(text, name, act) {
+  const action = element('button', name, text);
+  action.type = 'button';
+  action.onclick = act;
+  return action;
+}
+
+// Nothing is open: what is to be done with the answers.
+function finish() {
+  const answered = questions.filter(isDone).length;
+  const left = questions.findIndex((question) => !isDone(question));
+  const done = byId('done');
+  const what = served ?
+      'The answers are saved. The run goes on by itself, and its next ' +
+      'questions appear here. They may take a while.' :
+      'Download the answers, and put the file into the folder “answers” of ' +
+      'the run, or send it to whom you have this page from.';
+  const actions = element('div', 'actions');
+  if (!served) actions.append(actionOf('Download answers', 'main', download));
+  if (left >= 0) actions.append(actionOf('Go to the skipped', '', () => go(left)));
+  actions.append(actionOf('See all answers', '', openOverview));
+  done.replaceChildren(
+      element('h1', '', left < 0 ? 'All questions are answered' :
+          `${counted(answered, 'question')} answered, ` +
+          `${questions.length - answered} skipped`),
+      element('p', '', what), actions);
+  byId('main').hidden = true;
+  done.hidden = false;
+  renderProgress();
+  showKept();
+}
+
+byId('overview-close').onclick = () => byId('overview').close();

@@ -1,0 +1,176 @@
+// The question on the page, and what a person does with it.
+
+let place = 0; // of the question
+let part = others[0]; // the modality whose counterpart is asked for
+let doubt = null; // a counterpart to be chosen again by who is sure
+
+function question() {
+  return questions[place];
+}
+
+function openPart() {
+  return others.find(
+      (other) => chosenOf(question(), other) === undefined) ?? others[0];
+}
+
+function go(to) {
+  place = (to + questions.length) % questions.length;
+  part = openPart();
+  doubt = null;
+  byId('done').hidden = true;
+  byId('main').hidden = false;
+  render();
+  window.scrollTo(0, 0);
+}
+
+// To the next part, or the next question that is open, or to the end.
+function advance() {
+  doubt = null;
+  const next = others.find(
+      (other) => chosenOf(question(), other) === undefined);
+  if (next && !isSkipped(question())) {
+    part = next;
+    render();
+    return;
+  }
+  const order = questions.map((_, step) => (place + 1 + step) % questions.length);
+  const open = order.find((at) => isOpen(questions[at]));
+  if (open === undefined) finish();
+  else go(open);
+}
+
+function note(text, warns = false) {
+  byId('note').textContent = text;
+  byId('note').classList.toggle('warns', warns);
+}
+
+function answer(number, why) {
+  const asked = question();
+  const where = place + 1;
+  if (isUsed(asked)) {
+    note('The run has used this answer: it cannot be changed any more.', true);
+    return;
+  }
+  const same = number === null ? [] : sharing(asked, part, number);
+  const isSure = doubt?.question === asked && doubt.part === part &&
+      doubt.number === number;
+  if (same.length && !isSure) {
+    doubt = {question: asked, part, number};
+    render();
+    note(`${inWords(part, number)} is the answer to question ` +
+        `${questions.indexOf(same[0]) + 1}, too. Choose it again if both are ` +
+        'right.', true);
+    return;
+  }
+  choose(asked, part, number, why, same);
+  note(`${where}: ${why ?? inWords(part, number)}`);
+  advance();
+  changed();
+}
+
+function leave() {
+  if (isUsed(question())) return;
+  skip(question());
+  note(`${place + 1}: skipped`);
+  advance();
+  changed();
+}
+
+function takeBack() {
+  const back = undo();
+  if (!back) {
+    note(state.history.length ?
+        'The run has used this answer: it cannot be changed any more.' :
+        'There is nothing to undo.', true);
+    return;
+  }
+  go(questions.indexOf(back));
+  note(`${place + 1}: undone`);
+  changed();
+}
+
+function lookElsewhere() {
+  const asked = question();
+  finder.open(asked, part, (number) => answer(number));
+}
+
+function choiceOf(number, key) {
+  const choice = element('button', 'choice');
+  choice.type = 'button';
+  choice.dataset.number = number;
+  choice.title = `${part} ${number}`;
+  choice.setAttribute(
+      'aria-pressed', String(chosenOf(question(), part) === number));
+  choice.classList.toggle(
+      'doubt', doubt?.number === number && doubt.part === part);
+  choice.append(element('kbd', '', key), shown(part, number));
+  choice.onclick = () => answer(number);
+  const entry = element('li');
+  entry.append(choice);
+  return entry;
+}
+
+function renderParts() {
+  byId('parts').hidden = others.length < 2;
+  byId('parts').replaceChildren(...others.map((other) => {
+    const answered = chosenOf(question(), other) !== undefined;
+    const button = element('button', '', answered ? `✓ ${other}` : other);
+    button.type = 'button';
+    if (other === part) button.setAttribute('aria-current', 'step');
+    button.onclick = () => {
+      part = other;
+      doubt = null;
+      render();
+    };
+    return button;
+  }));
+}
+
+function renderChoices() {
+  const candidates = candidatesOf(question(), part);
+  const chosen = chosenOf(question(), part);
+  const list = candidates.map((number, at) => choiceOf(
+      number, at < 10 ? String((at + 1) % 10) : ''));
+  const beyond = [chosen, doubt?.part === part ? doubt.number : null].find(
+      (number) => number != null && !candidates.includes(number));
+  if (beyond !== undefined) list.push(choiceOf(beyond, ''));
+  byId('choices').classList.toggle('pictures', candidates.some(
+      (number) => round.items[part][number].picture !== undefined));
+  byId('choices').replaceChildren(...list);
+  const why = entryOf(question())?.why[part];
+  for (const [id, reason] of [
+    ['none', NONE_OF_THESE], ['never', NO_COUNTERPART]]) {
+    byId(id).setAttribute('aria-pressed', String(why === reason));
+  }
+  byId('skip').setAttribute('aria-pressed', String(isSkipped(question())));
+}
+
+function renderProgress() {
+  const done = questions.filter(isDone).length;
+  byId('progress').max = questions.length;
+  byId('progress').value = done;
+  byId('progress').title = `${done} of ${questions.length} answered`;
+  byId('place').textContent = `${place + 1} / ${questions.length}`;
+  byId('person').textContent = person;
+  byId('undo').disabled = !state.history.length;
+  for (const id of ['search', 'none', 'never', 'skip']) {
+    byId(id).disabled = byId('main').hidden;
+  }
+}
+
+function render() {
+  renderProgress();
+  if (byId('main').hidden) {
+    finish();
+    return;
+  }
+  const what = element('p', 'what', `${round.modality} ${question().item}` +
+      (isUsed(question()) ? ', its answer is used by the run' : ''));
+  byId('asked').replaceChildren(
+      what, shown(round.modality, question().item));
+  byId('ask').textContent =
+      `Which ${part} belongs to this ${round.modality}?`;
+  renderParts();
+  renderChoices();
+  showKept();
+}

@@ -1,0 +1,79 @@
+"""What a page that is served says and is told: answers, and what became of them.
+"""
+
+import pathlib
+import tempfile
+from typing import Any
+
+from mmal_jax.files import durable
+from mmal_jax.files import json_lines
+from mmal_jax.oracles.people import inbox
+from mmal_jax.oracles.people import intake
+from mmal_jax.oracles.people import ledger as ledger_lib
+from mmal_jax.oracles.people import naming
+from mmal_jax.oracles.people import rounds
+from mmal_jax.oracles.people import status as status_lib
+
+
+def save(
+    folder: pathlib.Path, name: str, session: str, content: bytes
+) -> None:
+  """Puts answers into the folder of answers, whole or not at all.
+
+  Args:
+    folder: of all rounds.
+    name: of the round.
+    session: of the browser, whose earlier answers they take the place of.
+    content: JSON lines.
+
+  Raises:
+    ValueError: listing all that keeps a run from reading them.
+  """
+  content = usable(folder, content)
+  file = folder / status_lib.ANSWERS / f'page_{name}_{session}.jsonl'
+  if content or file.exists():
+    durable.write(file, content)
+
+
+def usable(folder: pathlib.Path, content: bytes) -> bytes:
+  """Answers that a run can read, without those about what is settled.
+
+  An answer that was accepted stays as it is: another by the same person would
+  end the run.
+
+  Args:
+    folder: of all rounds.
+    content: JSON lines.
+
+  Raises:
+    ValueError: listing every problem.
+  """
+  sizes, pools = inbox.pools_of(folder)
+  entries = ledger_lib.read(folder / status_lib.LEDGER, sizes, pools)
+  with tempfile.TemporaryDirectory() as alone:
+    (pathlib.Path(alone) / 'answers.jsonl').write_bytes(content)
+    try:
+      intake.read(
+          pathlib.Path(alone), sizes, rounds.asked(folder), pools, False,
+          naming.Items(folder),
+          intake.stated_names(folder / status_lib.ANNOTATORS),
+          ledger_lib.known(entries))
+    except ValueError as e:  # of a file that is no more
+      raise ValueError(str(e).replace(alone, 'What was sent')) from e
+  return json_lines.dump(
+      line for _, line in json_lines.read(content, None, [])
+      if line['query'] not in entries).encode()
+
+
+def state_of(folder: pathlib.Path) -> dict[str, Any]:
+  """The name of the newest round, and the queries whose answers are settled."""
+  sizes, pools = inbox.pools_of(folder)
+  return {
+      'round': newest(folder),
+      'used': list(ledger_lib.read(folder / status_lib.LEDGER, sizes, pools))}
+
+
+def newest(folder: pathlib.Path) -> str | None:
+  """The name of the newest round; None before the first."""
+  return max(rounds.asked(folder).values(), default=None,
+             key=lambda name: int(name.partition('_')[2]))

@@ -1,0 +1,177 @@
+"""The page on which people answer: what it holds, and what it may do."""
+
+import base64
+import io
+import json
+import re
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from mmal_jax.data import feature_rows
+from mmal_jax.data.images import image_files
+from mmal_jax.data.images import preprocess
+from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people.page import content as content_lib
+from mmal_jax.oracles.people.page import document
+from mmal_jax.oracles.people.page import page
+from tests.support import people
+
+_ODD = ('</script><script>alert(1)</script>', '<!-- <script>', '&lt;',
+        'a\u2028b\u2029c', '\x85\x7f\ufdd0\U0001ffff', '\u0647\u0644',
+        '\U0001f469\U0001f3fd\u200d\U0001f680', '{{data}}', '\\u003c')
+
+
+def _page(folder, shown, numbers=(5, 3, 0), modality='image', suggest=None,
+          **arguments):
+  """The text of the page, and what it holds."""
+  oracle = page.page(folder, shown, **arguments)
+  with pytest.raises(oracle_lib.Waiting):
+    people.asks(oracle, numbers, modality, suggest or people.suggest)
+  text = (folder / 'round_001' / 'page.html').read_text('utf-8')
+  found, = re.findall(
+      '<script type="application/json" id="data">(.*)</script>', text)
+  return text, json.loads(found)
+
+
+def _picture(item):
+  kind, _, content = item['picture'].partition(',')
+  assert kind == 'data:image/webp;base64'
+  return Image.open(io.BytesIO(base64.b64decode(content)))
+
+
+def test_a_round_is_one_file_that_holds_all_it_shows(tmp_path):
+  shown = people.shown()
+  text, held = _page(tmp_path, shown, candidates=4)
+  assert sorted(path.name for path in (tmp_path / 'round_001').iterdir()) == [
+      'README.txt', 'page.html', 'queries.jsonl']
+  assert (held['modality'], held['others']) == ('image', ['text'])
+  first = held['questions'][0]
+  assert first['query'] == 'image-5' and first['likely']['text'][:4] == [
+      5, 6, 7, 8]
+  assert held['searched'] == {'text': list(range(9))}
+  assert held['partial'] == {'text': False}
+  assert {int(n): item['text'] for n, item in held['items']['text'].items()} == (
+      dict(enumerate(shown['text'])))
+  np.testing.assert_array_equal(
+      np.asarray(_picture(held['items']['image']['5'])), shown['image'][5])
+  queries = people.lines(tmp_path / 'round_001' / 'queries.jsonl')
+  assert [one['item'] for one in queries[0]['candidates']['text']] == [
+      5, 6, 7, 8]
+  readme = (tmp_path / 'round_001' / 'README.txt').read_text()
+  assert 'page.html' in readme and 'Label Studio\n---' not in readme
+  assert 'http' not in re.sub('http-equiv|startsWith', '', text)
+
+
+@pytest.mark.parametrize('modality', people.MODALITIES)
+def test_three_modalities_in_any_direction(tmp_path, modality):
+  shown = people.shown(people.MODALITIES)
+  _, held = _page(tmp_path, shown, modality=modality, candidates=2)
+  others = [m for m in people.MODALITIES if m != modality]
+  assert held['others'] == others
+  for question in held['questions']:
+    for other in others:
+      assert all(str(n) in held['items'][other]
+                 for n in question['likely'][other])
+  if modality != 'sketch':
+    assert held['items']['sketch']['1'] == {'text': 'item 1'}
+
+
+def test_what_others_wrote_cannot_leave_the_data():
+  content = {'name': '<b>{{script}}</b>', 'modality': 'text', 'odd': _ODD}
+  text = document.render(content)
+  assert text.count('<script') == text.count('</script>') == 2
+  assert '<b>' not in text and '<script>alert' not in text
+  found, = re.findall('id="data">(.*)</script>', text)
+  assert tuple(json.loads(found)['odd']) == _ODD
+  # Lone halves of letters come from names of files that are no UTF-8.
+  assert json.loads(document.as_script('\udce9')) == '\udce9'
+  document.render(content | {'odd': '\udce9'}).encode()
+
+
+def test_its_policy_allows_its_own_script_and_nothing_else():
+  text = document.render({'name': 'r', 'modality': 'm'})
+  policy, = re.findall('Content-Security-Policy" content="(.*)"', text)
+  rules = dict(rule.split(' ', 1) for rule in policy.split('; '))
+  assert rules['default-src'] == rules['connect-src'] == "'none'"
+  assert rules['img-src'] == 'data:' and 'unsafe' not in policy
+  for tag, rule in (('style', 'style-src'), ('script', 'script-src')):
+    inner, = re.findall(f'<{tag}>(.*?)</{tag}>', text, re.S)
+    assert rules[rule] == f"'{document._digest(inner)}'"
+  served = document.served(text)
+  assert served == text.replace("connect-src 'none'", "connect-src 'self'")
+  assert ' style=' not in text and not re.search(r'<[^>]* on\w+=', text)
+
+
+def test_it_is_valid_html(tmp_path):
+  html5lib = pytest.importorskip('html5lib')
+  shown = people.shown(people.MODALITIES)
+  shown['text'][:len(_ODD)] = _ODD
+  text, _ = _page(tmp_path, shown)
+  html5lib.HTMLParser(strict=True).parse(text)
+
+
+def test_photos_become_small_and_say_nothing_of_where_they_were_taken(tmp_path):
+  exif = Image.Exif()
+  exif[0x112], exif[0x10e] = 6, 'SECRET PLACE'  # turned by 90 degrees
+  paths = []
+  for number in range(9):
+    paths.append(tmp_path / f'<img src=x>{number}.jpg')
+    Image.new('RGB', (900, 600), (number, 0, 0)).save(paths[-1], exif=exif)
+  shown = {'image': image_files.ImageFiles(paths, preprocess.Preprocess(8, 8)),
+           'text': people.shown()['text']}
+  text, held = _page(tmp_path / 'a', shown, candidates=2, searched=4)
+  assert 'SECRET' not in text and str(tmp_path) not in text
+  assert _picture(held['items']['image']['5']).size == (427, 640)
+  assert held['items']['image']['5']['name'] == '<img src=x>5.jpg'
+  text, held = _page(tmp_path / 'b', shown, (5, 3), 'text', candidates=2,
+                     searched=6)
+  sizes = {number: max(_picture(item).size)
+           for number, item in held['items']['image'].items()}
+  # Candidates are large, what one can only search for is not.
+  assert sizes == {'5': 320, '6': 320, '3': 320, '4': 320, '7': 112, '8': 112}
+  assert held['searched'] == {'image': [3, 4, 5, 6, 7, 8]}
+  assert held['partial'] == {'image': True}
+  assert 'exif' not in _picture(held['items']['image']['5']).info
+
+
+def test_labels_that_cannot_be_read_are_shown_by_name(tmp_path):
+  path = tmp_path / 'a.gif'
+  Image.new('RGB', (4, 4)).save(path)
+  labels = image_files.ImageFiles([path] * 9, preprocess.Preprocess(8, 8))
+  rows = feature_rows.FeatureRows(
+      np.zeros((9, 2), np.float32), labels, np.arange(9), True)
+  _, held = _page(tmp_path / 'a', {'image': rows, **people.shown(('text',))})
+  assert held['items']['image']['5'] == {'text': 'a.gif'}
+
+
+def test_the_likeliest_are_held_where_not_all_can_be():
+  found = np.array([[0, 1, 2, 3], [4, 0, 5, 6]])
+  assert content_lib._in_turn(found, 1, 5) == [0, 4, 1, 2, 5]
+  # All candidates are.
+  assert content_lib._in_turn(found, 2, 0) == [0, 4, 1]
+
+
+def test_values_out_of_range_are_refused(tmp_path):
+  for values in ({'searched': -1}, {'candidates': 0}, {'enough': 2}):
+    with pytest.raises(ValueError, match=next(iter(values))):
+      page.page(tmp_path, people.shown(), **values)
+
+
+def test_of_two_downloads_the_later_answer_holds(tmp_path):
+  oracle = page.page(tmp_path, people.shown())
+  with pytest.raises(oracle_lib.Waiting):
+    people.asks(oracle, [5, 3])
+  for name, answer, when in (('a', 7, 20.5), ('b', 8, 10), ('c', 6, None)):
+    people.give(tmp_path, f'{name}.jsonl', people.line(
+        'image-5', {'text': {'item': answer}}, **(
+            {} if when is None else {'changed': when})))
+    if name == 'b':
+      with pytest.raises(oracle_lib.Waiting, match='1 of 2'):
+        people.asks(oracle, [5, 3])
+  assert people.lines(tmp_path / 'ledger.jsonl')[0]['answer'] == {'text': 7}
+  people.give(tmp_path, 'c.jsonl', people.line(
+      'image-3', {'text': {'item': 1}}, changed='yesterday'))
+  with pytest.raises(ValueError, match="c.jsonl, line 1: 'changed' is"):
+    people.asks(oracle, [5, 3])
