@@ -11,6 +11,7 @@ import ml_collections
 
 from mmal_jax import loop
 from mmal_jax import state as state_lib
+from mmal_jax import whole_pool as whole_pool_lib
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.config import config as config_lib
@@ -284,7 +285,7 @@ def align_whole_pool(
     seed: int,
 ) -> dict[str, float]:
   """Scores where all of a seed's pool is aligned: for evaluation alone."""
-  return loop.align_whole_pool(
+  return whole_pool_lib.align_whole_pool(
       initial_state(experiment, pools.sizes, seed), experiment.learner, pools,
       hidden.tuples, experiment.data.test)
 
