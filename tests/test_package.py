@@ -16,7 +16,7 @@ _ROOT = pathlib.Path(mmal_jax.__file__).parent
 _FLOW = ['extras', 'files', 'progress', 'terminal', 'parallel', 'checkpoint',
          'data', 'models', 'embed', 'acquire', 'oracles', 'pools', 'learn',
          'matching', 'asking', 'evaluate', 'state', 'observe', 'loop',
-         'whole_pool', 'remaining_matches', 'config', 'workdir', 'session',
+         'all_aligned', 'remaining_matches', 'config', 'workdir', 'session',
          'analysis', 'planning', 'experiment']
 
 
