@@ -58,7 +58,9 @@ class Encoder(load_lib.Pretrained):
       TypeError: for one text in place of several, or one that is none.
       ValueError: if there is none.
     """
-    texts = [texts] if isinstance(texts, str) else list(texts)
+    if isinstance(texts, str):
+      raise TypeError('texts is one string; give a list, [text] for one.')
+    texts = list(texts)
     odd = [i for i, text in enumerate(texts) if not isinstance(text, str)]
     if odd:
       raise TypeError(f'text {odd[0]} is {type(texts[odd[0]]).__name__}; a '

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmal_jax.matching import pool as pool_lib
+from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.session import page
 from mmal_jax.session import shown as shown_lib
 
@@ -56,6 +57,31 @@ class Questions(Sequence[Question]):
                   for m, numbers in q.candidates.items()
                   for number in numbers)] for q in self._questions],
         'no question is open')
+
+
+def of(
+    items: Sequence[tuple[str, int]], shown: shown_lib.Items, k: int,
+    suggest: oracle_lib.Suggest,
+) -> Questions:
+  """Questions about items, with their likeliest counterparts.
+
+  Args:
+    items: modality and number of each.
+    shown: what is seen of all items.
+    k: candidates of each other modality.
+    suggest: names them.
+  """
+  found: dict[tuple[str, int], dict[str, tuple[int, ...]]] = {
+      item: {} for item in items}
+  for modality in dict.fromkeys(m for m, _ in items):
+    numbers = [n for m, n in items if m == modality]
+    for other in shown:
+      if other != modality:
+        rows = suggest(modality, np.array(numbers, np.int32), other, k)
+        for number, row in zip(numbers, rows):
+          found[modality, number][other] = tuple(row[row >= 0].tolist())
+  return Questions([Question(m, n, shown_lib.item(shown[m], n), found[m, n])
+                    for m, n in items], shown)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from experiments import export
 from experiments import run
 from experiments.configs import pretrained as pretrained_config
 from mmal_jax.checkpoint import pytrees
+from mmal_jax.data import text_list
 from mmal_jax.data.images import preprocess
 from mmal_jax.experiment import build
 from mmal_jax.experiment import check
