@@ -1,6 +1,7 @@
 """From what users have to what is seen of each item, and to its features."""
 
 from collections.abc import Iterable, Mapping
+import numbers
 import os
 import pathlib
 import re
@@ -98,6 +99,14 @@ def read(
     count = shown_lib.sizes(shown)[modality]
     items[modality] = _items(modality, rows, count)
   return Given(shown, pools_lib.Pools(items))
+
+
+def check_count(name: str, value: Any) -> None:
+  """Refuses what is no number of items, of at least 1."""
+  if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    raise TypeError(f'{name}={arguments.shown(value)} must be an integer.')
+  if value < 1:
+    raise ValueError(f'{name}={value} must be at least 1.')
 
 
 def of_rows(rows: np.ndarray) -> encode.Items:

@@ -77,9 +77,9 @@ def _gradient(pools, values, shared_space, seed) -> tuple[
     learner_lib.Learner, nnx.State, Any]:
   create = extras.load(
       'mmal_jax.config.create', 'for a session that learns by gradient')
-  config = create.config_of(
+  config = create.config_of(  # Of which the learner reads `train` alone.
       dataset={'name': 'features'}, model={'name': 'mlp'},
-      train={**values, 'learner': GRADIENT})
+      strategies=('random',), rounds=1, train={**values, 'learner': GRADIENT})
   data = _data(pools)
   graphdef, params = models_lib.initial(
       'mlp', data.pool.items, 0, seed, embed_dim=config.model.embed_dim,

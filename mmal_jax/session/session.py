@@ -3,7 +3,6 @@
 from __future__ import annotations  # So that help() shows short types.
 
 from collections.abc import Mapping
-import numbers
 import os
 import pathlib
 from typing import Any, NamedTuple
@@ -122,7 +121,7 @@ class Session:
     items = items_lib.by_modality(items, images, texts)
     for name, value in (('people', people), ('candidates', candidates),
                         ('budget', 1 if budget is None else budget)):
-      _check_count(name, value)
+      items_lib.check_count(name, value)
     check.options(None, None, None, seed)
     if shared_space is None:
       shared_space = isinstance(encoder, encoder_lib.Encoder)
@@ -235,7 +234,7 @@ class Session:
       asked, or the budget is spent.
     """
     self._store.check_open()
-    _check_count('n', n)
+    items_lib.check_count('n', n)
     if by is not None:
       votes_lib.person(by)
     if not state_lib.open_items(self._state):
@@ -369,10 +368,7 @@ class Session:
   @property
   def known(self) -> np.ndarray:
     """`[a, M]` int, numbers of what was answered to belong together."""
-    rows = dict.fromkeys(
-        row for row in state_lib.answered(self._state).values()
-        if sum(number >= 0 for number in row) > 1)
-    return np.array(list(rows), np.int32).reshape(-1, len(self._modalities))
+    return state_lib.known(self._state)
 
   @property
   def _modalities(self) -> tuple[str, ...]:
@@ -400,10 +396,3 @@ class Session:
     return (f'<Session of {sizes}: round {self._round}, '
             f'{len(state_lib.answered(self._state))} answers, '
             f'{len(state_lib.open_items(self._state))} open questions>')
-
-
-def _check_count(name: str, value: Any) -> None:
-  if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-    raise TypeError(f'{name}={arguments.shown(value)} must be an integer.')
-  if value < 1:
-    raise ValueError(f'{name}={value} must be at least 1.')

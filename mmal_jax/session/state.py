@@ -87,6 +87,13 @@ def answered(state: State) -> dict[Item, Row]:
   return dict(zip(_items(run, where), rows)) | found
 
 
+def known(state: State) -> np.ndarray:
+  """`[a, M]` int32, all tuples that were answered to belong together."""
+  rows = dict.fromkeys(row for row in answered(state).values()
+                       if sum(number != oracle_lib.NONE for number in row) > 1)
+  return np.array(list(rows), np.int32).reshape(-1, len(state.run.modalities))
+
+
 def asked(state: State) -> dict[Item, int]:
   """By item, the round in which it was asked about."""
   where = np.nonzero(state.run.queries >= 0)
