@@ -159,6 +159,10 @@ class Journal:
       # After a failed fsync the content of the disk is unknown.
       self._broken = e
       raise
+    except BaseException:
+      # As by Ctrl-C, after which a notebook goes on.
+      self._broken = OSError('it was interrupted; open it anew')
+      raise
     self._records += records
 
 

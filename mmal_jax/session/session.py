@@ -176,19 +176,18 @@ class Session:
       raise
     return session
 
-  def save(self, folder: str | os.PathLike[str] | None = None) -> None:
+  def save(self, folder: str | os.PathLike[str]) -> None:
     """Writes the session to a folder, and goes on there.
 
     Args:
-      folder: a new or empty one; None, or its own, waits until all is written.
+      folder: a new or empty one. In its own all is written already.
 
     Raises:
       OSError: if it cannot be written.
       ValueError: if the folder is not empty, or the strategy is no name.
     """
     self._store.check_open()
-    if folder is None or self._store.is_in(folder):
-      self._store.wait()
+    if self._store.is_in(folder):
       return
     if not isinstance(self._settings.strategy, str):
       raise ValueError('a session is saved with the name of its strategy, and '
@@ -202,7 +201,6 @@ class Session:
       store = store_lib.InFolder(folder, name, hold, self._modalities)
       self._store.copy_to(store)
       store.keep(self._state)
-      store.wait()
       folder_lib.complete(folder, self._settings, self._modalities)
     except BaseException:
       hold.release()
@@ -211,7 +209,7 @@ class Session:
     self._store = store
 
   def close(self) -> None:
-    """Frees the folder, once all is written; the session is over."""
+    """Frees the folder: the session is over."""
     self._store.close()
 
   def __enter__(self) -> Session:

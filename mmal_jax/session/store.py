@@ -44,13 +44,10 @@ class Store:
       self._people[person].enter(records)
 
   def keep(self, state: state_lib.State) -> None:
-    """Keeps what the last round has left, where that is done."""
-
-  def wait(self) -> None:
-    """Waits until all is kept."""
+    """Keeps what the last round has left."""
 
   def close(self) -> None:
-    """Frees what is held, once all is kept."""
+    """Frees what is held."""
 
   def is_in(self, folder: str | os.PathLike[str]) -> bool:
     """Whether that is its folder."""
@@ -104,14 +101,11 @@ class InFolder(Store):
     found = state_lib.learnt(state)
     if found.round:
       self._kept.save(int(found.round), found)
-
-  def wait(self) -> None:
-    self._kept.wait()
+      # Whoever opens the folder next must not find it being written.
+      self._kept.wait()
 
   def close(self) -> None:
-    if self._hold.is_held:
-      self._kept.wait()
-      self._hold.release()
+    self._hold.release()
 
   def is_in(self, folder: str | os.PathLike[str]) -> bool:
     return os.path.exists(folder) and os.path.samefile(folder, self._folder)

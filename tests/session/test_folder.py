@@ -86,11 +86,9 @@ def test_a_session_in_memory_is_saved_later(tmp_path):
   session.tell(answers[:3] + ['skip'], by='Ü')
   session.save(tmp_path / 's')
   session.save(tmp_path / 's')  # Its own: nothing is to be done.
-  session.save()
   session.tell({questions[3]: answers[3]}, by='C')
   loaded = load(str(tmp_path / 's'))
   assert len(loaded.known) == 4 and not loaded.ask(1, by='C')[1:]
-  _same(loaded, session if session is loaded else loaded)
   loaded.save(tmp_path / 'other')
   assert len(load(tmp_path / 'other').known) == 4
   assert len(load(tmp_path / 's').known) == 4
@@ -142,6 +140,26 @@ def test_what_cannot_be_written_is_not_taken(tmp_path, monkeypatch):
   loaded = load(tmp_path / 's')  # It may be there, or not, but is not torn.
   known.tell_all(hidden, loaded, loaded.ask())
   assert len(loaded.known) == 2
+
+
+def test_what_was_interrupted_is_loaded(tmp_path, monkeypatch):
+  """A notebook's stop button, while an answer is being written."""
+  hidden = known.hidden()
+  session = known.session(hidden, folder=tmp_path / 's')
+  questions = session.ask(2)
+  with monkeypatch.context() as patch:
+    def stop(*unused):
+      raise KeyboardInterrupt
+
+    patch.setattr('os.fsync', stop)
+    with pytest.raises(KeyboardInterrupt):
+      session.tell({questions[0]: hidden.answer(questions[0])})
+  with pytest.raises(OSError, match='it was interrupted'):
+    session.tell({questions[1]: hidden.answer(questions[1])})
+  loaded = load(tmp_path / 's')
+  known.tell_all(hidden, loaded, loaded.ask())
+  assert len(loaded.known) == 2
+  assert len(load(tmp_path / 's').known) == 2
 
 
 def test_a_later_session_takes_the_folder_of_an_earlier_one(tmp_path):
