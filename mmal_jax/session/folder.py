@@ -153,7 +153,13 @@ def read(folder: pathlib.Path) -> tuple[str, Settings, items_lib.Given]:
                      'in it.')
   fields = json_files.read(folder / SESSION)
   session = checksums.experiment_in(folder)
-  modalities = fields.pop('modalities')
+  try:
+    modalities = fields.pop('modalities')
+    settings = Settings(**fields)
+    items_lib.check_names(modalities)
+  except (KeyError, TypeError) as e:
+    raise ValueError(f'{folder / SESSION} is damaged, or a later version wrote '
+                     f'it: {e}.') from e
   within = folder / ITEMS
   wrong = seals.wrong_with(
       epath.Path(within), _run(session), what='items',
@@ -167,7 +173,7 @@ def read(folder: pathlib.Path) -> tuple[str, Settings, items_lib.Given]:
     rows = numpy_file.read(path, str(path))
     items[modality] = items_lib.of_rows(rows)
     shown[modality] = _shown(within, modality, len(rows))
-  return session, Settings(**fields), items_lib.Given(
+  return session, settings, items_lib.Given(
       shown, pools_lib.Pools(items))
 
 
@@ -183,7 +189,8 @@ def _shown(within, modality, count) -> shown_lib.Shown:
     return [record['text'] for record in records]
   return image_files.ImageFiles(
       [record['file'] if 'file' in record else
-       image_files.Encoded(record['name'], durable.read(within / record['own']))
+       image_files.Encoded(record['name'], durable.read(
+           within / record['own'], within=within.resolve()))
        for record in records], shown_lib.THUMBNAIL)
 
 

@@ -1,6 +1,6 @@
 """From what users have to what is seen of each item, and to its features."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 import numbers
 import os
 import pathlib
@@ -74,15 +74,7 @@ def read(
     ValueError: for fewer than two modalities, none or damaged items, items
       without features, or features that are not finite.
   """
-  if len(given) < 2:
-    raise ValueError(f'the items are of {len(given)} modalities '
-                     f'({", ".join(map(str, given))}); two are needed.')
-  for modality in given:
-    if not isinstance(modality, str) or not re.fullmatch(
-        '[A-Za-z][A-Za-z0-9_]{0,39}', modality):
-      raise ValueError(
-          f'modality={arguments.shown(modality)} must be of letters, digits and'
-          ' underscores, at most 40: files are named after it.')
+  check_names(list(given))
   for name, by in (('encoder', encoder), ('features', features)):
     unknown = [m for m in by if m not in given] if isinstance(
         by, Mapping) else []
@@ -99,6 +91,19 @@ def read(
     count = shown_lib.sizes(shown)[modality]
     items[modality] = _items(modality, rows, count)
   return Given(shown, pools_lib.Pools(items))
+
+
+def check_names(modalities: Sequence[Any]) -> None:
+  """Refuses names of modalities that no file can have, or too few of them."""
+  if len(modalities) < 2:
+    raise ValueError(f'the items are of {len(modalities)} modalities '
+                     f'({", ".join(map(str, modalities))}); two are needed.')
+  for modality in modalities:
+    if not isinstance(modality, str) or not re.fullmatch(
+        '[A-Za-z][A-Za-z0-9_]{0,39}', modality):
+      raise ValueError(
+          f'modality={arguments.shown(modality)} must be of letters, digits and'
+          ' underscores, at most 40: files are named after it.')
 
 
 def check_count(name: str, value: Any) -> None:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flax import nnx
-
 from mmal_jax import extras
 from mmal_jax import loop
 from mmal_jax.acquire import arguments
@@ -12,7 +10,6 @@ from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import strategy as strategy_lib
 from mmal_jax.data import encode
 from mmal_jax.data import schema
-from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn import maker as maker_lib
 from mmal_jax.learn import registry as learners_lib
 from mmal_jax.models import registry as models_lib
@@ -57,11 +54,11 @@ def make(
     made, params = _closed_form(pools, values, shared_space)
     return state_lib.Made(pools, made, params, strategy, loop.Plan(
         reference=reference), seed, budget=budget)
-  made, params, train = _gradient(pools, values, shared_space, seed)
+  made, params = _gradient(pools, values, shared_space, seed)
   return state_lib.Made(
       pools, made, params, strategy,
-      loop.Plan(train.pseudo_pairs, reference=reference), seed, train.restart,
-      budget)
+      loop.Plan(values.get('pseudo_pairs', 0.0), reference=reference), seed,
+      values.get('restart', True), budget)
 
 
 def _closed_form(pools, values, shared_space):
@@ -73,22 +70,19 @@ def _closed_form(pools, values, shared_space):
                      f' {e}.') from e
 
 
-def _gradient(pools, values, shared_space, seed) -> tuple[
-    learner_lib.Learner, nnx.State, Any]:
+def _gradient(pools, values, shared_space, seed) -> maker_lib.Made:
   create = extras.load(
       'mmal_jax.config.create', 'for a session that learns by gradient')
   config = create.config_of(  # Of which the learner reads `train` alone.
       dataset={'name': 'features'}, model={'name': 'mlp'},
       strategies=('random',), rounds=1, train={**values, 'learner': GRADIENT})
   data = _data(pools)
-  graphdef, params = models_lib.initial(
-      'mlp', data.pool.items, 0, seed, embed_dim=config.model.embed_dim,
-      width=config.model.width)
+  graphdef, params = models_lib.initial('mlp', data.pool.items, 0, seed)
   given = maker_lib.Given(
       config, data, graphdef=graphdef, params=params, has_prior=shared_space)
   maker = learners_lib.LEARNERS[GRADIENT]
   maker.check(config)
-  return *maker.make(given), config.train
+  return maker.make(given)
 
 
 def _data(pools) -> encode.EncodedDataset:

@@ -26,7 +26,7 @@ class Question:
 
   modality: str
   number: int
-  item: Any
+  item: Any = dataclasses.field(repr=False)
   candidates: Mapping[str, tuple[int, ...]]
 
 

@@ -196,6 +196,7 @@ class Session:
     folder_lib.check_new(folder)
     hold = held.Hold(folder)
     try:
+      folder_lib.check_new(folder)  # Nobody has used it since.
       name = folder_lib.create(
           folder, self._given.shown, self._given.pools)
       store = store_lib.InFolder(folder, name, hold, self._modalities)

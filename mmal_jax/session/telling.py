@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmal_jax.oracles.people import spelling
 from mmal_jax.session import answers as answers_lib
 from mmal_jax.session import state as state_lib
 from mmal_jax.session import votes as votes_lib
@@ -35,6 +36,11 @@ def judged(
   Raises:
     TypeError, ValueError: as `Session.tell`.
   """
+  same = [who for who in votes if by is not None and who != by
+          and _spelt(who) == _spelt(by)]
+  if same:
+    raise ValueError(f'by={by!r}: {same[0]!r} has answered, which is the same '
+                     'name in another spelling. Use that, or another name.')
   said = answers_lib.parsed(answers, open_for(state, votes, by), sizes)
   known, asked = state_lib.answered(state), state_lib.asked(state)
   given = [*said.rows, *said.aside]
@@ -52,6 +58,10 @@ def judged(
   return answers_lib.Said(
       {item: row for item, row in said.rows.items() if item not in known},
       said.aside)
+
+
+def _spelt(name: str) -> str:
+  return spelling.folded(spelling.normal(name))
 
 
 def agreed(

@@ -41,17 +41,25 @@ def _check(session, hidden) -> None:
   assert order == list(state_lib.asked(undisturbed._state))
 
 
-def _killed(folder, seconds: float) -> list[list[str]]:
-  """What a program said until it was killed."""
+def _killed(folder, rng) -> list[list[str]]:
+  """What a program said until it was killed, at a moment of its own progress.
+
+  Not by a clock: machines differ by more than ten times.
+  """
   process = subprocess.Popen(
       [sys.executable, '-m', 'tests.support.killed_session', str(folder),
        str(_ITEMS)], stdout=subprocess.PIPE, text=True)
-  lines = [process.stdout.readline()]
-  assert lines == ['ready\n']
-  time.sleep(seconds)
+  assert process.stdout.readline() == 'ready\n'
+  lines, gap = [], 1.0
+  for _ in range(rng.randint(0, 12)):
+    before = time.monotonic()
+    lines.append(process.stdout.readline())
+    gap = time.monotonic() - before
+  time.sleep(rng.uniform(0, gap))  # Within what comes next, as far as is known.
   os.kill(process.pid, signal.SIGKILL)
   rest, _ = process.communicate()
-  return [line.split() for line in rest.splitlines()]
+  assert process.returncode == -signal.SIGKILL
+  return [line.split() for line in [*lines, *rest.splitlines()]]
 
 
 @pytest.mark.slow
@@ -63,8 +71,7 @@ def test_twenty_kills_at_random_moments(tmp_path):
   counts = []
   for _ in range(_KILLS):
     before = set(told)
-    for what, modality, number in _killed(
-        tmp_path / 's', rng.uniform(0, 3)):
+    for what, modality, number in _killed(tmp_path / 's', rng):
       item = modality, int(number)
       if what == 'asked':
         assert item not in before

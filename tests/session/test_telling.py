@@ -135,6 +135,8 @@ def test_two_people_have_to_agree():
   session.tell(answers, by='Ann')
   assert len(session.ask()) == 3 and not session.ask(by='Ann')
   wrong = next(n for n in range(60) if n not in answers)
+  with pytest.raises(ValueError, match="'Ann' has answered, which is the same"):
+    session.tell(answers, by='ANN')
   session.tell([answers[0], wrong, 'skip'], by='Bob')
   assert len(session.known) == 1
   assert known.names(session.ask()) == known.names(questions[1:])
