@@ -11,6 +11,7 @@ __version__ = '0.2.0'
 _WHERE = {
     'Config': ('ml_collections', 'ConfigDict'),
     'Query': ('mmal_jax.acquire.views', 'Query'),
+    'Session': ('mmal_jax.session.session', 'Session'),
     'STRATEGIES': ('mmal_jax.acquire.registry', 'STRATEGIES'),
     'View': ('mmal_jax.acquire.views', 'View'),
     'ask': ('mmal_jax.asking', 'ask'),
@@ -18,7 +19,7 @@ _WHERE = {
     # Not `embed`: the first import of the subpackage of that name would take
     # its place.
     'embed_items': ('mmal_jax.embed.items', 'embed_items'),
-    'load_pretrained': ('mmal_jax.models.pretrained.load', 'load'),
+    'load_pretrained': ('mmal_jax.embed.encoder', 'load'),
     'match': ('mmal_jax.matching.match', 'match'),
     'open_rows': ('mmal_jax.embed.disk', 'open_rows'),
     'row_sharding': ('mmal_jax.parallel.sharding', 'row_sharding'),

@@ -1,7 +1,8 @@
 """The loop: acquire, align, learn, evaluate, T times over."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 import dataclasses
+from typing import NamedTuple
 
 from absl import logging
 import jax
@@ -15,6 +16,7 @@ from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
 from mmal_jax.data import encode
 from mmal_jax.embed import in_memory as embed_lib
+from mmal_jax.embed import reference as reference_lib
 from mmal_jax.evaluate import evaluate as evaluate_lib
 from mmal_jax.learn import keeper as keeper_lib
 from mmal_jax.learn import learner as learner_lib
@@ -117,35 +119,130 @@ def run_rounds(
   if all(np.isnan(curve[0]) for curve in state.scores.values()):
     state, embedded = _evaluated(state, learner, test, embedded)
     yield state
-  views = spaces = None
+  seen = None
   while state.round < len(state.queries):
-    key_acquire, key_train = jax.random.split(
-        jax.random.fold_in(state.key, int(state.round)))
-    choose = strategies_lib.FIRST if state.round == 0 else strategy
-    arrived = source.arrived(int(state.round))
-    views = observe.make_views(
-        state, learner, source, arrived, views, plan.metric, report)
-    if plan.reference or learner.needs_reference:
-      spaces = observe.spaces(state, learner, source, arrived, views, spaces)
-      views = observe.with_reference(
-          views, state, learner, source, arrived, spaces)
-    seen = views
-    if getattr(choose, 'one_device', True):
-      seen = whole.on_one_device(views)
-    query = choose(seen, state.queries.shape[1], key_acquire)
-    state = _asked(state, query, arrived, plan.budget)
-    suggest = suggest_lib.suggester(
-        _unaligned(state, views, arrived), arrived.numbers)
-    state = _answered(state, oracle, source.sizes, suggest)
-    left = {
-        m: state_lib.remaining(state, m, numbers)
-        for m, numbers in arrived.numbers.items()}
-    tuples = _with_pseudo_pairs(state, views, left, arrived, plan.pseudo_pairs)
-    state = _learned(
-        state, learner, source, arrived, tuples, left, spaces, key_train, plan,
-        undone, keeper)
+    seen = see(state, learner, source, plan, seen, report)
+    state = ask(state, strategy, seen, state.queries.shape[1], plan.budget)
+    state = _answered(state, oracle, source.sizes, suggester(state, seen))
+    state = learn(state, learner, source, seen, plan, undone, keeper)
     state, embedded = _evaluated(state, learner, test, embedded)
     yield state
+
+
+class Seen(NamedTuple):
+  """What a round's queries are chosen by.
+
+  Attributes:
+    arrived: in the round.
+    views: by modality, of what has arrived.
+    spaces: by modality, what is alike in it; None where nothing goes by that.
+  """
+
+  arrived: pools_lib.Arrived
+  views: Mapping[str, views_lib.View]
+  spaces: Mapping[str, reference_lib.Space] | None
+
+
+def see(
+    state: state_lib.RunState,
+    learner: learner_lib.Learner,
+    source: pools_lib.Source,
+    plan: Plan,
+    before: Seen | None = None,
+    report: embed_lib.Report | None = None,
+) -> Seen:
+  """Embeds what has arrived in the present round, as the model has it now.
+
+  Args:
+    state: before the round's queries.
+    learner: makes the encoder.
+    source: what arrives.
+    plan: of the run.
+    before: of the round before, of which is kept what has not changed.
+    report: called with how long each pool's embedding took.
+  """
+  arrived = source.arrived(int(state.round))
+  views, spaces = (None, None) if before is None else (
+      before.views, before.spaces)
+  views = observe.make_views(
+      state, learner, source, arrived, views, plan.metric, report)
+  if plan.reference or learner.needs_reference:
+    spaces = observe.spaces(state, learner, source, arrived, views, spaces)
+    views = observe.with_reference(
+        views, state, learner, source, arrived, spaces)
+  return Seen(arrived, views, spaces)
+
+
+def ask(
+    state: state_lib.RunState,
+    strategy: views_lib.AcquisitionFunction,
+    seen: Seen,
+    batch: int,
+    budget: float | None = None,
+) -> state_lib.RunState:
+  """Enters the present round's queries; those of round 0 are drawn at random.
+
+  Args:
+    state: before them.
+    strategy: chooses them.
+    seen: of this round.
+    batch: how many, as far as items remain; at most what a round has room for.
+    budget: as in `Plan`.
+
+  Raises:
+    ValueError: if the strategy names an item that it may not.
+  """
+  choose = strategies_lib.FIRST if state.round == 0 else strategy
+  views = seen.views
+  if getattr(choose, 'one_device', True):
+    views = whole.on_one_device(views)
+  query = choose(views, batch, _keys(state)[0])
+  return _asked(state, query, seen.arrived, batch, budget)
+
+
+def suggester(state: state_lib.RunState, seen: Seen) -> oracle_lib.Suggest:
+  """Names the likeliest counterparts among all that is not aligned."""
+  return suggest_lib.suggester(
+      _unaligned(state, seen.views, seen.arrived), seen.arrived.numbers)
+
+
+def learn(
+    state: state_lib.RunState,
+    learner: learner_lib.Learner,
+    source: pools_lib.Source,
+    seen: Seen,
+    plan: Plan,
+    undone: Callable[[str], None] | None = None,
+    keeper: Callable[[int], keeper_lib.Keeper] | None = None,
+) -> state_lib.RunState:
+  """Learns from all answers, and ends the round.
+
+  Args:
+    state: with the round's answers.
+    learner: makes the encoder of them.
+    source: what has arrived.
+    seen: of this round.
+    plan: of training.
+    undone: called with why the training was undone.
+    keeper: as of `run_rounds`.
+
+  Raises:
+    divergence.Diverged: if training diverges and the plan is to stop then.
+  """
+  arrived = seen.arrived
+  left = {
+      m: state_lib.remaining(state, m, numbers)
+      for m, numbers in arrived.numbers.items()}
+  tuples = _with_pseudo_pairs(
+      state, seen.views, left, arrived, plan.pseudo_pairs)
+  return _learned(
+      state, learner, source, arrived, tuples, left, seen.spaces,
+      _keys(state)[1], plan, undone, keeper)
+
+
+def _keys(state) -> jax.Array:
+  """Of the present round: to choose by, and to train by."""
+  return jax.random.split(jax.random.fold_in(state.key, int(state.round)))
 
 
 def _check_finite(state) -> None:
@@ -159,11 +256,11 @@ def _check_finite(state) -> None:
         f'({len(wrong)} arrays in all).')
 
 
-def _asked(state, query, arrived, budget) -> state_lib.RunState:
+def _asked(state, query, arrived, batch, budget) -> state_lib.RunState:
   """Enters the query, as far as the budget goes."""
   left = {m: state_lib.remaining(state, m, numbers)
           for m, numbers in arrived.numbers.items()}
-  columns, rows = state_lib.check_query(state, query, left)
+  columns, rows = state_lib.check_query(state, query, left, batch)
   names = [state.modalities[column] for column in columns]
   numbers = np.array(
       [arrived.numbers[m][row] for m, row in zip(names, rows)], np.int32)
@@ -296,53 +393,3 @@ def _evaluated(state, learner, test, before):
   embedded = evaluate_lib.embed_pairs(learner.graphdef, params, test, known)
   scores = evaluate_lib.evaluate(embedded, test)
   return state_lib.record_scores(state, scores), embedded
-
-
-def align_whole_pool(
-    state: state_lib.RunState,
-    learner: learner_lib.Learner,
-    source: pools_lib.Source,
-    tuples: np.ndarray,
-    test: encode.EncodedPairs,
-) -> dict[str, float]:
-  """Scores of the same learner where all of the pool is aligned.
-
-  One round's training on all true pairs: what no order of asking can be
-  expected to beat. It takes the hidden pairing, so it is a reference for
-  evaluation, and nothing of it may go back into a run.
-
-  Args:
-    state: of a run; training starts where the run's own starts, and has a
-      random key that no round has.
-    learner: of the run.
-    source: the whole pools.
-    tuples: `[n, M]` int32 item numbers of what belongs together, a column a
-      modality; -1 for an item that is missing.
-    test: held-out pairs.
-
-  Returns:
-    By metric, percentages.
-
-  Raises:
-    ValueError: if the source is a stream, or no two items belong together.
-    divergence.Diverged: if training diverges.
-  """
-  if not source.is_fixed:
-    raise ValueError('the source is a stream: its items are not all at hand.')
-  tuples = np.asarray(tuples, np.int32)
-  tuples = tuples[np.sum(tuples >= 0, axis=1) > 1]
-  if not len(tuples):
-    raise ValueError('tuples: no two items belong together.')
-  rounds = len(state.queries)
-  arrived = source.arrived(rounds)
-  items, rows = source.training_items(tuples, arrived.numbers)
-  nothing = {m: np.zeros(0, int) for m in arrived.items}
-  known = learner_lib.Known(
-      items, rows, len(tuples), learner_lib.Pool(arrived.items, nothing))
-  params = state.params if state.start_params is None else state.start_params
-  learned = learner.learn(
-      params, learner.init(params), state.start_params,
-      jax.random.fold_in(state.key, rounds), known)
-  params = learner.encoder(learned.params, learned.state)
-  return evaluate_lib.evaluate(
-      evaluate_lib.embed_pairs(learner.graphdef, params, test, {}), test)

@@ -7,6 +7,7 @@ by `shown_by` who shows it: `bar`, for one.
 from collections.abc import Callable, Iterable, Iterator
 import contextlib
 import contextvars
+import importlib.util
 import sys
 import threading
 from typing import TypeVar
@@ -15,6 +16,7 @@ from mmal_jax import extras
 from mmal_jax.files import plain_text
 
 tqdm = extras.Lazy('tqdm', 'to show how far work is')
+auto = extras.Lazy('tqdm.auto', 'to show how far work is')
 
 T = TypeVar('T')
 # (steps, number of steps, what they are) -> the same steps
@@ -57,6 +59,20 @@ def shown_by(show: Show | None) -> Iterator[None]:
     yield
   finally:
     _SHOW.reset(token)
+
+
+def by_default() -> Show | None:
+  """Who shows steps already; else `auto_bar`, where tqdm is installed."""
+  if _SHOW.get() is not None:
+    return _SHOW.get()
+  return None if importlib.util.find_spec('tqdm') is None else auto_bar
+
+
+def auto_bar(of: Iterable[T], total: int, what: str) -> Iterable[T]:
+  """Shows steps of more than a second as fits: a notebook's bar, or a text.
+  """
+  return auto.tqdm(
+      of, plain_text.for_terminal(what), total, leave=False, delay=1)
 
 
 def bar(of: Iterable[T], total: int, what: str) -> Iterator[T]:

@@ -206,6 +206,7 @@ def check_query(
     state: RunState,
     query: views_lib.Query,
     left: Mapping[str, np.ndarray],
+    batch: int,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Refuses a query that would corrupt the state, before it is asked.
 
@@ -213,15 +214,15 @@ def check_query(
     state: before the query.
     query: of a strategy; indices are rows of what has arrived.
     left: by modality, `[n_m]` bool, the rows that remain.
+    batch: how many were wanted, at most B.
 
   Returns:
     `(columns, rows)`, `[k]` int32 each, of the k items that it names.
 
   Raises:
-    ValueError: if there are not B of them, if one is out of range, double or
-      not left, or if there are fewer than B though more items remain.
+    ValueError: if there are not as many, if one is out of range, double or
+      not left, or if there are fewer though more items remain.
   """
-  batch = state.queries.shape[1]
   at = f'the query in round {state.round}'
   asked = np.asarray(query.indices)
   names = ((query.modality,) * batch if isinstance(query.modality, str)

@@ -16,8 +16,8 @@ _ROOT = pathlib.Path(mmal_jax.__file__).parent
 _FLOW = ['extras', 'files', 'progress', 'terminal', 'parallel', 'checkpoint',
          'data', 'models', 'embed', 'acquire', 'oracles', 'pools', 'learn',
          'matching', 'asking', 'evaluate', 'state', 'observe', 'loop',
-         'remaining_matches', 'config', 'workdir', 'analysis', 'planning',
-         'experiment']
+         'all_aligned', 'remaining_matches', 'config', 'workdir', 'session',
+         'analysis', 'planning', 'experiment']
 
 
 def _imports(path):

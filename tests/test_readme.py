@@ -39,7 +39,8 @@ _DOCUMENTS = {
         *(_ROOT / 'mmal_jax').rglob('*.md')])}
 _GUIDES = ['experiments/README.md', *(
     f'mmal_jax/{package}/README.md'
-    for package in ('acquire', 'data', 'models', 'learn', 'oracles/people'))]
+    for package in ('acquire', 'data', 'models', 'learn', 'oracles/people',
+                    'session'))]
 _TEXT = '\n'.join(_DOCUMENTS.values()).replace('\\\n', '')
 _SETUP = configparser.ConfigParser()
 _SETUP.read(_ROOT / 'setup.cfg')

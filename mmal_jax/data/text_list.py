@@ -10,6 +10,7 @@ from absl import logging
 from mmal_jax.files import durable
 from mmal_jax.files import json_lines
 from mmal_jax.files import json_object
+from mmal_jax.files import problems as problems_lib
 from mmal_jax.files import text_file
 
 MAX_BYTES = 2**31  # of a file, which is read as a whole
@@ -62,6 +63,25 @@ def read(
     raise ValueError(f'texts={str(path)!r} cannot be read: '
                      f'{durable.reason(e)}') from e
   yield from parse(path, content, problems)
+
+
+def texts_of(path: pathlib.Path) -> list[str]:
+  """The texts of a file, one a line, or a record a line.
+
+  Raises:
+    ValueError: listing all lines that hold none, with their numbers.
+  """
+  problems: list[str] = []
+  texts = []
+  for place, text in read(path, problems):
+    if not isinstance(text, str) or text.strip():  # Blank ones are texts, too.
+      problems += [f'{place}: {what}.'
+                   for what in problems_lib.of_text('text', text)]
+    texts.append(text)
+  problems_lib.report(f'texts={str(path)!r}', problems)
+  if not texts:
+    raise ValueError(f'texts={str(path)!r} is empty: it holds no text.')
+  return texts
 
 
 def parse(

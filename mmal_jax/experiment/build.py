@@ -9,6 +9,7 @@ from flax import nnx
 import jax
 import ml_collections
 
+from mmal_jax import all_aligned
 from mmal_jax import loop
 from mmal_jax import state as state_lib
 from mmal_jax.acquire import metric as metric_lib
@@ -70,13 +71,9 @@ def init_params(
   """A model's structure and its initial parameters of one seed."""
   num_tokens = (0 if data.tokenizer is None
                 else tokenizer_lib.num_tokens(data.tokenizer))
-  items = {
-      modality: jax.ShapeDtypeStruct(items.values.shape[1:], items.values.dtype)
-      for modality, items in data.pool.items.items()}
-  model = models_lib.MODELS[config.model.name](
-      items, num_tokens, rngs=nnx.Rngs(seed),
+  return models_lib.initial(
+      config.model.name, data.pool.items, num_tokens, seed,
       **datasets.arguments(config.model))
-  return nnx.split(model, nnx.Param)
 
 
 def build(
@@ -295,7 +292,7 @@ def align_whole_pool(
     seed: int,
 ) -> dict[str, float]:
   """Scores where all of a seed's pool is aligned: for evaluation alone."""
-  return loop.align_whole_pool(
+  return all_aligned.align_whole_pool(
       initial_state(experiment, pools.sizes, seed), experiment.learner, pools,
       hidden.tuples, experiment.data.test)
 

@@ -104,7 +104,7 @@ def embed(
   load_lib.check(model, dtype)
   # Before minutes are spent on anything.
   found = None if images is None else paths_of(pathlib.Path(images))
-  lines = None if texts is None else texts_of(pathlib.Path(texts))
+  lines = None if texts is None else text_list.texts_of(pathlib.Path(texts))
   notify(f'Reading the checkpoint {init} ...')
   loaded = load_lib.load(
       init, model=model, tokenizer=tokenizer, image_size=image_size,
@@ -254,25 +254,6 @@ def _reasons(task, is_kept) -> str:
     parts.append(f'{gone} earlier {"row is" if gone == 1 else "rows are"} '
                  'left out')
   return f' ({"; ".join(parts)})' if parts else ''
-
-
-def texts_of(path: pathlib.Path) -> list[str]:
-  """The texts of a file, one a line, or a record a line.
-
-  Raises:
-    ValueError: listing all lines that hold none, with their numbers.
-  """
-  problems: list[str] = []
-  texts = []
-  for place, text in text_list.read(path, problems):
-    if not isinstance(text, str) or text.strip():  # Blank ones are texts, too.
-      problems += [f'{place}: {what}.'
-                   for what in problems_lib.of_text('text', text)]
-    texts.append(text)
-  problems_lib.report(f'texts={str(path)!r}', problems)
-  if not texts:
-    raise ValueError(f'texts={str(path)!r} is empty: it holds no text.')
-  return texts
 
 
 def paths_of(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from flax import nnx
 import jax
@@ -183,3 +184,22 @@ MODELS = {'transformers': transformers, 'mlp': mlps, 'hog': hog}
 # Of these, those without parameters: fixed functions, the same of all
 # modalities.
 FIXED = frozenset({'hog'})
+
+
+def initial(
+    name: str, items: Mapping[str, Any], num_tokens: int, seed: int,
+    **values: Any,
+) -> tuple[nnx.GraphDef, nnx.State]:
+  """A model's structure, and its initial parameters.
+
+  Args:
+    name: of `MODELS`.
+    items: by modality, `encode.Items` of it.
+    num_tokens: rows of the token embedding.
+    seed: of the parameters.
+    **values: of the model.
+  """
+  kinds = {m: jax.ShapeDtypeStruct(some.values.shape[1:], some.values.dtype)
+           for m, some in items.items()}
+  return nnx.split(
+      MODELS[name](kinds, num_tokens, rngs=nnx.Rngs(seed), **values), nnx.Param)

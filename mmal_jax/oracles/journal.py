@@ -49,7 +49,7 @@ class Journal:
   def __init__(
       self,
       path: str | os.PathLike[str],
-      oracle: oracle_lib.Oracle,
+      oracle: oracle_lib.Oracle | None,
       modalities: Sequence[str],
       run: Mapping[str, str | int] | None = None,
       written: Callable[[], None] | None = None,
@@ -60,7 +60,8 @@ class Journal:
 
     Args:
       path: of the file.
-      oracle: who answers what is not in it.
+      oracle: who answers what is not in it; None where all that it gets is
+        handed to `enter`.
       modalities: in the order of the columns.
       run: that the answers are of, by names of its own; its first line holds
         it. None takes those of any run.
@@ -91,6 +92,11 @@ class Journal:
     self._written = written or (lambda: None)
     self._broken: OSError | None = None
     self.begin(0)
+
+  @property
+  def records(self) -> tuple[Record, ...]:
+    """All that is in it, in order."""
+    return tuple(self._records)
 
   def begin(self, at_round: int) -> None:
     """Says of which round the next calls are."""
@@ -124,11 +130,16 @@ class Journal:
     if fresh.any():
       answers[fresh] = self._oracle(
           modality, np.asarray(numbers)[fresh], suggest)
-    self._enter(Record(
-        self._round, modality, asked, tuple(map(tuple, answers.tolist()))))
+    self.enter([Record(
+        self._round, modality, asked, tuple(map(tuple, answers.tolist())))])
     return answers
 
-  def _enter(self, record: Record) -> None:
+  def enter(self, records: Sequence[Record]) -> None:
+    """Adds records, which are on the disk when it returns.
+
+    Raises:
+      OSError: if they could not be written; the journal takes no more then.
+    """
     if self._broken is not None:
       raise OSError(f'{self._path} takes no more answers: {self._broken}.')
     try:
@@ -138,7 +149,8 @@ class Journal:
           if not self._records and self._run is not None:
             file.truncate(0)  # Of a first line alone, before a crash.
             file.write(_sealed({'run': self._run}))
-          file.write(_line(len(self._records), record))
+          for call, record in enumerate(records, len(self._records)):
+            file.write(_line(call, record))
           file.flush()
           os.fsync(file.fileno())
         durable.sync_folder(self._path.parent)
@@ -147,7 +159,11 @@ class Journal:
       # After a failed fsync the content of the disk is unknown.
       self._broken = e
       raise
-    self._records.append(record)
+    except BaseException:
+      # As by Ctrl-C, after which a notebook goes on.
+      self._broken = OSError('it was interrupted; open it anew')
+      raise
+    self._records += records
 
 
 def read(path: str | os.PathLike[str]) -> list[Record]:

@@ -14,10 +14,10 @@ from mmal_jax.data import feature_rows
 from mmal_jax.data import features
 from mmal_jax.data import karpathy
 from mmal_jax.data import paired_folder
+from mmal_jax.data import text_list
 from mmal_jax.data import unpaired_folder
 from mmal_jax.data.images import image_files
 from mmal_jax.data.images import images
-from mmal_jax.experiment import embed_files
 from mmal_jax.files import durable
 from mmal_jax.files import json_lines
 from mmal_jax.files import json_object
@@ -37,7 +37,7 @@ def read(tmp_path):
   def call(content, name='texts.txt', table='test.jsonl'):
     (tmp_path / name).write_bytes(content)
     found = []
-    for load in (embed_files.texts_of, lambda path: list(unpaired_folder.load(
+    for load in (text_list.texts_of, lambda path: list(unpaired_folder.load(
         tmp_path / 'images', path, tmp_path / table).pool.items['text'])):
       try:
         found.append(load(tmp_path / name))
@@ -138,7 +138,7 @@ def test_what_is_no_file_of_texts_is_neither_waited_for_nor_read(
                      ('huge', 'has 1099511627776 bytes; at most 214748'),
                      ('lfs', 'run `git lfs pull` in')):
     path = tmp_path / f'{name}.txt'
-    for load in (embed_files.texts_of, lambda path: unpaired_folder.load(
+    for load in (text_list.texts_of, lambda path: unpaired_folder.load(
         tmp_path / 'images', path, tmp_path / 'test.jsonl')):
       with pytest.raises(ValueError, match=f'{name}.txt. cannot be .*{says}'):
         load(path)
@@ -206,7 +206,7 @@ def test_embed_reads_json_lines_and_names_bad_ones(read, tmp_path):
     for said in read(b'image,text\n0.png,a\n', name):
       assert '.txt' in said and '.jsonl' in said
   with pytest.raises(ValueError, match='gone.txt.* No such file') as e:
-    embed_files.texts_of(tmp_path / 'gone.txt')
+    text_list.texts_of(tmp_path / 'gone.txt')
   assert 'Errno' not in str(e.value)
 
 
@@ -270,7 +270,7 @@ def test_what_a_disk_says_is_said_in_words(tmp_path, monkeypatch, error, words):
     (tmp_path / name).write_bytes(b'x')
   part = image_files.Part(tmp_path / 'a.tar', 'a.png', 0, 1)
   for load in (
-      lambda: embed_files.texts_of(tmp_path / 'a.txt'),
+      lambda: text_list.texts_of(tmp_path / 'a.txt'),
       lambda: feature_rows.read(tmp_path / 'a.txt', 1, 'text'),
       lambda: karpathy.load(tmp_path / 'a.json', tmp_path),
       lambda: paired_folder.load(tmp_path),

@@ -22,10 +22,10 @@ from experiments import export
 from experiments import run
 from experiments.configs import pretrained as pretrained_config
 from mmal_jax.checkpoint import pytrees
+from mmal_jax.data import text_list
 from mmal_jax.data.images import preprocess
 from mmal_jax.experiment import build
 from mmal_jax.experiment import check
-from mmal_jax.experiment import embed_files
 from mmal_jax.experiment import export as export_lib
 from mmal_jax.experiment import pretrained
 from mmal_jax.learn import maker
@@ -365,7 +365,7 @@ def test_a_clip_learns_by_the_loss_it_was_trained_with(
 def test_lines_are_lines(published, tmp_path):
   path = tmp_path / 'texts.txt'
   path.write_bytes('\ufeffa\u2028b\r\n\nc\x0cd\n'.encode())
-  assert embed_files.texts_of(path) == ['a\u2028b', '', 'c\x0cd']
+  assert text_list.texts_of(path) == ['a\u2028b', '', 'c\x0cd']
   path.write_text('')
   with pytest.raises(SystemExit, match='texts.txt.* is empty'):
     _main(embed, f'--init={published}', f'--texts={path}',

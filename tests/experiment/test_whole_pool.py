@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.configs import features
-from mmal_jax import loop
+from mmal_jax import all_aligned
 from mmal_jax.analysis import saved_answers
 from mmal_jax.analysis import summary as summary_lib
 from mmal_jax.analysis import tables
@@ -27,7 +27,7 @@ from tests.support import tiny
 
 
 def _align(tiny_run, state, tuples=None, source=None):
-  return loop.align_whole_pool(
+  return all_aligned.align_whole_pool(
       state, tiny_run.learner._replace(steps=60), source or tiny_run.pools,
       tiny_run.hidden.tuples if tuples is None else tuples,
       tiny_run.data.test)

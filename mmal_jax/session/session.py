@@ -1,0 +1,397 @@
+"""Ask and tell, from Python: `mmal_jax.Session`."""
+
+from __future__ import annotations  # So that help() shows short types.
+
+from collections.abc import Mapping
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmal_jax import loop
+from mmal_jax import remaining_matches
+from mmal_jax.acquire import arguments
+from mmal_jax.acquire import check
+from mmal_jax.acquire import strategy as strategy_lib
+from mmal_jax.embed import encoder as encoder_lib
+from mmal_jax.embed import in_memory
+from mmal_jax.matching import pool as pool_lib
+from mmal_jax.session import answers as answers_lib
+from mmal_jax.session import book
+from mmal_jax.session import folder as folder_lib
+from mmal_jax.session import held
+from mmal_jax.session import items as items_lib
+from mmal_jax.session import learners
+from mmal_jax.session import questions as questions_lib
+from mmal_jax.session import shown as shown_lib
+from mmal_jax.session import state as state_lib
+from mmal_jax.session import store as store_lib
+from mmal_jax.session import telling
+from mmal_jax.session import votes as votes_lib
+
+Strategy = strategy_lib.Strategy
+
+
+class Fit(NamedTuple):
+  """What was learnt.
+
+  Attributes:
+    rounds: of learning so far.
+    answers: that it is made of.
+    skill: how well answers that were held out are predicted, relative to
+      chance, which is 1; NaN where the learner holds none out.
+  """
+
+  rounds: int
+  answers: int
+  skill: float
+
+
+class Session:
+  """Asks which items belong together, is told, and learns.
+
+  It goes as a run does, by the same code: the first questions are drawn at
+  random, and all others are chosen by a strategy, with what the answers before
+  them have taught. With a folder, an answer is on the disk when `tell` returns.
+
+  >>> rng = np.random.default_rng(0)
+  >>> hidden = rng.normal(size=(60, 4))
+  >>> session = Session(images=hidden @ rng.normal(size=(4, 9)),
+  ...                   texts=hidden @ rng.normal(size=(4, 7)))
+  >>> session.tell([q.number for q in session.ask(12)])
+  >>> session.fit().answers
+  12
+  """
+
+  def __init__(
+      self,
+      items: Mapping[str, Any] | None = None,
+      /,
+      *,
+      images: Any = None,
+      texts: Any = None,
+      encoder: Any = None,
+      features: Mapping[str, Any] | None = None,
+      known_pairs: Any = (),
+      strategy: str | Strategy | None = None,
+      learner: str = learners.CLOSED_FORM,
+      values: Mapping[str, Any] | None = None,
+      shared_space: bool | None = None,
+      budget: int | None = None,
+      people: int = 1,
+      candidates: int = 5,
+      seed: int = 0,
+      folder: str | os.PathLike[str] | None = None,
+  ):
+    """Begins a session.
+
+    Args:
+      items: by modality, in place of `images` and `texts`: any names, and more
+        than two of them.
+      images: n images: `[n, d]` floats, features of them; a folder; paths;
+        images of Pillow; arrays of pixels; a column of Hugging Face's
+        `datasets`. It is the modality `image`.
+      texts: m texts: features; strings; a file of one a line. It is the
+        modality `text`.
+      encoder: of items that are no features: a model of `load_pretrained`, or
+        by modality, a function of its items that returns `[n, d]` floats.
+      features: by modality, `[n, d]` floats of items, in place of an encoder.
+      known_pairs: `[a, M]` int, numbers of items that are known to belong
+        together, a column a modality.
+      strategy: a name as of `mmal_jax.ask`, or a strategy; None takes `mmal`
+        where features share a space, and `mmal_plus` elsewhere.
+      learner: `closed_form`, which takes a second, or `gradient`.
+      values: of the learner: `rank` and `world`, or those of a config's
+        section `train`, as `{'steps_per_round': 50}`.
+      shared_space: whether features of all modalities lie in one space; None:
+        if they are of a model of `load_pretrained`.
+      budget: questions in all; None: as many as there are items.
+      people: how many have to answer a question, and more than half of them
+        alike.
+      candidates: counterparts that a question shows of each modality.
+      seed: of all that is random.
+      folder: where the session is kept, as `save` does; None: nowhere.
+
+    Raises:
+      TypeError: for arguments of other types.
+      ValueError: for values out of bounds, all that `session.items.read` names,
+        known pairs that contradict one another, or a folder that is not empty.
+    """
+    items = items_lib.by_modality(items, images, texts)
+    for name, value in (('people', people), ('candidates', candidates),
+                        ('budget', 1 if budget is None else budget)):
+      items_lib.check_count(name, value)
+    check.options(None, None, None, seed)
+    if shared_space is None:
+      shared_space = isinstance(encoder, encoder_lib.Encoder)
+    if folder is not None:
+      folder_lib.check_new(pathlib.Path(folder))
+    given = items_lib.read(items, encoder, features)
+    known = answers_lib.known_pairs(known_pairs, given.pools.sizes)
+    if strategy is None:
+      strategy = 'mmal' if shared_space else 'mmal_plus'
+    self._begin(given, folder_lib.Settings(
+        learner, dict(values or {}), strategy, bool(shared_space),
+        None if budget is None else int(budget) + len(known), int(people),
+        int(candidates), int(seed)))
+    if known:
+      self._state = state_lib.with_answers(state_lib.with_items(
+          self._made, self._state, known), known)
+      self._store.enter(book.records_of(0, known))
+    if folder is not None:
+      self.save(folder)
+
+  def _begin(self, given, settings) -> None:
+    self._given, self._settings = given, settings
+    self._made = learners.make(
+        given.pools, settings.learner, settings.values, settings.strategy,
+        settings.shared_space, settings.budget, settings.seed)
+    self._state = state_lib.begin(self._made)
+    self._store: Any = store_lib.Store()
+    self._seen: tuple[int, loop.Seen] | None = None
+
+  @classmethod
+  def load(cls, folder: str | os.PathLike[str]) -> Session:
+    """Goes on with the session in a folder, whatever became of its program.
+
+    Raises:
+      ValueError: if there is none, another program has it, or what lies there
+        was changed or is damaged.
+    """
+    folder = pathlib.Path(folder)
+    if not (folder / folder_lib.SESSION).exists():
+      folder_lib.read(folder)  # Which says so, and makes no lock.
+    session, hold = object.__new__(cls), held.Hold(folder)
+    try:
+      name, settings, given = folder_lib.read(folder)
+      session._begin(given, settings)
+      store = store_lib.InFolder(folder, name, hold, session._modalities)
+      session._store = store
+      session._state = book.replayed(
+          session._made, store.records, store.learnt(session._made))
+      session._agree()  # What a crash came between.
+    except BaseException:
+      hold.release()
+      raise
+    return session
+
+  def save(self, folder: str | os.PathLike[str]) -> None:
+    """Writes the session to a folder, and goes on there.
+
+    Args:
+      folder: a new or empty one. In its own all is written already.
+
+    Raises:
+      OSError: if it cannot be written.
+      ValueError: if the folder is not empty, or the strategy is no name.
+    """
+    self._store.check_open()
+    if self._store.is_in(folder):
+      return
+    if not isinstance(self._settings.strategy, str):
+      raise ValueError('a session is saved with the name of its strategy, and '
+                       'its strategy is no name.')
+    folder = pathlib.Path(folder)
+    folder_lib.check_new(folder)
+    hold = held.Hold(folder)
+    try:
+      folder_lib.check_new(folder)  # Nobody has used it since.
+      name = folder_lib.create(
+          folder, self._given.shown, self._given.pools)
+      store = store_lib.InFolder(folder, name, hold, self._modalities)
+      self._store.copy_to(store)
+      store.keep(self._state)
+      folder_lib.complete(folder, self._settings, self._modalities)
+    except BaseException:
+      hold.release()
+      raise
+    self._store.close()
+    self._store = store
+
+  def close(self) -> None:
+    """Frees the folder: the session is over."""
+    self._store.close()
+
+  def __enter__(self) -> Session:
+    return self
+
+  def __exit__(self, *unused: Any) -> None:
+    self.close()
+
+  def ask(self, n: int = 10, by: str | None = None) -> questions_lib.Questions:
+    """The open questions; if there are none, new ones.
+
+    What was told before is learnt first, as by `fit`.
+
+    Args:
+      n: how many new ones, as far as items and the budget go.
+      by: who is asked: without the questions that this person has answered.
+
+    Returns:
+      The questions, each with its likeliest counterparts; none once all is
+      asked, or the budget is spent.
+    """
+    self._store.check_open()
+    items_lib.check_count('n', n)
+    if by is not None:
+      votes_lib.person(by)
+    if not state_lib.open_items(self._state):
+      if state_lib.is_due(self._state):
+        self.fit()
+      self._ask_anew(int(n))
+    return questions_lib.of(
+        telling.open_for(self._state, self._store.votes, by),
+        self._given.shown, self._settings.candidates,
+        lambda *given: loop.suggester(self._state.run, self._see())(*given))
+
+  def _ask_anew(self, n) -> None:
+    n = min(n, state_lib.most(self._made, self._state),
+            *self._given.pools.sizes.values())
+    if n < 1:
+      return
+    state = state_lib.with_questions(self._made, self._state, self._see(), n)
+    rows = book.unanswered(state_lib.open_items(state), self._modalities)
+    self._store.enter(book.records_of(self._round, rows))
+    self._state = state
+
+  def tell(self, answers: Any, by: str | None = None) -> None:
+    """Takes answers, all of them or none.
+
+    Args:
+      answers: by question, or `(modality, number)` of its item, the number of
+        its counterpart; with more than two modalities these by modality. Or
+        `'no counterpart'`; or `'none of these'` or `'skip'`, which put the
+        question aside: nothing is learnt of its item. Or a list of that, one
+        for each question of `ask`.
+      by: who answers; needed where several people have to.
+
+    Raises:
+      OSError: if they cannot be written: nothing more can be told then.
+      TypeError: if they are no answers by question, and no list.
+      ValueError: naming every item that does not exist or was not asked about,
+        and every answer that contradicts another, or is none.
+    """
+    self._store.check_open()
+    if by is None and self._settings.people > 1:
+      raise ValueError(f'people={self._settings.people} have to answer each '
+                       'question: say by= whom these answers are.')
+    if by is not None:
+      votes_lib.person(by)
+    said = telling.judged(
+        self._state, self._store.votes, answers, self._given.pools.sizes, by)
+    aside = book.unanswered(said.aside, self._modalities)
+    if by is not None:
+      self._store.vote(by, book.records_of(self._round, said.rows | aside))
+      self._agree()
+      if self._settings.people > 1:
+        return
+    rows = said.rows if by is None else {}
+    self._store.enter([record for some in (rows, aside)
+                       for record in book.records_of(self._round, some)])
+    self._state = state_lib.with_aside(
+        state_lib.with_answers(self._state, rows), said.aside)
+
+  def _agree(self) -> None:
+    """Takes what enough people say alike."""
+    rows = telling.agreed(
+        self._state, self._store.votes, self._settings.people,
+        self._modalities)
+    self._store.enter(book.records_of(self._round, rows))
+    self._state = state_lib.with_answers(self._state, rows)
+
+  def fit(self) -> Fit:
+    """Learns from all answers; at once if there is nothing new.
+
+    Raises:
+      learn.gradient.divergence.Diverged: if training diverges.
+    """
+    self._store.check_open()
+    if state_lib.is_due(self._state):
+      self._state = state_lib.fitted(self._made, self._state, self._see())
+      self._store.keep(self._state)
+    last = state_lib.learnt(self._state)
+    return Fit(self._round, len(state_lib.answered(self._state)),
+               float(last.skill))
+
+  def match(
+      self, probability: float = 0.95, of: tuple[str, str] | None = None
+  ) -> questions_lib.Pairs:
+    """Pairs among all that no answer names, with calibrated probabilities.
+
+    Args:
+      probability: that a pair has at least.
+      of: two modalities; None: the first two.
+
+    Raises:
+      ValueError: for too few answers, a learner that holds none out, or
+        modalities that there are not.
+    """
+    self._store.check_open()
+    of = self._modalities[:2] if of is None else tuple(of)
+    if len(set(of)) != 2 or not set(of) <= set(self._modalities):
+      raise ValueError(f'of={arguments.shown(of)} must be two of '
+                       f'{", ".join(self._modalities)}.')
+    if not 0 <= probability <= 1:
+      raise ValueError(f'probability={arguments.shown(probability)} must be '
+                       'within [0, 1].')
+    if self._state.told:
+      self.fit()
+    ways = remaining_matches.match(
+        self._state.run, self._made.learner, self._made.pools,
+        self._settings.candidates, chosen=not self._made.strategy.uniform)
+    found = pool_lib.pairs(ways[of], ways[of[::-1]], probability)
+    return questions_lib.Pairs(
+        of, found.rows, found.probabilities,
+        {way: ways[way] for way in (of, of[::-1])}, self._given.shown)
+
+  def candidates(
+      self, modality: str, number: int, other: str, k: int
+  ) -> tuple[int, ...]:
+    """Numbers of an item's k likeliest counterparts, the likeliest first."""
+    suggest = loop.suggester(self._state.run, self._see())
+    found = suggest(modality, np.array([number], np.int32), other, k)[0]
+    return tuple(found[found >= 0].tolist())
+
+  def item(self, modality: str, number: int) -> Any:
+    """What is seen of an item: its text, the path of its image, its number."""
+    return shown_lib.item(self._given.shown[modality], number)
+
+  def embeddings(self, modality: str) -> np.ndarray:
+    """`[n, d]` float32 rows of norm 1, of all items, as learnt so far."""
+    run, learner = self._state.run, self._made.learner
+    return np.asarray(in_memory.embed(
+        learner.graphdef, learner.encoder(run.params, run.learner_state),
+        self._made.pools.items[modality].values, modality))
+
+  @property
+  def known(self) -> np.ndarray:
+    """`[a, M]` int, numbers of what was answered to belong together."""
+    return state_lib.known(self._state)
+
+  @property
+  def _modalities(self) -> tuple[str, ...]:
+    return tuple(self._given.shown)
+
+  @property
+  def _round(self) -> int:
+    return int(self._state.run.round)
+
+  def _see(self) -> loop.Seen:
+    """What the present round's questions are chosen by, found out once."""
+    before = None
+    if self._seen is not None:
+      at_round, before = self._seen
+      if at_round == self._round:
+        return before
+    self._seen = self._round, loop.see(
+        self._state.run, self._made.learner, self._made.pools, self._made.plan,
+        before)
+    return self._seen[1]
+
+  def __repr__(self) -> str:
+    sizes = ', '.join(
+        f'{n} of {m}' for m, n in self._given.pools.sizes.items())
+    return (f'<Session of {sizes}: round {self._round}, '
+            f'{len(state_lib.answered(self._state))} answers, '
+            f'{len(state_lib.open_items(self._state))} open questions>')

@@ -1,0 +1,121 @@
+"""Where journals of a session, and what it has learnt, are kept."""
+
+from collections.abc import Sequence
+import os
+import pathlib
+from typing import Any
+
+from mmal_jax.oracles import journal as journal_lib
+from mmal_jax.session import book
+from mmal_jax.session import folder as folder_lib
+from mmal_jax.session import held
+from mmal_jax.session import state as state_lib
+from mmal_jax.session import votes as votes_lib
+
+
+class Store:
+  """The journals of a session and of its people, in memory."""
+
+  def __init__(self):
+    self._journal: Any = book.Memory()
+    self._people: dict[str, Any] = {}
+
+  @property
+  def records(self) -> tuple[journal_lib.Record, ...]:
+    """Of the session's journal."""
+    return self._journal.records
+
+  @property
+  def votes(self) -> votes_lib.Votes:
+    """Of all people."""
+    return votes_lib.of_records(
+        {who: journal.records for who, journal in self._people.items()})
+
+  def enter(self, records: Sequence[journal_lib.Record]) -> None:
+    """Adds to the session's journal."""
+    if records:
+      self._journal.enter(records)
+
+  def vote(self, person: str, records: Sequence[journal_lib.Record]) -> None:
+    """Adds to a person's journal."""
+    if person not in self._people:
+      self._people[person] = self._new(person)
+    if records:
+      self._people[person].enter(records)
+
+  def keep(self, state: state_lib.State) -> None:
+    """Keeps what the last round has left."""
+
+  def close(self) -> None:
+    """Frees what is held."""
+
+  def is_in(self, folder: str | os.PathLike[str]) -> bool:
+    """Whether that is its folder."""
+    return False
+
+  def check_open(self) -> None:
+    """Refuses what is done after the session is over."""
+
+  def copy_to(self, other: 'Store') -> None:
+    """Enters all that is in the journals into those of another one."""
+    other.enter(self.records)
+    for who, journal in self._people.items():
+      other.vote(who, journal.records)
+
+  def _new(self, person: str) -> Any:
+    del person
+    return book.Memory()
+
+
+class InFolder(Store):
+  """The same on the disk: what is entered is there when that returns."""
+
+  def __init__(
+      self, folder: pathlib.Path, session: str, hold: held.Hold,
+      modalities: Sequence[str],
+  ):
+    """Opens what lies there.
+
+    Args:
+      folder: of the session.
+      session: its id.
+      hold: of the folder.
+      modalities: of the session.
+
+    Raises:
+      ValueError: if a journal is damaged, or another session's.
+    """
+    super().__init__()
+    self._folder, self._session, self._hold = folder, session, hold
+    self._modalities = tuple(modalities)
+    self._journal = folder_lib.journal(folder, session, self._modalities)
+    for person in folder_lib.people(folder):
+      self.vote(person, ())
+    self._kept = folder_lib.checkpoints(folder, session)
+
+  def learnt(self, made: state_lib.Made) -> state_lib.Learnt | None:
+    """What the last sealed round has left; None of none."""
+    return folder_lib.newest_learnt(self._kept, made)
+
+  def keep(self, state: state_lib.State) -> None:
+    found = state_lib.learnt(state)
+    if found.round:
+      self._kept.save(int(found.round), found)
+      # Whoever opens the folder next must not find it being written.
+      self._kept.wait()
+
+  def close(self) -> None:
+    self._hold.release()
+
+  def is_in(self, folder: str | os.PathLike[str]) -> bool:
+    return os.path.exists(folder) and os.path.samefile(folder, self._folder)
+
+  def check_open(self) -> None:
+    if not self._hold.is_held:
+      raise ValueError(
+          'this session is over: it was closed, or another one has its folder '
+          f'{str(self._folder)!r}. Session.load goes on.')
+
+  def _new(self, person: str) -> Any:
+    return folder_lib.journal_of(
+        self._folder, self._session, self._modalities, person)
