@@ -20,8 +20,10 @@ EXTRAS = {
     'pyarrow': 'data',
     'safetensors': 'pretrained',
     'sentencepiece': 'pretrained',
+    'tensorboardX': 'tensorboard',
     'tokenizers': 'data',
     'tqdm': 'experiments',
+    'wandb': 'wandb',
 }
 
 

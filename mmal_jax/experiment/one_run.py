@@ -18,6 +18,7 @@ from mmal_jax.checkpoint import pytrees
 from mmal_jax.evaluate import evaluate
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import compilations
+from mmal_jax.experiment import live_logs
 from mmal_jax.experiment import matches as matches_lib
 from mmal_jax.experiment import preemption
 from mmal_jax.files import seals
@@ -47,6 +48,7 @@ def run_one(
     notice: preemption.Notice,
     first: dict[int, state_lib.RunState] | None = None,
     mirror: mirror_lib.Mirror | None = None,
+    live: live_logs.LiveLogs | None = None,
 ) -> None:
   """Runs one strategy with one seed, and leaves behind how to go on.
 
@@ -67,6 +69,7 @@ def run_one(
     first: by round, the states up to the first answers of another strategy with
       this seed. They are the same for all; if it is empty, they are put there.
     mirror: of the folder, where there is one; None but in the first process.
+    live: logs of the experiment, where there are any; None but there, too.
 
   Raises:
     preemption.Preempted: if SIGTERM asked the program to end.
@@ -100,6 +103,8 @@ def run_one(
       folder / workdir_lib.METRICS))
 
   def open_journal():
+    if live is not None:
+      live.begin(run)
     path = workdir_lib.journal_path(folder, strategy, seed)
     path.parent.mkdir(exist_ok=True)
     oracle = settings.annotators.oracle(
@@ -127,6 +132,8 @@ def run_one(
       workdir_lib.append(
           folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
     workdir_lib.append(folder / workdir_lib.METRICS, record)
+    if live is not None:
+      live.write(record)
 
   undone = []  # Why, of a round whose training was.
   compiled, started = counter.count, time.perf_counter()
