@@ -48,8 +48,10 @@ class Wandb:
     self._next = self._run.step
     for at in sorted(rounds):
       self.write(at, rounds[at])
+    now = pathlib.Path(self._run.dir).parent
     for path in earlier:
-      shutil.rmtree(path)
+      if path.name != now.name:  # Names are of a second.
+        shutil.rmtree(path)
 
   def write(self, at: int, values: Mapping[str, float]) -> None:
     """See `live_logs.Log`."""

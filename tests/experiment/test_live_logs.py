@@ -129,9 +129,10 @@ class _Fake:
     self.calls.append(('init', given))
     steps = {} if self.offline else self.server.setdefault(given['id'], {})
     folder = pathlib.Path(given['dir']) / 'wandb'
-    made = folder / f'offline-run-{len(self.calls)}-{given["id"]}'
+    # Of the first two runs the second begins within the same second.
+    made = folder / f'offline-run-{len(self.calls) // 5}-{given["id"]}'
     if self.offline:
-      made.mkdir(parents=True)
+      made.mkdir(parents=True, exist_ok=True)
       self.server[made.name] = steps
 
     def log(values, step):
@@ -139,7 +140,7 @@ class _Fake:
       steps[step] = values
 
     return types.SimpleNamespace(
-        step=max(steps, default=-1) + 1, log=log,
+        step=max(steps, default=-1) + 1, log=log, dir=str(made / 'files'),
         define_metric=lambda *of, **how: self.calls.append(('metric', of, how)),
         finish=lambda exit_code: self.calls.append(('finish', exit_code)))
 
