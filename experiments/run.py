@@ -23,6 +23,7 @@ from mmal_jax import progress
 from mmal_jax.acquire import modality
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.config import explain
+from mmal_jax.experiment import live_logs
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import run as run_lib
 from mmal_jax.experiment import start
@@ -69,6 +70,10 @@ _OVERWRITE = flags.DEFINE_bool(
 _RESUME = flags.DEFINE_bool(
     'resume', False, 'Resume the experiment in --workdir where it was stopped,'
     ' or begin it there.')
+_LOG = flags.DEFINE_list(
+    'log', [], 'Where each round\'s results are written, too, with commas '
+    f'between them, out of: {", ".join(live_logs.LOGS)}; in the folder logs of '
+    '--workdir, and wandb also to its server, unless WANDB_MODE=offline.')
 _STATES = common_flags.define_path(
     'states', None, 'Folder for the states from which --resume goes on, if not '
     'within --workdir: any that etils.epath takes, as gs://BUCKET/NAME.')
@@ -116,7 +121,8 @@ def _work() -> str:
       text = run_lib.run(
           _no_sweep(configure()), _WORKDIR.value, _CACHE_DIR.value,
           overwrite=_OVERWRITE.value, resume=_RESUME.value,
-          notify=messages.notify, notice=notice, profile=_PROFILE.value)
+          notify=messages.notify, notice=notice, profile=_PROFILE.value,
+          log=_LOG.value)
   except oracle_lib.Waiting as e:
     messages.write(
         f'{e}\nGive --resume then. To check answers in a second, without '

@@ -12,6 +12,7 @@ from typing import Any
 
 # Of each package that is optional, the extra of setup.cfg that brings it.
 EXTRAS = {
+    'datasets': 'datasets',
     'gcsfs': 'tpu',
     'huggingface_hub': 'pretrained',
     'matplotlib': 'experiments',
@@ -19,8 +20,10 @@ EXTRAS = {
     'pyarrow': 'data',
     'safetensors': 'pretrained',
     'sentencepiece': 'pretrained',
+    'tensorboardX': 'tensorboard',
     'tokenizers': 'data',
     'tqdm': 'experiments',
+    'wandb': 'wandb',
 }
 
 

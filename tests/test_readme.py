@@ -150,7 +150,8 @@ def _every_value():
   """Values of all configs, by their names."""
   names = [path.stem for path in config_file.FOLDER.glob('*.py')
            if path.stem not in ('__init__', 'common', 'saved')]
-  names += ['images_and_texts:unpaired_folder', 'images_and_texts:karpathy',
+  names += [*(f'images_and_texts:{name}' for name in (
+      'huggingface', 'karpathy', 'table', 'unpaired_folder')),
             'pretrained:paired_folder', 'features:sound']
   return {key for name in names for key in _values(name)}
 

@@ -1,6 +1,6 @@
 """From datasets to the arrays that towers read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 import functools
 import hashlib
@@ -12,7 +12,7 @@ from mmal_jax.data import prompts as prompts_lib
 from mmal_jax.data import schema
 from mmal_jax.data.images import image_files
 from mmal_jax.data.images import preprocess as preprocess_lib
-from mmal_jax.data.tokenizers import pretrained_tokenizer
+from mmal_jax.data.tokenizers import any_tokenizer
 from mmal_jax.data.tokenizers import tokenizer as tokenizer_lib
 
 Values = np.ndarray | image_files.ImageFiles
@@ -143,7 +143,7 @@ def encode(
     dataset: schema.Dataset,
     vocab_size: int = 512,
     max_tokens: int = 64,
-    tokenizer: pretrained_tokenizer.PretrainedTokenizer | None = None,
+    tokenizer: any_tokenizer.Tokenizer | None = None,
     preprocess: preprocess_lib.Preprocess | None = None,
 ) -> EncodedDataset:
   """Tokenizes texts, where there are any, and numbers equal items.
@@ -155,12 +155,13 @@ def encode(
     max_tokens: upper bound on the tokens of a text; rows are as long as the
       longest text of all splits, or the longest prompt of `labelled`. Texts
       that are longer are cut; how many of which split is logged.
-    tokenizer: of a published checkpoint, in place of one that is trained.
+    tokenizer: of a published checkpoint, or any function from a list of n
+      texts to `[n, length]` integers, in place of one that is trained.
     preprocess: what is done to images; None leaves them as they are.
 
   Raises:
     ValueError: if `tokenizer` or `preprocess` is given and an item is a row of
-      features.
+      features, or `tokenizer` returns anything else, or rows of two lengths.
   """
   pool, test, pretrain = dataset.pool, dataset.test, dataset.pretrain
   if (tokenizer is not None or preprocess is not None) and any(
@@ -168,8 +169,7 @@ def encode(
     raise ValueError(
         f'dataset {dataset.name!r} holds features; a pretrained model needs '
         'images and texts.')
-  to_tokens = None if tokenizer is None else (
-      lambda texts, what: tokenizer(texts))
+  to_tokens = None if tokenizer is None else _to_tokens(tokenizer)
   prompts = [] if dataset.labelled is None else prompts_lib.of_classes(
       dataset.labelled.classes)
   seen = [text for pairs in (pool, pretrain) if pairs is not None
@@ -213,6 +213,20 @@ def encode(
       encode_pairs(pool, 'pool'), encoded_test,
       None if pretrain is None else encode_pairs(pretrain, 'pretrain'),
       tokenizer)
+
+
+def _to_tokens(tokenizer: any_tokenizer.Tokenizer) -> Callable[..., np.ndarray]:
+  """A function of texts, whose rows of tokens are all of one length."""
+  length = None
+
+  def to_tokens(texts, what):
+    del what  # A tokenizer that is given cuts what it will.
+    nonlocal length
+    found = any_tokenizer.tokens(tokenizer, texts, length)
+    length = found.shape[1]
+    return found
+
+  return to_tokens
 
 
 def _is_features(items) -> bool:

@@ -5,16 +5,12 @@ The table is JSON lines, `{"image": path, "text": ..., "group": optional,
 it states otherwise.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 import os
 import pathlib
-from typing import NamedTuple
 
-import numpy as np
-
-from mmal_jax.data import duplicates
+from mmal_jax.data import pair_rows
 from mmal_jax.data import schema
-from mmal_jax.data import splits as splits_lib
 from mmal_jax.data.images import checked_images
 from mmal_jax.data.images import image_listing
 from mmal_jax.data.images import preprocess as preprocess_lib
@@ -24,20 +20,9 @@ from mmal_jax.files import json_lines
 from mmal_jax.files import json_object
 from mmal_jax.files import problems as problems_lib
 
-SPLITS = ('pretrain', 'pool', 'test')
 _ENDINGS = (*json_lines.ENDINGS, '.csv')
 _COLUMNS = ('image', 'text', 'group', 'split')
 _MAX_BYTES = 2**31  # of a table, which is read as a whole
-
-
-class Row(NamedTuple):
-  """One checked line of the table."""
-
-  place: str  # line 3, for one
-  image: pathlib.Path
-  text: str
-  group: str | None
-  split: str | None
 
 
 def load(
@@ -81,25 +66,15 @@ def load(
   size = checked_images.size_of(image_size, preprocess)
   problems: list[str] = []
   rows = read_table(folder, pairs, problems, drop_duplicates)
-  pixels = checked_images.decode(first_lines(rows), size, problems)
-  digests = checked_images.digests(pixels)
-  rows = _settle(rows, _copies(rows, digests), drop_duplicates, problems)
-  rows = _settle(rows, _overlaps(rows, digests), drop_duplicates, problems)
-  problems += _split_problems(rows)
-  if not rows and not problems:
-    problems.append('it holds no rows.')
-  problems_lib.report(folder / pairs, problems)
-  split = _split(rows, digests, test_fraction, seed)
-  return schema.Dataset('paired_folder', **{
-      name: to_pairs(
-          [row for row, s in zip(rows, split) if s == name], pixels, preprocess)
-      for name in SPLITS if name in split})
+  return pair_rows.to_dataset(
+      'paired_folder', folder / pairs, rows, problems, size, test_fraction,
+      seed, preprocess, drop_duplicates)
 
 
 def read_table(
     folder: pathlib.Path, name: str, problems: list[str],
     drop_duplicates: bool | None = None,
-) -> list[Row]:
+) -> list[pair_rows.Row]:
   """Reads and checks a table, but for its splits; its images are not opened.
 
   Args:
@@ -115,8 +90,9 @@ def read_table(
   Raises:
     ValueError: if the file cannot be read or ends in neither of these.
   """
-  rows, copies = _check(_read(folder / name, problems), folder, problems)
-  rows = _settle(rows, copies, drop_duplicates, problems)
+  rows = _check(_read(folder / name, problems), folder, problems)
+  rows = pair_rows.settle(
+      rows, pair_rows.twice(rows), drop_duplicates, problems)
   problems += _wrong_groups(rows)
   return rows
 
@@ -130,29 +106,6 @@ def wrong_ending(path: str | os.PathLike[str]) -> str | None:
   if pathlib.Path(path).suffix.lower() in _ENDINGS:
     return None
   return f'must end in {", ".join(_ENDINGS[:-1])} or {_ENDINGS[-1]}'
-
-
-def first_lines(rows: list[Row]) -> dict[pathlib.Path, str]:
-  """Where each image stands first, as `checked_images.decode` wants it."""
-  at: dict[pathlib.Path, str] = {}
-  for row in rows:
-    at.setdefault(row.image, row.place)
-  return at
-
-
-def to_pairs(
-    rows: list[Row],
-    pixels: Mapping[pathlib.Path, np.ndarray],
-    preprocess: preprocess_lib.Preprocess | None,
-) -> schema.Pairs:
-  """Rows as a dataset holds them; the rest as in `checked_images.gather`."""
-  numbers: dict[str, int] = {}
-  groups = [-1 if row.group is None
-            else numbers.setdefault(row.group, len(numbers)) for row in rows]
-  return schema.image_text(
-      checked_images.gather([row.image for row in rows], pixels, preprocess),
-      tuple(row.text for row in rows),
-      np.array(groups, np.int32))
 
 
 def _read(
@@ -202,10 +155,9 @@ def _separator(names: Sequence[str]) -> str:
 
 def _check(
     found, folder, problems: list[str]
-) -> tuple[list[Row], dict[Row, str]]:
-  """Keeps the sound rows, and says what is wrong with others, or the copies.
-  """
-  rows, first, copies = [], {}, {}
+) -> list[pair_rows.Row]:
+  """Keeps the sound rows, and says what is wrong with others."""
+  rows = []
   for place, fields in found:
     wrong = _wrong_fields(fields)
     if not wrong:
@@ -218,16 +170,13 @@ def _check(
       problems.extend(f'{place}: {what}.' for what in wrong)
       continue
     group = fields.get('group')
-    row = Row(place, path, fields['text'],
-              None if group is None else str(group), fields.get('split'))
-    rows.append(row)
-    earlier = first.setdefault((path, fields['text']), place)
-    if earlier != place:
-      copies[row] = f'{place}: the same image and text as {earlier}'
-  return rows, copies
+    rows.append(pair_rows.Row(
+        place, path, fields['text'], None if group is None else str(group),
+        fields.get('split')))
+  return rows
 
 
-def _wrong_groups(rows: list[Row]) -> list[str]:
+def _wrong_groups(rows: list[pair_rows.Row]) -> list[str]:
   members = {}
   for row in rows:
     members.setdefault(row.group, []).append(row)
@@ -239,36 +188,6 @@ def _wrong_groups(rows: list[Row]) -> list[str]:
       if len(group_rows) != 2 or len({row.split for row in group_rows}) != 1]
 
 
-def _settle(
-    rows: list[Row], copies: dict[Row, str], drop: bool | None,
-    problems: list[str],
-) -> list[Row]:
-  """Leaves copies out with their groups, or says that they are wrong."""
-  if drop:
-    groups = {row.group: row.place for row in copies}
-    groups.pop(None, None)
-    copies = {
-        row: copies.get(row) or (f'{row.place}: of the group of '
-                                 f'{groups[row.group]}')
-        for row in rows if row in copies or row.group in groups}
-    rows = [row for row in rows if row not in copies]
-  duplicates.settle('rows', copies.values(), drop, problems)
-  return rows
-
-
-def _split_problems(rows: list[Row]) -> list[str]:
-  problems = []
-  unsplit = [row.place for row in rows if row.split is None]
-  if unsplit and len(unsplit) < len(rows):
-    problems.append(
-        f'{unsplit[0]}: no split, though other rows name theirs.')
-  named = {row.split for row in rows} - {None}
-  if named and not {'pool', 'test'} <= named:
-    problems.append(f'the rows\' splits are {sorted(named)}: pool and test are '
-                    'both needed.')
-  return problems
-
-
 def _wrong_fields(fields: dict[str, object]) -> list[str]:
   quote = json_object.quote
   wrong = [f'unknown field {quote(k)}; known are {_COLUMNS}'
@@ -278,49 +197,7 @@ def _wrong_fields(fields: dict[str, object]) -> list[str]:
   group = fields.get('group')
   if isinstance(group, bool) or not isinstance(group, (str, int, type(None))):
     wrong.append(f'\'group\' is {quote(group)}, not a string or integer')
-  if fields.get('split') not in (None,) + SPLITS:
-    wrong.append(f'\'split\' is {quote(fields["split"])}, not one of {SPLITS}')
+  if fields.get('split') not in (None,) + pair_rows.SPLITS:
+    wrong.append(f'\'split\' is {quote(fields["split"])}, not one of '
+                 f'{pair_rows.SPLITS}')
   return wrong
-
-
-def _copies(
-    rows: list[Row], digests: Mapping[pathlib.Path, bytes]
-) -> dict[Row, str]:
-  """Rows of an earlier row's text and of a copy of its image, and of which."""
-  first, found = {}, {}
-  for row in rows:
-    if row.image in digests:
-      earlier = first.setdefault((digests[row.image], row.text), row)
-      if earlier.image != row.image:
-        found[row] = (f'{row.place}: the same text as {earlier.place}, and '
-                      f'{row.image.name!r} is a copy of {earlier.image.name!r}')
-  return found
-
-
-def _overlaps(
-    rows: list[Row], digests: dict[pathlib.Path, bytes]
-) -> dict[Row, str]:
-  """What is wrong with rows of splits that share an image with the test."""
-  tests = {}
-  for row in rows:
-    if row.split == 'test' and row.image in digests:
-      tests.setdefault(digests[row.image], row)
-  overlapping = [
-      (row, tests[digests[row.image]]) for row in rows
-      if row.split in ('pretrain', 'pool') and digests.get(row.image) in tests]
-  return {
-      row: f'{row.place}: image {row.image.name!r} of {row.split} is the same '
-      f'as {test.image.name!r} of test in {test.place}'
-      for row, test in overlapping}
-
-
-def _split(
-    rows: list[Row], digests: dict[pathlib.Path, bytes], test_fraction: float,
-    seed: int,
-) -> list[str]:
-  if rows[0].split is not None:
-    return [row.split for row in rows]
-  keys = [(digests[row.image],) + (() if row.group is None else (row.group,))
-          for row in rows]
-  is_test = splits_lib.hold_out(keys, test_fraction, seed)
-  return ['test' if t else 'pool' for t in is_test]

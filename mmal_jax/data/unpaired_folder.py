@@ -7,7 +7,8 @@ model is. Whatever else is to be known is asked of a person.
 import os
 import pathlib
 
-from mmal_jax.data import duplicates
+from mmal_jax.data import loose_items
+from mmal_jax.data import pair_rows
 from mmal_jax.data import paired_folder
 from mmal_jax.data import schema
 from mmal_jax.data import text_list
@@ -63,12 +64,13 @@ def load(
       f"{row.place}: 'split' is {row.split!r}, but all are test pairs."
       for row in rows if row.split not in (None, 'test')]
   test_pixels = checked_images.decode(
-      paired_folder.first_lines(rows), size, of_table)
+      pair_rows.first_places(rows), size, of_table)
   if not rows and not of_table:
     of_table.append('it holds no rows.')
 
   of_texts: list[str] = []
-  loose = _texts(file, rows, drop_duplicates, of_texts)
+  loose = loose_items.texts(
+      text_list.read(file, of_texts), 'text', rows, drop_duplicates, of_texts)
 
   of_images: list[str] = []
   left_out: list[image_listing.LeftOut] = []
@@ -78,9 +80,9 @@ def load(
     of_images.append('it holds no image.')
   pixels = checked_images.decode(
       {path: str(path.relative_to(folder)) for path in found}, size, of_images)
-  copies = _copies(folder, pixels, test_pixels)
-  duplicates.settle('images', copies.values(), drop_duplicates, of_images)
-  kept = [path for path in found if path not in copies]
+  kept = loose_items.images(
+      {path: f'image {str(path.relative_to(folder))!r}' for path in pixels},
+      test_pixels, drop_duplicates, of_images)
   if not kept and not of_images:
     of_images.append('all its images are in the test set, too.')
   problems_lib.report(f'{folder}, {file.name} or {table.name}', [
@@ -93,7 +95,7 @@ def load(
       schema.Loose({
           'image': checked_images.gather(kept, pixels, preprocess),
           'text': loose}),
-      paired_folder.to_pairs(rows, test_pixels, preprocess))
+      pair_rows.to_pairs(rows, test_pixels, preprocess))
 
 
 def _check_paths(images, texts, test_pairs) -> None:
@@ -116,45 +118,3 @@ def _check_paths(images, texts, test_pairs) -> None:
 
 def _given(path) -> str:
   return 'None' if path is None else repr(os.fspath(path))
-
-
-def _copies(
-    folder: pathlib.Path, pixels, test_pixels
-) -> dict[pathlib.Path, str]:
-  """Images that are there twice, or in the test set, too, and how."""
-  tests = {digest: path for path, digest
-           in checked_images.digests(test_pixels).items()}
-  first: dict[bytes, str] = {}
-  copies = {}
-  for path, digest in checked_images.digests(pixels).items():
-    name = str(path.relative_to(folder))
-    if digest in tests:
-      copies[path] = (f'image {name!r} is the same as '
-                      f'{tests[digest].name!r} of the test pairs')
-    elif first.setdefault(digest, name) != name:
-      copies[path] = f'image {name!r} is the same as {first[digest]!r}'
-  return copies
-
-
-def _texts(
-    path: pathlib.Path, tests: list[paired_folder.Row],
-    drop_duplicates: bool | None, problems: list[str],
-) -> tuple[str, ...]:
-  """Reads and checks the texts; those of test pairs have no image here."""
-  of_tests = {row.text: row.place for row in tests}
-  found: dict[str, str] = {}
-  copies = []
-  for place, text in text_list.read(path, problems):
-    wrong = problems_lib.of_text('text', text)
-    problems += [f'{place}: {what}.' for what in wrong]
-    if not wrong and text in of_tests:
-      copies.append(f'{place}: the same text as {of_tests[text]} of the test '
-                    'pairs')
-    elif not wrong and found.setdefault(text, place) != place:
-      copies.append(f'{place}: the same text as {found[text]}')
-  if not found and not copies and not problems:
-    problems.append('it holds no text.')
-  duplicates.settle('texts', copies, drop_duplicates, problems)
-  if not found and not problems:
-    problems.append('all its texts are in the test pairs, too.')
-  return tuple(found)

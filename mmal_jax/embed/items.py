@@ -8,6 +8,7 @@ import pathlib
 import numpy as np
 
 from mmal_jax.data.images import image_files
+from mmal_jax.data.tokenizers import any_tokenizer
 from mmal_jax.embed import in_memory
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import partition
@@ -23,7 +24,8 @@ def embed_items(
   """Embeds n items of one modality, for `mmal_jax.ask`.
 
   Args:
-    model: from `load_pretrained`.
+    model: from `load_pretrained`. With `model._replace(tokenizer=...)` it reads
+      texts by any function from a list of n texts to `[n, length]` integers.
     items: n paths of images, or n texts.
     modality: `image` or `text`.
     batch_size: items at a time.
@@ -33,10 +35,12 @@ def embed_items(
 
   Raises:
     ValueError: for another modality, or if there is no item, or an image cannot
-      be read.
+      be read, or a tokenizer of yours returns what the model does not take.
   """
   if modality == 'text':
-    values = model.tokenizer([str(text) for text in items])
+    values = any_tokenizer.tokens(
+        model.tokenizer, [str(text) for text in items],
+        model.config.text.length, model.config.text.vocab_size)
   elif modality == 'image':
     values = image_files.ImageFiles(
         [pathlib.Path(path) for path in items], model.preprocess)

@@ -18,6 +18,7 @@ from mmal_jax.checkpoint import pytrees
 from mmal_jax.evaluate import evaluate
 from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import compilations
+from mmal_jax.experiment import live_logs
 from mmal_jax.experiment import matches as matches_lib
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import profiles
@@ -50,6 +51,7 @@ def run_one(
     first: dict[int, state_lib.RunState] | None = None,
     mirror: mirror_lib.Mirror | None = None,
     profile: profiles.Profile | None = None,
+    live: live_logs.LiveLogs | None = None,
 ) -> None:
   """Runs one strategy with one seed, and leaves behind how to go on.
 
@@ -71,6 +73,7 @@ def run_one(
       this seed. They are the same for all; if it is empty, they are put there.
     mirror: of the folder, where there is one; None but in the first process.
     profile: of a round, if one is to be traced.
+    live: logs of the experiment, where there are any; None but there, too.
 
   Raises:
     preemption.Preempted: if SIGTERM asked the program to end.
@@ -104,6 +107,8 @@ def run_one(
       folder / workdir_lib.METRICS))
 
   def open_journal():
+    if live is not None:
+      live.begin(run)
     path = workdir_lib.journal_path(folder, strategy, seed)
     path.parent.mkdir(exist_ok=True)
     oracle = settings.annotators.oracle(
@@ -131,6 +136,8 @@ def run_one(
       workdir_lib.append(
           folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
     workdir_lib.append(folder / workdir_lib.METRICS, record)
+    if live is not None:
+      live.write(record)
 
   def keeper(t):
     return within_round.Keeper(kept.within(t), settings.save_every, notice)

@@ -3,7 +3,7 @@
 Every strategy gets the same warm start, first batch and training budget.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import contextlib
 import os
 import pathlib
@@ -20,6 +20,7 @@ from mmal_jax.experiment import build as build_lib
 from mmal_jax.experiment import compilations
 from mmal_jax.experiment import finish
 from mmal_jax.experiment import identity
+from mmal_jax.experiment import live_logs
 from mmal_jax.experiment import one_run
 from mmal_jax.experiment import preemption
 from mmal_jax.experiment import pretrained as pretrained_lib
@@ -48,6 +49,7 @@ def run(
     notify: Callable[[str], None] | None = None,
     notice: preemption.Notice | None = None,
     profile: int | None = None,
+    log: Sequence[str] = (),
 ) -> str:
   """Runs the whole experiment; returns the closing tables.
 
@@ -63,12 +65,15 @@ def run(
     notice: of the end of the machine, if there is a listener.
     profile: number of a round that is traced for XProf, in `workdir`, of the
       run that computes it first.
+    log: names of `live_logs.LOGS` that are written beside the records.
 
   Raises:
+    ImportError: without the package of a log.
     preemption.Preempted: if SIGTERM asked the program to end.
   """
   config = config_lib.complete(config)
   profiles.check(profile, config.rounds)
+  processes.from_primary(lambda: live_logs.check(log))
   processes.check_same((
       config.to_dict(), overwrite, resume, profile,
       # With a mirror, each host has a workdir of its own.
@@ -87,7 +92,7 @@ def run(
     looks = processes.at_primary(take)
     return _run(config, workdir, cache_dir, overwrite, resume, experiment,
                 notify if processes.is_primary() else None,
-                notice or preemption.Notice(), held, looks, profile)
+                notice or preemption.Notice(), held, looks, profile, log)
 
 
 def _locked_by(config, workdir) -> list[str | os.PathLike[str]]:
@@ -103,7 +108,7 @@ def _locked_by(config, workdir) -> list[str | os.PathLike[str]]:
 
 def _run(
     config, workdir, cache_dir, overwrite, resume, experiment, notify, notice,
-    held, looks, profile
+    held, looks, profile, log
 ) -> str:
   """As `run`, in a locked folder; `held` collects further locks.
 
@@ -151,6 +156,8 @@ def _run(
   # Not before: what was refused up to here has cost no earlier result.
   processes.from_primary(lambda: _begin(
       experiment, config, folder, begun, mirror))
+  live = processes.at_primary(lambda: held.enter_context(live_logs.LiveLogs(
+      log, folder, config.to_dict())) if log else None)
   if begun is not None and begun.moved:
     notify(f'{", ".join(begun.moved)}: elsewhere than when the run was begun; '
            'what lies there is the same.')
@@ -171,7 +178,7 @@ def _run(
         for strategy in config.strategies:
           one_run.run_one(
               experiment, strategy, seed, folder, bar, counter, notice, first,
-              mirror, trace)
+              mirror, trace, live)
         if reference:
           found = whole_pool.of_seed(experiment, seed, folder)
           whole += [found] if found else []

@@ -22,6 +22,7 @@ def run(
     overwrite: bool = False,
     resume: bool = False,
     notify: Callable[[str], None] | None = None,
+    log: Sequence[str] = (),
 ) -> str:
   """Runs an experiment from Python: every strategy with every seed.
 
@@ -33,18 +34,21 @@ def run(
     resume: go on with the experiment in `workdir`, or begin it there.
     notify: takes lines about what is being done, as `print`; with one, a bar
       shows the rounds, too.
+    log: `tensorboard`, `wandb` or both: each round's results are written there,
+      too, in the folder `logs` of `workdir`.
 
   Returns:
     The closing tables.
 
   Raises:
+    ImportError: without the package of a log, naming the extra that brings it.
     ValueError: naming the value of the config that is refused, or if `workdir`
       holds anything else.
   """
   return run_lib.run(
       override(config, {}), workdir,
       cache_folder.default() if cache_dir is None else os.fspath(cache_dir),
-      overwrite=overwrite, resume=resume, notify=notify)
+      overwrite=overwrite, resume=resume, notify=notify, log=log)
 
 
 def override(

@@ -37,7 +37,7 @@ class Table(NamedTuple):
 
 def read(
     content: bytes, name: str | None, problems: list[str],
-    separators: str = SEPARATORS,
+    separators: str = SEPARATORS, unnamed: bool = False,
 ) -> Table | None:
   r"""Reads the columns of a table, and gives its rows.
 
@@ -52,6 +52,8 @@ def read(
       their turn comes.
     separators: what may stand between the cells, where no line says so: that
       which stands most often in the line of the columns, or else the first.
+    unnamed: whether a column without a name may hold anything, and is passed
+      over, as pandas writes the numbers of the rows.
 
   Returns:
     The table. None if not even its columns can be read, which `problems` says.
@@ -77,7 +79,8 @@ def read(
   columns = [cell.strip() for cell in cells]
   place = f'{before}line {line}'
   return Table(place, [column for column in columns if column],
-               _by_column(place, columns, rows, separator, before, problems))
+               _by_column(place, columns, rows, separator, before, problems,
+                          unnamed))
 
 
 def _separator(text: str, separators: str) -> tuple[str, int]:
@@ -168,7 +171,7 @@ def _filled(
 
 
 def _by_column(
-    place, columns, rows, separator, before, problems
+    place, columns, rows, separator, before, problems, unnamed
 ) -> Iterator[tuple[str, dict[str, str]]]:
   """Rows by column, until one is wrong. Empty columns without name are none."""
   used = [column for column in columns if column]
@@ -179,7 +182,7 @@ def _by_column(
   try:
     for line, row in rows:
       beside = next((i for i, cell in enumerate(row) if cell.strip() and not (
-          i < len(columns) and columns[i])), None)
+          i < len(columns) and (unnamed or columns[i]))), None)
       if beside is None:
         yield f'{before}line {line}', {
             column: cell for column, cell in zip(columns, row) if column}

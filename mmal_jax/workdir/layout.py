@@ -36,12 +36,13 @@ JOURNALS = 'journals'
 STATES = states_lib.FOLDER
 MODELS = 'models'
 MATCHES = 'matches'
+LOGS = 'logs'  # For programs that show a run as it goes on.
 CALIBRATION = 'calibration.jsonl'
 WAITING = 'waiting.json'  # The queries for which a run waits.
 PROFILE = 'profile'  # Traces of rounds, which are no results.
 _OURS = (CONFIG, ITEMS, PROVENANCE, TOKENIZER, PRETRAINED, METRICS, QUERIES,
          WHOLE_POOL, SUMMARY, CURVES, JOURNALS, STATES, MODELS, MATCHES,
-         CALIBRATION, WAITING, PROFILE, lock.NAME)
+         CALIBRATION, WAITING, LOGS, PROFILE, lock.NAME)
 MAY_CHANGE = same_config.MAY_CHANGE
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 _CLEARED = f'.{CONFIG}.draft'  # While a folder is cleared, there is one.
