@@ -220,7 +220,7 @@ def test_the_number_of_steps_may_change_and_states_lie_elsewhere(
   run.kill(8, *flags)
   within = states / _RUN / 'within_1'
   assert within.is_dir() and not (run.work / layout.STATES).exists()
-  run.start(0, *flags, f'--config.train.save_every={_STEPS}')
+  run.start(0, *flags, '--config.train.save_every=5')
   assert not within.exists()
   assert sum(run.taken()) - _ROUNDS * _STEPS <= 2 * _EVERY
   found, expected = run.results(), whole.results()

@@ -262,11 +262,11 @@ def test_without_answers_nothing_is_learnt(run):
 def test_a_first_round_that_was_undone_costs_no_moments(run, monkeypatch):
   fit, calls = by_gradient.fit_lib.fit, []
 
-  def first_diverges(*args):
+  def first_diverges(*args, **named):
     calls.append(args)
     if len(calls) == 1:
       raise divergence.Diverged('for the test')
-    return fit(*args)
+    return fit(*args, **named)
 
   monkeypatch.setattr(by_gradient.fit_lib, 'fit', first_diverges)
   *_, state = run.rounds('random', run.start(restart=True),

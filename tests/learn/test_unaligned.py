@@ -140,9 +140,9 @@ def test_runs_learn_from_what_is_left(tiny_run, buffer, pseudo_pairs):
   source = run.pools if buffer is None else stream.of_pools(run.pools, buffer)
   seen, real = [], fit.fit
 
-  def spy(*arguments):
+  def spy(*arguments, **named):
     seen.append(arguments)
-    return real(*arguments)
+    return real(*arguments, **named)
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(fit, 'fit', spy)
