@@ -52,8 +52,8 @@ def test_a_round_is_one_file_that_holds_all_it_shows(tmp_path):
       5, 6, 7, 8]
   assert held['searched'] == {'text': list(range(9))}
   assert held['partial'] == {'text': False}
-  assert {int(n): item['text'] for n, item in held['items']['text'].items()} == (
-      dict(enumerate(shown['text'])))
+  assert held['items']['text'] == {
+      str(n): {'text': text} for n, text in enumerate(shown['text'])}
   np.testing.assert_array_equal(
       np.asarray(_picture(held['items']['image']['5'])), shown['image'][5])
   queries = people.lines(tmp_path / 'round_001' / 'queries.jsonl')

@@ -42,7 +42,8 @@ def test_keys_answer_and_the_reader_takes_the_file(browser, tmp_path):
   assert page.text('h1:not(#ask)') == '3 questions answered, 1 skipped'
   page.press('1', 'n', 'c', 's')  # Nothing is asked here.
   lines = _lines(browser, page, tmp_path)
-  assert [(one['query'], one['answer'], one.get('reason')) for one in lines] == [
+  assert [(one['query'], one['answer'], one.get('reason'))
+          for one in lines] == [
       ('image-5', {'text': {'item': 6}}, None),
       ('image-0', {'text': None}, 'none of these'),
       ('image-8', {'text': None}, 'no counterpart')]
@@ -204,7 +205,7 @@ def test_nothing_that_others_wrote_is_run(browser, tmp_path, modality):
   if modality == 'image':
     page.press('Escape', 'ArrowLeft')
     assert page.run('[...document.querySelectorAll("#choices .text")].map('
-                    '(one) => one.textContent)')== shown['text']
+                    '(one) => one.textContent)') == shown['text']
   assert {*page.asked_for()} == {page_answers.address(tmp_path)}
 
 

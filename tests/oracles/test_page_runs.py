@@ -97,8 +97,8 @@ def test_a_run_that_is_served_is_the_exact_oracle_s(
 def _main(work, *arguments):
   features = [f'--config.dataset.{m}s={work.parent / m}.npy'
               for m in ('image', 'text')]
-  argv = ['run', f'--config={features_config.__file__}', f'--workdir={work}', '--seeds=0',
-          '--strategies=mmal', '--batch=5', f'--rounds={_ROUNDS}',
+  argv = ['run', f'--config={features_config.__file__}', f'--workdir={work}',
+          '--seeds=0', '--strategies=mmal', '--batch=5', f'--rounds={_ROUNDS}',
           '--config.train.steps_per_round=2', '--config.model.width=8',
           f'--cache_dir={work.parent / "cache"}', *features, *arguments]
   with flagsaver.flagsaver(), mock.patch.object(sys, 'argv', argv):

@@ -103,8 +103,10 @@ def test_only_this_machine_s_browsers_may_answer(tmp_path, host, asked):
   body = _lines(people.line('image-5', 1))
   mine = {'Origin': f'http://127.0.0.1:{host.port}'}
   for want, where, headers in (
-      (404, to.replace(path, '/guess/'), {}), (404, to.replace('01/', '02/'), {}),
-      (403, to, {'Origin': 'http://evil.example'}), (403, to, {'Origin': 'null'}),
+      (404, to.replace(path, '/guess/'), {}),
+      (404, to.replace('01/', '02/'), {}),
+      (403, to, {'Origin': 'http://evil.example'}),
+      (403, to, {'Origin': 'null'}),
       (403, to, {'Host': f'evil.example:{host.port}'}),
       (415, to, {'Content-Type': 'text/plain'}),
       (404, to + '/../../../x', {}), (404, f'{path}round_001/answers/x', {}),

@@ -23,8 +23,8 @@ def started():
 
 
 def opened(
-    browser: browser_lib.Browser, folder: pathlib.Path, name: str | None = 'Ann',
-    number: int = 1, **size
+    browser: browser_lib.Browser, folder: pathlib.Path,
+    name: str | None = 'Ann', number: int = 1, **size
 ) -> browser_lib.Page:
   """The page of a round, in a browser that has kept nothing.
 

@@ -316,8 +316,8 @@ If each of you runs a Label Studio, all of you may be number 1 there: write the
 answers into tables or .jsonl files under your names instead.
 
 If you answer a query twice, the answer that was changed last holds, where the
-files have its time ("changed" on a line); and an answer holds against a skipped task. Else two
-answers that differ are refused: remove one of them.
+files have its time ("changed" on a line); and an answer holds against a skipped
+task. Else two answers that differ are refused: remove one of them.
 
 If an answer is in doubt
 ------------------------

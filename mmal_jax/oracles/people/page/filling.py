@@ -64,7 +64,7 @@ def _fill(
 _HOW = '''\
 With the page
 -------------
-1. Open {page} in a browser, from here or from wherever it was sent to: all is
+1. Open {page} in a browser, from here or wherever it was sent to: all is
    in that file, and it asks for nothing from the network.
 2. Say who you are, and answer. Digits choose a candidate, "n" is none of these,
    "c" no counterpart, "s" skips, "u" undoes, "/" searches in all that remain.

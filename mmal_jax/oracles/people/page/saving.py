@@ -1,5 +1,4 @@
-"""What a page that is served says and is told: answers, and what became of them.
-"""
+"""Answers of a page that is served, and what became of them."""
 
 import pathlib
 import tempfile

@@ -123,7 +123,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
   def do_POST(self) -> None:  # pylint: disable=invalid-name
     self._answer(self._post)
 
-  def log_message(self, format, *args) -> None:  # pylint: disable=redefined-builtin
+  def log_message(self, *args) -> None:  # pylint: disable=arguments-differ
     """Nothing: the address in it is a secret."""
 
   def _answer(self, act) -> None:
