@@ -136,16 +136,17 @@ def _seen(modality, given) -> tuple[shown_lib.Shown, Any]:
   if isinstance(given, (str, os.PathLike)):
     return _of_path(modality, pathlib.Path(given)), None
   given = arrays.on_host(given)
-  if hasattr(given, '__array__') and not _is_column(given):
-    values = np.asarray(given)
-    if values.ndim == 2 and values.dtype != np.uint8:
-      values = arrays.rows(modality, given, False)
-      return shown_lib.of_numbers(values), values
-    given = values
+  if hasattr(given, '__array__'):
+    given = np.asarray(given)
   if isinstance(given, Mapping) or not isinstance(given, Iterable):
     raise TypeError(
         f'{modality}={arguments.shown(given)} must be features, texts, images, '
         'or the path of a folder of images or of a file of texts.')
+  if not isinstance(given, np.ndarray) or given.dtype.kind in 'OUT':
+    given = list(given)
+  if len(given) and all(map(_is_row, given)):
+    rows = arrays.rows(modality, given, False)
+    return shown_lib.of_numbers(rows), rows
   given = list(given)
   if given and all(isinstance(one, str) for one in given) and (
       modality != 'image'):
@@ -153,9 +154,9 @@ def _seen(modality, given) -> tuple[shown_lib.Shown, Any]:
   return _files(image_sources.sources(given, modality)), None
 
 
-def _is_column(given) -> bool:
-  """Whether it is a list of objects that only pretends to be an array."""
-  return getattr(getattr(given, 'dtype', None), 'kind', 'O') == 'O'
+def _is_row(one) -> bool:
+  """Whether it is numbers, and no text or image."""
+  return isinstance(one, (list, tuple)) or getattr(one, 'ndim', None) == 1
 
 
 def _files(sources) -> image_files.ImageFiles:

@@ -106,6 +106,33 @@ def test_columns_and_arrays_of_strings():
     assert session.item('text', 2) == 'three'
 
 
+class _Frame:
+  """As of pandas: an array on demand, and else its columns' names."""
+
+  def __array__(self, dtype=None, copy=None):
+    return np.eye(3)
+
+  def __iter__(self):
+    return iter(['x', 'y', 'z'])
+
+
+@pytest.mark.parametrize('rows', [
+    np.eye(3).tolist(), list(np.eye(3)), jnp.eye(3), np.eye(3, dtype='f2'),
+    _Frame(), _Column(np.eye(3).tolist())])
+def test_features_of_all_kinds(rows):
+  session = Session({'a': rows, 'b': np.eye(4) + 1})
+  np.testing.assert_array_equal(
+      session._given.pools.items['a'].values, np.eye(3))
+  assert session.item('a', 2) == 2
+
+
+@pytest.mark.parametrize('rows', [
+    np.eye(3, dtype=int), np.eye(3, dtype=np.uint8), [[1.0, 2.0], [1.0]]])
+def test_what_is_no_features(rows):
+  with pytest.raises(TypeError, match='a (has dtype|is a list of rows)'):
+    Session({'a': rows, 'b': np.eye(4) + 1})
+
+
 def test_features_of_items_need_no_encoder():
   session = Session(
       {'photo': ['a', 'b', 'c'], 'sound': np.eye(3)},
