@@ -20,21 +20,21 @@ References:
 """
 
 from collections.abc import Iterable, Iterator
+import itertools
 import os
 import pathlib
 from typing import Any
 
 import numpy as np
 
-from mmal_jax import extras
 from mmal_jax.data import schema
 from mmal_jax.data.images import checked_images
 from mmal_jax.data.images import image_files
 from mmal_jax.data.images import image_listing
 from mmal_jax.data.images import preprocess as preprocess_lib
 from mmal_jax.files import durable
-from mmal_jax.files import growth
 from mmal_jax.files import json_object
+from mmal_jax.files import parquet_rows
 from mmal_jax.files import problems as problems_lib
 
 _HALVES = ('1', '2')
@@ -167,35 +167,23 @@ def _json(path: pathlib.Path, problems: list[str]) -> Iterator[Example]:
 def _parquet(
     path: pathlib.Path, problems: list[str]
 ) -> Iterator[list[Example]]:
-  # Slow to import, and seldom needed.
-  pyarrow, parquet = (extras.load(name, 'to read Parquet files')
-                      for name in ('pyarrow', 'pyarrow.parquet'))
-  if not path.is_file():
-    problems.append(f'{path.name} is no regular file.')
-    return
   try:
-    with parquet.ParquetFile(path) as file:
-      stored = sum(file.metadata.row_group(i).total_byte_size
-                   for i in range(file.num_row_groups))
-      growth.check(path.name, path.stat().st_size, stored)
-      missing = set(_COLUMNS) - set(file.schema_arrow.names)
-      if missing:
-        problems.append(f'{path.name}: no column {sorted(missing)}.')
-        return
-      row, grown = 0, 0
-      for batch in file.iter_batches(_BATCH, columns=list(_COLUMNS)):
-        grown += batch.nbytes  # What is repeated takes no room in the file.
-        growth.check(path.name, path.stat().st_size, grown)
-        examples = []
-        for fields in batch.to_pylist():
-          for half in _HALVES:
-            fields[f'image_{half}'] = _encoded(
-                f'image_{half}', fields[f'image_{half}'])
-          examples.append((f'{path.name} row {row}', fields))
-          row += 1
-        yield examples
-  except (OSError, ValueError, pyarrow.ArrowException) as e:
-    problems.append(f'{path.name} cannot be read: {durable.reason(e)}.')
+    missing = set(_COLUMNS) - set(parquet_rows.columns(path))
+  except ValueError as e:
+    problems.append(f'{path.name} {e}.')
+    return
+  if missing:
+    problems.append(f'{path.name}: no column {sorted(missing)}.')
+    return
+  of_file: list[str] = []
+  rows = parquet_rows.read(path, _COLUMNS, of_file)
+  while batch := list(itertools.islice(rows, _BATCH)):
+    for _, fields in batch:
+      for half in _HALVES:
+        fields[f'image_{half}'] = _encoded(
+            f'image_{half}', fields[f'image_{half}'])
+    yield [(f'{path.name} {place}', fields) for place, fields in batch]
+  problems += [f'{path.name}: {one}' for one in of_file]
 
 
 def _encoded(name: str, value: object) -> image_files.Encoded | str:

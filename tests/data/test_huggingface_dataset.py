@@ -101,6 +101,21 @@ def test_a_folder_of_files_is_read_without_a_connection(tmp_path):
   assert len(data.pool) == 8 and data.test.items['text'][0].startswith('of ')
 
 
+def test_the_hub_is_asked_for_what_is_named_alone(monkeypatch):
+  asked = []
+
+  def load_dataset(*of, **more):
+    asked.append((of, more))
+    return datasets.DatasetDict({'train': _dataset(), 'test': _dataset(20, 3)})
+
+  monkeypatch.setattr(datasets, 'load_dataset', load_dataset)
+  data = huggingface_dataset.load(
+      hub='owner/name', subset='de', revision='v1', text_column='caption',
+      image_size=8)
+  assert (len(data.pool), len(data.test)) == (10, 3)
+  assert asked == [(('owner/name', 'de'), {'revision': 'v1'})]
+
+
 def test_other_kinds_of_columns():
   contents = [bad_images.noise(i) for i in range(5)]
   for image in (datasets.Value('binary'), datasets.Value('large_binary')):
