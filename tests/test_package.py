@@ -49,8 +49,8 @@ def test_few_files_read_a_config():
   found = set()
   for path in _ROOT.rglob('*.py'):
     where = path.relative_to(_ROOT)
-    if where.parts[0] in ('config', 'models'):  # A model's is a dataclass.
-      continue
+    if where.parts[0] in ('config', 'models', 'embed'):
+      continue  # A model's is a dataclass.
     for node in ast.walk(ast.parse(path.read_text())):
       if isinstance(node, ast.Attribute) and node.attr in names and (
           ast.unparse(node.value).split('.')[-1] == 'config'):

@@ -12,6 +12,7 @@ import numpy as np
 from mmal_jax import progress
 from mmal_jax.data.images import image_files
 from mmal_jax.data.images import image_sources
+from mmal_jax.data.tokenizers import any_tokenizer
 from mmal_jax.embed import in_memory
 from mmal_jax.models import dual_encoder
 from mmal_jax.models import partition
@@ -56,7 +57,8 @@ class Encoder(load_lib.Pretrained):
 
     Raises:
       TypeError: for one text in place of several, or one that is none.
-      ValueError: if there is none.
+      ValueError: if there is none, or a tokenizer of yours, put in by
+        `_replace(tokenizer=...)`, returns what the model does not take.
     """
     if isinstance(texts, str):
       raise TypeError('texts is one string; give a list, [text] for one.')
@@ -67,7 +69,9 @@ class Encoder(load_lib.Pretrained):
                       'string is needed.')
     if not texts:
       raise ValueError('there are no texts to embed.')
-    return self._encode('text', self.tokenizer(texts), batch_size)
+    text = self.config.text
+    return self._encode('text', any_tokenizer.tokens(
+        self.tokenizer, texts, text.length, text.vocab_size), batch_size)
 
   @functools.cached_property
   def _placed(self) -> nnx.State:

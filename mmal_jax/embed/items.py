@@ -3,15 +3,10 @@
 
 from collections.abc import Sequence
 import os
-import pathlib
 
 import numpy as np
 
-from mmal_jax.data.images import image_files
-from mmal_jax.data.tokenizers import any_tokenizer
-from mmal_jax.embed import in_memory
-from mmal_jax.models import dual_encoder
-from mmal_jax.models import partition
+from mmal_jax.embed import encoder
 from mmal_jax.models.pretrained import load as load_lib
 
 
@@ -37,15 +32,10 @@ def embed_items(
     ValueError: for another modality, or if there is no item, or an image cannot
       be read, or a tokenizer of yours returns what the model does not take.
   """
+  embeds = model if isinstance(model, encoder.Encoder) else (
+      encoder.Encoder(*model))
   if modality == 'text':
-    values = any_tokenizer.tokens(
-        model.tokenizer, [str(text) for text in items],
-        model.config.text.length, model.config.text.vocab_size)
-  elif modality == 'image':
-    values = image_files.ImageFiles(
-        [pathlib.Path(path) for path in items], model.preprocess)
-  else:
-    raise ValueError(f'modality={modality!r} must be "image" or "text".')
-  return np.asarray(in_memory.embed(
-      dual_encoder.graphdef_of(model.config),
-      partition.place(model.params, None), values, modality, batch_size))
+    return embeds.encode_texts([str(text) for text in items], batch_size)
+  if modality == 'image':
+    return embeds.encode_images(items, batch_size)
+  raise ValueError(f'modality={modality!r} must be "image" or "text".')

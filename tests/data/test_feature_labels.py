@@ -11,6 +11,7 @@ import pytest
 from experiments.configs import features as config_lib
 from mmal_jax.data import feature_rows
 from mmal_jax.data import features
+from mmal_jax.data import text_list
 from mmal_jax.data.images import image_files
 from mmal_jax.experiment import datasets
 from mmal_jax.experiment import embed_files
@@ -212,7 +213,7 @@ def test_labels_of_json_lines_are_those_that_embed_reads(tmp_path, name):
   path = tmp_path / name
   path.write_text('\n\n'.join(json.dumps({'text': text}) for text in texts))
   assert feature_rows.read(path, 4, 'text') == texts
-  assert embed_files.texts_of(path) == texts
+  assert text_list.texts_of(path) == texts
   path.write_text('{"text": "a"}\n{"text": 3}\n{"caption": "b"}\n')
   with pytest.raises(
       ValueError, match=r"labels.text=.*2 problem(.|\n)*line 2: 'text' is 3, "
@@ -226,7 +227,7 @@ def test_labels_of_json_lines_are_those_that_embed_reads(tmp_path, name):
     ('b.txt', b'a\0b\nc\n', "line 1: 'text' holds a NUL")])
 def test_labels_that_embed_does_not_read_either(tmp_path, name, content, says):
   (tmp_path / name).write_bytes(content)
-  for read in (embed_files.texts_of,
+  for read in (text_list.texts_of,
                lambda path: feature_rows.read(path, 2, 'text')):
     with pytest.raises(ValueError, match=says):
       read(tmp_path / name)
