@@ -182,8 +182,9 @@ def _run(
         processes.from_primary(lambda: _wait(folder, waiting, mirror))
         raise
       except OSError as e:  # A full disk, for one.
-        raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
-                      'it was.') from e
+        kind = type(e) if isinstance(e, buckets.Unreachable) else OSError
+        raise kind(f'{e}\nOnce that is put right, --resume goes on where it '
+                   'was.') from e
     if trace is not None:
       trace.close()
 

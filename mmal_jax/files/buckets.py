@@ -1,6 +1,13 @@
 """Buckets, which `etils.epath` reaches through fsspec."""
 
 
+class Unreachable(OSError):
+  """A bucket, or a disk of the network, that does not answer for minutes.
+
+  Nothing is wrong with what was given: the same command may go on later.
+  """
+
+
 def see_changes_of_others() -> None:
   """Makes what other programs write to a bucket visible to this one.
 
