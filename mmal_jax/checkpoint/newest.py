@@ -13,6 +13,7 @@ from etils import epath
 
 from mmal_jax.checkpoint import pytrees
 from mmal_jax.checkpoint import sealed
+from mmal_jax.files import buckets
 from mmal_jax.files import durable
 from mmal_jax.parallel import processes
 
@@ -224,5 +225,6 @@ def _telling(path: epath.Path) -> Iterator[None]:
   try:
     yield
   except Exception as e:
-    raise OSError(f'the checkpoint of step {path.name} in {str(path.parent)!r} '
-                  f'cannot be written: {e}') from e
+    raise buckets.retold(
+        e, f'the checkpoint of step {path.name} in {str(path.parent)!r} cannot '
+        f'be written: {e}') from e

@@ -182,9 +182,8 @@ def _run(
         processes.from_primary(lambda: _wait(folder, waiting, mirror))
         raise
       except OSError as e:  # A full disk, for one.
-        kind = type(e) if isinstance(e, buckets.Unreachable) else OSError
-        raise kind(f'{e}\nOnce that is put right, --resume goes on where it '
-                   'was.') from e
+        raise buckets.retold(e, f'{e}\nOnce that is put right, --resume goes on '
+                             'where it was.') from e
     if trace is not None:
       trace.close()
 

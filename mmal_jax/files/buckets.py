@@ -8,6 +8,11 @@ class Unreachable(OSError):
   """
 
 
+def retold(error: Exception, text: str) -> OSError:
+  """An error of a disk or bucket in other words, `Unreachable` if it was."""
+  return (Unreachable if isinstance(error, Unreachable) else OSError)(text)
+
+
 def see_changes_of_others() -> None:
   """Makes what other programs write to a bucket visible to this one.
 
