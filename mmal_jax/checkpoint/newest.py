@@ -82,6 +82,17 @@ class Checkpoints:
     return Within(
         folder, functools.partial(self._begin, folder), self.wait)
 
+  def drop_within(self, last: int) -> None:
+    """Removes what a program that died had left of the work up to a checkpoint.
+
+    For the one program that writes there: another that reads a checkpoint must
+    not take from it what it is about to remove itself.
+
+    Args:
+      last: step of the newest good one.
+    """
+    processes.from_primary(functools.partial(self._drop_within, last))
+
   def wait(self) -> None:
     """Waits until what was begun is written and sealed.
 
@@ -118,8 +129,6 @@ class Checkpoints:
       tree = pytrees.load(self._folder / str(step), like)
       found = step if step_of is None else step_of(tree)
       if found == step:
-        # What a program that died here had left to remove.
-        processes.from_primary(functools.partial(self._drop_within, step))
         return step, tree
       processes.from_primary(functools.partial(
           self._whole.quarantine, step, f'it holds step {found}'))
