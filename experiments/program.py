@@ -12,6 +12,7 @@ from absl import logging
 
 from experiments import common_flags
 from mmal_jax.experiment import preemption
+from mmal_jax.files import buckets
 from mmal_jax.terminal import messages
 from mmal_jax.terminal import streams
 
@@ -86,6 +87,9 @@ def call(work: Callable[[], str], argv: Sequence[str]) -> None:
       text = work()
       if text:
         messages.write(text)
+  except buckets.Unreachable as e:
+    messages.write(f'error: {e}', sys.stderr)
+    sys.exit(preemption.PREEMPTED)
   except (ValueError, TypeError, OSError, ImportError) as e:
     # Mostly the user's input: its cause, not our stack, is of use. The stack
     # is there with --verbosity=1.

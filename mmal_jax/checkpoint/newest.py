@@ -13,6 +13,7 @@ from etils import epath
 
 from mmal_jax.checkpoint import pytrees
 from mmal_jax.checkpoint import sealed
+from mmal_jax.files import buckets
 from mmal_jax.files import durable
 from mmal_jax.parallel import processes
 
@@ -81,6 +82,17 @@ class Checkpoints:
     return Within(
         folder, functools.partial(self._begin, folder), self.wait)
 
+  def drop_within(self, last: int) -> None:
+    """Removes what a program that died had left of the work up to a checkpoint.
+
+    For the one program that writes there: another that reads a checkpoint must
+    not take from it what it is about to remove itself.
+
+    Args:
+      last: step of the newest good one.
+    """
+    processes.from_primary(functools.partial(self._drop_within, last))
+
   def wait(self) -> None:
     """Waits until what was begun is written and sealed.
 
@@ -117,8 +129,6 @@ class Checkpoints:
       tree = pytrees.load(self._folder / str(step), like)
       found = step if step_of is None else step_of(tree)
       if found == step:
-        # What a program that died here had left to remove.
-        processes.from_primary(functools.partial(self._drop_within, step))
         return step, tree
       processes.from_primary(functools.partial(
           self._whole.quarantine, step, f'it holds step {found}'))
@@ -224,5 +234,6 @@ def _telling(path: epath.Path) -> Iterator[None]:
   try:
     yield
   except Exception as e:
-    raise OSError(f'the checkpoint of step {path.name} in {str(path.parent)!r} '
-                  f'cannot be written: {e}') from e
+    raise buckets.retold(
+        e, f'the checkpoint of step {path.name} in {str(path.parent)!r} cannot '
+        f'be written: {e}') from e

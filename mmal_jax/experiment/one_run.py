@@ -92,10 +92,11 @@ def run_one(
   state = build_lib.initial_state(experiment, pools.sizes, seed)
   with preemption.deferred():
     found = kept.newest(state, build_lib.round_of)
+  last = -1
   if found is not None:
-    _, state = found
+    last, state = found
+    kept.drop_within(last)
   bar.update(int(state.round))
-  last = -1 if found is None else int(state.round)
   if found is None and processes.from_primary(
       lambda: workdir_lib.has_rounds(folder, run)):
     logging.warning(

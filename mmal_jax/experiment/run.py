@@ -189,8 +189,9 @@ def _run(
         processes.from_primary(lambda: _wait(folder, waiting, mirror))
         raise
       except OSError as e:  # A full disk, for one.
-        raise OSError(f'{e}\nOnce that is put right, --resume goes on where '
-                      'it was.') from e
+        raise buckets.retold(
+            e, f'{e}\nOnce that is put right, --resume goes on where it was.'
+        ) from e
     if trace is not None:
       trace.close()
 

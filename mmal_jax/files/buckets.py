@@ -1,6 +1,18 @@
 """Buckets, which `etils.epath` reaches through fsspec."""
 
 
+class Unreachable(OSError):
+  """A bucket, or a disk of the network, that does not answer for minutes.
+
+  Nothing is wrong with what was given: the same command may go on later.
+  """
+
+
+def retold(error: Exception, text: str) -> OSError:
+  """An error of a disk or bucket in other words, `Unreachable` if it was."""
+  return (Unreachable if isinstance(error, Unreachable) else OSError)(text)
+
+
 def see_changes_of_others() -> None:
   """Makes what other programs write to a bucket visible to this one.
 

@@ -16,6 +16,8 @@ from mmal_jax.parallel import sharding
 
 P = jax.sharding.PartitionSpec
 Rows = jax.sharding.NamedSharding | None
+# Bytes of an array of several hosts that are on their way to all at a time.
+_AT_ONCE = 1 << 26
 
 
 def laid(x: np.ndarray, rows: Rows, fill: Any = 0) -> jax.Array:
@@ -38,8 +40,24 @@ def everywhere(x: jax.Array, rows: Rows) -> jax.Array:
 
 
 def on_host(x: jax.Array, n: int) -> np.ndarray:
-  """`[n, ...]` without padding, on each host; all processes must call it."""
-  return processes.whole(x)[:n]
+  """`[n, ...]` without padding, on each host; all processes must call it.
+
+  Of what lies over several hosts no device gets the whole, but one part after
+  another.
+  """
+  if x.is_fully_addressable or x.nbytes <= _AT_ONCE or x.dtype == bool:
+    return processes.whole(x)[:n]
+  return _in_parts(x, n)
+
+
+def _in_parts(x, n):
+  step = max(1, _AT_ONCE * len(x) // x.nbytes)
+  found = np.empty((n, *x.shape[1:]), x.dtype)
+  for first in range(0, n, step):
+    # All are of one shape: the last one takes some again.
+    rows = np.minimum(np.arange(first, first + step), n - 1)
+    found[first:first + step] = np.asarray(take(x, rows))[:n - first]
+  return found
 
 
 def take(x: jax.Array, indices: np.ndarray) -> jax.Array:

@@ -14,6 +14,7 @@ from absl import logging
 from etils import epath
 
 from mmal_jax import extras
+from mmal_jax.files import buckets
 from mmal_jax.files import durable
 from mmal_jax.workdir import mirrored
 from mmal_jax.workdir import states as states_lib
@@ -62,7 +63,8 @@ class Folder:
 
     Raises:
       ImportError: if a package for this kind of path is missing.
-      OSError: if it cannot be read.
+      OSError: if it cannot be read; `buckets.Unreachable` if it could not for
+        minutes, of what may pass.
     """
     return self._tried((self.root / name).read_bytes, name, 'read')
 
@@ -111,8 +113,10 @@ class Folder:
         raise ValueError(f'{self.name}: {e}') from e
       except Exception as e:
         wrong = f'{self.name}: {name} cannot be {what}: {self._why(e, what)}.'
-        if not _may_pass(e) or time.monotonic() + pause > until:
+        if not _may_pass(e):
           raise OSError(wrong) from e
+        if time.monotonic() + pause > until:
+          raise buckets.Unreachable(wrong) from e
         logging.warning('%s It is tried again, for %.0f s yet.', wrong,
                         until - time.monotonic())
       time.sleep(pause)

@@ -59,8 +59,14 @@ def test_what_a_crash_left_to_remove_is_removed_by_the_next_start(tmp_path):
   kept.save(3, _tree(3))
   kept.wait()
   (tmp_path / 'copy').rename(tmp_path / 'within_3')
-  assert _open(tmp_path).newest(_LIKE)[0] == 3
+  (tmp_path / 'within_4').mkdir()
+  kept = _open(tmp_path)
+  assert kept.newest(_LIKE)[0] == 3
+  # Of a program that only reads it, nothing.
+  assert (tmp_path / 'within_3').exists()
+  kept.drop_within(3)
   assert not (tmp_path / 'within_3').exists()
+  assert (tmp_path / 'within_4').exists()
 
 
 def test_the_one_before_counts_until_the_next_is_sealed(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from experiments import run
+from mmal_jax.experiment import preemption
 from mmal_jax.workdir import checksums
 from mmal_jax.workdir import layout
 from mmal_jax.workdir import mirror_folder
@@ -186,6 +187,29 @@ def test_a_network_that_fails_for_a_while_costs_nothing(
   home.check()
   assert len(writes) > 30 and 'Connection reset by peer' in caplog.text
   assert 'It is tried again, for ' in caplog.text and pauses
+
+
+def test_a_network_that_stays_away_ends_a_run_that_goes_on_later(
+    home, monkeypatch, capsys):
+  """As a preemption does: what looks after runs starts it again."""
+  put, writes = mirror_folder.Folder._put, []
+
+  def fails(self, name, content):
+    writes.append(name)
+    if len(writes) > 12:
+      raise ConnectionResetError(104, 'Connection reset by peer')
+    put(self, name, content)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(mirror_folder.Folder, '_put', fails)
+    patch.setattr(mirror_folder, 'PATIENCE_SECONDS', 0)
+    with pytest.raises(SystemExit) as ended:
+      home.run('--overwrite')
+  assert ended.value.code == preemption.PREEMPTED
+  said = capsys.readouterr().err
+  assert 'Connection reset by peer' in said and '--resume goes on' in said
+  home.run('--resume')
+  home.check()
 
 
 def test_states_in_a_mirror_are_not_cleared_from_a_copied_workdir(

@@ -176,6 +176,10 @@ def test_asked_to_end_it_loses_no_step(whole, tmp_path):
     assert run.within() == {t: step}
   run.start()
   assert _check(run, whole, 4) == 0
+  # What a program that died had left to remove.
+  (run.states / f'within_{_ROUNDS}').mkdir()
+  run.start()
+  assert not (run.states / f'within_{_ROUNDS}').exists()
 
 
 def _damage(path):

@@ -19,6 +19,7 @@ from mmal_jax.learn.gradient import replay
 from mmal_jax.learn.gradient import step as step_lib
 from mmal_jax.learn.gradient import unaligned
 from mmal_jax.learn.gradient import warm_start
+from mmal_jax.parallel import processes
 from tests.support import tiny
 
 _STEPS = 7
@@ -217,6 +218,35 @@ def test_a_warm_start_goes_on_from_within(tiny_run, tmp_path, monkeypatch):
   assert len(steps) == _STEPS
   assert [p.name for p in (tmp_path / 'a').iterdir()
           if not p.name.startswith('.')] == [within.stem]
+
+
+@pytest.mark.parametrize('why', ['another program', 'a cache of each host'])
+def test_a_warm_start_that_cannot_be_kept_leaves_no_folder_for_it(
+    tiny_run, tmp_path, monkeypatch, why):
+  seen, all_processes = [], processes.all_processes
+
+  def of_two(value):
+    # What lies in the cache of one host alone.
+    return all_processes(value) and not any(
+        path.is_dir() for path in tmp_path.iterdir())
+
+  @contextlib.contextmanager
+  def in_use(*_):
+    raise lock.InUse('by another program')
+    yield  # pylint: disable=unreachable
+
+  if why == 'another program':
+    monkeypatch.setattr(lock, 'exclusive', in_use)
+  else:
+    monkeypatch.setattr(processes, 'all_processes', of_two)
+  monkeypatch.setattr(fit, 'fit', lambda *args, keeper, **more: (
+      seen.append(keeper) or (tiny_run.params, None, 0.0)))
+  monkeypatch.setattr(warm_start, '_publish', lambda *_: None)
+  warm_start.warm_start(
+      tiny_run.learner.graphdef, tiny_run.params, tiny_run.data.pool,
+      steps=_STEPS, batch_size=8, cache_dir=tmp_path, keep=_keep)
+  assert seen == [None]
+  assert all(path.name.startswith('.') for path in tmp_path.iterdir())
 
 
 def test_nothing_is_kept_of_a_warm_start_that_diverges(tiny_run, tmp_path):

@@ -66,6 +66,11 @@ def test_what_one_raises_all_raise(both):
     assert said['left'] == ['Enough', 'now']
 
 
+def test_what_is_large_comes_to_hosts_in_parts(both):
+  for said in both:
+    assert said['on host'] == [True, True]
+
+
 def test_checkpoints_are_sealed_and_chosen_for_all(both):
   for said in both:
     assert said['steps'] == [2, 3]

@@ -9,6 +9,7 @@ import json
 import pathlib
 import sys
 import time
+from unittest import mock
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from mmal_jax.checkpoint import pytrees
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles import shared
 from mmal_jax.parallel import processes
+from mmal_jax.parallel import rows
 from mmal_jax.parallel import sharding
 
 
@@ -79,16 +81,17 @@ def received(process: int, folder: pathlib.Path) -> dict[str, object]:
   processes._PULSE_SECONDS = 0.1  # pylint: disable=protected-access
   said['late'] = processes.from_primary(_slow)
   said['left'] = _raised(lambda: processes.from_primary(_slow, _enough))
+  said['on host'] = _on_host()
   return said | _kept(folder)
 
 
 def _kept(folder):
   """Whether checkpoints come back, and which is the newest."""
-  rows = sharding.row_sharding()
+  layout = sharding.row_sharding()
   values = np.arange(32, dtype=np.float32).reshape(16, 2)
 
   def tree(step):
-    return {'rows': sharding.shard_rows(values + step, rows),
+    return {'rows': sharding.shard_rows(values + step, layout),
             'own': jax.numpy.arange(3) + step, 'key': jax.random.key(step),
             'round': np.asarray(step, np.int32)}
 
@@ -108,6 +111,17 @@ def _kept(folder):
       'same': all(map(np.array_equal, _values(found), _values(tree(step)))),
       'where': found['rows'].sharding == like.sharding,
       'alone': _raised(lambda: pytrees.load(folder / 'none', like))[0]}
+
+
+def _on_host():
+  """A large array of both on each host, and whether any device had it whole."""
+  values = np.arange(26, dtype=np.float32).reshape(13, 2)
+  x = sharding.shard_rows(values, sharding.row_sharding())
+  with mock.patch.multiple(rows, _AT_ONCE=5 * values[0].nbytes), (
+      mock.patch.object(processes, 'whole')) as whole:
+    found = rows.on_host(x, len(values))
+  return [not whole.called and np.array_equal(found, values),
+          np.array_equal(rows.on_host(x, 13), values)]
 
 
 def _values(tree) -> list[np.ndarray]:

@@ -83,7 +83,8 @@ def test_patience_ends(gs, slept, monkeypatch):
     raise ConnectionError('no route to host')
 
   monkeypatch.setattr(gs, '_put', fails)
-  with pytest.raises(OSError, match='cannot be written: no route to host.$'):
+  with pytest.raises(
+      buckets.Unreachable, match='cannot be written: no route to host.$'):
     gs.write('a', b'x')
   assert 200 < sum(slept) <= mirror_folder.PATIENCE_SECONDS
 

@@ -123,9 +123,13 @@ def _kept_within(
     yield None
     return
   with contextlib.ExitStack() as held:
-    is_mine = processes.from_primary(lambda: _take(folder, held))
+    mine = processes.from_primary(lambda: _take(folder, held))
     # Hosts with a cache each would find a part of each array.
-    if not is_mine or not processes.all_processes(folder.is_dir()):
+    is_common = processes.all_processes(
+        mine is not None and os.path.isdir(mine))
+    if mine is not None:
+      processes.from_primary(lambda: os.rmdir(mine))
+    if not is_common:
       yield None
       return
     try:
@@ -136,15 +140,20 @@ def _kept_within(
     _remove_within(kept, folder)
 
 
-def _take(folder: pathlib.Path, held: contextlib.ExitStack) -> bool:
-  """Locks it from outside: another program may wait for the lock's file."""
-  folder.mkdir(parents=True, exist_ok=True)
+def _take(folder: pathlib.Path, held: contextlib.ExitStack) -> str | None:
+  """Locks it from outside: another program may wait for the lock's file.
+
+  Returns:
+    A fresh folder beside it, which only those see who have the same cache; None
+    if another program has the lock.
+  """
+  folder.parent.mkdir(parents=True, exist_ok=True)
   try:
     held.enter_context(lock.exclusive(
         folder.parent, f'.{folder.name}{lock.NAME}', 'to train a warm start'))
   except lock.InUse:
-    return False
-  return True
+    return None
+  return _private(folder.parent)
 
 
 def _remove_within(kept: newest.Checkpoints, folder: pathlib.Path) -> None:
