@@ -234,9 +234,9 @@ def test_its_policy_holds(browser, tmp_path):
     elsewhere.settimeout(0)
     with pytest.raises(BlockingIOError):  # Nothing has come there.
       elsewhere.accept()
-  for change in ('document.body.innerHTML = "<p>"', 'eval("1")',
+  for change in ('document.body.innerHTML = "<p>"',
                  'document.createElement("script").textContent = "1"'):
-    with pytest.raises(RuntimeError, match='Trusted|EvalError'):
+    with pytest.raises(RuntimeError, match='Trusted'):
       page.run(change)
 
 
