@@ -16,6 +16,7 @@ from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles.people.page import content as content_lib
 from mmal_jax.oracles.people.page import document
 from mmal_jax.oracles.people.page import page
+from mmal_jax.oracles.people.page import server
 from tests.support import people
 
 _ODD = ('</script><script>alert(1)</script>', '<!-- <script>', '&lt;',
@@ -109,7 +110,8 @@ def test_it_is_valid_html(tmp_path):
   shown = people.shown(people.MODALITIES)
   shown['text'][:len(_ODD)] = _ODD
   text, _ = _page(tmp_path, shown)
-  html5lib.HTMLParser(strict=True).parse(text)
+  for page_text in (text, document.served(text), server._NOTHING_YET):
+    html5lib.HTMLParser(strict=True).parse(page_text)
 
 
 def test_photos_become_small_and_say_nothing_of_where_they_were_taken(tmp_path):
@@ -171,6 +173,11 @@ def test_of_two_downloads_the_later_answer_holds(tmp_path):
       with pytest.raises(oracle_lib.Waiting, match='1 of 2'):
         people.asks(oracle, [5, 3])
   assert people.lines(tmp_path / 'ledger.jsonl')[0]['answer'] == {'text': 7}
+  # A table has its cells as text.
+  (tmp_path / 'answers' / 'c.jsonl').unlink()
+  people.give(tmp_path, 'd.csv', 'query,answer,annotator,changed',
+              'image-3,1,ann,20.5', 'image-3,2,ann,2026-01-31T12:00Z')
+  assert people.asks(oracle, [5, 3]).tolist() == [[5, 7], [3, 2]]
   people.give(tmp_path, 'c.jsonl', people.line(
       'image-3', {'text': {'item': 1}}, changed='yesterday'))
   with pytest.raises(ValueError, match="c.jsonl, line 1: 'changed' is"):

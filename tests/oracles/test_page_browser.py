@@ -1,6 +1,7 @@
 """The page in a real browser: a person answers."""
 
 import json
+import socket
 
 import numpy as np
 import pytest
@@ -79,6 +80,15 @@ def test_a_reload_loses_nothing_and_undo_goes_on(browser, tmp_path):
                   ) == '8'
   assert [one['answer'] for one in _lines(browser, page, tmp_path)] == [
       {'text': {'item': 8}}]
+
+
+def test_a_skip_may_be_a_refusal(browser, tmp_path):
+  ask = _ask(tmp_path, people.shown(), (5, 3), skip_is_refusal=True)
+  page = page_answers.opened(browser, tmp_path)
+  page.press('s', '1')
+  assert [one.get('reason') for one in _lines(browser, page, tmp_path)] == [
+      'skipped', None]
+  assert ask() == [[5, -1], [3, 3]]
 
 
 def test_two_people_at_one_browser(browser, tmp_path):
@@ -212,18 +222,22 @@ def test_nothing_that_others_wrote_is_run(browser, tmp_path, modality):
 def test_its_policy_holds(browser, tmp_path):
   _ask(tmp_path, people.shown())
   page = page_answers.opened(browser, tmp_path)
-  assert page.run('fetch("http://127.0.0.1:9/x").then(() => "sent", '
-                  '(e) => e.name)') == 'TypeError'
-  page.run('document.body.append(Object.assign(document.createElement('
-           '"img"), {src: "http://127.0.0.1:9/y.png"}))')
-  with pytest.raises(RuntimeError, match='TrustedHTML'):
-    page.run('document.body.innerHTML = "<p>"')
-  page.run('document.body.append(Object.assign(document.createElement('
-           '"style"), {textContent: "p {color: red}"}))')
-  page.until('true')
-  assert sum('Content Security Policy' in message
-             for message in page.messages()) >= 3
-  assert not any(':9/' in url for url in page.asked_for() if 'x' in url[-1:])
+  with socket.create_server(('127.0.0.1', 0)) as elsewhere:
+    url = f'http://127.0.0.1:{elsewhere.getsockname()[1]}/'
+    assert page.run(f'fetch("{url}").then(() => "sent", (e) => e.name)') == (
+        'TypeError')
+    for tag, values in (('img', {'src': url}), ('link', {
+        'rel': 'stylesheet', 'href': url})):
+      page.run('new Promise((done) => { const one = Object.assign('
+               f'document.createElement("{tag}"), {json.dumps(values)}); '
+               'one.onerror = one.onload = done; document.body.append(one); })')
+    elsewhere.settimeout(0)
+    with pytest.raises(BlockingIOError):  # Nothing has come there.
+      elsewhere.accept()
+  for change in ('document.body.innerHTML = "<p>"',
+                 'document.createElement("script").textContent = "1"'):
+    with pytest.raises(RuntimeError, match='Trusted'):
+      page.run(change)
 
 
 def test_three_modalities_make_one_answer(browser, tmp_path):

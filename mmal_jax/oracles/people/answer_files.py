@@ -156,7 +156,10 @@ def _by_hand(
     problems.append(f'{place}: \'confirmed\' is {_quote(confirmed)}; true or '
                     'false is needed.')
     return
-  changed = label_studio_export.seconds(fields.get('changed'))
+  changed = fields.get('changed')
+  if table and changed and re.fullmatch(r'[0-9]+(\.[0-9]+)?', changed.strip()):
+    changed = float(changed)
+  changed = label_studio_export.seconds(changed)
   if changed is None and 'changed' in fields:
     problems.append(f'{place}: \'changed\' is {_quote(fields["changed"])}; '
                     'seconds since 1970, or a time as 2026-01-31T12:00Z, are '
