@@ -38,9 +38,10 @@ def embed_items(
       be read, or a tokenizer of yours returns what the model does not take.
   """
   if modality == 'text':
+    encoder = model.config
     values = any_tokenizer.tokens(
-        model.tokenizer, [str(text) for text in items],
-        model.config.text.length, model.config.text.vocab_size)
+        model.tokenizer, [str(text) for text in items], encoder.text.length,
+        encoder.text.vocab_size)
   elif modality == 'image':
     values = image_files.ImageFiles(
         [pathlib.Path(path) for path in items], model.preprocess)
