@@ -35,7 +35,7 @@ be_alone() {
   local file=$STATE_DIR/babysitter pid=''
   [[ ! -f $file ]] || pid=$(<"$file")
   if [[ -n $pid && $pid != "$$" &&
-        $(ps -o args= -p "$pid") == *babysit* ]]; then
+        $(ps -ww -o args= -p "$pid") == *babysit* ]]; then
     refuse "another babysit looks after $NAME already: process $pid."
   fi
   printf '%s\n' "$$" >"$file"
