@@ -16,7 +16,7 @@ from mmal_jax.acquire import whole
 from mmal_jax.data import encode
 from mmal_jax.embed import in_memory as embed_lib
 from mmal_jax.evaluate import evaluate as evaluate_lib
-from mmal_jax.learn import keeper as keeper_lib
+from mmal_jax.learn import checkpointer as checkpointer_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn import pseudo as pseudo_lib
 from mmal_jax.learn.gradient import divergence
@@ -75,7 +75,7 @@ def run_rounds(
     plan: Plan,
     report: embed_lib.Report | None = None,
     undone: Callable[[str], None] | None = None,
-    keeper: Callable[[int], keeper_lib.Keeper] | None = None,
+    checkpointer: Callable[[int], checkpointer_lib.Checkpointer] | None = None,
 ) -> Iterator[state_lib.RunState]:
   """Runs all rounds that `state` has still to come.
 
@@ -92,8 +92,8 @@ def run_rounds(
     plan: of training and costs.
     report: called with how long each pool's embedding took.
     undone: called with why a round's training was undone.
-    keeper: who keeps states within the training of a round, by its number from
-      1 on.
+    checkpointer: saves states within the training of a round, by its number
+      from 1 on.
 
   Yields:
     The state with its zero-shot scores, if it is a fresh one; then the state
@@ -143,7 +143,7 @@ def run_rounds(
     tuples = _with_pseudo_pairs(state, views, left, arrived, plan.pseudo_pairs)
     state = _learned(
         state, learner, source, arrived, tuples, left, spaces, key_train, plan,
-        undone, keeper)
+        undone, checkpointer)
     state, embedded = _evaluated(state, learner, test, embedded)
     yield state
 
@@ -261,7 +261,7 @@ def _known(state, learner, source, arrived, tuples, left, spaces, capacity):
 
 def _learned(
     state, learner, source, arrived, tuples, left, spaces, key, plan, undone,
-    keeper
+    checkpointer
 ) -> state_lib.RunState:
   """Learns from the tuples, of which there may be none yet."""
   # Of a fixed size, so that a round never compiles anew.
@@ -274,7 +274,7 @@ def _learned(
     params, learner_state, losses[state.round], skills[state.round] = (
         learner_lib.learn(
             learner, params, learner_state, state.start_params, key, known,
-            keeper and keeper(int(state.round) + 1)))
+            checkpointer and checkpointer(int(state.round) + 1)))
   except divergence.Diverged as e:
     why = f'round {state.round + 1} of {len(state.queries)}: {e}'
     if plan.divergence == STOP:

@@ -133,13 +133,14 @@ def run_one(
           folder / workdir_lib.QUERIES, run | _asked(state, t - 1))
     workdir_lib.append(folder / workdir_lib.METRICS, record)
 
-  def keeper(t):
-    return within_round.Keeper(kept.within(t), settings.save_every, notice)
+  def checkpointer(t):
+    return within_round.Checkpointer(
+        kept.within(t), settings.save_every, notice)
 
   def compute(state):
     states = build_lib.rounds(
         experiment, strategy, pools, oracle, state, report, undone.append,
-        keeper)
+        checkpointer)
     return states if profile is None else profile.watched(
         states, f'{strategy}-seed{seed}',
         0 if _is_fresh(state) else int(state.round) + 1)

@@ -201,7 +201,7 @@ class _Ends(BaseException):
   """A program ends."""
 
 
-class _Keeper:
+class _Checkpointer:
   """Keeps every step; ends the program after some step."""
 
   every = 1
@@ -219,7 +219,7 @@ class _Keeper:
       raise _Ends
     return step < steps
 
-  def keep(self, step, tree):
+  def save(self, step, tree):
     del step
     self._kept = jax.tree.map(np.array, tree)
 
@@ -227,17 +227,18 @@ class _Keeper:
 @pytest.mark.long
 @pytest.mark.parametrize('restart', [True, False])
 def test_what_ends_within_a_round_goes_on_to_the_same_bits(tiny_run, restart):
-  def last(keepers):
+  def last(checkpointers):
     run = _with_heads(tiny_run, ema=0.5)  # A learner of its own, as of a start.
     *_, state = run.rounds(
-        'random', run.start(restart=restart), keeper=keepers)
+        'random', run.start(restart=restart), checkpointer=checkpointers)
     return state
 
-  whole, kept = last(None), _Keeper(end=tiny.STEPS)
+  whole, kept = last(None), _Checkpointer(end=tiny.STEPS)
   for end in (tiny.STEPS, None):
     kept.end = end
     with pytest.raises(_Ends) if end else contextlib.nullcontext():
-      tiny.assert_same(last(lambda t: kept if t == 2 else _Keeper()), whole)
+      tiny.assert_same(
+          last(lambda t: kept if t == 2 else _Checkpointer()), whole)
 
 
 def test_a_stream_knows_the_moments_of_all_that_passed(run):
