@@ -242,9 +242,11 @@ def _known(state, learner, source, arrived, tuples, left, spaces, capacity):
   items, rows = source.training_items(tuples, arrived.numbers)
   reference = {}
   if learner.needs_reference:
-    held = observe.reference_of(state, learner, source, items, spaces)
+    of_pool = observe.on_host(spaces, arrived.items)
+    held = of_pool if source.is_fixed else observe.reference_of(
+        state, learner, source, items, spaces)
     reference = {
-        'reference': observe.on_host(spaces, arrived.items),
+        'reference': of_pool,
         'aligned_reference': {
             m: held[m][column] for m, column in zip(held, rows.T)}}
   numbers = arrived.numbers if source.is_fixed else {
