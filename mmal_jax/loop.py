@@ -18,7 +18,7 @@ from mmal_jax.data import encode
 from mmal_jax.embed import in_memory as embed_lib
 from mmal_jax.embed import reference as reference_lib
 from mmal_jax.evaluate import evaluate as evaluate_lib
-from mmal_jax.learn import keeper as keeper_lib
+from mmal_jax.learn import checkpointer as checkpointer_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn import pseudo as pseudo_lib
 from mmal_jax.learn.gradient import divergence
@@ -77,7 +77,7 @@ def run_rounds(
     plan: Plan,
     report: embed_lib.Report | None = None,
     undone: Callable[[str], None] | None = None,
-    keeper: Callable[[int], keeper_lib.Keeper] | None = None,
+    checkpointer: Callable[[int], checkpointer_lib.Checkpointer] | None = None,
 ) -> Iterator[state_lib.RunState]:
   """Runs all rounds that `state` has still to come.
 
@@ -94,8 +94,8 @@ def run_rounds(
     plan: of training and costs.
     report: called with how long each pool's embedding took.
     undone: called with why a round's training was undone.
-    keeper: who keeps states within the training of a round, by its number from
-      1 on.
+    checkpointer: saves states within the training of a round, by its number
+      from 1 on.
 
   Yields:
     The state with its zero-shot scores, if it is a fresh one; then the state
@@ -124,7 +124,7 @@ def run_rounds(
     seen = see(state, learner, source, plan, seen, report)
     state = ask(state, strategy, seen, state.queries.shape[1], plan.budget)
     state = _answered(state, oracle, source.sizes, suggester(state, seen))
-    state = learn(state, learner, source, seen, plan, undone, keeper)
+    state = learn(state, learner, source, seen, plan, undone, checkpointer)
     state, embedded = _evaluated(state, learner, test, embedded)
     yield state
 
@@ -213,7 +213,7 @@ def learn(
     seen: Seen,
     plan: Plan,
     undone: Callable[[str], None] | None = None,
-    keeper: Callable[[int], keeper_lib.Keeper] | None = None,
+    checkpointer: Callable[[int], checkpointer_lib.Checkpointer] | None = None,
 ) -> state_lib.RunState:
   """Learns from all answers, and ends the round.
 
@@ -224,7 +224,7 @@ def learn(
     seen: of this round.
     plan: of training.
     undone: called with why the training was undone.
-    keeper: as of `run_rounds`.
+    checkpointer: as of `run_rounds`.
 
   Raises:
     divergence.Diverged: if training diverges and the plan is to stop then.
@@ -237,7 +237,7 @@ def learn(
       state, seen.views, left, arrived, plan.pseudo_pairs)
   return _learned(
       state, learner, source, arrived, tuples, left, seen.spaces,
-      _keys(state)[1], plan, undone, keeper)
+      _keys(state)[1], plan, undone, checkpointer)
 
 
 def _keys(state) -> jax.Array:
@@ -339,9 +339,11 @@ def _known(state, learner, source, arrived, tuples, left, spaces, capacity):
   items, rows = source.training_items(tuples, arrived.numbers)
   reference = {}
   if learner.needs_reference:
-    held = observe.reference_of(state, learner, source, items, spaces)
+    of_pool = observe.on_host(spaces, arrived.items)
+    held = of_pool if source.is_fixed else observe.reference_of(
+        state, learner, source, items, spaces)
     reference = {
-        'reference': observe.on_host(spaces, arrived.items),
+        'reference': of_pool,
         'aligned_reference': {
             m: held[m][column] for m, column in zip(held, rows.T)}}
   numbers = arrived.numbers if source.is_fixed else {
@@ -358,7 +360,7 @@ def _known(state, learner, source, arrived, tuples, left, spaces, capacity):
 
 def _learned(
     state, learner, source, arrived, tuples, left, spaces, key, plan, undone,
-    keeper
+    checkpointer
 ) -> state_lib.RunState:
   """Learns from the tuples, of which there may be none yet."""
   # Of a fixed size, so that a round never compiles anew.
@@ -371,7 +373,7 @@ def _learned(
     params, learner_state, losses[state.round], skills[state.round] = (
         learner_lib.learn(
             learner, params, learner_state, state.start_params, key, known,
-            keeper and keeper(int(state.round) + 1)))
+            checkpointer and checkpointer(int(state.round) + 1)))
   except divergence.Diverged as e:
     why = f'round {state.round + 1} of {len(state.queries)}: {e}'
     if plan.divergence == STOP:

@@ -34,8 +34,10 @@ tpu_babysit() {
 be_alone() {
   local file=$STATE_DIR/babysitter pid=''
   [[ ! -f $file ]] || pid=$(<"$file")
-  if [[ -n $pid && $pid != "$$" &&
-        $(ps -o args= -p "$pid") == *babysit* ]]; then
+  # Without ps, any program of that number counts as one.
+  if [[ -n $pid && $pid != "$$" ]] && kill -0 "$pid" 2>/dev/null &&
+      [[ $(ps -ww -o args= -p "$pid" || echo "${BASH_SOURCE[0]%/*}/tpu babysit"
+          ) == */tpu\ *babysit* ]]; then
     refuse "another babysit looks after $NAME already: process $pid."
   fi
   printf '%s\n' "$$" >"$file"

@@ -181,7 +181,8 @@ copy_from_host() {
     "$NAME:mmal_tpu/$file" "$to" --node=0 "--worker=$worker" "${COPIED[@]}"
 }
 
-# What hosts print between @WORD and a point, into ANSWERS by the host's number.
+# What hosts print between @WORD and a full stop, into ANSWERS by the host's
+# number.
 read_answers() {
   local word=$1 file line
   ANSWERS=()

@@ -13,8 +13,8 @@ fail() {
   exit 1
 }
 
-# On a line of its own, whatever a lost connection has left before; the point
-# tells that the line is whole.
+# On a line of its own, whatever a lost connection has left before; the full
+# stop tells that the line is whole.
 answer() {
   printf '\n@%s .\n' "$*"
 }

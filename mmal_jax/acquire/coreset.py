@@ -11,6 +11,7 @@ from mmal_jax.acquire.kernels import block as block_lib
 from mmal_jax.acquire.kernels import nearest as nearest_lib
 from mmal_jax.acquire.kernels import streaming
 from mmal_jax.embed import disk
+from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 
 
@@ -104,13 +105,7 @@ def _local(axis, pool, remaining, nearest, k, candidates, n, metric):
 def _offer(pool, nearest, remaining, candidates, n, axis):
   """The rows of the largest distances, of all devices."""
   allowed = jnp.where(remaining, nearest, -jnp.inf)
-  values, places = jax.lax.top_k(allowed, min(candidates, len(pool)))
-  # Devices come in the order of their rows: ties stay with the lowest index.
-  values = sharding.gather(values, axis).reshape(-1)
-  indices = sharding.gather(
-      places + sharding.first_row(len(pool), axis), axis).reshape(-1)
-  values, places = jax.lax.top_k(values, min(candidates, len(values)))
-  indices = indices[places]
+  values, indices = rows_lib.top_k(allowed, min(candidates, n), axis)
   by_index, values, bound = block_lib.order(values, indices, n)
   indices = indices[by_index]
   return block_lib.Candidates(

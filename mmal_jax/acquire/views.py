@@ -172,16 +172,16 @@ def everything(view: View) -> jax.Array:
       jnp.where(view.remaining, indices, -1), located(view).rows)
 
 
-def lots(key: jax.Array, view: View) -> jax.Array:
+def random_values(key: jax.Array, view: View) -> jax.Array:
   """`[n]` float32 within [0, 1), one a row, the same however the pool lies."""
   shape, rows = view.remaining.shape, located(view).rows
   if rows is None:
     return jax.random.uniform(key, shape)
-  return _lots(key, shape, rows)
+  return _random_values(key, shape, rows)
 
 
 @functools.partial(jax.jit, static_argnames=('shape', 'rows'))
-def _lots(key, shape, rows):
+def _random_values(key, shape, rows):
   return jax.lax.with_sharding_constraint(jax.random.uniform(key, shape), rows)
 
 

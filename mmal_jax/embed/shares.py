@@ -32,24 +32,18 @@ class Source(NamedTuple):
 
 
 def left(
-    folder: str | os.PathLike[str],
-    graphdef: nnx.GraphDef,
-    params: nnx.State,
-    modality: str,
-    prepared: str = '',
+    folder: str | os.PathLike[str], modality: str, note: dict[str, str]
 ) -> list[Source]:
   """Shares that a program has left, as it was stopped.
 
   Args:
     folder: as for `to_disk.find`, like all that follows.
-    graphdef: of a `DualEncoder`.
-    params: its parameters.
     modality: `image` or `text`.
-    prepared: how items become what the tower reads.
+    note: of what makes the rows now.
   """
   found = []
   for share in sorted((pathlib.Path(folder) / FOLDER).glob('*')):
-    before = to_disk.find(share, graphdef, params, modality, prepared)
+    before = to_disk.find(share, modality, note)
     if before.rows:
       found.append(Source(share, before))
   return found
@@ -118,7 +112,6 @@ def embed(
     modality: str,
     batch_size: int,
     before: to_disk.Before,
-    prepared: str,
 ) -> to_disk.Embedded:
   """As `to_disk.embed_to_disk`, by all processes together.
 
@@ -132,7 +125,6 @@ def embed(
     modality: `image` or `text`.
     batch_size: rows at a time, in each.
     before: what `to_disk.find` returned; no share is left.
-    prepared: how items become what the tower reads.
 
   Raises:
     OSError: if the disk has no room for the rows.
@@ -149,7 +141,7 @@ def embed(
     if mine.size:
       to_disk.fill(
           share, graphdef, params, items.take(mine), modality, batch_size,
-          to_disk.find(share, graphdef, params, modality, prepared), mine)
+          to_disk.find(share, modality, before.note), mine)
   except (OSError, ValueError) as e:
     error = e
   for one in processes.each(error):  # In all, or the others would wait.
@@ -158,8 +150,8 @@ def embed(
 
   def put_together():
     if missing.size:
-      take_in(folder, modality, digests, before, left(
-          folder, graphdef, params, modality, prepared))
+      take_in(folder, modality, digests, before,
+              left(folder, modality, before.note))
     else:  # Rows may have to change places.
       to_disk.fill(
           folder, graphdef, params, items, modality, batch_size, before)

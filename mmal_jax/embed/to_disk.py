@@ -70,31 +70,38 @@ class Embedded(NamedTuple):
   is_kept: np.ndarray
 
 
-def find(
-    folder: str | os.PathLike[str],
-    graphdef: nnx.GraphDef,
-    params: nnx.State,
-    modality: str,
-    prepared: str = '',
-) -> Before:
-  """Finds the rows of a folder that need not be made again.
+def note_of(
+    graphdef: nnx.GraphDef, params: nnx.State, modality: str, prepared: str = ''
+) -> dict[str, str]:
+  """What makes the rows of a modality; hashes all of its parameters.
 
   Args:
-    folder: as for `embed_to_disk`, like all that follows.
     graphdef: of a `DualEncoder`.
     params: its parameters.
     modality: `image` or `text`.
     prepared: in words, how items become what the tower reads, where their
       digests do not show.
+  """
+  return {'code': fingerprint.of(graphdef),
+          'weights': fingerprint.of_params(
+              params, (f'{modality}_tower.', f'{modality}_projection.')),
+          'prepared': prepared}
+
+
+def find(
+    folder: str | os.PathLike[str], modality: str, note: dict[str, str]
+) -> Before:
+  """Finds the rows of a folder that need not be made again.
+
+  Args:
+    folder: as for `embed_to_disk`.
+    modality: `image` or `text`.
+    note: from `note_of`.
 
   Raises:
     ValueError: if there is a file of rows that `embed_to_disk` did not write.
   """
   paths = paths_of(folder, modality)
-  note = {'code': fingerprint.of(graphdef),
-          'weights': fingerprint.of_params(
-              params, (f'{modality}_tower.', f'{modality}_projection.')),
-          'prepared': prepared}
   if not paths.rows.exists():
     return Before(note, {}, (), None)
   if not paths.note.exists():
@@ -166,7 +173,8 @@ def embed_to_disk(
   if before is None:
     prepared = ('' if isinstance(items.values, np.ndarray)
                 else items.values.preprocess.description())
-    before = find(folder, graphdef, params, modality, prepared)
+    before = find(
+        folder, modality, note_of(graphdef, params, modality, prepared))
   return fill(folder, graphdef, params, items, modality, batch_size, before)
 
 

@@ -27,7 +27,7 @@ from mmal_jax.experiment import preemption
 from mmal_jax.experiment import pretrained as pretrained_lib
 from mmal_jax.experiment import settings as settings_lib
 from mmal_jax.experiment import within_round
-from mmal_jax.learn import keeper as keeper_lib
+from mmal_jax.learn import checkpointer as checkpointer_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn import maker as maker_lib
 from mmal_jax.learn import registry as learners
@@ -151,7 +151,8 @@ def build(
     warm = train_warm_start(
         config, data, graphdef, params, mesh, f'{cache_dir}/warm_starts',
         notice and functools.partial(
-            within_round.Keeper, every=config.train.save_every, notice=notice))
+            within_round.Checkpointer, every=config.train.save_every,
+            notice=notice))
   else:
     warm = partition.place(warm, mesh)
   return _made(built, given._replace(params=warm, has_prior=True))
@@ -192,14 +193,15 @@ def train_warm_start(
     params: nnx.State,
     mesh: jax.sharding.Mesh | None = None,
     cache_dir: str | None = None,
-    keep: Callable[[newest.Within], keeper_lib.Keeper] | None = None,
+    make_checkpointer: Callable[
+        [newest.Within], checkpointer_lib.Checkpointer] | None = None,
 ) -> nnx.State:
   """Trains the warm start that a config asks for, or finds it in a cache."""
   recipe = dict(config.warm_start)
   seed = recipe.pop('seed')
   return warm_start_lib.warm_start(
       graphdef, params, data.pretrain, seed, **recipe, mesh=mesh,
-      cache_dir=cache_dir, keep=keep)
+      cache_dir=cache_dir, make_checkpointer=make_checkpointer)
 
 
 def make_mesh(config: ml_collections.ConfigDict) -> jax.sharding.Mesh | None:
@@ -274,7 +276,7 @@ def rounds(
     state: state_lib.RunState,
     report: in_memory.Report | None = None,
     undone: Callable[[str], None] | None = None,
-    keeper: Callable[[int], keeper_lib.Keeper] | None = None,
+    checkpointer: Callable[[int], checkpointer_lib.Checkpointer] | None = None,
 ) -> Iterator[state_lib.RunState]:
   """A run from `state` on: its states, as `loop.run_rounds` yields them."""
   config = experiment.config
@@ -284,7 +286,7 @@ def rounds(
   plan = _plan(config, chosen.needs_reference)
   return loop.run_rounds(
       state, experiment.learner, chosen, oracle, source, experiment.data.test,
-      plan, report, undone, keeper)
+      plan, report, undone, checkpointer)
 
 
 def align_whole_pool(

@@ -12,6 +12,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from mmal_jax.files import cache_folder
 from mmal_jax.files import durable
+from mmal_jax.parallel import processes
 
 OFF = 'off'  # In the place of a folder: nothing is kept.
 # Programs that compile faster are not kept. A folder on a network file system
@@ -26,33 +27,20 @@ _TPU, _GPU = 'tpu', 'gpu'
 _LOWERED = '/jax/core/compile/jaxpr_to_mlir_module_duration'
 
 
-def folder(
-    given: str | None, of_jax: str | None, backend: str, processes: int = 1
-) -> str | None:
-  """Where compiled programs are kept.
+def default_folder(backend: str, count: int = 1) -> str | None:
+  """Where compiled programs are kept unless the user says otherwise.
 
   Args:
-    given: what the user asks for, a folder or `OFF`; None leaves it open.
-    of_jax: JAX's own setting, as of `JAX_COMPILATION_CACHE_DIR`; None if there
-      is none.
     backend: that programs are compiled for, as `jax.default_backend` has it.
-    processes: of the program.
+    count: of the program's processes.
 
   Returns:
     The folder; None if nothing is to be kept.
-
-  Raises:
-    ValueError: if a remote folder is given.
   """
-  if given is not None:
-    check(given)
-    return None if given == OFF else os.path.abspath(given)
-  if of_jax is not None:
-    return of_jax
   # Processes tune programs for GPUs together: one that finds a program would
   # leave those waiting that do not. Only the first one writes, so all find the
   # same in a common folder alone, and whether this one is common is not known.
-  if backend == _TPU or backend == _GPU and processes == 1:
+  if backend == _TPU or backend == _GPU and count == 1:
     return os.path.join(cache_folder.default(), 'compiled')
   return None
 
@@ -77,28 +65,29 @@ def begin(
     notify: Callable[[str], None],
     environment: MutableMapping[str, str] = os.environ,
 ) -> None:
-  """Has compiled programs kept from now on, as `folder` says.
+  """Has compiled programs kept from now on.
 
   No backend is initialized: where all depends on it, it is asked for when the
   first program is about to be compiled.
 
   Args:
-    given: as of `folder`.
+    given: a folder or `OFF`; None: JAX's own setting, as of
+      `JAX_COMPILATION_CACHE_DIR`, else `default_folder`.
     notify: called with why nothing is kept, where that was not asked for.
     environment: of this process; gets what is given, for those that it starts.
 
   Raises:
-    ValueError: as `folder`, or if the folder that is given cannot be made.
+    ValueError: if a remote folder is given, or one that cannot be made.
   """
-  of_jax = jax.config.jax_compilation_cache_dir
   if given is None:
-    if of_jax is None:
+    if jax.config.jax_compilation_cache_dir is None:
       _before_the_first_compilation(lambda: _by_default(notify, environment))
     return
-  path = folder(given, of_jax, backend='')
-  if path is None:
+  check(given)
+  if given == OFF:
     settings = {'jax_enable_compilation_cache': False}
   else:
+    path = os.path.abspath(given)
     try:
       os.makedirs(path, exist_ok=True)
     except OSError as e:
@@ -120,7 +109,7 @@ def _settings(path, environment) -> dict[str, Any]:
 
 
 def _by_default(notify, environment) -> None:
-  path = folder(None, None, jax.default_backend(), jax.process_count())
+  path = default_folder(jax.default_backend(), processes.count())
   if path is None:
     return
   try:

@@ -41,7 +41,6 @@ class _Task(NamedTuple):
 
   Attributes:
     modality: of the items.
-    prepared: in words, how they become what the tower reads.
     items: to be embedded.
     names: of each item, for messages.
     before: rows that are there.
@@ -49,7 +48,6 @@ class _Task(NamedTuple):
   """
 
   modality: str
-  prepared: str
   items: encode.Items
   names: Sequence[str]
   before: to_disk.Before
@@ -129,9 +127,9 @@ def embed(
 
 def _images(folder, images, model, params, out, notify) -> _Task:
   """Names all images that cannot be read, of those not embedded before."""
-  prepared = model.preprocess.description()
-  before = _find(out, model, params, 'image', prepared, notify)
-  left = _left(out, model, params, 'image', prepared)
+  before = _find(
+      out, model, params, 'image', model.preprocess.description(), notify)
+  left = _left(out, 'image', before)
   known = collections.ChainMap(
       *(some.rows for some in (before, *(one.before for one in left))))
   problems: list[str] = []
@@ -143,35 +141,32 @@ def _images(folder, images, model, params, out, notify) -> _Task:
       for part in (digests, problems))
   problems_lib.report(f'images={str(folder)!r}', problems)
   if left:
-    before = _taken_in(
-        out, model, params, 'image', prepared, digests, before, left)
+    before = _taken_in(out, 'image', digests, before, left)
   files = image_files.ImageFiles(images, model.preprocess, digests)
   items = encode.Items(files, image_files.item_ids(files))
   list_path = out / 'image.txt'
   listed = (os.fsdecode(list_path.read_bytes()).split('\n')
             if list_path.exists() else [])
-  return _Task(
-      'image', prepared, items, list(map(str, images)), before, listed)
+  return _Task('image', items, list(map(str, images)), before, listed)
 
 
 def _texts(texts, model, params, out, notify) -> _Task:
   items = encode.Items(model.tokenizer(texts), schema.item_ids(texts))
-  prepared = model.tokenizer.description()
-  before = _find(out, model, params, 'text', prepared, notify)
-  left = _left(out, model, params, 'text', prepared)
+  before = _find(
+      out, model, params, 'text', model.tokenizer.description(), notify)
+  left = _left(out, 'text', before)
   if left:
     before = _taken_in(
-        out, model, params, 'text', prepared,
-        encode.digests(items, np.arange(len(items))), before, left)
-  return _Task('text', prepared, items,
+        out, 'text', encode.digests(items, np.arange(len(items))), before, left)
+  return _Task('text', items,
                [f'line {i}' for i in range(1, len(texts) + 1)], before, [])
 
 
 def _find(
     out, model, params, modality, prepared, notify
 ) -> to_disk.Before:
-  before = to_disk.find(
-      out, dual_encoder.graphdef_of(model.config), params, modality, prepared)
+  before = to_disk.find(out, modality, to_disk.note_of(
+      dual_encoder.graphdef_of(model.config), params, modality, prepared))
   if before.why is not None:
     notify(
         f'{modality}: {before.why}. All rows are embedded anew, in place of '
@@ -180,24 +175,20 @@ def _find(
   return before
 
 
-def _left(out, model, params, modality, prepared) -> list[shares.Source]:
-  found = shares.left(
-      out, dual_encoder.graphdef_of(model.config), params, modality, prepared)
+def _left(out, modality, before) -> list[shares.Source]:
+  found = shares.left(out, modality, before.note)
   processes.all_processes(True)  # None takes them in before all have seen them.
   return found
 
 
-def _taken_in(
-    out, model, params, modality, prepared, digests, before, left
-) -> to_disk.Before:
+def _taken_in(out, modality, digests, before, left) -> to_disk.Before:
   """What is there once the first process has put together what was left."""
   def put_together():
     shares.take_in(out, modality, digests, before, left)
     shares.remove(out, modality)
 
   processes.from_primary(put_together)
-  return to_disk.find(
-      out, dual_encoder.graphdef_of(model.config), params, modality, prepared)
+  return to_disk.find(out, modality, before.note)
 
 
 def _embed(task, model, params, out, batch_size) -> str:
@@ -215,9 +206,8 @@ def _embed(task, model, params, out, batch_size) -> str:
   started = time.perf_counter()
   given = (out, dual_encoder.graphdef_of(model.config), params, items, modality,
            batch_size, before)
-  rows, is_kept = (shares.embed(*given, task.prepared)
-                   if processes.are_several() else
-                   to_disk.embed_to_disk(*given))
+  rows, is_kept = (shares.embed if processes.are_several() else
+                   to_disk.embed_to_disk)(*given)
   processes.from_primary(lambda: shares.remove(out, modality))
   if modality == 'image':
     processes.from_primary(lambda: durable.write(list_path, listed))

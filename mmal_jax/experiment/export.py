@@ -25,6 +25,8 @@ def export(
 ) -> None:
   """Writes the model of one finished run: a folder that `transformers` loads.
 
+  Of several processes all call it, and the first writes.
+
   Args:
     folder: the experiment's.
     strategy: of the run.
@@ -33,8 +35,6 @@ def export(
     init: where the checkpoint that it started from lies now, if not where it
       did: tokenizer and preprocessing are taken from there.
     moved: as for `earlier.of_folder`.
-
-  Of several processes all call it, and the first writes.
 
   Raises:
     ValueError: if there is no such run, or it is no run on a checkpoint.

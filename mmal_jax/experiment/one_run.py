@@ -140,13 +140,14 @@ def run_one(
     if live is not None:
       live.write(record)
 
-  def keeper(t):
-    return within_round.Keeper(kept.within(t), settings.save_every, notice)
+  def checkpointer(t):
+    return within_round.Checkpointer(
+        kept.within(t), settings.save_every, notice)
 
   def compute(state):
     states = build_lib.rounds(
         experiment, strategy, pools, oracle, state, report, undone.append,
-        keeper)
+        checkpointer)
     return states if profile is None else profile.watched(
         states, f'{strategy}-seed{seed}',
         0 if _is_fresh(state) else int(state.round) + 1)

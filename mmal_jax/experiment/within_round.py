@@ -12,13 +12,15 @@ from mmal_jax.experiment import preemption
 from mmal_jax.parallel import processes
 
 Tree = TypeVar('Tree')
-# Of several processes, all have to agree to end: after so many steps they ask
-# one another, each of which waits for the steps before it.
+# Of several processes, all have to agree to end: every ten steps they ask one
+# another, each of which waits for the steps before it.
 _AGREE_EVERY = 10
 
 
-class Keeper:
-  """A `learn.keeper.Keeper` in a folder, which acts on SIGTERM between steps.
+class Checkpointer:
+  """A `learn.checkpointer.Checkpointer` in a folder.
+
+  It acts on SIGTERM between steps.
 
   Attributes:
     every: steps.
@@ -33,7 +35,7 @@ class Keeper:
 
   @contextlib.contextmanager
   def training(self, of: str, like: Tree) -> Iterator[Tree | None]:
-    """As `learn.keeper.Keeper.training`; the steps are not interrupted."""
+    """As `learn.checkpointer.Checkpointer`; the steps are not interrupted."""
     self._of = np.frombuffer(bytes.fromhex(of), np.uint8)
     with preemption.deferred():
       found = self._found(like)
@@ -44,12 +46,13 @@ class Keeper:
       self._notice.at_once = at_once
 
   def is_due(self, step: int, steps: int) -> bool:
-    """As `learn.keeper.Keeper.is_due`; also where the program is to end."""
+    """As `learn.checkpointer.Checkpointer`; also where the program is to end.
+    """
     due = step % self.every == 0 and step < steps
     return due or self._is_to_end(step)
 
-  def keep(self, step: int, tree: Any) -> None:
-    """As `learn.keeper.Keeper.keep`, in the background.
+  def save(self, step: int, tree: Any) -> None:
+    """As `learn.checkpointer.Checkpointer`, in the background.
 
     Raises:
       preemption.Preempted: if the program is to end; all is written then.

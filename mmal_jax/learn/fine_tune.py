@@ -8,7 +8,7 @@ from flax import nnx
 import jax
 import optax
 
-from mmal_jax.learn import keeper as keeper_lib
+from mmal_jax.learn import checkpointer as checkpointer_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.closed_form import frozen
 from mmal_jax.learn.closed_form import learner as closed_form
@@ -89,13 +89,13 @@ class FineTune:
       start: nnx.State | None,
       key: jax.Array,
       known: learner_lib.Known,
-      keeper: keeper_lib.Keeper | None,
+      checkpointer: checkpointer_lib.Checkpointer | None,
   ) -> learner_lib.Learned:
     """As `learn`; the steps go on, the heads are made again."""
     key_heads, key_steps = jax.random.split(key)
     if start is None and state.heads.setting[0]:
       learned = self.gradient.learn_on(
-          params, state.optimizer, None, key_steps, known, keeper)
+          params, state.optimizer, None, key_steps, known, checkpointer)
       return learned._replace(state=State(state.heads, learned.state))
     begin = params if start is None else start
     headed = self.headed(begin, state.heads, key_heads, known)
@@ -103,7 +103,7 @@ class FineTune:
       return learner_lib.Learned(
           params, State(headed.state, state.optimizer), float('nan'))
     learned = self.gradient.learn_on(
-        params, state.optimizer, headed.params, key_steps, known, keeper)
+        params, state.optimizer, headed.params, key_steps, known, checkpointer)
     return learned._replace(
         state=State(headed.state, learned.state), skill=headed.skill)
 

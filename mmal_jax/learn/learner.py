@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from mmal_jax.data import encode
-from mmal_jax.learn import keeper as keeper_lib
+from mmal_jax.learn import checkpointer as checkpointer_lib
 
 
 class Pool(NamedTuple):
@@ -124,9 +124,9 @@ class Resumable(Learner, Protocol):
       start: nnx.State | None,
       key: jax.Array,
       known: Known,
-      keeper: keeper_lib.Keeper | None,
+      checkpointer: checkpointer_lib.Checkpointer | None,
   ) -> Learned:
-    """As `learn`, from where what the keeper has kept of it ends."""
+    """As `learn`, from the last state on that the checkpointer has."""
 
 
 def learn(
@@ -136,11 +136,12 @@ def learn(
     start: nnx.State | None,
     key: jax.Array,
     known: Known,
-    keeper: keeper_lib.Keeper | None,
+    checkpointer: checkpointer_lib.Checkpointer | None,
 ) -> Learned:
-  """`Learner.learn`, with a keeper of states within it where one is of use."""
+  """`Learner.learn`, with checkpoints within it where the learner can use them.
+  """
   if isinstance(learner, Resumable):
-    return learner.learn_on(params, state, start, key, known, keeper)
+    return learner.learn_on(params, state, start, key, known, checkpointer)
   return learner.learn(params, state, start, key, known)
 
 

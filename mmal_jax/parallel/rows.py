@@ -1,7 +1,7 @@
 """Arrays of one device, or whose rows lie over a mesh: the same calls for both.
 
-What lies over a mesh may be filled up at its end: so many rows are alike on
-every device.
+What lies over a mesh may be padded at its end, so that every device has equally
+many rows.
 """
 
 import functools

@@ -5,10 +5,9 @@ minutes. All else, and what does not pass, is one kind of error.
 """
 
 from collections.abc import Callable
-import errno
 import pathlib
 import time
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from absl import logging
 from etils import epath
@@ -23,16 +22,6 @@ _Result = TypeVar('_Result')
 # How long something is tried, gcsfs's own tries (half a minute each) included;
 # and the longest pause between two of them.
 PATIENCE_SECONDS, _LONGEST_PAUSE = 300, 30
-_PASSING_ERRORS = frozenset(getattr(errno, name) for name in (
-    'EIO', 'ESTALE', 'ETIMEDOUT', 'ECONNABORTED', 'ECONNREFUSED', 'ECONNRESET',
-    'EHOSTDOWN', 'EHOSTUNREACH', 'ENETDOWN', 'ENETRESET', 'ENETUNREACH',
-    'EPIPE', 'EAGAIN', 'EINTR'))
-# As HTTP has it: of too many requests, and of a server's own faults.
-_PASSING_CODES = 408, 429, 500, 502, 503, 504
-# Of aiohttp, requests, google.auth and TensorFlow, none of which need be there.
-_PASSING_KINDS = frozenset((
-    'ClientConnectionError', 'ClientPayloadError', 'RequestException',
-    'TransportError', 'UnavailableError', 'DeadlineExceededError'))
 
 
 class Folder:
@@ -56,7 +45,7 @@ class Folder:
   def entries(self) -> list[str]:
     """Names of all that lies there; raises as `read`."""
     return self._tried(lambda: sorted(
-        path.name for path in mirrored.entries(self.root)), 'it', 'read')
+        path.name for path in buckets.entries(self.root)), 'it', 'read')
 
   def read(self, name: str) -> bytes:
     """What a file holds.
@@ -113,7 +102,7 @@ class Folder:
         raise ValueError(f'{self.name}: {e}') from e
       except Exception as e:
         wrong = f'{self.name}: {name} cannot be {what}: {self._why(e, what)}.'
-        if not _may_pass(e):
+        if not buckets.may_pass(e):
           raise OSError(wrong) from e
         if time.monotonic() + pause > until:
           raise buckets.Unreachable(wrong) from e
@@ -129,12 +118,3 @@ class Folder:
       # Of which gcsfs names the address alone.
       return 'there is no such bucket, or it may not be seen'
     return durable.reason(error)
-
-
-def _may_pass(error: Any) -> bool:
-  """Whether an error may be gone in a while, with nothing done about it."""
-  return (
-      isinstance(error, (ConnectionError, TimeoutError))
-      or getattr(error, 'errno', None) in _PASSING_ERRORS
-      or str(getattr(error, 'code', None)) in map(str, _PASSING_CODES)
-      or any(kind.__name__ in _PASSING_KINDS for kind in type(error).__mro__))

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 import hashlib
 import pathlib
-from typing import Any
 
 from etils import epath
 
+from mmal_jax.files import buckets
 from mmal_jax.files import durable
 from mmal_jax.files import lock
 from mmal_jax.files import seals
@@ -36,7 +36,7 @@ def names(folder: pathlib.Path | epath.Path) -> list[str]:
     Exception: what its file system raises where it cannot be read. It is never
       taken for an empty one.
   """
-  present = {path.name for path in entries(folder)}
+  present = {path.name for path in buckets.entries(folder)}
   found = []
   for name in _ORDER:
     if name in present:
@@ -46,17 +46,8 @@ def names(folder: pathlib.Path | epath.Path) -> list[str]:
   return found
 
 
-def entries(folder: pathlib.Path | epath.Path) -> list[Any]:
-  """What lies in a folder; nothing if it does not exist. Raises as `names`."""
-  try:
-    # Not `is_dir()`, which is False, too, where a bucket cannot be reached.
-    return list(folder.iterdir())
-  except (FileNotFoundError, NotADirectoryError):
-    return []
-
-
 def _within(folder, name) -> Iterator[str]:
-  for path in entries(folder):
+  for path in buckets.entries(folder):
     if path.is_dir():
       yield from _within(path, f'{name}/{path.name}')
     elif not is_draft(path.name):

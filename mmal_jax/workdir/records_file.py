@@ -57,6 +57,8 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
           f'{place} was changed after it was written, or is of another '
           'experiment: its checksum does not fit. Restore the file from a copy '
           'of this very experiment.')
+    elif not _is_written(record):
+      problems.append(f'{place} holds NaN or an infinite number.')
     else:
       found.append(record)
   problems_lib.report(path, problems)
@@ -122,6 +124,15 @@ def _checked(path, fields: Mapping[str, Callable[[Any], bool]]):
       for number, record in enumerate(found, 1)
       for name, fits in fields.items() if not fits(record.get(name))])
   return found
+
+
+def _is_written(record) -> bool:
+  """Whether `line` may have written it; Python reads more than that."""
+  try:
+    json.dumps(record, allow_nan=False)
+  except ValueError:
+    return False
+  return True
 
 
 def _is_whole(value, least=0) -> bool:

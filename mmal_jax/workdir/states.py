@@ -23,6 +23,7 @@ from etils import epath
 
 from mmal_jax.checkpoint import pytrees
 from mmal_jax.data.images import image_listing
+from mmal_jax.files import buckets
 from mmal_jax.files import durable
 from mmal_jax.files import json_object
 from mmal_jax.files import lock
@@ -107,8 +108,9 @@ def _local_lock(
 def runs_in(path: str) -> list[str]:
   """Names of the runs of which there are states, ascending."""
   folder = epath.Path(path)
-  return sorted(entry.name for entry in folder.iterdir() if _RUN.fullmatch(
-      entry.name) and entry.is_dir()) if folder.is_dir() else []
+  return sorted(
+      entry.name for entry in buckets.entries(folder)
+      if _RUN.fullmatch(entry.name) and entry.is_dir())
 
 
 def foreign_in(path: str) -> list[str]:
@@ -116,7 +118,7 @@ def foreign_in(path: str) -> list[str]:
   folder = epath.Path(path)
   ours = {lock.NAME, RECORD, _DRAFT, *runs_in(path)}
   return sorted(
-      entry.name for entry in (folder.iterdir() if folder.exists() else ())
+      entry.name for entry in buckets.entries(folder)
       if entry.name not in ours
       and not image_listing.is_of_a_system(entry.name))
 

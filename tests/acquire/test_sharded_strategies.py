@@ -1,7 +1,6 @@
 """Strategies on pools over devices pick what they pick on one."""
 
 import dataclasses
-import re
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ from mmal_jax.acquire.strategies import plan
 from mmal_jax.oracles import suggest
 from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
+from mmal_jax.planning import hlo
 from tests.support import problems
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
@@ -159,24 +159,18 @@ def _programs(n, d):
       jnp.zeros(n, jnp.int32), view, view, False)
   yield 'best matches', pseudo_alignment._best_matches.lower(
       pool, pool, mask, 5, view.metric, rows)
-  yield 'lots', views_lib._lots.lower(key, (n,), rows)
+  yield 'random values', views_lib._random_values.lower(key, (n,), rows)
   yield 'keep best', views_lib._keep_best.lower(_shape(rows, n), mask, 9, rows)
 
 
 def test_no_program_gathers_a_pool():
   n, d = 8192, 48
   for name, lowered in _programs(n, d):
-    text = lowered.compile().as_text()
-    shapes = re.findall(
-        r'= (\(?\w+\[[^=]*?) (?:all-\w+|collective-\w+|reduce-scatter)'
-        r'(?:-start)?\(', text)
-    largest = max((
-        int(np.prod([int(x) for x in dims.split(',') if x]))
-        for shape in shapes
-        for dims in re.findall(r'\[([\d,]*)\]', shape)), default=0)
-    # A device's own part at most; or a few values a row, for lots and scores.
+    largest = max((x.elements for x in hlo.collectives(
+        lowered.compile().as_text())), default=0)
+    # A device's own part at most; or a few values a row, as for scores.
     assert largest <= n * d // 8, (name, largest)
-    assert largest or name == 'lots', name
+    assert largest or name == 'random values', name
 
 
 def test_plan_entropies_lie_as_the_pool_does():

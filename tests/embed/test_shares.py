@@ -25,6 +25,11 @@ def _model(tiny_run):
   return tiny_run.learner.graphdef, tiny_run.params
 
 
+@pytest.fixture(name='note')
+def _note(model):
+  return to_disk.note_of(*model, 'image')
+
+
 def _take(items, rows):
   return encode.Items(items.values[rows], items.ids[rows])
 
@@ -33,11 +38,12 @@ def _rows(embedded):
   return np.concatenate(list(embedded.rows.chunks()))[:len(embedded.rows)]
 
 
-def test_one_process_alone_makes_the_same_files(tmp_path, items, model):
+def test_one_process_alone_makes_the_same_files(
+    tmp_path, items, model, note):
   there = [tmp_path / name for name in ('shares', 'alone')]
   found = shares.embed(
       there[0], *model, items, 'image', 16,
-      to_disk.find(there[0], *model, 'image'), '')
+      to_disk.find(there[0], 'image', note))
   expected = to_disk.embed_to_disk(there[1], *model, items, 'image', 16)
   np.testing.assert_array_equal(_rows(found), _rows(expected))
   assert not found.is_kept.any()
@@ -50,12 +56,13 @@ def test_one_process_alone_makes_the_same_files(tmp_path, items, model):
   less = _take(items, [5, 30, 2, 7])
   found = shares.embed(
       there[0], *model, less, 'image', 16,
-      to_disk.find(there[0], *model, 'image'), '')
+      to_disk.find(there[0], 'image', note))
   assert found.is_kept.all()
   np.testing.assert_array_equal(_rows(found), _rows(expected)[[5, 30, 2, 7]])
 
 
-def test_what_shares_are_left_is_taken_in(tmp_path, items, model):
+def test_what_shares_are_left_is_taken_in(
+    tmp_path, items, model, note):
   expected = _rows(to_disk.embed_to_disk(
       tmp_path / 'alone', *model, items, 'image', 16))
   out = tmp_path / 'out'
@@ -68,13 +75,13 @@ def test_what_shares_are_left_is_taken_in(tmp_path, items, model):
   torn = np.load(out / shares.FOLDER / '1' / 'image.npy', mmap_mode='r+')
   torn[1] += 1
   torn.flush()
-  left = shares.left(out, *model, 'image')
+  left = shares.left(out, 'image', note)
   digests = encode.digests(items, np.arange(len(items)))
   shares.take_in(out, 'image', digests,
-                 to_disk.find(out, *model, 'image'), left)
+                 to_disk.find(out, 'image', note), left)
   shares.remove(out, 'image')
   assert not (out / shares.FOLDER).exists()
-  before = to_disk.find(out, *model, 'image')
+  before = to_disk.find(out, 'image', note)
   assert [row for row, item in enumerate(before.items) if item] == [
       0, 1, 2, 3, 20, 39]
   found = to_disk.embed_to_disk(out, *model, items, 'image', 16)
@@ -82,12 +89,13 @@ def test_what_shares_are_left_is_taken_in(tmp_path, items, model):
   np.testing.assert_allclose(_rows(found), expected, atol=1e-6)
 
 
-def test_shares_of_another_model_are_not_taken_in(tmp_path, items, model):
+def test_shares_of_another_model_are_not_taken_in(
+    tmp_path, items, model, note):
   graphdef, params = model
   other = jax.tree.map(lambda x: x + 1, params)
   to_disk.embed_to_disk(
       tmp_path / shares.FOLDER / '0', graphdef, other, items, 'image', 16)
-  assert not shares.left(tmp_path, *model, 'image')
+  assert not shares.left(tmp_path, 'image', note)
   shares.remove(tmp_path, 'image')
   assert not any(tmp_path.iterdir())
 
@@ -107,6 +115,7 @@ def _files(tmp_path):
   return checkpoint, photos, texts
 
 
+@pytest.mark.long
 def test_two_processes_embed_what_one_does(files, tmp_path):
   checkpoint, photos, texts = files
   out = tmp_path / 'two'
@@ -136,7 +145,7 @@ def test_two_processes_embed_what_one_does(files, tmp_path):
   assert said.count('of which 0 were embedded now') == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_one_of_two_refuses_ends_both(files, tmp_path):
   checkpoint, photos, texts = files
   (photos / '10.png').write_bytes(b'no image')

@@ -48,9 +48,9 @@ class Embedder:
     return rows
 
   def find(self, params=None, modality='image', prepared=''):
-    return to_disk.find(
-        self.folder, self.run.learner.graphdef,
-        self.run.params if params is None else params, modality, prepared)
+    return to_disk.find(self.folder, modality, to_disk.note_of(
+        self.run.learner.graphdef,
+        self.run.params if params is None else params, modality, prepared))
 
 
 @pytest.fixture

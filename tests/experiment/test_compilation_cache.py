@@ -57,32 +57,41 @@ def _unset(monkeypatch):
   jax.config.update('jax_compilation_cache_dir', None)
 
 
-@pytest.mark.parametrize('given, own, backend, processes, kept', [
-    # By default on accelerators.
-    (None, None, 'tpu', 1, _MINE), (None, None, 'tpu', 4, _MINE),
-    (None, None, 'gpu', 1, _MINE), (None, None, 'gpu', 2, None),
-    (None, None, 'cpu', 1, None), (None, None, 'cpu', 2, None),
-    # JAX's own comes before the default, on any backend.
-    (None, '/own', 'tpu', 1, '/own'), (None, '/own', 'cpu', 2, '/own'),
-    (None, 'gs://own', 'tpu', 1, 'gs://own'), (None, '', 'tpu', 1, ''),
-    # And what is given before all.
-    ('/given', '/own', 'cpu', 1, '/given'),
-    ('/given', None, 'gpu', 2, '/given'),
-    ('off', '/own', 'tpu', 1, None), ('off', None, 'gpu', 1, None)])
-def test_which_folder_it_is(given, own, backend, processes, kept, monkeypatch):
+@pytest.mark.parametrize('backend, count, kept', [
+    ('tpu', 1, _MINE), ('tpu', 4, _MINE), ('gpu', 1, _MINE), ('gpu', 2, None),
+    ('cpu', 1, None), ('cpu', 2, None)])
+def test_by_default_it_is_on_accelerators(backend, count, kept, monkeypatch):
   monkeypatch.setenv('XDG_CACHE_HOME', '/home/me/.cache')
-  assert compilation_cache.folder(given, own, backend, processes) == kept
+  assert compilation_cache.default_folder(backend, count) == kept
 
 
-def test_a_relative_folder_is_of_where_the_program_began(monkeypatch, tmp_path):
+@pytest.mark.parametrize('own', ['/own', 'gs://own', ''])
+def test_jaxs_own_setting_comes_before_the_default(own, unset, monkeypatch):
+  """On any backend: none is asked for."""
+  monkeypatch.setattr(
+      compilation_cache, '_before_the_first_compilation', pytest.fail)
+  jax.config.update('jax_compilation_cache_dir', own)
+  started = {}
+  compilation_cache.begin(None, pytest.fail, started)
+  assert jax.config.jax_compilation_cache_dir == own and not started
+
+
+@pytest.mark.parametrize('given', ['given', 'off'])
+def test_what_is_given_comes_before_jaxs_own(
+    given, unset, monkeypatch, tmp_path):
+  """A relative folder is of where the program began."""
   monkeypatch.chdir(tmp_path)
-  assert compilation_cache.folder('x', None, 'cpu') == str(tmp_path / 'x')
+  jax.config.update('jax_compilation_cache_dir', '/own')
+  compilation_cache.begin(given, pytest.fail, {})
+  assert jax.config.jax_enable_compilation_cache == (given != 'off')
+  assert jax.config.jax_compilation_cache_dir == (
+      '/own' if given == 'off' else str(tmp_path / 'given'))
 
 
 @pytest.mark.parametrize('url', ['gs://b/c', 's3://b/c', 'file:///c', 'hf://c'])
 def test_an_address_is_refused_with_the_reason(url):
   with pytest.raises(ValueError, match='remote address.*429.*hang.*Give a fol'):
-    compilation_cache.folder(url, None, 'tpu')
+    compilation_cache.begin(url, pytest.fail, {})
 
 
 def test_what_is_given_is_jaxs_setting_also_of_programs_started(

@@ -91,12 +91,12 @@ _TREE = {'w': np.zeros(3)}
 
 
 def _kept(folder, of, step=2):
-  """What a keeper has of a training of which a state is kept."""
+  """What a checkpointer has of a training of which a state is kept."""
   within = newest.Checkpoints(folder).within(1)
-  keeper = within_round.Keeper(within, 2, preemption.Notice())
-  with keeper.training(of, _TREE) as found:
+  checkpointer = within_round.Checkpointer(within, 2, preemption.Notice())
+  with checkpointer.training(of, _TREE) as found:
     if step is not None:
-      keeper.keep(step, {'w': np.full(3, step, float)})
+      checkpointer.save(step, {'w': np.full(3, step, float)})
   within.wait()
   return found
 
@@ -113,13 +113,13 @@ def test_a_signal_ends_training_once_its_step_is_kept(tmp_path):
   within = newest.Checkpoints(tmp_path).within(1)
   with pytest.raises(preemption.Preempted):
     with preemption.listening() as notice:
-      keeper = within_round.Keeper(within, 10, notice)
-      with keeper.training('aa', _TREE):
-        assert not keeper.is_due(3, 20) and keeper.is_due(10, 20)
-        assert not keeper.is_due(20, 20)
+      checkpointer = within_round.Checkpointer(within, 10, notice)
+      with checkpointer.training('aa', _TREE):
+        assert not checkpointer.is_due(3, 20) and checkpointer.is_due(10, 20)
+        assert not checkpointer.is_due(20, 20)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert keeper.is_due(4, 20) and keeper.is_due(20, 20)
-        keeper.keep(4, {'w': np.full(3, 4.0)})
+        assert checkpointer.is_due(4, 20) and checkpointer.is_due(20, 20)
+        checkpointer.save(4, {'w': np.full(3, 4.0)})
   assert notice.at_once
   assert _kept(tmp_path, 'aa', None)['w'][0] == 4
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -159,7 +160,8 @@ def test_a_lock_put_back_from_a_copy_is_named_as_what_it_may_be(
   monkeypatch.setattr(lock.os, '_exit', ends.append)
   with lock.exclusive(tmp_path):
     _held_elsewhere(tmp_path)
-    while not ends:
+    until = time.monotonic() + 600
+    while not ends and time.monotonic() < until:
       _REAL_SLEEP(0.01)
   said = capfd.readouterr().err
   assert ends[0] == 1

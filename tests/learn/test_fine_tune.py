@@ -1,7 +1,10 @@
 """Closed-form heads on pretrained towers, then steps of gradient on both."""
 
+import contextlib
+
 from flax import nnx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -192,6 +195,50 @@ def test_a_saved_state_goes_on_to_the_bit(tiny_run, tmp_path, restart, buffer):
   loaded = pytrees.load(tmp_path / 'state', start)
   *_, last = other.rounds('mmal', loaded, source=source)
   tiny.assert_same(last, states[-1])
+
+
+class _Ends(BaseException):
+  """A program ends."""
+
+
+class _Checkpointer:
+  """Keeps every step; ends the program after some step."""
+
+  every = 1
+
+  def __init__(self, end=None):
+    self.end, self._kept = end, None
+
+  @contextlib.contextmanager
+  def training(self, of, like):
+    del of, like
+    yield self._kept and jax.tree.map(jnp.asarray, self._kept)
+
+  def is_due(self, step, steps):
+    if step == self.end:
+      raise _Ends
+    return step < steps
+
+  def save(self, step, tree):
+    del step
+    self._kept = jax.tree.map(np.array, tree)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('restart', [True, False])
+def test_what_ends_within_a_round_goes_on_to_the_same_bits(tiny_run, restart):
+  def last(checkpointers):
+    run = _with_heads(tiny_run, ema=0.5)  # A learner of its own, as of a start.
+    *_, state = run.rounds(
+        'random', run.start(restart=restart), checkpointer=checkpointers)
+    return state
+
+  whole, kept = last(None), _Checkpointer(end=tiny.STEPS)
+  for end in (tiny.STEPS, None):
+    kept.end = end
+    with pytest.raises(_Ends) if end else contextlib.nullcontext():
+      tiny.assert_same(
+          last(lambda t: kept if t == 2 else _Checkpointer()), whole)
 
 
 def test_a_stream_knows_the_moments_of_all_that_passed(run):

@@ -53,7 +53,7 @@ class Run(NamedTuple):
 
   def rounds(
       self, strategy='mmal', state=None, tuples=None, seed=0, oracle=None,
-      report=None, source=None, keeper=None, **plan):
+      report=None, source=None, checkpointer=None, **plan):
     """The generator of states; `strategy` is a name or a function."""
     tuples = self.hidden.tuples if tuples is None else tuples
     return loop.run_rounds(
@@ -61,7 +61,7 @@ class Run(NamedTuple):
         strategies.find(strategy) if isinstance(strategy, str) else strategy,
         oracle or exact.exact(tuples, tuple(self.pools.items)),
         source or self.pools, self.data.test, loop.Plan(**plan), report,
-        keeper=keeper)
+        checkpointer=checkpointer)
 
 
 def assert_same(one, other) -> None:

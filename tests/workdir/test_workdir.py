@@ -159,3 +159,14 @@ def test_the_id_of_an_experiment_is_read_once_for_all_lines(
   of_run.unlink()
   with pytest.raises(ValueError, match='run.json is missing'):
     layout.read_lines(path)
+
+
+def test_numbers_that_no_line_may_hold_are_named(tmp_path):
+  small_runs.workdir(tmp_path)
+  path = tmp_path / layout.METRICS
+  lines = path.read_text().splitlines()
+  for value in ('NaN', 'Infinity', '-Infinity'):
+    path.write_text('\n'.join([f'{{"any": [{value}]}}', *lines]) + '\n')
+    with pytest.raises(
+        ValueError, match=f'{layout.METRICS}, line 1 holds NaN or an inf'):
+      layout.keep_until(tmp_path, small_runs.RUN, 1)

@@ -57,7 +57,7 @@ def select_design(
     costs: `[n]` float32 above 0 by which gains are divided; None where all are
       equal.
     layout: how what is `[n, ...]` lies over a mesh, of which each device works
-      on its own rows: one small exchange a pick.
+      on its own rows: three small exchanges a pick.
 
   Returns:
     `[k]` int32 indices in the order of their choice, ties to the lowest index,
@@ -86,8 +86,7 @@ def _select(
     best = jnp.argmax(gains).astype(jnp.int32)
     there, row, here = left[best], before.rows[best], best
     if axis is not None:
-      best, there, row = _best_of_all(
-          gains[best], best, there, row, len(rows), axis)
+      best, there, row = _best_of_all(gains[best], best, before.rows, axis)
       here = best - sharding.first_row(len(rows), axis)
       # Writes of what is not here are dropped.
       here = jnp.where(here < 0, len(rows), here)
@@ -100,13 +99,14 @@ def _select(
       (before.state, remaining, jnp.full(k, -1, jnp.int32)))[2]
 
 
-def _best_of_all(gain, best, there, row, n, axis):
-  """Of each device's best item the best, by its index in the whole pool."""
-  gains, places, are_there, rows = (sharding.gather(x, axis) for x in (
-      gain, best + sharding.first_row(n, axis), there, row))
+def _best_of_all(gain, best, rows, axis):
+  """Of each device's best item the best: its index, if it is one, its row."""
+  gains, places = (sharding.gather(x, axis) for x in (
+      gain, best + sharding.first_row(len(rows), axis)))
   # Devices come in the order of their rows: ties stay with the lowest index.
   at = jnp.argmax(gains)
-  return places[at], are_there[at], rows[at]
+  return places[at], gains[at] > -jnp.inf, sharding.take_rows(
+      rows, places[at][None], axis)[0]
 
 
 class State(NamedTuple):

@@ -31,7 +31,7 @@ def select(
         key, views, m)
     view = views_lib.located(views[m])
     picks[m] = views_lib.keep_best(
-        views_lib.lots(mine, view), view.remaining, k, view.rows)
+        views_lib.random_values(mine, view), view.remaining, k, view.rows)
   return picks
 
 

@@ -12,14 +12,14 @@ import numpy as np
 import optax
 
 from mmal_jax import progress
-from mmal_jax.learn import keeper as keeper_lib
+from mmal_jax.learn import checkpointer as checkpointer_lib
 from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import minibatches
 from mmal_jax.learn.gradient import optimizer as optimizer_lib
 from mmal_jax.learn.gradient import step as step_lib
 
-# With a keeper, steps that may be on their way to the device. A signal to end
-# would have to wait for all of them.
+# With a checkpointer, steps that may be on their way to the device. A signal to
+# end would have to wait for all of them.
 _AHEAD = 2
 
 
@@ -52,7 +52,7 @@ def fit(
     steps: int,
     numbers: Mapping[str, np.ndarray] | None = None,
     what: str = 'training',
-    keeper: keeper_lib.Keeper | None = None,
+    checkpointer: checkpointer_lib.Checkpointer | None = None,
 ) -> tuple[nnx.State, optax.OptState, jax.Array]:
   """Takes `steps` steps, each on a random minibatch of the aligned pairs.
 
@@ -66,8 +66,8 @@ def fit(
     numbers: by modality, `[n]` int, by which errors call the items; None: by
       their rows.
     what: these steps are, where progress is shown.
-    keeper: keeps states within the training, and has what was kept of it; None
-      where it is not worth it.
+    checkpointer: saves states within the training, and has what was saved of
+      it; None where it is not worth it.
 
   Returns:
     Parameters, optimizer state, and the mean loss over all steps.
@@ -79,14 +79,15 @@ def fit(
   """
   start = params
   drawn = minibatches.draw(recipe, key, source, steps)
-  if keeper is not None and keeper.every >= steps:
-    keeper = None
-  with contextlib.nullcontext() if keeper is None else keeper.training(
-      _digest(key, source, steps),
-      _like(recipe, params, opt_state, steps)) as taken:
+  if checkpointer is not None and checkpointer.every >= steps:
+    checkpointer = None
+  with contextlib.nullcontext() if checkpointer is None else (
+      checkpointer.training(
+          _digest(key, source, steps),
+          _like(recipe, params, opt_state, steps))) as taken:
     if taken is None:
       taken = _begin(recipe, params, opt_state, steps)
-    taken = _train(recipe, taken, source, drawn, steps, what, keeper)
+    taken = _train(recipe, taken, source, drawn, steps, what, checkpointer)
   params, opt_state, _, losses, norms = taken
   # Only now, so that no step is waited for. What follows a bad one is lost
   # work.
@@ -106,7 +107,7 @@ def fit(
   return params, opt_state, jnp.mean(losses)
 
 
-def _train(recipe, taken, source, drawn, steps, what, keeper) -> Taken:
+def _train(recipe, taken, source, drawn, steps, what, checkpointer) -> Taken:
   """Takes all steps that are to come."""
   params, opt_state = taken.params, taken.opt_state
   first = int(taken.step)
@@ -129,10 +130,10 @@ def _train(recipe, taken, source, drawn, steps, what, keeper) -> Taken:
     params, opt_state, *of_step = step_lib.train_step(
         recipe, params, opt_state, shift_key, batch)
     recent.append(tuple(of_step))
-    if keeper is not None:
+    if checkpointer is not None:
       jax.block_until_ready(recent[:-_AHEAD][-1:])
-      if keeper.is_due(step, steps):
-        keeper.keep(step, now(step))
+      if checkpointer.is_due(step, steps):
+        checkpointer.save(step, now(step))
   return now(steps)
 
 

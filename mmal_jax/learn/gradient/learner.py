@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import optax
 
-from mmal_jax.learn import keeper as keeper_lib
+from mmal_jax.learn import checkpointer as checkpointer_lib
 from mmal_jax.learn import learner as learner_lib
 from mmal_jax.learn.gradient import average
 from mmal_jax.learn.gradient import fit as fit_lib
@@ -79,9 +79,9 @@ class ByGradient(NamedTuple):
       start: nnx.State | None,
       key: jax.Array,
       known: learner_lib.Known,
-      keeper: keeper_lib.Keeper | None,
+      checkpointer: checkpointer_lib.Checkpointer | None,
   ) -> learner_lib.Learned:
-    """As `learn`, from the last step on that the keeper has kept."""
+    """As `learn`, from the last step on that the checkpointer has kept."""
     if not known.num_aligned:
       return learner_lib.Learned(params, state, float('nan'))
     if start is not None:
@@ -91,7 +91,7 @@ class ByGradient(NamedTuple):
         minibatches.Source(
             known.items, np.asarray(known.aligned), known.num_aligned,
             known.pool, self.replay),
-        self.steps, known.numbers, keeper=keeper)
+        self.steps, known.numbers, checkpointer=checkpointer)
     if self.halfway and start is not None:
       share = known.num_aligned / (known.num_aligned + self.halfway)
       params = _interpolated(start, params, share)

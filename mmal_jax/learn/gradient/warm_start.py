@@ -19,7 +19,7 @@ from mmal_jax.checkpoint import pytrees
 from mmal_jax.data import encode
 from mmal_jax.files import durable
 from mmal_jax.files import lock
-from mmal_jax.learn import keeper as keeper_lib
+from mmal_jax.learn import checkpointer as checkpointer_lib
 from mmal_jax.learn.gradient import divergence
 from mmal_jax.learn.gradient import fit as fit_lib
 from mmal_jax.learn.gradient import minibatches
@@ -42,7 +42,8 @@ def warm_start(
     shift: int = 0,
     mesh: jax.sharding.Mesh | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
-    keep: Callable[[newest.Within], keeper_lib.Keeper] | None = None,
+    make_checkpointer: Callable[
+        [newest.Within], checkpointer_lib.Checkpointer] | None = None,
 ) -> nnx.State:
   """Trains a fresh model on `pretrain`, once a cache folder.
 
@@ -59,8 +60,9 @@ def warm_start(
     mesh: where the parameters lie.
     cache_dir: keeps results by a digest of all that goes in; None keeps none.
       Of several processes all must find the same there, or train.
-    keep: makes who keeps states within the training, in the cache: one program
-      at a time, and of several processes only if they have one cache.
+    make_checkpointer: of states within the training, which lie in the cache;
+      one program at a time, and of several processes only if they have one
+      cache.
 
   Returns:
     Trained parameters.
@@ -87,14 +89,14 @@ def warm_start(
       optimizer_lib.make_optimizer(peak_lr, steps, weight_decay),
       batch_size, shift, mesh=mesh)
   rows = np.arange(len(pairs), dtype=np.int32)
-  with _kept_within(path, keep, steps) as keeper:
+  with _saved_within(path, make_checkpointer, steps) as checkpointer:
     try:
       params, _, loss = fit_lib.fit(
           how, params, None, jax.random.key(seed),
           minibatches.Source(
               pairs.items, np.stack([rows] * len(pairs.items), axis=1),
               len(pairs)),
-          steps, what='warm start', keeper=keeper)
+          steps, what='warm start', checkpointer=checkpointer)
     except divergence.Diverged as e:
       raise divergence.Diverged(f'warm start: {e}') from e
     logging.info('Warm start: mean loss %.3f over %d steps.', loss, steps)
@@ -104,22 +106,22 @@ def warm_start(
 
 
 @contextlib.contextmanager
-def _kept_within(
+def _saved_within(
     path: pathlib.Path | None,
-    keep: Callable[[newest.Within], keeper_lib.Keeper] | None,
+    make: Callable[[newest.Within], checkpointer_lib.Checkpointer] | None,
     steps: int,
-) -> Iterator[keeper_lib.Keeper | None]:
-  """Who keeps states, beside where the result will lie; None if nobody can.
+) -> Iterator[checkpointer_lib.Checkpointer | None]:
+  """Saves states beside where the result will lie; None where that cannot be.
 
-  What was kept is removed once the training has come to its end.
+  What was saved is removed once the training has come to its end.
   """
-  if path is None or keep is None:
+  if path is None or make is None:
     yield None
     return
   folder = path.with_name(f'{path.name}.within')
   kept = newest.Checkpoints(folder)
-  keeper = keep(kept.within(1))
-  if keeper.every >= steps:
+  checkpointer = make(kept.within(1))
+  if checkpointer.every >= steps:
     yield None
     return
   with contextlib.ExitStack() as held:
@@ -133,7 +135,7 @@ def _kept_within(
       yield None
       return
     try:
-      yield keeper
+      yield checkpointer
     except divergence.Diverged:
       _remove_within(kept, folder)
       raise

@@ -1,5 +1,4 @@
-"""Who keeps how far long training has come: the part of it that writes files.
-"""
+"""Checkpoints of training that is not done, as training sees them."""
 
 import contextlib
 from typing import Any, Protocol, TypeVar
@@ -7,15 +6,15 @@ from typing import Any, Protocol, TypeVar
 Tree = TypeVar('Tree')
 
 
-class Keeper(Protocol):
-  """Keeps the state within one training, so that a program that ended goes on.
+class Checkpointer(Protocol):
+  """Saves the state within one training, so that a program that ended goes on.
 
-  Training itself stays a function of what it is given: with a keeper or without
-  one, ended and gone on with or not, it comes to the same, to the bit.
+  Training itself stays a function of what it is given: with or without a
+  checkpointer, interrupted or not, it comes to the same, to the bit.
 
   Attributes:
-    every: after so many steps a state is kept. Training of no more steps than
-      that is not kept at all.
+    every: number of steps between two saves. Training of no more steps than
+      that is not saved at all.
   """
 
   every: int
@@ -43,7 +42,7 @@ class Keeper(Protocol):
       steps: of the whole training.
     """
 
-  def keep(self, step: int, tree: Any) -> None:
+  def save(self, step: int, tree: Any) -> None:
     """Keeps a state; its arrays may be donated once this has returned.
 
     May end the program, by raising what is no `Exception`.

@@ -29,7 +29,7 @@ class _Ends(BaseException):
   """A program ends."""
 
 
-class _Keeper:
+class _Checkpointer:
   """Keeps every second step on disk; ends the program after some step."""
 
   def __init__(self, folder, every=2):
@@ -51,7 +51,7 @@ class _Keeper:
       raise _Ends
     return step % self.every == 0 and step < steps
 
-  def keep(self, step, tree):
+  def save(self, step, tree):
     assert tree.step == step == np.count_nonzero(~np.isnan(tree.losses))
     pytrees.save(self._folder / str(step), tree)
     self.kept[step] = self.of
@@ -62,15 +62,15 @@ def _run(tiny_run, **recipe):
       'optimizer': optimizer.make_optimizer(1e-2, _STEPS, ema=0.9)} | recipe)
 
 
-def _last(run, keeper=None, restart=True, **more):
+def _last(run, checkpointer=None, restart=True, **more):
   run = run._replace(learner=run.learner._replace(steps=_STEPS))
   *_, last = run.rounds(
-      state=run.start(restart=restart), keeper=keeper, **more)
+      state=run.start(restart=restart), checkpointer=checkpointer, **more)
   return last
 
 
-def _keepers(folder):
-  return {t: _Keeper(folder / str(t)) for t in range(1, tiny.ROUNDS + 1)}
+def _checkpointers(folder):
+  return {t: _Checkpointer(folder / str(t)) for t in range(1, tiny.ROUNDS + 1)}
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -92,24 +92,24 @@ def test_what_ends_at_any_step_goes_on_to_the_same_bits(
     more = {'restart': False}
   whole = _last(run, **more)
   for end in (1, 4, _STEPS):
-    keepers = _keepers(tmp_path / str(end))
-    keepers[3].end = end
+    checkpointers = _checkpointers(tmp_path / str(end))
+    checkpointers[3].end = end
     with pytest.raises(_Ends):
-      _last(run, keepers.get, **more)
+      _last(run, checkpointers.get, **more)
     before = [step for step in (2, 4, 6) if step < end]
-    assert sorted(keepers[3].kept) == before
+    assert sorted(checkpointers[3].kept) == before
     # A program that begins anew has what was kept of that round.
-    again = _keepers(tmp_path / f'{end} again') | {3: keepers[3]}
-    keepers[3].end = None
+    again = _checkpointers(tmp_path / f'{end} again') | {3: checkpointers[3]}
+    checkpointers[3].end = None
     tiny.assert_same(_last(run, again.get, **more), whole)
-    assert keepers[3].begun_after == max(before, default=None)
+    assert checkpointers[3].begun_after == max(before, default=None)
 
 
 def test_training_of_no_more_steps_is_not_kept(tiny_run, tmp_path):
-  keeper = _Keeper(tmp_path, every=_STEPS)
-  tiny.assert_same(_last(_run(tiny_run), lambda _: keeper),
+  checkpointer = _Checkpointer(tmp_path, every=_STEPS)
+  tiny.assert_same(_last(_run(tiny_run), lambda _: checkpointer),
                    _last(_run(tiny_run)))
-  assert not keeper.kept and keeper.begun_after is None
+  assert not checkpointer.kept and checkpointer.begun_after is None
 
 
 def test_a_step_is_compiled_once(tiny_run, tmp_path):
@@ -117,18 +117,19 @@ def test_a_step_is_compiled_once(tiny_run, tmp_path):
   # As after a start from a checkpoint.
   run = run._replace(params=jax.tree.map(
       lambda x: jax.device_put(x, jax.devices()[0]), run.params))
-  keepers, before = _keepers(tmp_path), step_lib.train_step._cache_size()
-  keepers[1].end = 5
+  checkpointers = _checkpointers(tmp_path)
+  before = step_lib.train_step._cache_size()
+  checkpointers[1].end = 5
   with pytest.raises(_Ends):
-    _last(run, keepers.get)
-  keepers[1].end = None
-  _last(run, keepers.get)
-  assert keepers[1].begun_after == 4
+    _last(run, checkpointers.get)
+  checkpointers[1].end = None
+  _last(run, checkpointers.get)
+  assert checkpointers[1].begun_after == 4
   assert step_lib.train_step._cache_size() == before + 1
 
 
 class _KnowsNothing:
-  """A learner of a user's, from before there were keepers."""
+  """A learner of a user's, from before there were checkpointers."""
 
   needs_reference = False
 
@@ -150,12 +151,12 @@ class _KnowsNothing:
 
 def test_a_learner_that_knows_of_no_keeper_learns_as_before(
     tiny_run, tmp_path):
-  keeper = _Keeper(tmp_path)
+  checkpointer = _Checkpointer(tmp_path)
   run = _run(tiny_run)
   *_, last = run._replace(learner=_KnowsNothing(run.learner)).rounds(
-      keeper=lambda _: keeper)
+      checkpointer=lambda _: checkpointer)
   tiny.assert_same(last, list(run.rounds())[-1])
-  assert not keeper.kept
+  assert not checkpointer.kept
 
 
 def test_the_digest_is_of_all_that_decides_which_steps_are_taken(tiny_run):
@@ -167,26 +168,26 @@ def test_the_digest_is_of_all_that_decides_which_steps_are_taken(tiny_run):
   for seed, given, steps in (
       (0, source, 4), (1, source, 4), (0, source._replace(num_aligned=15), 4),
       (0, source._replace(aligned=other), 4), (0, source, 5)):
-    keeper = _Keeper(None, every=3)
-    keeper.end = 1
+    checkpointer = _Checkpointer(None, every=3)
+    checkpointer.end = 1
     with pytest.raises(_Ends):
       fit.fit(tiny_run.learner.recipe, tiny_run.params, None,
-              jax.random.key(seed), given, steps, keeper=keeper)
-    found.add(keeper.of)
+              jax.random.key(seed), given, steps, checkpointer=checkpointer)
+    found.add(checkpointer.of)
   assert len(found) == 5
 
 
 def _keep(kept, end=None):
   notice = preemption.Notice()
-  keeper = within_round.Keeper(kept, 2, notice)
-  due = keeper.is_due
+  checkpointer = within_round.Checkpointer(kept, 2, notice)
+  due = checkpointer.is_due
 
   def is_due(step, steps):
     notice.given = step == end
     return due(step, steps)
 
-  keeper.is_due = is_due
-  return keeper
+  checkpointer.is_due = is_due
+  return checkpointer
 
 
 @pytest.mark.long
@@ -200,21 +201,21 @@ def test_a_warm_start_goes_on_from_within(tiny_run, tmp_path, monkeypatch):
   monkeypatch.setattr(step_lib, 'train_step', lambda *args: (
       steps.append(0) or step(*args)))
   with pytest.raises(preemption.Preempted):
-    start('a', keep=lambda kept: _keep(kept, 5))
+    start('a', make_checkpointer=lambda kept: _keep(kept, 5))
   within, = (tmp_path / 'a').glob('*.within')
   assert (within / 'within_1' / '5').is_dir() and len(steps) == 5
   # Another program that trains the same does not write there.
   with lock.exclusive(tmp_path / 'a', f'.{within.name}{lock.NAME}'):
     seen = []
-    monkeypatch.setattr(fit, 'fit', lambda *args, keeper, **more: (
-        seen.append(keeper) or (whole, None, 0.0)))
-    start('a', keep=_keep)
+    monkeypatch.setattr(fit, 'fit', lambda *args, checkpointer, **more: (
+        seen.append(checkpointer) or (whole, None, 0.0)))
+    start('a', make_checkpointer=_keep)
     monkeypatch.undo()
   assert seen == [None]
   shutil.rmtree(tmp_path / 'a' / within.stem)
   monkeypatch.setattr(step_lib, 'train_step', lambda *args: (
       steps.append(0) or step(*args)))
-  tiny.assert_same(start('a', keep=_keep), whole)
+  tiny.assert_same(start('a', make_checkpointer=_keep), whole)
   assert len(steps) == _STEPS
   assert [p.name for p in (tmp_path / 'a').iterdir()
           if not p.name.startswith('.')] == [within.stem]
@@ -239,12 +240,13 @@ def test_a_warm_start_that_cannot_be_kept_leaves_no_folder_for_it(
     monkeypatch.setattr(lock, 'exclusive', in_use)
   else:
     monkeypatch.setattr(processes, 'all_processes', of_two)
-  monkeypatch.setattr(fit, 'fit', lambda *args, keeper, **more: (
-      seen.append(keeper) or (tiny_run.params, None, 0.0)))
+  monkeypatch.setattr(fit, 'fit', lambda *args, checkpointer, **more: (
+      seen.append(checkpointer) or (tiny_run.params, None, 0.0)))
   monkeypatch.setattr(warm_start, '_publish', lambda *_: None)
   warm_start.warm_start(
       tiny_run.learner.graphdef, tiny_run.params, tiny_run.data.pool,
-      steps=_STEPS, batch_size=8, cache_dir=tmp_path, keep=_keep)
+      steps=_STEPS, batch_size=8, cache_dir=tmp_path,
+      make_checkpointer=_keep)
   assert seen == [None]
   assert all(path.name.startswith('.') for path in tmp_path.iterdir())
 
@@ -253,5 +255,6 @@ def test_nothing_is_kept_of_a_warm_start_that_diverges(tiny_run, tmp_path):
   with pytest.raises(divergence.Diverged, match='^warm start: '):
     warm_start.warm_start(
         tiny_run.learner.graphdef, tiny_run.params, tiny_run.data.pool, steps=3,
-        batch_size=8, peak_lr=1e30, cache_dir=tmp_path, keep=_keep)
+        batch_size=8, peak_lr=1e30, cache_dir=tmp_path,
+        make_checkpointer=_keep)
   assert all(path.name.startswith('.') for path in tmp_path.iterdir())
