@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 import os
 import pathlib
 from typing import Any
+import warnings
 
 import numpy as np
 
 from mmal_jax import remaining_matches
 from mmal_jax.acquire import arguments
 from mmal_jax.acquire import check
+from mmal_jax.acquire import mixups
 from mmal_jax.acquire import strategy as strategy_lib
 from mmal_jax.embed import encoder as encoder_lib
 from mmal_jax.embed import in_memory
@@ -324,6 +326,10 @@ class Session(steps.Steps):
     Raises:
       ValueError: for too few answers, a learner that holds none out, or
         modalities that there are not.
+
+    Warns:
+      UserWarning: if answers that are held out are matched hardly better than
+        by chance.
     """
     self._store.check_open()
     of = self._modalities[:2] if of is None else tuple(of)
@@ -335,6 +341,12 @@ class Session(steps.Steps):
                        'within [0, 1].')
     if self._state.told or self._state.is_stale:
       self.fit()
+    learnt = state_lib.fit_of(self._state)
+    if mixups.at_chance(learnt.skill, len(self.known)):
+      warnings.warn(
+          f'of {len(self.known)} answers those held out are matched hardly '
+          'better than by chance: are items numbered from 0, in the order in '
+          'which they were given?', stacklevel=2)
     ways = remaining_matches.match(
         self._state.run, self._made.learner, self._made.pools,
         self._settings.candidates, chosen=not self._made.strategy.uniform,
