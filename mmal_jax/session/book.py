@@ -118,6 +118,10 @@ def replayed(
             'from a copy of this very session.')
     if at.items:
       state = state_lib.with_items(made, state, at.items)
+    # Whatever came in its place, an earlier answer was taken back for it.
+    state = state_lib.with_answers(state, unanswered(
+        at.told.keys() & state_lib.answered(state).keys(),
+        state.run.modalities))
     state = state_lib.with_aside(
         state_lib.with_answers(state, at.told), at.aside)
     if number < done:

@@ -70,6 +70,23 @@ def test_a_correction_that_a_crash_left_unlearnt_is_learnt(tmp_path):
   assert {tuple(row) for row in again.known.tolist()} <= true
 
 
+def test_a_correction_that_is_taken_back_is_loaded_alike(tmp_path):
+  """The order of what is known is that of telling, also for what is learnt."""
+  hidden = known.hidden()
+  session = known.session(hidden, folder=tmp_path / 's')
+  questions = session.ask(8)
+  answers = [hidden.answer(q) for q in questions]
+  session.tell(answers)
+  session.fit()
+  session.tell({questions[0]: _wrong(hidden, questions)})
+  session.tell({questions[0]: answers[0]})
+  before = session._state.run.aligned_rows
+  loaded = load(tmp_path / 's')
+  np.testing.assert_array_equal(loaded._state.run.aligned_rows, before)
+  assert len(before) == 7 and len(loaded.known) == 8
+  assert loaded._state.is_stale and loaded.fit().answers == 8
+
+
 def test_two_answers_change_places():
   hidden = known.hidden()
   session = known.session(hidden)
