@@ -53,6 +53,7 @@ def test_a_page_asks_what_is_open(tmp_path):
   assert len(content['searched'][other]) == 59
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('modalities', [
     ('image', 'text'), ('image', 'text', 'audio')])
 def test_several_modalities_are_several_pages(tmp_path, modalities):
