@@ -118,5 +118,6 @@ def load(
     ValueError: for all that cannot be read, or is not what `model` says.
   """
   return Encoder(*load_lib.load(
-      os.path.expanduser(name_or_folder), model=model, tokenizer=tokenizer, image_size=image_size,
+      os.path.expanduser(name_or_folder), model=model,
+      tokenizer=tokenizer, image_size=image_size,
       dtype=dtype, remat=remat))
