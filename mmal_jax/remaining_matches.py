@@ -1,5 +1,7 @@
 """What a run has not asked about, matched with what its answers taught."""
 
+from collections.abc import Mapping
+
 import jax
 import numpy as np
 
@@ -16,6 +18,7 @@ def match(
     pools: pools_lib.Pools,
     k: int = 5,
     chosen: bool = True,
+    apart: Mapping[tuple[str, str], np.ndarray] | None = None,
 ) -> dict[tuple[str, str], pool_lib.Matches]:
   """The likeliest counterparts of every item that remains; at any time.
 
@@ -30,6 +33,7 @@ def match(
     k: counterparts for each item.
     chosen: whether the queries after the first round were chosen by a strategy;
       False where all were drawn at random.
+    apart: as for `matching.pool.match`.
 
   Returns:
     By modality of the items and of their counterparts, item numbers in place
@@ -44,7 +48,7 @@ def match(
   key = jax.random.fold_in(state.key, len(state.queries) + int(state.round))
   return pool_lib.match(
       learner, state.params, state.learner_state, known(state, pools), key, k,
-      _answers(state, chosen))
+      _answers(state, chosen), apart)
 
 
 def known(

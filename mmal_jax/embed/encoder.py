@@ -28,6 +28,12 @@ class Encoder(load_lib.Pretrained):
   `params`, `tokenizer`, `preprocess`, `digest`.
   """
 
+  def __repr__(self) -> str:
+    height, width = self.config.image.size
+    return (f'<Encoder of images of {height} x {width} pixels and texts of '
+            f'{self.config.text.length} tokens: rows of '
+            f'{self.config.embed_dim}>')
+
   def encode_images(
       self, images: Iterable[Any], batch_size: int = BATCH
   ) -> np.ndarray:
@@ -112,5 +118,6 @@ def load(
     ValueError: for all that cannot be read, or is not what `model` says.
   """
   return Encoder(*load_lib.load(
-      name_or_folder, model=model, tokenizer=tokenizer, image_size=image_size,
+      os.path.expanduser(name_or_folder), model=model,
+      tokenizer=tokenizer, image_size=image_size,
       dtype=dtype, remat=remat))

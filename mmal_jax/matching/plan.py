@@ -68,6 +68,22 @@ def edges(
                np.r_[ones, others][first].astype(np.float64))
 
 
+def without(found: Edges, apart: np.ndarray) -> Edges:
+  """The pairs that are none of some.
+
+  >>> without(Edges(np.array([0, 0]), np.array([3, 4]), np.array([0.5, 0.2])),
+  ...         np.array([[0, 3]])).y
+  array([4])
+
+  Args:
+    found: pairs.
+    apart: `[r, 2]` int, rows of x and of y.
+  """
+  width = 1 + max(found.y.max(initial=0), apart[:, 1].max(initial=0))
+  kept = ~np.isin(found.x * width + found.y, apart @ [width, 1])
+  return Edges(*(values[kept] for values in found))
+
+
 def log_plan(
     found: Edges,
     temperature: float,

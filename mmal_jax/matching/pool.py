@@ -5,6 +5,7 @@ their first candidates are right is known, and teaches what the scores of those
 candidates are worth. No pairing is needed for that but the answers'.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flax import nnx
@@ -90,6 +91,7 @@ def match(
     key: jax.Array,
     k: int = 5,
     answers: Answers | None = None,
+    apart: Mapping[tuple[str, str], np.ndarray] | None = None,
 ) -> dict[tuple[str, str], Matches]:
   """Everybody's likeliest counterparts among what remains.
 
@@ -102,6 +104,8 @@ def match(
     key: deals the answers to folds.
     k: counterparts for each item.
     answers: how the tuples came about.
+    apart: by two modalities, in the order of `known.items`, `[r, 2]` int rows
+      of pairs that do not belong together: they are no candidates.
 
   Returns:
     By modality of the items and of their counterparts, both ways.
@@ -142,7 +146,7 @@ def match(
     too = fold_of_alone == fold
     tuples = np.concatenate([known.aligned[mine], alone[too]])
     for couple, edges in _graphs(
-        learner.graphdef, encoder, known, tuples).items():
+        learner.graphdef, encoder, known, tuples, apart).items():
       held = _Held(
           tuples, np.r_[informed[couple][mine], np.full(np.sum(too), -1)])
       cases[couple].append([
@@ -152,7 +156,7 @@ def match(
   no_tuples = known.aligned[:0]
   found = {}
   for (a, b), edges in _graphs(
-      learner.graphdef, encoder, known, no_tuples).items():
+      learner.graphdef, encoder, known, no_tuples, apart).items():
     by_temperature = [
         _Cases(*map(np.concatenate, zip(*folds)))
         for folds in zip(*cases[a, b])]
@@ -227,7 +231,7 @@ class _Cases(NamedTuple):
   rest: np.ndarray  # [r, f] features of some of what remains
 
 
-def _graphs(graphdef, encoder, known, held):
+def _graphs(graphdef, encoder, known, held, apart):
   """`Edges` of what remains and of what is held out, by couple."""
   embedded, there = [], []
   for (m, items), column in zip(known.items.items(), held.T):
@@ -236,10 +240,15 @@ def _graphs(graphdef, encoder, known, held):
     mask[known.pool.rows[m]] = True
     mask[column[column >= 0]] = True
     there.append(mask)
-  return {
-      (a, b): plan_lib.edges(
-          embedded[a], embedded[b], there[a], there[b], _EDGES)
-      for a, b in canonical.couples(len(embedded))}
+  names = list(known.items)
+  graphs = {}
+  for a, b in canonical.couples(len(embedded)):
+    graphs[a, b] = plan_lib.edges(
+        embedded[a], embedded[b], there[a], there[b], _EDGES)
+    not_these = (apart or {}).get((names[a], names[b]))
+    if not_these is not None:
+      graphs[a, b] = plan_lib.without(graphs[a, b], not_these)
+  return graphs
 
 
 def _ways(edges, known, names, couple, temperature, k):

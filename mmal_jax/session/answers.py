@@ -64,6 +64,14 @@ def parsed(
   return said
 
 
+def none_of_these(
+    given: Any, open_items: Sequence[state_lib.Item], sizes: Mapping[str, int]
+) -> list[state_lib.Item]:
+  """Items of whose candidates none is right, of what `parsed` takes."""
+  return [item for item, answer in _by_item(given, open_items, sizes, [])
+          if isinstance(answer, str) and answer == NONE_OF_THESE]
+
+
 def check_consistent(
     rows: Mapping[state_lib.Item, state_lib.Row],
     known: Mapping[state_lib.Item, state_lib.Row],
@@ -152,7 +160,7 @@ def _by_item(given, open_items, sizes, problems):
   if isinstance(given, Mapping):
     # Not by `_item` of an open question alone: what is put aside may be told.
     return [(item, answer) for key, answer in given.items()
-            if (item := _item(key, open_items, sizes, problems)) is not None]
+            if (item := _item(key, sizes, problems)) is not None]
   given = np.asarray(given).tolist() if hasattr(given, '__array__') else given
   if isinstance(given, str) or not isinstance(given, Sequence):
     raise TypeError(
@@ -166,16 +174,13 @@ def _by_item(given, open_items, sizes, problems):
   return list(zip(open_items, given))
 
 
-def _item(key, open_items, sizes, problems) -> state_lib.Item | None:
+def _item(key, sizes, problems) -> state_lib.Item | None:
   if isinstance(key, questions_lib.Question):
     key = key.modality, key.number
-  if _is_whole(key):
-    asked = {m for m, _ in open_items}
-    if len(asked) != 1:
-      problems.append(
-          f'{key} names an item of any modality: give (modality, number).')
-      return None
-    key = asked.pop(), key
+  if _is_whole(key):  # Or is it the place of a question?
+    problems.append(
+        f'{key} names an item of any modality: give (modality, number).')
+    return None
   if not isinstance(key, tuple) or len(key) != 2 or not isinstance(
       key[0], str) or not _is_whole(key[1]):
     problems.append(f'{arguments.shown(key)} is no question: give it as ask() '

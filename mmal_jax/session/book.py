@@ -1,8 +1,8 @@
 """A session in its journal: what was asked, answered and put aside, by round.
 
-An item's first record is its question, be it without an answer yet; its first
-row that is no `NONE` is its answer; a later row of nothing but `NONE` says that
-the question was put aside.
+An item's first record is its question, be it without an answer yet; its last
+row that is no `NONE` is its answer. A later row of nothing but `NONE` takes
+that back, and of a question without an answer says that it was put aside.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,8 @@ class Round(NamedTuple):
 
   Attributes:
     items: that were asked about in it, in order.
-    told: answers that came in it.
+    told: answers that came in it, of which a row of nothing but `NONE` takes an
+      earlier one back.
     aside: items of questions that were put aside in it.
   """
 
@@ -73,10 +74,12 @@ def rounds(records: Iterable[journal_lib.Record]) -> list[Round]:
     for number, row in zip(record.numbers, record.answers):
       item = record.modality, number
       if max(row) != oracle_lib.NONE:
-        if item not in told:
-          at.told[item] = row
-          told.add(item)
+        at.told[item] = row
+        told.add(item)
         at.aside.discard(item)
+      elif item in told:
+        at.told[item] = row
+        told.discard(item)
       elif item in asked:
         at.aside.add(item)
       if item not in asked:
@@ -115,6 +118,10 @@ def replayed(
             'from a copy of this very session.')
     if at.items:
       state = state_lib.with_items(made, state, at.items)
+    # Whatever came in its place, an earlier answer was taken back for it.
+    state = state_lib.with_answers(state, unanswered(
+        at.told.keys() & state_lib.answered(state).keys(),
+        state.run.modalities))
     state = state_lib.with_aside(
         state_lib.with_answers(state, at.told), at.aside)
     if number < done:

@@ -33,10 +33,10 @@ from mmal_jax.workdir import checksums
 from mmal_jax.workdir import json_files
 
 SESSION, RUN = 'session.json', checksums.PROVENANCE
-ITEMS, STATES, PEOPLE = 'items', 'states', 'people'
-JOURNAL, _ENDING = 'session.journal', '.journal'
-_OURS = {SESSION, RUN, ITEMS, f'{ITEMS}{seals.ENDING}', STATES, PEOPLE, JOURNAL,
-         lock.NAME}
+ITEMS, STATES, PEOPLE, REJECTED = 'items', 'states', 'people', 'rejected'
+JOURNAL, SHOWN, _ENDING = 'session.journal', 'shown.journal', '.journal'
+_OURS = {SESSION, RUN, ITEMS, f'{ITEMS}{seals.ENDING}', STATES, PEOPLE,
+         REJECTED, JOURNAL, SHOWN, lock.NAME}
 
 
 class Settings(NamedTuple):
@@ -194,29 +194,33 @@ def _shown(within, modality, count) -> shown_lib.Shown:
        for record in records], shown_lib.THUMBNAIL)
 
 
-def journal(folder: pathlib.Path, session: str, modalities) -> (
-    journal_lib.Journal):
-  """The journal of what was asked, and what is agreed upon."""
-  return journal_lib.Journal(
-      folder / JOURNAL, None, modalities, _run(session))
+def journal(
+    folder: pathlib.Path, session: str, modalities, name: str = JOURNAL
+) -> journal_lib.Journal:
+  """The journal of what was asked, and what is agreed upon; or `SHOWN`."""
+  return journal_lib.Journal(folder / name, None, modalities, _run(session))
 
 
 def journal_of(
-    folder: pathlib.Path, session: str, modalities, person: str
+    folder: pathlib.Path, session: str, modalities, person: str,
+    of: str = PEOPLE,
 ) -> journal_lib.Journal:
-  """The journal of one person's votes."""
+  """The journal of one person's votes; or of what they have `REJECTED`."""
+  (folder / of).mkdir(exist_ok=True)
   name = urllib.parse.quote(person, safe='')
   # No file is hidden, or leads out of the folder.
   return journal_lib.Journal(
-      folder / PEOPLE / f'_{name}{_ENDING}', None, modalities,
+      folder / of / f'_{name}{_ENDING}', None, modalities,
       _run(session) | {'person': person})
 
 
-def people(folder: pathlib.Path) -> list[str]:
-  """Names of all who have voted."""
+def people(folder: pathlib.Path, of: str = PEOPLE) -> list[str]:
+  """Names of all who have voted; or have `REJECTED` anything."""
+  if not (folder / of).exists():
+    return []
   return sorted(
       urllib.parse.unquote(name[1:].removesuffix(_ENDING))
-      for name in os.listdir(folder / PEOPLE)
+      for name in os.listdir(folder / of)
       if name.startswith('_') and name.endswith(_ENDING))
 
 

@@ -134,7 +134,7 @@ def _items(modality, rows, count) -> encode.Items:
 def _seen(modality, given) -> tuple[shown_lib.Shown, Any]:
   """What is seen of items; and their features, if they are these."""
   if isinstance(given, (str, os.PathLike)):
-    return _of_path(modality, pathlib.Path(given)), None
+    return _of_path(modality, pathlib.Path(given).expanduser()), None
   given = arrays.on_host(given)
   if hasattr(given, '__array__'):
     given = np.asarray(given)
@@ -151,7 +151,10 @@ def _seen(modality, given) -> tuple[shown_lib.Shown, Any]:
   if given and all(isinstance(one, str) for one in given) and (
       modality != 'image'):
     return given, None
-  return _files(image_sources.sources(given, modality)), None
+  # They are read again later, when the working folder may be another one.
+  return _files([
+      source.expanduser().absolute() if isinstance(source, pathlib.Path)
+      else source for source in image_sources.sources(given, modality)]), None
 
 
 def _is_row(one) -> bool:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations  # So that help() shows short types.
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import os
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any
+import warnings
 
 import numpy as np
 
-from mmal_jax import loop
 from mmal_jax import remaining_matches
 from mmal_jax.acquire import arguments
 from mmal_jax.acquire import check
+from mmal_jax.acquire import mixups
 from mmal_jax.acquire import strategy as strategy_lib
 from mmal_jax.embed import encoder as encoder_lib
 from mmal_jax.embed import in_memory
 from mmal_jax.matching import pool as pool_lib
+from mmal_jax.session import annotation
 from mmal_jax.session import answers as answers_lib
 from mmal_jax.session import book
 from mmal_jax.session import folder as folder_lib
 from mmal_jax.session import held
 from mmal_jax.session import items as items_lib
 from mmal_jax.session import learners
+from mmal_jax.session import likely
 from mmal_jax.session import questions as questions_lib
 from mmal_jax.session import shown as shown_lib
 from mmal_jax.session import state as state_lib
+from mmal_jax.session import steps
 from mmal_jax.session import store as store_lib
 from mmal_jax.session import telling
 from mmal_jax.session import votes as votes_lib
@@ -33,22 +37,7 @@ from mmal_jax.session import votes as votes_lib
 Strategy = strategy_lib.Strategy
 
 
-class Fit(NamedTuple):
-  """What was learnt.
-
-  Attributes:
-    rounds: of learning so far.
-    answers: that it is made of.
-    skill: how well answers that were held out are predicted, relative to
-      chance, which is 1; NaN where the learner holds none out.
-  """
-
-  rounds: int
-  answers: int
-  skill: float
-
-
-class Session:
+class Session(steps.Steps):
   """Asks which items belong together, is told, and learns.
 
   It goes as a run does, by the same code: the first questions are drawn at
@@ -126,7 +115,8 @@ class Session:
     if shared_space is None:
       shared_space = isinstance(encoder, encoder_lib.Encoder)
     if folder is not None:
-      folder_lib.check_new(pathlib.Path(folder))
+      folder = pathlib.Path(folder).expanduser()
+      folder_lib.check_new(folder)
     given = items_lib.read(items, encoder, features)
     known = answers_lib.known_pairs(known_pairs, given.pools.sizes)
     if strategy is None:
@@ -142,15 +132,6 @@ class Session:
     if folder is not None:
       self.save(folder)
 
-  def _begin(self, given, settings) -> None:
-    self._given, self._settings = given, settings
-    self._made = learners.make(
-        given.pools, settings.learner, settings.values, settings.strategy,
-        settings.shared_space, settings.budget, settings.seed)
-    self._state = state_lib.begin(self._made)
-    self._store: Any = store_lib.Store()
-    self._seen: tuple[int, loop.Seen] | None = None
-
   @classmethod
   def load(cls, folder: str | os.PathLike[str]) -> Session:
     """Goes on with the session in a folder, whatever became of its program.
@@ -159,7 +140,7 @@ class Session:
       ValueError: if there is none, another program has it, or what lies there
         was changed or is damaged.
     """
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(folder).expanduser()
     if not (folder / folder_lib.SESSION).exists():
       folder_lib.read(folder)  # Which says so, and makes no lock.
     session, hold = object.__new__(cls), held.Hold(folder)
@@ -187,12 +168,12 @@ class Session:
       ValueError: if the folder is not empty, or the strategy is no name.
     """
     self._store.check_open()
+    folder = pathlib.Path(folder).expanduser()
     if self._store.is_in(folder):
       return
     if not isinstance(self._settings.strategy, str):
       raise ValueError('a session is saved with the name of its strategy, and '
                        'its strategy is no name.')
-    folder = pathlib.Path(folder)
     folder_lib.check_new(folder)
     hold = held.Hold(folder)
     try:
@@ -240,20 +221,41 @@ class Session:
       if state_lib.is_due(self._state):
         self.fit()
       self._ask_anew(int(n))
-    return questions_lib.of(
+    found = questions_lib.of(
         telling.open_for(self._state, self._store.votes, by),
-        self._given.shown, self._settings.candidates,
-        lambda *given: loop.suggester(self._state.run, self._see())(*given))
+        self._given.shown, self._settings.candidates, self._suggest)
+    self._show({(q.modality, q.number): q.candidates for q in found})
+    return found
 
-  def _ask_anew(self, n) -> None:
-    n = min(n, state_lib.most(self._made, self._state),
-            *self._given.pools.sizes.values())
-    if n < 1:
-      return
-    state = state_lib.with_questions(self._made, self._state, self._see(), n)
-    rows = book.unanswered(state_lib.open_items(state), self._modalities)
-    self._store.enter(book.records_of(self._round, rows))
-    self._state = state
+  def page(
+      self, path: str | os.PathLike[str] = 'questions.html',
+      by: str | None = None,
+  ) -> list[pathlib.Path]:
+    """Writes the open questions as a page for annotators, of one HTML file.
+
+    A browser shows it, without a server; all is in it, also what can be
+    searched. `tell` takes the file of answers that it gives.
+
+    Args:
+      path: of the file. If items of several modalities are asked about, there
+        is a file of each, with the modality in its name.
+      by: who is asked, as in `ask`.
+
+    Returns:
+      The paths of the files.
+
+    Raises:
+      OSError: if they cannot be written.
+      ValueError: if no question is open, the path does not end in `.html`, or
+        an image cannot be read.
+    """
+    self._store.check_open()
+    written = annotation.write(
+        path, self._given, telling.open_for(
+            self._state, self._store.votes, by), self._suggest,
+        self._settings.candidates, self._round)
+    self._show(written.shown)
+    return written.paths
 
   def tell(self, answers: Any, by: str | None = None) -> None:
     """Takes answers, all of them or none.
@@ -262,45 +264,45 @@ class Session:
       answers: by question, or `(modality, number)` of its item, the number of
         its counterpart; with more than two modalities these by modality. Or
         `'no counterpart'`; or `'none of these'` or `'skip'`, which put the
-        question aside: nothing is learnt of its item. Or a list of that, one
-        for each question of `ask`.
-      by: who answers; needed where several people have to.
+        question aside: nothing is learnt of its item, but that none of these
+        candidates is its counterpart. Or a list of that, one for each question
+        of `ask`. Or the path of a file of answers that a page gave, or of a
+        folder of these. Another answer to the same question corrects it.
+      by: who answers; needed where several people have to. A file says it.
 
     Raises:
       OSError: if they cannot be written: nothing more can be told then.
-      TypeError: if they are no answers by question, and no list.
+      TypeError: if they are no answers by question, no list, and no path.
       ValueError: naming every item that does not exist or was not asked about,
         and every answer that contradicts another, or is none.
     """
     self._store.check_open()
+    if isinstance(answers, (str, os.PathLike)):
+      self._tell_file(answers, by)
+      return
     if by is None and self._settings.people > 1:
       raise ValueError(f'people={self._settings.people} have to answer each '
                        'question: say by= whom these answers are.')
-    if by is not None:
-      votes_lib.person(by)
-    said = telling.judged(
-        self._state, self._store.votes, answers, self._given.pools.sizes, by)
-    aside = book.unanswered(said.aside, self._modalities)
-    if by is not None:
-      self._store.vote(by, book.records_of(self._round, said.rows | aside))
-      self._agree()
-      if self._settings.people > 1:
-        return
-    rows = said.rows if by is None else {}
-    self._store.enter([record for some in (rows, aside)
-                       for record in book.records_of(self._round, some)])
-    self._state = state_lib.with_aside(
-        state_lib.with_answers(self._state, rows), said.aside)
+    self._enter(answers, self._judged(answers, by), by)
 
-  def _agree(self) -> None:
-    """Takes what enough people say alike."""
-    rows = telling.agreed(
-        self._state, self._store.votes, self._settings.people,
-        self._modalities)
-    self._store.enter(book.records_of(self._round, rows))
-    self._state = state_lib.with_answers(self._state, rows)
+  def put_aside(self, questions: Iterable[Any]) -> None:
+    """Puts open questions aside, whatever people say of them.
 
-  def fit(self) -> Fit:
+    Nothing is learnt of them, and they may still be answered. So what people
+    disagree on is not asked again.
+
+    Args:
+      questions: of `ask`, or `(modality, number)` of their items.
+
+    Raises:
+      OSError: as `tell`.
+      ValueError: naming what was never asked about, or is answered.
+    """
+    self._store.check_open()
+    self._take(self._judged(
+        dict.fromkeys(questions, answers_lib.SKIP), None))
+
+  def fit(self) -> state_lib.Fit:
     """Learns from all answers; at once if there is nothing new.
 
     Raises:
@@ -310,9 +312,7 @@ class Session:
     if state_lib.is_due(self._state):
       self._state = state_lib.fitted(self._made, self._state, self._see())
       self._store.keep(self._state)
-    last = state_lib.learnt(self._state)
-    return Fit(self._round, len(state_lib.answered(self._state)),
-               float(last.skill))
+    return state_lib.fit_of(self._state)
 
   def match(
       self, probability: float = 0.95, of: tuple[str, str] | None = None
@@ -326,6 +326,10 @@ class Session:
     Raises:
       ValueError: for too few answers, a learner that holds none out, or
         modalities that there are not.
+
+    Warns:
+      UserWarning: if answers that are held out are matched hardly better than
+        by chance.
     """
     self._store.check_open()
     of = self._modalities[:2] if of is None else tuple(of)
@@ -335,11 +339,18 @@ class Session:
     if not 0 <= probability <= 1:
       raise ValueError(f'probability={arguments.shown(probability)} must be '
                        'within [0, 1].')
-    if self._state.told:
+    if self._state.told or self._state.is_stale:
       self.fit()
+    learnt = state_lib.fit_of(self._state)
+    if mixups.at_chance(learnt.skill, len(self.known)):
+      warnings.warn(
+          f'of {len(self.known)} answers those held out are matched hardly '
+          'better than by chance: are items numbered from 0, in the order in '
+          'which they were given?', stacklevel=2)
     ways = remaining_matches.match(
         self._state.run, self._made.learner, self._made.pools,
-        self._settings.candidates, chosen=not self._made.strategy.uniform)
+        self._settings.candidates, chosen=not self._made.strategy.uniform,
+        apart=likely.by_modalities(self._apart, self._modalities))
     found = pool_lib.pairs(ways[of], ways[of[::-1]], probability)
     return questions_lib.Pairs(
         of, found.rows, found.probabilities,
@@ -349,8 +360,7 @@ class Session:
       self, modality: str, number: int, other: str, k: int
   ) -> tuple[int, ...]:
     """Numbers of an item's k likeliest counterparts, the likeliest first."""
-    suggest = loop.suggester(self._state.run, self._see())
-    found = suggest(modality, np.array([number], np.int32), other, k)[0]
+    found = self._suggest(modality, np.array([number], np.int32), other, k)[0]
     return tuple(found[found >= 0].tolist())
 
   def item(self, modality: str, number: int) -> Any:
@@ -368,26 +378,6 @@ class Session:
   def known(self) -> np.ndarray:
     """`[a, M]` int, numbers of what was answered to belong together."""
     return state_lib.known(self._state)
-
-  @property
-  def _modalities(self) -> tuple[str, ...]:
-    return tuple(self._given.shown)
-
-  @property
-  def _round(self) -> int:
-    return int(self._state.run.round)
-
-  def _see(self) -> loop.Seen:
-    """What the present round's questions are chosen by, found out once."""
-    before = None
-    if self._seen is not None:
-      at_round, before = self._seen
-      if at_round == self._round:
-        return before
-    self._seen = self._round, loop.see(
-        self._state.run, self._made.learner, self._made.pools, self._made.plan,
-        before)
-    return self._seen[1]
 
   def __repr__(self) -> str:
     sizes = ', '.join(

@@ -31,9 +31,11 @@ def item(
 
 
 def text(shown: Shown, number: int) -> str:
-  """An item in words."""
+  """An item in words: of an image the name, which says nothing of the disk."""
   found = item(shown, number)
-  return f'item {number}' if isinstance(found, int) else str(found)
+  if isinstance(shown, image_files.ImageFiles):
+    return found.name
+  return f'item {number}' if isinstance(found, int) else found
 
 
 def thumbnail(shown: Shown, number: int) -> bytes | None:

@@ -55,11 +55,13 @@ class State:
       of all rounds before it.
     told: by item, the answers that nothing was learnt from yet.
     aside: items of questions that were put aside, without an answer.
+    is_stale: whether the model was made of an answer that was taken back.
   """
 
   run: state_lib.RunState
   told: Mapping[Item, Row] = dataclasses.field(default_factory=dict)
   aside: frozenset[Item] = frozenset()
+  is_stale: bool = False
 
 
 def begin(made: Made) -> State:
@@ -72,9 +74,13 @@ def begin(made: Made) -> State:
 
 def open_items(state: State) -> list[Item]:
   """Items of the questions without an answer, in the order of asking."""
+  return [item for item in unanswered(state) if item not in state.aside]
+
+
+def unanswered(state: State) -> list[Item]:
+  """Items of all questions without an answer, also of those put aside."""
   return [item for item in _items(
-      state.run, state_lib.open_queries(state.run))
-          if item not in state.told and item not in state.aside]
+      state.run, state_lib.open_queries(state.run)) if item not in state.told]
 
 
 def answered(state: State) -> dict[Item, Row]:
@@ -102,7 +108,7 @@ def asked(state: State) -> dict[Item, int]:
 
 def is_due(state: State) -> bool:
   """Whether there is anything to learn, or the present round was asked."""
-  return bool(state.told) or bool(
+  return bool(state.told) or state.is_stale or bool(
       (state.run.queries[int(state.run.round):][:1] >= 0).any())
 
 
@@ -146,9 +152,40 @@ def with_items(made: Made, state: State, items: Iterable[Item]) -> State:
 
 
 def with_answers(state: State, rows: Mapping[Item, Row]) -> State:
-  """Takes answers to questions that were asked."""
+  """Takes answers to questions that were asked, in place of earlier ones.
+
+  A row of nothing but `NONE` takes an answer back: the question is open again.
+  """
+  before = answered(state)
+  state = _without(state, {item for item, row in rows.items()
+                           if before.get(item, row) != row})
+  given = {item: row for item, row in rows.items()
+           if max(row) != oracle_lib.NONE and before.get(item) != row}
   return dataclasses.replace(
-      state, told={**state.told, **rows}, aside=state.aside - set(rows))
+      state, told={**state.told, **given}, aside=state.aside - set(given))
+
+
+def _without(state: State, items: set[Item]) -> State:
+  """Without the answers about items, as if they had not been given yet."""
+  run = state.run
+  where = [(*place,) for place in np.argwhere(run.answered)]
+  taken = [place for place, item in zip(where, _items(
+      run, np.nonzero(run.answered))) if item in items]
+  told = {item: row for item, row in state.told.items() if item not in items}
+  if not taken:
+    return dataclasses.replace(state, told=told)
+  answers = run.answers.copy()
+  answers[tuple(np.array(taken).T)] = oracle_lib.NONE
+  # Another answer may say the same, from the other side.
+  left = {*map(tuple, answers.reshape(-1, answers.shape[2]).tolist())}
+  rows = run.aligned_rows[[tuple(row) in left
+                           for row in run.aligned_rows.tolist()]]
+  aligned = np.full_like(run.aligned, -1)
+  aligned[:len(rows)] = rows
+  return dataclasses.replace(
+      state, told=told, is_stale=True, run=dataclasses.replace(
+          run, answers=answers, aligned=aligned,
+          num_aligned=np.asarray(len(rows), np.int32)))
 
 
 def with_aside(state: State, items: Iterable[Item]) -> State:
@@ -161,6 +198,21 @@ def fitted(made: Made, state: State, seen: loop.Seen) -> State:
   run = loop.learn(
       _recorded(made, state), made.learner, made.pools, seen, made.plan)
   return State(_grown(made, run, 0), {}, state.aside)
+
+
+class Fit(NamedTuple):
+  """What was learnt.
+
+  Attributes:
+    rounds: of learning so far.
+    answers: that it is made of.
+    skill: how well answers that were held out are predicted, relative to
+      chance, which is 1; NaN where the learner holds none out.
+  """
+
+  rounds: int
+  answers: int
+  skill: float
 
 
 class Learnt(NamedTuple):
@@ -198,6 +250,12 @@ def learnt(state: State) -> Learnt:
       run.params, run.learner_state, np.asarray(run.round, np.int32),
       np.asarray(skill, np.float32), np.asarray(loss, np.float32),
       np.asarray(zlib.crc32(repr(rows).encode()), np.uint32))
+
+
+def fit_of(state: State) -> Fit:
+  """What the last round has learnt."""
+  return Fit(int(state.run.round), len(answered(state)),
+             float(learnt(state).skill))
 
 
 def without_learning(made: Made, state: State) -> State:

@@ -12,13 +12,17 @@ from mmal_jax.session import held
 from mmal_jax.session import state as state_lib
 from mmal_jax.session import votes as votes_lib
 
+_NO_ONE = ''  # Of whom it is not said who answers.
+
 
 class Store:
   """The journals of a session and of its people, in memory."""
 
   def __init__(self):
     self._journal: Any = book.Memory()
+    self._shown: Any = book.Memory()
     self._people: dict[str, Any] = {}
+    self._rejected: dict[str, Any] = {}
 
   @property
   def records(self) -> tuple[journal_lib.Record, ...]:
@@ -26,22 +30,47 @@ class Store:
     return self._journal.records
 
   @property
+  def shown(self) -> tuple[journal_lib.Record, ...]:
+    """What was shown as counterparts."""
+    return self._shown.records
+
+  @property
   def votes(self) -> votes_lib.Votes:
     """Of all people."""
     return votes_lib.of_records(
         {who: journal.records for who, journal in self._people.items()})
+
+  @property
+  def rejected(self) -> list[tuple[journal_lib.Record, ...]]:
+    """By person, the counterparts of which none was right."""
+    return [journal.records for journal in self._rejected.values()]
 
   def enter(self, records: Sequence[journal_lib.Record]) -> None:
     """Adds to the session's journal."""
     if records:
       self._journal.enter(records)
 
+  def show(self, records: Sequence[journal_lib.Record]) -> None:
+    """Adds to what was shown."""
+    if records:
+      self._shown.enter(records)
+
   def vote(self, person: str, records: Sequence[journal_lib.Record]) -> None:
     """Adds to a person's journal."""
     if person not in self._people:
-      self._people[person] = self._new(person)
+      self._people[person] = self._new(person, folder_lib.PEOPLE)
     if records:
       self._people[person].enter(records)
+
+  def reject(
+      self, person: str | None, records: Sequence[journal_lib.Record]
+  ) -> None:
+    """Adds to what a person has rejected."""
+    person = person or _NO_ONE
+    if records:
+      if person not in self._rejected:
+        self._rejected[person] = self._new(person, folder_lib.REJECTED)
+      self._rejected[person].enter(records)
 
   def keep(self, state: state_lib.State) -> None:
     """Keeps what the last round has left."""
@@ -59,11 +88,14 @@ class Store:
   def copy_to(self, other: 'Store') -> None:
     """Enters all that is in the journals into those of another one."""
     other.enter(self.records)
+    other.show(self.shown)
     for who, journal in self._people.items():
       other.vote(who, journal.records)
+    for who, journal in self._rejected.items():
+      other.reject(who, journal.records)
 
-  def _new(self, person: str) -> Any:
-    del person
+  def _new(self, person: str, of: str) -> Any:
+    del person, of
     return book.Memory()
 
 
@@ -89,8 +121,12 @@ class InFolder(Store):
     self._folder, self._session, self._hold = folder, session, hold
     self._modalities = tuple(modalities)
     self._journal = folder_lib.journal(folder, session, self._modalities)
-    for person in folder_lib.people(folder):
-      self.vote(person, ())
+    self._shown = folder_lib.journal(
+        folder, session, self._modalities, folder_lib.SHOWN)
+    for of, journals in ((folder_lib.PEOPLE, self._people),
+                         (folder_lib.REJECTED, self._rejected)):
+      for person in folder_lib.people(folder, of):
+        journals[person] = self._new(person, of)
     self._kept = folder_lib.checkpoints(folder, session)
 
   def learnt(self, made: state_lib.Made) -> state_lib.Learnt | None:
@@ -116,6 +152,6 @@ class InFolder(Store):
           'this session is over: it was closed, or another one has its folder '
           f'{str(self._folder)!r}. Session.load goes on.')
 
-  def _new(self, person: str) -> Any:
+  def _new(self, person: str, of: str) -> Any:
     return folder_lib.journal_of(
-        self._folder, self._session, self._modalities, person)
+        self._folder, self._session, self._modalities, person, of)

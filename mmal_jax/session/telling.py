@@ -3,9 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles.people import spelling
 from mmal_jax.session import answers as answers_lib
+from mmal_jax.session import likely
+from mmal_jax.session import questions as questions_lib
 from mmal_jax.session import state as state_lib
+from mmal_jax.session import store as store_lib
 from mmal_jax.session import votes as votes_lib
 
 
@@ -36,10 +40,9 @@ def judged(
   Raises:
     TypeError, ValueError: as `Session.tell`.
   """
-  same = [who for who in votes if by is not None and who != by
-          and _spelt(who) == _spelt(by)]
-  if same:
-    raise ValueError(f'by={by!r}: {same[0]!r} has answered, which is the same '
+  same = by if by is None else known_as(by, votes)
+  if same != by:
+    raise ValueError(f'by={by!r}: {same!r} has answered, which is the same '
                      'name in another spelling. Use that, or another name.')
   said = answers_lib.parsed(answers, open_for(state, votes, by), sizes)
   known, asked = state_lib.answered(state), state_lib.asked(state)
@@ -50,27 +53,77 @@ def judged(
   settled = [item for item in said.aside if item in known]
   if settled:
     raise ValueError(f'{answers_lib.in_words(settled[0])} is answered: it '
-                     'cannot be put aside.')
-  # A person may change their mind about a question as long as it is open.
+                     'cannot be put aside. Another answer corrects it.')
+  # Whoever gave an answer may give another in its place.
+  corrected = {item for item, row in said.rows.items()
+               if known.get(item, row) != row
+               and _may_correct(_who_answered(votes, item), by, item)}
   own = {item: row for item, row in votes.get(by, {}).items()
          if max(row) >= 0 and item not in said.rows}
-  answers_lib.check_consistent(said.rows, own | known, tuple(sizes))
+  rest = {item: row for item, row in known.items() if item not in corrected}
+  answers_lib.check_consistent(said.rows, own | rest, tuple(sizes))
   return answers_lib.Said(
-      {item: row for item, row in said.rows.items() if item not in known},
-      said.aside)
+      {item: row for item, row in said.rows.items()
+       if item not in known or item in corrected}, said.aside)
+
+
+def _who_answered(votes, item) -> list[str]:
+  return [who for who, some in votes.items()
+          if max(some.get(item, (oracle_lib.NONE,))) != oracle_lib.NONE]
+
+
+def _may_correct(people, by, item) -> bool:
+  if by is None and people:
+    raise ValueError(
+        f'{answers_lib.in_words(item)} was answered by {", ".join(people)}: '
+        'say by= who corrects it.')
+  return by is None or by in people
+
+
+def known_as(name: str, votes: votes_lib.Votes) -> str:
+  """How somebody who has answered before was spelt; else the name itself."""
+  return next((who for who in votes if who == name),
+              next((who for who in votes if _spelt(who) == _spelt(name)), name))
 
 
 def _spelt(name: str) -> str:
   return spelling.folded(spelling.normal(name))
 
 
+def rejected(
+    state: state_lib.State, store: store_lib.Store, answers: Any,
+    sizes: Mapping[str, int], by: str | None,
+) -> dict[state_lib.Item, likely.Candidates]:
+  """By item, the candidates of which an answer says that none is right.
+
+  Those of the question, where it was given; else those that were shown last.
+
+  Args:
+    state: present.
+    store: with what was shown.
+    answers: as told, after `judged`.
+    sizes: by modality, the number of items.
+    by: who tells them.
+  """
+  shown = likely.of_records(store.shown, tuple(sizes))
+  if isinstance(answers, Mapping):
+    shown |= {(key.modality, key.number): key.candidates for key in answers
+              if isinstance(key, questions_lib.Question)}
+  return {item: shown.get(item, {}) for item in answers_lib.none_of_these(
+      answers, open_for(state, store.votes, by), sizes)}
+
+
 def agreed(
     state: state_lib.State, votes: votes_lib.Votes, people: int,
     modalities: Sequence[str],
-) -> dict[state_lib.Item, state_lib.Row]:
-  """Answers that enough people give alike, and that contradict nothing.
+) -> answers_lib.Said:
+  """What becomes of questions by what people say of them.
 
-  What would contradict another answer stays open until people agree on both.
+  An answer that enough people give alike is taken, unless it contradicts
+  another: then its question stays open until people agree on both. One on which
+  they agree no more, since somebody has corrected theirs, is taken back, by a
+  row of nothing but `NONE`. What enough people have seen and none has answered
+  is put aside.
 
   Args:
     state: present.
@@ -78,13 +131,23 @@ def agreed(
     people: how many have to have answered.
     modalities: of the columns.
   """
-  rows: dict[state_lib.Item, state_lib.Row] = {}
-  for item, row in votes_lib.agreed(
-      votes, state_lib.open_items(state), people).items():
+  known = state_lib.answered(state)
+  voted = [item for item in known if _who_answered(votes, item)]
+  found = votes_lib.agreed(
+      votes, [*state_lib.unanswered(state), *voted], people)
+  nothing = (oracle_lib.NONE,) * len(modalities)
+  rows: dict[state_lib.Item, state_lib.Row] = {
+      item: nothing for item in voted if found.get(item) != known[item]}
+  rest = {item: row for item, row in known.items() if item not in rows}
+  for item, row in found.items():
+    if item in rest:
+      continue
     try:
-      answers_lib.check_consistent(
-          {item: row}, state_lib.answered(state) | rows, modalities)
+      answers_lib.check_consistent({item: row}, rest, modalities)
     except ValueError:
       continue
-    rows[item] = row
-  return rows
+    rows[item] = rest[item] = row
+  return answers_lib.Said(rows, [
+      item for item in state_lib.open_items(state) if item not in rows
+      and not _who_answered(votes, item)
+      and sum(item in some for some in votes.values()) >= people])

@@ -35,6 +35,11 @@ def test_rows_are_those_of_embed_items(model, photos):
         rows, mmal_jax.embed_items(model, items, modality), atol=1e-6)
 
 
+def test_it_is_shown_in_a_line(model):
+  assert repr(model) == ('<Encoder of images of 32 x 32 pixels and texts of 9 '
+                         'tokens: rows of 24>')
+
+
 def test_images_in_memory_are_those_in_files(model, photos):
   expected = model.encode_images(photos)
   opened = [Image.open(path).convert('RGB') for path in photos]

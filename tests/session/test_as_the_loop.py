@@ -166,6 +166,15 @@ def test_matches_are_right_and_calibrated():
   assert found.probabilities.min() >= 0.9
 
 
+def test_numbers_that_count_from_one_are_suspected():
+  hidden = known.hidden()
+  session = known.session(hidden, strategy='random')
+  questions = session.ask(30)
+  session.tell([(hidden.answer(q) + 1) % 60 for q in questions])
+  with pytest.warns(UserWarning, match='numbered from 0'):
+    session.match()
+
+
 def test_all_can_be_asked():
   hidden = known.hidden(15)
   session, count = known.session(hidden), 0

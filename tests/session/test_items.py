@@ -70,6 +70,35 @@ def test_images_of_all_kinds(photos, of, tmp_path):
   assert len(session_names) == 3
 
 
+def test_a_notebook_says_nothing_of_the_disk(photos):
+  session = Session(images=photos, texts=_TEXTS, encoder=_BOTH)
+  html_ = session.ask(3)._repr_html_()
+  assert str(photos) not in html_ and str(photos.parent) not in html_
+  assert '.png' in html_
+
+
+def test_paths_hold_wherever_the_program_goes(photos, tmp_path, monkeypatch):
+  monkeypatch.chdir(photos.parent)
+  names = [f'photos/{path.name}' for path in sorted(photos.iterdir())]
+  session = Session(images=names, texts=_TEXTS, encoder=_BOTH)
+  html_ = session.ask(3)._repr_html_()
+  monkeypatch.chdir('/')
+  assert session.ask()._repr_html_() == html_ and '<img' in html_
+  session.save(tmp_path / 's')
+  assert Session.load(tmp_path / 's').ask()._repr_html_() == html_
+
+
+def test_a_tilde_is_the_home(photos, tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(photos.parent))
+  session = Session(images='~/photos', texts=_TEXTS, encoder=_BOTH,
+                    folder='~/s')
+  questions = session.ask(2)
+  assert (tmp_path / 's' / 'session.json').exists()
+  assert known.names(Session.load('~/s').ask()) == known.names(questions)
+  with pytest.raises(ValueError, match='holds a session'):
+    Session(images='~/photos', texts=_TEXTS, encoder=_BOTH, folder='~/s')
+
+
 def test_an_image_that_is_gone_is_named(photos):
   session = Session(images=photos, texts=_TEXTS, encoder=_BOTH)
   before = session.ask(3)
