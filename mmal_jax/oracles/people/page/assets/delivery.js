@@ -20,6 +20,7 @@ function fileName() {
 }
 
 function download() {
+  keepUp();
   const text = lines();
   const link = element('a');
   link.href = URL.createObjectURL(
@@ -94,6 +95,7 @@ function take(status) {
 
 async function tick() {
   if (!state) return;
+  keepUp();
   await (lines() === state.delivered ? look() : save());
 }
 

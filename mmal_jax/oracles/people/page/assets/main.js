@@ -107,7 +107,10 @@ for (const [id, act] of Object.entries(clicks)) byId(id).onclick = act;
 byId('name').onkeydown = (event) => {
   if (event.key === 'Enter' && !event.isComposing) meet();
 };
-// Escape closes it the second time, whatever the page says.
+byId('hello').oncancel = (event) => {
+  if (!state) event.preventDefault();
+};
+// A second Escape closes it, whatever the page says.
 byId('hello').onclose = () => {
   if (!state) greet();
 };

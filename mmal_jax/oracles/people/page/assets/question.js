@@ -16,7 +16,8 @@ function openPart() {
 // Who goes by Tab, or hears the page, is at what is asked now: what had the
 // focus may be gone.
 function refocus(id) {
-  if (document.activeElement === document.body) {
+  const now = document.activeElement;
+  if (now === document.body || !now?.getClientRects().length) {
     byId(id).focus({preventScroll: true});
   }
 }
