@@ -120,9 +120,11 @@ function keepUp() {
   if (state && refresh()) render();
 }
 
-for (const what of ['storage', 'pageshow', 'focus']) {
-  window.addEventListener(what, keepUp);
-}
+for (const what of ['pageshow', 'focus']) window.addEventListener(what, keepUp);
+window.addEventListener('storage', (event) => {
+  // What is told may come before it can be read.
+  if (state && event.key === keyOf(person) && refresh(event.newValue)) render();
+});
 if (round.skip_is_refusal) byId('skip').title = 'Say that you cannot answer it';
 
 // A run that goes on does not ask anew who answers.

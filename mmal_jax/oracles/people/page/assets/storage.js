@@ -59,8 +59,7 @@ function load(name) {
 
 // Takes what is kept, and says whether that is new: a tab may have slept while
 // another one of this person took answers.
-function refresh() {
-  const text = read(keyOf(person));
+function refresh(text = read(keyOf(person))) {
   if (text === null || text === known) return false;
   known = text;
   const found = stateOf(text);
