@@ -21,7 +21,7 @@ import pytest
 _NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'chrome')
 _START = ('import os, sys; os.dup2(int(sys.argv[1]), 3);'
           'os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])')
-_SECONDS = 20  # until a browser that says nothing is given up
+_SECONDS = 240  # until a browser that says nothing is given up
 _KEYS = {'Tab': 9, 'Enter': 13, 'Escape': 27, 'ArrowLeft': 37, 'ArrowUp': 38,
          'ArrowRight': 39, 'ArrowDown': 40, '/': 191}
 
