@@ -142,8 +142,8 @@ def _by_hand(
       return
   if said['withdrawn']:
     if 'answer' in fields or 'changed' not in fields:
-      problems.append(f'{place}: a line that is \'withdrawn\' needs \'changed\','
-                      ' the time, and no answer.')
+      problems.append(f'{place}: a line that is \'withdrawn\' needs '
+                      '\'changed\', the time, and no answer.')
       return
   elif table:
     if 'answer' not in fields:
