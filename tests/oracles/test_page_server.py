@@ -132,7 +132,7 @@ def test_who_leaves_in_between_ends_nothing(
   path = _path(host, tmp_path / 'p')
   failures, over = [], threading.Event()
   monkeypatch.setattr(
-      host._server, 'handle_error', lambda *of_whom: failures.append(of_whom))
+      host._server, 'handle_error', lambda *of: failures.append(of))
   shut = host._server.shutdown_request
   monkeypatch.setattr(
       host._server, 'shutdown_request', lambda request: (

@@ -122,7 +122,7 @@ function keepUp() {
 
 for (const what of ['pageshow', 'focus']) window.addEventListener(what, keepUp);
 window.addEventListener('storage', (event) => {
-  // What is told may come before it can be read.
+  // The event may come before what it says can be read.
   if (state && event.key === keyOf(person) && refresh(event.newValue)) render();
 });
 if (round.skip_is_refusal) byId('skip').title = 'Say that you cannot answer it';
