@@ -138,6 +138,23 @@ def test_photos_become_small_and_say_nothing_of_where_they_were_taken(tmp_path):
   assert 'exif' not in _picture(held['items']['image']['5']).info
 
 
+def test_the_same_questions_of_two_runs_are_two_pages(tmp_path):
+  # Else what was answered in one would pass for answered, and saved, in both.
+  _, one = _page(tmp_path / 'a', people.shown())
+  _, other = _page(tmp_path / 'b', people.shown())
+  assert one.pop('id') != other.pop('id')
+  assert one == other
+
+
+def test_it_is_said_where_the_page_is(tmp_path):
+  oracle = page.page(tmp_path, people.shown())
+  place = re.escape(str(tmp_path / 'round_001' / 'page.html'))
+  with pytest.raises(oracle_lib.Waiting, match=f'or open {place} in a browser'):
+    people.asks(oracle, [5], 'text')
+  readme = (tmp_path / 'round_001' / 'README.txt').read_text()
+  assert 'no file lists the image items: search for them on the page' in readme
+
+
 def test_labels_that_cannot_be_read_are_shown_by_name(tmp_path):
   path = tmp_path / 'a.gif'
   Image.new('RGB', (4, 4)).save(path)
@@ -182,3 +199,27 @@ def test_of_two_downloads_the_later_answer_holds(tmp_path):
       'image-3', {'text': {'item': 1}}, changed='yesterday'))
   with pytest.raises(ValueError, match="c.jsonl, line 1: 'changed' is"):
     people.asks(oracle, [5, 3])
+
+
+def test_an_answer_that_was_taken_back_is_none(tmp_path):
+  oracle = page.page(tmp_path, people.shown(), people=2)
+  with pytest.raises(oracle_lib.Waiting):
+    people.asks(oracle, [5, 3])
+  for who in ('ann', 'bob'):
+    people.give(tmp_path, f'{who}.jsonl', *(
+        people.line(query, {'text': {'item': 7}}, who, changed=10)
+        for query in ('image-5', 'image-3')))
+  back = {'query': 'image-5', 'annotator': 'Ann', 'withdrawn': True}
+  people.give(tmp_path, 'later.jsonl', back | {'changed': 11})
+  with pytest.raises(oracle_lib.Waiting, match='1 of 2'):
+    people.asks(oracle, [5, 3])
+  # A later answer holds, and an earlier line takes back nothing.
+  people.give(tmp_path, 'd.csv', 'query,answer,annotator,changed,withdrawn',
+              'image-5,8,ann,12,', 'image-5,,bob,13,yes', 'image-5,8,bob,14,no')
+  assert people.asks(oracle, [5, 3]).tolist() == [[5, 8], [3, 7]]
+  for more, why in (({}, "needs 'changed'"),
+                    ({'changed': 1, 'answer': None}, 'and no answer'),
+                    ({'withdrawn': 'yes', 'changed': 1}, 'true or false')):
+    people.give(tmp_path, 'wrong.jsonl', back | more)
+    with pytest.raises(ValueError, match=f'wrong.jsonl, line 1: .*{why}'):
+      people.asks(oracle, [5, 3])

@@ -169,8 +169,9 @@ def test_a_counterpart_is_named_twice_by_who_is_sure(browser, tmp_path):
   assert [(one['answer']['text']['item'], one['confirmed'])
           for one in _lines(browser, page, tmp_path)] == [(6, True), (6, True)]
   page.press('u')
-  line, = _lines(browser, page, tmp_path)
+  line, back = _lines(browser, page, tmp_path)
   assert 'confirmed' not in line
+  assert back['query'] == 'image-3' and back['withdrawn']
   page.press('4', '4')
   for file in (tmp_path / 'answers').iterdir():
     file.unlink()

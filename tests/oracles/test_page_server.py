@@ -3,11 +3,15 @@
 import http.client
 import json
 import re
+import socket
+import struct
+import threading
 
 import numpy as np
 import pytest
 
 from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.oracles.people import status as status_lib
 from mmal_jax.oracles.people.page import page
 from mmal_jax.oracles.people.page import server
 from tests.support import people
@@ -120,6 +124,57 @@ def test_only_this_machine_s_browsers_may_answer(tmp_path, host, asked):
   status, *_ = _call(host, 'POST', to, 'x', **_JSON_LINES, **{
       'Content-Length': str(10**9)})
   assert status == 413
+
+
+def test_who_leaves_in_between_ends_nothing(
+    tmp_path, host, asked, monkeypatch, caplog):
+  del asked
+  path = _path(host, tmp_path / 'p')
+  failures, over = [], threading.Event()
+  monkeypatch.setattr(
+      host._server, 'handle_error', lambda *of: failures.append(of))
+  shut = host._server.shutdown_request
+  monkeypatch.setattr(
+      host._server, 'shutdown_request', lambda request: (
+          shut(request), over.set()))
+  # More than what lies ready between the two ends.
+  monkeypatch.setattr(
+      server.document, 'served', lambda page: page + ' ' * 10**8)
+  with socket.create_connection(('127.0.0.1', host.port)) as one:
+    one.sendall(f'GET {path}round_001/ HTTP/1.1\r\nHost: localhost\r\n\r\n'
+                .encode())
+    one.recv(1000)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+  assert over.wait(240) and not failures
+  assert 'cannot be served' not in caplog.text
+
+
+def test_no_answer_changes_while_it_is_accepted(
+    tmp_path, host, asked, monkeypatch):
+  to = f'{_path(host, tmp_path / "p")}round_001/answers/{_SESSION}'
+
+  def post(number):
+    status, *_ = _call(host, 'POST', to, _lines(people.line(
+        'image-5', {'text': {'item': number}}, changed=number)), **_JSON_LINES)
+    assert status == 200
+
+  post(6)
+  threads, enter = [], status_lib.enter
+
+  def enter_late(*values):
+    if not threads:  # The person changes it, once it has been read.
+      threads.append(threading.Thread(target=post, args=(7,)))
+      threads[0].start()
+      threads[0].join(1)
+    enter(*values)
+
+  monkeypatch.setattr(status_lib, 'enter', enter_late)
+  for _ in range(2):  # Another answer to what was accepted would end the run.
+    with pytest.raises(oracle_lib.Waiting, match='1 of 2'):
+      people.asks(asked, [5, 3])
+    threads[0].join()
+  assert people.lines(tmp_path / 'p' / 'ledger.jsonl')[0]['answer'] == {
+      'text': 6}
 
 
 def test_a_token_is_a_folder_s(tmp_path, host):

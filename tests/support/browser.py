@@ -22,7 +22,7 @@ _NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'chrome')
 _START = ('import os, sys; os.dup2(int(sys.argv[1]), 3);'
           'os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])')
 _SECONDS = 240  # until a browser that says nothing is given up
-_KEYS = {'Enter': 13, 'Escape': 27, 'ArrowLeft': 37, 'ArrowUp': 38,
+_KEYS = {'Tab': 9, 'Enter': 13, 'Escape': 27, 'ArrowLeft': 37, 'ArrowUp': 38,
          'ArrowRight': 39, 'ArrowDown': 40, '/': 191}
 
 
@@ -167,19 +167,47 @@ class Page:
         self.send('Input.dispatchKeyEvent', type=kind, key=key, code=code,
                   windowsVirtualKeyCode=number, **more)
 
+  def press_as(self, key: str, code: str, repeats: int = 0) -> None:
+    """Presses a key of any keyboard, and holds it.
+
+    Args:
+      key: what it writes, or is called.
+      code: its place.
+      repeats: how many times it repeats before it is let go.
+    """
+    text = {'text': '\r' if key == 'Enter' else key} if (
+        len(key) == 1 or key == 'Enter') else {}
+    number = _KEYS.get(key, 0)
+    for held in [False] + [True] * repeats:
+      self.send('Input.dispatchKeyEvent', type='keyDown', key=key, code=code,
+                windowsVirtualKeyCode=number, autoRepeat=held, **text)
+    self.send('Input.dispatchKeyEvent', type='keyUp', key=key, code=code,
+              windowsVirtualKeyCode=number)
+
+  def click(self, selector: str, times: int = 1) -> None:
+    """Clicks on the middle of an element, as with a mouse."""
+    x, y = self._middle(selector)
+    for time_ in range(1, times + 1):
+      for kind in ('mousePressed', 'mouseReleased'):
+        self.send('Input.dispatchMouseEvent', type=kind, x=x, y=y,
+                  button='left', clickCount=time_)
+
   def type(self, text: str) -> None:
     """Puts text where the cursor is."""
     self.send('Input.insertText', text=text)
 
   def tap(self, selector: str) -> None:
     """Touches the middle of an element."""
-    x, y = self.run(
-        f'(() => {{ const box = document.querySelector({json.dumps(selector)})'
-        '.getBoundingClientRect();'
-        'return [box.x + box.width / 2, box.y + box.height / 2]; })()')
+    x, y = self._middle(selector)
     self.send('Input.dispatchTouchEvent', type='touchStart',
               touchPoints=[{'x': x, 'y': y}])
     self.send('Input.dispatchTouchEvent', type='touchEnd', touchPoints=[])
+
+  def _middle(self, selector):
+    return self.run(
+        f'(() => {{ const box = document.querySelector({json.dumps(selector)})'
+        '.getBoundingClientRect();'
+        'return [box.x + box.width / 2, box.y + box.height / 2]; })()')
 
   def text(self, selector: str) -> str:
     """What is read at an element."""

@@ -15,7 +15,8 @@ from mmal_jax.oracles.people import naming
 from mmal_jax.oracles.people import records as records_lib
 from mmal_jax.oracles.people import spelling
 
-_FIELDS = ('query', 'answer', 'annotator', 'reason', 'confirmed', 'changed')
+_FIELDS = ('query', 'answer', 'annotator', 'reason', 'confirmed', 'changed',
+           'withdrawn')
 _ARCHIVES = ('.zip', '.gz', '.tgz', '.tar', '.7z', '.rar', '.bz2', '.xz')
 _UNFINISHED = ('.tmp', '.part', '.partial', '.crdownload', '.download')
 _SHEETS = ('.xlsx', '.xls', '.ods', '.numbers')
@@ -132,6 +133,19 @@ def _by_hand(
   fields = {key.strip().lower(): value for key, value in record.items()}
   if table:
     fields = {key: cell for key, cell in fields.items() if cell.strip()}
+  said = {name: _truth(fields.get(name, False), table)
+          for name in ('confirmed', 'withdrawn')}
+  for name, value in said.items():
+    if value is None:
+      problems.append(f'{place}: \'{name}\' is {_quote(fields[name])}; true or '
+                      'false is needed.')
+      return
+  if said['withdrawn']:
+    if 'answer' in fields or 'changed' not in fields:
+      problems.append(f'{place}: a line that is \'withdrawn\' needs '
+                      '\'changed\', the time, and no answer.')
+      return
+  elif table:
     if 'answer' not in fields:
       notes.append(f'{place}: the cell of the answer is empty: this is no '
                    'answer (write null if there is no counterpart).')
@@ -139,23 +153,14 @@ def _by_hand(
   elif 'answer' not in fields:
     problems.append(f'{place}: \'answer\' is missing.')
     return
-  answer = fields['answer']
-  if table:
+  answer = fields.get('answer')
+  if table and answer is not None:
     try:
       answer = _of_cell(answer)
     except ValueError:
       problems.append(f'{place}: the answer is {_quote(answer)}; the number of '
                       'an item is needed, or null.')
       return
-  confirmed = fields.get('confirmed', False)
-  if table and isinstance(confirmed, str):
-    confirmed = {'true': True, 'yes': True, '1': True, 'x': True,
-                 'false': False, 'no': False, '0': False}.get(
-                     spelling.normal(confirmed).lower(), confirmed)
-  if not isinstance(confirmed, bool):
-    problems.append(f'{place}: \'confirmed\' is {_quote(confirmed)}; true or '
-                    'false is needed.')
-    return
   changed = fields.get('changed')
   if table and changed and re.fullmatch(r'[0-9]+(\.[0-9]+)?', changed.strip()):
     changed = float(changed)
@@ -167,7 +172,16 @@ def _by_hand(
     return
   yield answers_lib.Given(place, fields.get('query'), answer,
                           fields.get('annotator'), fields.get('reason'),
-                          changed=changed, confirmed=confirmed)
+                          changed=changed, **said)
+
+
+def _truth(value: Any, table: bool) -> bool | None:
+  """Whether a field says yes or no; None if it says neither."""
+  if table and isinstance(value, str):
+    value = {'true': True, 'yes': True, '1': True, 'x': True,
+             'false': False, 'no': False, '0': False}.get(
+                 spelling.normal(value).lower())
+  return value if isinstance(value, bool) else None
 
 
 def _of_cell(cell: str) -> Any:

@@ -28,6 +28,7 @@ class Given(NamedTuple):
     made: when it was first given, in seconds, if that is known.
     changed: when it was last changed, likewise.
     confirmed: whether the person says that it is no slip.
+    withdrawn: whether it only takes back what the person answered before.
   """
 
   place: str
@@ -41,6 +42,7 @@ class Given(NamedTuple):
   made: float | None = None
   changed: float | None = None
   confirmed: bool = False
+  withdrawn: bool = False
 
   @property
   def marks(self) -> list[str]:

@@ -5,6 +5,7 @@ import hashlib
 import math
 import os
 import pathlib
+import threading
 
 from absl import logging
 
@@ -17,6 +18,9 @@ from mmal_jax.oracles.people import rounds
 from mmal_jax.oracles.people import status as status_lib
 
 POOLS = 'pools.json'
+# While answers are read, and entered, no thread of this program may replace
+# them: an answer that changes after it was accepted ends the run.
+ENTERING = threading.Lock()
 _FOR_GOOD = ('{} answer(s) accepted for good: they are in ledger.jsonl, and '
              'cannot be changed any more.')
 
@@ -110,9 +114,10 @@ class Inbox:
     Returns:
       The rows that are accepted after that, by query.
     """
-    found = status_lib.find(
-        self._folder, self._sizes, asked, self._pools, self._rules)
-    status_lib.enter(self._folder, found, tuple(self._sizes), self._pools)
+    with ENTERING:
+      found = status_lib.find(
+          self._folder, self._sizes, asked, self._pools, self._rules)
+      status_lib.enter(self._folder, found, tuple(self._sizes), self._pools)
     self._fresh |= found.decision.accepted
     self._status = found
     return {q: entry.row for q, entry in found.entries.items()} | (
@@ -137,11 +142,14 @@ class Inbox:
     where = sorted({asked[query] for query in left})
     folder, answers = map(plain_text.for_terminal, (
         str(self._folder), str(self._folder / status_lib.ANSWERS)))
+    pages = [plain_text.for_terminal(str(path)) for path in (
+        self._folder / name / rounds.PAGE for name in where) if path.exists()]
+    pages = f', or open {" and ".join(pages)} in a browser' if pages else ''
     return oracle_lib.Waiting(
         f'{done} of {len(ids)} queries about {modality} are answered, and '
         f'{least} are needed. The questions are in {folder}, '
-        f'{", ".join(where)}: see README.txt there. Put the answers into '
-        f'{answers} and start again.',
+        f'{", ".join(where)}: see README.txt there{pages}. Put the answers '
+        f'into {answers} and start again.',
         self._words(left, _FOR_GOOD), tuple(ids))
 
   def log(self) -> None:

@@ -51,7 +51,8 @@ def read(
 
   Where a person answers a query several times, the answer that was changed last
   holds, if the files say when that was; an answer holds against the skipping of
-  the query where they do not. Other answers that differ are refused.
+  the query where they do not. Other answers that differ are refused. What was
+  taken back later than it was answered is no answer.
 
   Args:
     folder: of JSON lines, and of exports of Label Studio. Names that begin with
@@ -93,7 +94,9 @@ def read(
         given.query, named.row, name, given.reason, given.place,
         tuple(aliases), named.bare, given.confirmed)
     by.setdefault((given.query, name), []).append((given, vote))
-  votes = [_last(several, sizes, notes, problems) for several in by.values()]
+  standing = (_standing(several, notes) for several in by.values())
+  votes = [_last(several, sizes, notes, problems)
+           for several in standing if several]
   problems_lib.report(str(folder), problems)
   return Read(votes, people, notes)
 
@@ -143,6 +146,24 @@ def _check(
     return wrong, None, None
   return [], person, _Named(
       answers_lib.row_of(given.query, numbers, sizes), bare)
+
+
+def _standing(
+    several: list[tuple[answers_lib.Given, answers_lib.Vote]],
+    notes: list[str],
+) -> list[tuple[answers_lib.Given, answers_lib.Vote]]:
+  """Those answers of a person to a query that they have not taken back."""
+  until = max((given.changed for given, _ in several if given.withdrawn),
+              default=None)
+  if until is None:
+    return several
+  left = [(given, vote) for given, vote in several if not given.withdrawn
+          and (given.changed is None or given.changed > until)]
+  if not left:
+    vote = several[0][1]
+    notes.append(f'{vote.place}: {vote.annotator} has taken back the answer to '
+                 f'{vote.query}.')
+  return left
 
 
 def _last(

@@ -20,6 +20,7 @@ from mmal_jax.oracles.people import answers as answers_lib
 from mmal_jax.oracles.people import display
 from mmal_jax.oracles.people import label_studio
 
+PAGE = 'page.html'  # of a round whose questions are on a page
 _DRAFT = '.draft_'  # a round that is being written
 
 
@@ -186,6 +187,7 @@ def _numbered(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
 def readme(
     path: pathlib.Path, query: Mapping[str, Any], sizes: Mapping[str, int],
     shown: Mapping[str, display.Items], how: str,
+    unlisted: str = 'only candidates can be seen',
 ) -> str:
   """Instructions for the people who answer.
 
@@ -195,6 +197,7 @@ def readme(
     sizes: by modality of a counterpart, how many items there are.
     shown: by modality, what is seen of its items.
     how: a section on how questions of this form are answered.
+    unlisted: what to do about items that no file lists.
   """
   folder = path.parent
   one = {other: 7 if size > 7 else 0 for other, size in sizes.items()}
@@ -207,11 +210,11 @@ def readme(
       modality=query['modality'], others=' and '.join(sizes),
       folder=plain_text.for_terminal(str(folder)), how=how,
       lines=json_lines.dump(lines), confirmed=json_lines.dump([confirmed]),
-      items=_items(folder, sizes, shown),
+      items=_items(folder, sizes, shown, unlisted),
       rows=_ROWS if any(display.have_rows(shown[m]) for m in sizes) else '')
 
 
-def _items(folder, sizes, shown) -> str:
+def _items(folder, sizes, shown, unlisted) -> str:
   """Where to look for an item that is no candidate."""
   lines = []
   for modality in sizes:
@@ -220,8 +223,7 @@ def _items(folder, sizes, shown) -> str:
         items[:1] if isinstance(items, (Sequence, np.ndarray))
         else items.select(np.zeros(1, int)))
     if not found:
-      lines.append(f'  no file lists the {modality} items: only candidates can '
-                   'be seen')
+      lines.append(f'  no file lists the {modality} items: {unlisted}')
       continue
     what = ('the path of its file' if 'file' in found[0] else 'its text')
     if 'row' in found[0]:
@@ -317,7 +319,9 @@ answers into tables or .jsonl files under your names instead.
 
 If you answer a query twice, the answer that was changed last holds, where the
 files have its time ("changed" on a line); and an answer holds against a skipped
-task. Else two answers that differ are refused: remove one of them.
+task. Else two answers that differ are refused: remove one of them. A line with
+"withdrawn": true and "changed" in place of an answer takes back what its
+annotator had answered until then.
 
 If an answer is in doubt
 ------------------------

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 import concurrent.futures
-import hashlib
-import json
 from typing import Any
 
 import numpy as np
@@ -32,6 +30,7 @@ def of_round(
     searched: int,
     pools: str,
     skip_is_refusal: bool,
+    mark: str,
 ) -> dict[str, Any]:
   """Everything that the page of a round shows, as JSON.
 
@@ -47,6 +46,8 @@ def of_round(
       more.
     pools: as for `label_studio.task`.
     skip_is_refusal: whether a question that is skipped counts as answered.
+    mark: that no other page has: another run may ask the same questions, and
+      what was answered there must not pass for answers here.
 
   Raises:
     ValueError: if an image cannot be read.
@@ -68,15 +69,14 @@ def of_round(
     sides[other] = dict.fromkeys(some, _SEARCHED) | {
         n: _CANDIDATE for question in questions
         for n in question['likely'][other][:candidates]}
-  content = {
-      'name': name, 'pools': pools, 'modality': modality,
+  return {
+      'id': mark, 'name': name, 'pools': pools, 'modality': modality,
       'others': list(counterparts), 'candidates': candidates,
       'skip_is_refusal': skip_is_refusal, 'questions': questions,
       'searched': {other: sorted(some) for other, some in held.items()},
       'partial': {other: _is_partial(found, len(shown[other]), held[other])
-                  for other, found in counterparts.items()}}
-  digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-  return {'id': digest, **content, 'items': _items(shown, sides)}
+                  for other, found in counterparts.items()},
+      'items': _items(shown, sides)}
 
 
 def _in_turn(found: np.ndarray, candidates: int, most: int) -> list[int]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import functools
 import pathlib
+import uuid
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from mmal_jax.oracles.people import rounds
 from mmal_jax.oracles.people.page import content as content_lib
 from mmal_jax.oracles.people.page import document
 
-PAGE = 'page.html'
+PAGE = rounds.PAGE
 
 
 def form(
@@ -52,13 +53,13 @@ def _fill(
       for row, number in enumerate(numbers)]
   content = content_lib.of_round(
       path.name, shown, modality, numbers, counterparts, candidates, searched,
-      pools, skip_is_refusal)
+      pools, skip_is_refusal, uuid.uuid4().hex)
   durable.write(draft / 'queries.jsonl', json_lines.dump(queries))
   durable.write(draft / PAGE, document.render(content))
   how = _HOW.format(folder=plain_text.for_terminal(str(path.parent)), page=PAGE)
   durable.write(draft / 'README.txt', rounds.readme(
       path, queries[0], {other: len(shown[other]) for other in counterparts},
-      shown, how))
+      shown, how, 'search for them on the page'))
 
 
 _HOW = '''\
@@ -71,5 +72,6 @@ With the page
    The browser keeps every answer as it is given: the page may be closed, and
    opened again in the same browser.
 3. Download the answers, and put the file into the folder of answers. Later
-   downloads may stand beside earlier ones: of each answer the latest holds.
+   downloads may stand beside earlier ones: of each answer the latest holds, and
+   one that was undone is taken back.
 '''

@@ -28,10 +28,11 @@ def save(
   Raises:
     ValueError: listing all that keeps a run from reading them.
   """
-  content = usable(folder, content)
   file = folder / status_lib.ANSWERS / f'page_{name}_{session}.jsonl'
-  if content or file.exists():
-    durable.write(file, content)
+  with inbox.ENTERING:
+    content = usable(folder, content)
+    if content or file.exists():
+      durable.write(file, content)
 
 
 def usable(folder: pathlib.Path, content: bytes) -> bytes:

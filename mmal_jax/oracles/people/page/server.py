@@ -66,8 +66,7 @@ class Host:
     self._folders: dict[str, pathlib.Path] = {}
     try:
       self._server = http.server.ThreadingHTTPServer(
-          (_ADDRESS, port), functools.partial(_Handler, self._folders,
-                                              threading.Lock()))
+          (_ADDRESS, port), functools.partial(_Handler, self._folders))
     except OSError as e:
       raise OSError(
           f'port={port!r} of this machine cannot be listened to: '
@@ -113,8 +112,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
   timeout = _SECONDS
   server_version, sys_version = 'mmal_jax', ''
 
-  def __init__(self, folders, saving_lock, *of_server):
-    self._folders, self._lock = folders, saving_lock
+  def __init__(self, folders, *of_server):
+    self._folders = folders
     super().__init__(*of_server)
 
   def do_GET(self) -> None:  # pylint: disable=invalid-name
@@ -132,6 +131,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     except _Refused as e:
       status, why = e.args
       self._send(status, why.encode())
+    except (ConnectionError, TimeoutError):
+      self.close_connection = True  # Who asked has left.
     except (OSError, ValueError) as e:
       # Of files that are damaged; the run says it, too.
       logging.warning('A page cannot be served: %s', e)
@@ -181,11 +182,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     content = self.rfile.read(int(length))
     if len(content) < int(length):
       raise _Refused(HTTPStatus.BAD_REQUEST, 'It has been cut off.')
-    with self._lock:
-      try:
-        saving.save(folder, name, session, content)
-      except ValueError as e:
-        raise _Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(e)) from e
+    try:
+      saving.save(folder, name, session, content)
+    except ValueError as e:
+      raise _Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(e)) from e
     self._send_state(folder)
 
   def _send_state(self, folder) -> None:

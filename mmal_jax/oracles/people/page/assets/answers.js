@@ -1,7 +1,9 @@
 // Answers: how they are given, undone, and written down.
 //
 // An entry has by modality what was chosen (null: nothing) and why, whether the
-// person is sure, whether it was only skipped, and when it was last changed.
+// person is sure, whether it was only skipped, when it was last changed, and
+// whether an answer was ever sent. One that is undone keeps its entry: where an
+// answer was sent before, a line has to take it back.
 
 const NONE_OF_THESE = 'none of these';
 const NO_COUNTERPART = 'no counterpart';
@@ -41,18 +43,30 @@ function isDone(question) {
 
 // Changes entries in one step, which is undone as one.
 function change(changed, edit) {
+  refresh();
   const step = changed.map((question) => [
     question.query, structuredClone(entryOf(question))]);
   for (const question of changed) {
     const entry = entryOf(question) ??
-        {chosen: {}, why: {}, sure: false, skipped: false, at: 0};
+        blank();
     edit(entry, question);
-    entry.at = Math.max(Date.now() / 1000, entry.at + 0.001);
-    state.entries[question.query] = entry;
+    follow(question.query, entry);
   }
   state.history.push(step);
   state.history = state.history.slice(-MOST_STEPS);
   keep();
+}
+
+function blank() {
+  return {chosen: {}, why: {}, sure: false, skipped: false, sent: false, at: 0};
+}
+
+// Puts an entry in the place of the one before, later than that by any clock.
+function follow(query, entry) {
+  const before = state.entries[query];
+  entry.at = Math.max(Date.now() / 1000, (before?.at ?? 0) + 0.001);
+  entry.sent ||= Boolean(before?.sent);
+  state.entries[query] = entry;
 }
 
 // Answers a part; sure, with all questions that have the same counterpart.
@@ -79,17 +93,11 @@ function skip(question) {
 
 // The question of the last step, which is as before it; null without one.
 function undo() {
+  refresh();
   const step = state.history.at(-1);
   if (!step || step.some(([query]) => used.has(query))) return null;
   state.history.pop();
-  for (const [query, before] of step) {
-    if (before === null) {
-      delete state.entries[query];
-    } else {
-      before.at = Math.max(Date.now() / 1000, state.entries[query].at + 0.001);
-      state.entries[query] = before;
-    }
-  }
+  for (const [query, before] of step) follow(query, before ?? blank());
   keep();
   return questions.find((question) => question.query === step[0][0]);
 }
@@ -126,6 +134,8 @@ function lines() {
     } else if (isSkipped(question) && round.skip_is_refusal) {
       record.answer = null;
       record.reason = 'skipped';
+    } else if (entry?.sent) {
+      record.withdrawn = true;
     } else {
       continue;
     }

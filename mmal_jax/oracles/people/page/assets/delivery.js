@@ -4,6 +4,8 @@
 const PAUSE = 3000; // milliseconds between looks at the program
 let sending = false;
 let failure = '';
+let isThere = true; // whether the program has answered of late
+let newest = round.name; // of its rounds
 
 // How many answers are not as they were last downloaded or saved.
 function pending() {
@@ -18,6 +20,7 @@ function fileName() {
 }
 
 function download() {
+  keepUp();
   const text = lines();
   const link = element('a');
   link.href = URL.createObjectURL(
@@ -30,6 +33,11 @@ function download() {
 }
 
 function delivered(text) {
+  refresh();
+  for (const line of text.split('\n').filter(Boolean)) {
+    const {query} = JSON.parse(line);
+    if (state.entries[query]) state.entries[query].sent = true;
+  }
   state.delivered = text;
   keep();
 }
@@ -37,7 +45,7 @@ function delivered(text) {
 async function save() {
   const text = lines();
   if (sending || text === state.delivered) return;
-  const whose = state;
+  const whose = person;
   sending = true;
   try {
     const response = await fetch(`answers/${state.session}`, {
@@ -45,11 +53,13 @@ async function save() {
       headers: {'Content-Type': 'application/x-ndjson'},
       signal: AbortSignal.timeout(20000)});
     failure = response.ok ? '' : await response.text();
-    if (response.ok && state === whose) {
+    hear(true);
+    if (response.ok && person === whose) {
       delivered(text);
       take(await response.json());
     }
   } catch {
+    hear(false);
     failure = 'the program does not answer, and is tried again';
   }
   sending = false;
@@ -60,16 +70,24 @@ async function look() {
   try {
     const response = await fetch('status', {signal: AbortSignal.timeout(20000)});
     if (response.ok) take(await response.json());
+    hear(true);
   } catch {
-    // It may be learning, or be over: answers are kept here meanwhile.
+    hear(false); // Answers are kept here meanwhile.
   }
+}
+
+function hear(isAnswer) {
+  if (isThere === isAnswer) return;
+  isThere = isAnswer;
+  if (!byId('done').hidden) finish();
 }
 
 // What the program says: which answers it has used, and its newest round.
 function take(status) {
-  const before = used.size;
+  const before = `${newest} ${used.size}`;
   used = new Set(status.used);
-  if (used.size !== before) render();
+  newest = status.round;
+  if (`${newest} ${used.size}` !== before) render();
   if (status.round !== round.name && questions.every(isDone) && !pending()) {
     location.replace(`../${status.round}/`);
   }
@@ -77,6 +95,7 @@ function take(status) {
 
 async function tick() {
   if (!state) return;
+  keepUp();
   await (lines() === state.delivered ? look() : save());
 }
 
@@ -89,7 +108,9 @@ function showKept() {
   if (!state) return;
   const left = pending();
   const kept = byId('kept');
-  kept.classList.toggle('wrong', !keeps || failure !== '');
+  const isWrong = failure !== '' || !keeps;
+  kept.classList.toggle('wrong', isWrong);
+  kept.setAttribute('aria-live', isWrong ? 'polite' : 'off');
   byId('download').hidden = served && !failure;
   if (served) {
     kept.textContent = failure ? `Not saved: ${failure}` :
@@ -97,8 +118,9 @@ function showKept() {
   } else if (!keeps) {
     kept.textContent = 'This browser keeps nothing: download before you close';
   } else {
-    kept.textContent = left ? `Kept here, ${left} not downloaded` :
-        state.delivered ? 'Downloaded' : 'Kept in this browser';
+    kept.replaceChildren(...(left ?
+      [element('span', 'wide', 'Kept here, '), `${left} not downloaded`] :
+      [state.delivered ? 'Downloaded' : 'Kept in this browser']));
   }
 }
 

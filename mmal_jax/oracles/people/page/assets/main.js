@@ -7,6 +7,14 @@ function letterOf(event) {
   return place ? place[1].toLowerCase() : event.code === 'Slash' ? '/' : '';
 }
 
+// By what is written on the key; else by its place: a row of digits may need
+// Shift, or write those of another script. With Shift, "/" may be on a digit.
+function digitOf(event) {
+  if (/^[0-9]$/u.test(event.key)) return event.key;
+  if (letterOf(event)) return null;
+  return /^Digit([0-9])$/u.exec(event.code)?.[1] ?? null;
+}
+
 function press(id) {
   if (!byId(id).disabled) byId(id).click();
 }
@@ -22,20 +30,23 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) {
     return;
   }
+  if (event.repeat && event.key === 'Enter') {
+    event.preventDefault(); // one answer a press, on a button, too
+    return;
+  }
   if (byId('finder').open) {
     finder.key(event);
     return;
   }
-  if (document.querySelector('dialog[open]')) return;
-  const digit = /^(?:Digit|Numpad)([0-9])$/u.exec(event.code)?.[1] ??
-      (/^[0-9]$/u.test(event.key) ? event.key : null);
+  if (!state || document.querySelector('dialog[open]')) return;
+  const digit = digitOf(event);
   const isHere = !byId('main').hidden;
   const letter = letterOf(event);
   const held = {
     ArrowLeft: () => go(place - 1), ArrowRight: () => go(place + 1),
     ArrowUp: () => isHere && moveFocus(-1),
     ArrowDown: () => isHere && moveFocus(1)}[event.key];
-  const once = {
+  const single = {
     u: () => press('undo'),
     ...(isHere && {n: () => press('none'), c: () => press('never'),
       s: () => press('skip'), '/': () => press('search')})}[letter];
@@ -46,8 +57,8 @@ function onKey(event) {
   } else if (digit !== null && isHere) {
     const number = candidatesOf(question(), part)[(Number(digit) + 9) % 10];
     if (number !== undefined) answer(number);
-  } else if (once) {
-    once();
+  } else if (single) {
+    single();
   } else {
     return;
   }
@@ -89,8 +100,8 @@ document.addEventListener('keydown', onKey);
 const clicks = {
   back: () => go(place - 1), forward: () => go(place + 1),
   place: openOverview, person: greet, download, start: meet,
-  search: lookElsewhere, none: () => answer(null, NONE_OF_THESE),
-  never: () => answer(null, NO_COUNTERPART), skip: leave, undo: takeBack,
+  search: lookElsewhere, none: once(() => answer(null, NONE_OF_THESE)),
+  never: once(() => answer(null, NO_COUNTERPART)), skip: leave, undo: takeBack,
 };
 for (const [id, act] of Object.entries(clicks)) byId(id).onclick = act;
 byId('name').onkeydown = (event) => {
@@ -99,15 +110,24 @@ byId('name').onkeydown = (event) => {
 byId('hello').oncancel = (event) => {
   if (!state) event.preventDefault();
 };
-// Another tab of this person has answered.
+// A second Escape closes it, whatever the page says.
+byId('hello').onclose = () => {
+  if (!state) greet();
+};
+
+// Another tab of this person may have answered.
+function keepUp() {
+  if (state && refresh()) render();
+}
+
+for (const what of ['pageshow', 'focus']) window.addEventListener(what, keepUp);
 window.addEventListener('storage', (event) => {
-  if (state && event.key === keyOf(person)) {
-    reload();
-    render();
-  }
+  // The event may come before what it says can be read.
+  if (state && event.key === keyOf(person) && refresh(event.newValue)) render();
 });
+if (round.skip_is_refusal) byId('skip').title = 'Say that you cannot answer it';
 
 // A run that goes on does not ask anew who answers.
 const before = lastPerson() ?? (served ? usualPerson() : '');
-if (before) begin(before);
+if (before && !wrongWith(before)) begin(before);
 else greet();

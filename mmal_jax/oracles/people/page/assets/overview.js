@@ -23,6 +23,7 @@ function rowOf(question, at) {
     byId('overview').close();
     go(at);
   };
+  if (at === place) row.setAttribute('aria-current', 'true');
   const entry = element('li');
   entry.append(row);
   return entry;
@@ -31,6 +32,9 @@ function rowOf(question, at) {
 function openOverview() {
   byId('all').replaceChildren(...questions.map(rowOf));
   byId('overview').showModal();
+  const here = byId('all').querySelector('[aria-current]');
+  here.scrollIntoView({block: 'center'});
+  here.focus({preventScroll: true});
 }
 
 function actionOf(text, name, act) {
@@ -45,12 +49,20 @@ function finish() {
   const answered = questions.filter(isDone).length;
   const left = questions.findIndex((question) => !isDone(question));
   const done = byId('done');
-  const what = served ?
-      'The answers are saved. The run goes on by itself, and its next ' +
-      'questions appear here. They may take a while.' :
+  const isNew = newest !== round.name;
+  const what = !served ?
       'Download the answers, and put the file into the folder “answers” of ' +
-      'the run, or send it to whom you have this page from.';
+      'the run, or send it to whom you have this page from.' :
+    isNew ? 'The run has gone on, and has new questions.' :
+    isThere ? 'The answers are saved. The run goes on by itself, and its next ' +
+      'questions appear here. They may take a while.' :
+      'The program has ended, or does not answer at present. Where it is ' +
+      'started anew, it says where its next questions are.';
   const actions = element('div', 'actions');
+  if (isNew) {
+    actions.append(actionOf('Go to the new questions', 'main', () =>
+      location.replace(`../${newest}/`)));
+  }
   if (!served) actions.append(actionOf('Download answers', 'main', download));
   if (left >= 0) actions.append(actionOf('Go to the skipped', '', () => go(left)));
   actions.append(actionOf('See all answers', '', openOverview));
@@ -59,9 +71,11 @@ function finish() {
           `${counted(answered, 'question')} answered, ` +
           `${questions.length - answered} skipped`),
       element('p', '', what), actions);
+  const isFirst = done.hidden;
   byId('main').hidden = true;
   done.hidden = false;
   renderProgress();
+  if (isFirst) refocus('done');
   showKept();
 }
 

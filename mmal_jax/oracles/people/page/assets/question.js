@@ -13,6 +13,15 @@ function openPart() {
       (other) => chosenOf(question(), other) === undefined) ?? others[0];
 }
 
+// Who goes by Tab, or hears the page, is at what is asked now: what had the
+// focus may be gone.
+function refocus(id) {
+  const now = document.activeElement;
+  if (now === document.body || !now?.getClientRects().length) {
+    byId(id).focus({preventScroll: true});
+  }
+}
+
 function go(to) {
   place = (to + questions.length) % questions.length;
   part = openPart();
@@ -21,6 +30,7 @@ function go(to) {
   byId('main').hidden = false;
   render();
   window.scrollTo(0, 0);
+  refocus('asked');
 }
 
 // To the next part, or the next question that is open, or to the end.
@@ -31,6 +41,7 @@ function advance() {
   if (next && !isSkipped(question())) {
     part = next;
     render();
+    refocus('asked');
     return;
   }
   const order = questions.map((_, step) => (place + 1 + step) % questions.length);
@@ -94,6 +105,26 @@ function lookElsewhere() {
   finder.open(asked, part, (number) => answer(number));
 }
 
+// The second click of a double one is none on the question that comes then.
+function once(act) {
+  return (event) => {
+    if (event.detail < 2) act();
+  };
+}
+
+// A long text is cut in a list; this shows all of it.
+function unfolder(choice) {
+  const button = element('button', 'unfold', 'Show all of it');
+  button.type = 'button';
+  choice.classList.add('long');
+  button.onclick = () => {
+    choice.classList.remove('long');
+    button.remove();
+    choice.focus();
+  };
+  return button;
+}
+
 function choiceOf(number, key) {
   const choice = element('button', 'choice');
   choice.type = 'button';
@@ -104,9 +135,10 @@ function choiceOf(number, key) {
   choice.classList.toggle(
       'doubt', doubt?.number === number && doubt.part === part);
   choice.append(element('kbd', '', key), shown(part, number));
-  choice.onclick = () => answer(number);
+  choice.onclick = once(() => answer(number));
   const entry = element('li');
   entry.append(choice);
+  if (isLong(part, number)) entry.append(unfolder(choice));
   return entry;
 }
 
@@ -150,7 +182,9 @@ function renderProgress() {
   byId('progress').max = questions.length;
   byId('progress').value = done;
   byId('progress').title = `${done} of ${questions.length} answered`;
-  byId('place').textContent = `${place + 1} / ${questions.length}`;
+  const where = `${place + 1} / ${questions.length}`;
+  byId('place').textContent = where;
+  byId('place').setAttribute('aria-label', `${where}, all questions`);
   byId('person').textContent = person;
   byId('undo').disabled = !state.history.length;
   for (const id of ['search', 'none', 'never', 'skip']) {

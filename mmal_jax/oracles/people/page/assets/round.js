@@ -54,11 +54,17 @@ function shown(modality, number) {
 // An item in few words, for messages.
 function inWords(modality, number) {
   const item = round.items[modality][number];
-  if (item.picture !== undefined) return `${modality} ${number}`;
-  const text = item.text.trim().replace(/\s+/gu, ' ');
+  const words = item.text ?? item.name;
+  if (words === undefined) return `${modality} ${number}`;
+  const text = words.trim().replace(/\s+/gu, ' ');
   const letters = [...text];
   const short = letters.length > 60 ? letters.slice(0, 59).join('') + '…' : text;
   return `\u2068${short}\u2069`; // isolated: it may run from right to left
+}
+
+function isLong(modality, number) {
+  const {text = ''} = round.items[modality][number];
+  return text.length > 600 || text.split('\n').length > 10;
 }
 
 function counted(number, what) {

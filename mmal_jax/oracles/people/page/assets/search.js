@@ -30,10 +30,17 @@ const finder = {
   open(question, modality, pick) {
     Object.assign(this, {question, modality, pick});
     byId('finder-title').textContent = `Search ${modality}`;
+    const items = round.searched[modality].map((n) => round.items[modality][n]);
+    const haveWords = items.some(
+        ({text, name}) => text !== undefined || name !== undefined);
+    byId('words').placeholder = haveWords ? 'Words, or a number' :
+        'A number: these pictures have no names';
     byId('words').value = '';
     this.search();
     byId('finder').showModal();
-    byId('words').focus();
+    // The keyboard of a phone would hide the pictures.
+    const isPhone = matchMedia('(hover: none) and (pointer: coarse)').matches;
+    byId(isPhone && !haveWords ? 'finder-close' : 'words').focus();
   },
 
   search() {
@@ -42,10 +49,9 @@ const finder = {
     byId('results').replaceChildren();
     byId('results').classList.toggle('pictures', this.numbers.some(
         (number) => round.items[this.modality][number].picture !== undefined));
-    const part = round.partial[this.modality] ? ', the likeliest that remain' :
-        '';
-    byId('found').textContent =
-        `${this.numbers.length} of ${round.searched[this.modality].length}${part}`;
+    const all = round.searched[this.modality].length;
+    byId('found').textContent = `${this.numbers.length} of ` + (
+      round.partial[this.modality] ? `the ${all} likeliest that remain` : all);
     this.more();
     this.mark(0);
   },
@@ -61,7 +67,8 @@ const finder = {
       const about = element('span', 'about', name ?? '');
       about.dir = 'auto';
       choice.append(about, element('span', 'number', number));
-      choice.onclick = () => this.choose(number);
+      choice.classList.toggle('long', isLong(this.modality, number));
+      choice.onclick = once(() => this.choose(number));
       const entry = element('li');
       entry.append(choice);
       byId('results').append(entry);

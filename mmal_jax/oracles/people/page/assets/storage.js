@@ -1,13 +1,16 @@
 // What a person has answered, kept in the browser with every answer.
 //
-// The key names run and round (by the page's digest) and the person. A session
-// is what one browser knows of one person: files of answers carry its name, so
-// that none takes the place of another's.
+// The key names the page (no other has its mark) and the person. A session is
+// what one browser knows of one person: files of answers carry its name, so
+// that none takes the place of another's. Other tabs of this person may have
+// written there, and other pages of this disk: of an answer the later change
+// holds, and what is no state of this page is put aside.
 
 const PREFIX = `mmal_jax/${round.id}/`;
 let keeps = true; // whether the browser keeps anything
 let person = '';
 let state = null;
+let known = null; // the state as it was last read or written, as a text
 
 function read(key) {
   try {
@@ -47,23 +50,66 @@ function load(name) {
   person = name;
   write('mmal_jax/person', name);
   write(`${PREFIX}last`, name);
-  reload();
+  state = fresh();
+  known = null;
+  refresh();
+  // The program may have lost what it was sent: it is sent once more.
+  if (served) state.delivered = '';
 }
 
-// Takes what is kept: at the start, or when another tab has answered.
-function reload() {
-  const text = read(keyOf(person));
-  state = fresh();
-  if (text === null) return;
-  try {
-    state = {...state, ...JSON.parse(text)};
-  } catch {
+// Takes what is kept, and says whether that is new: a tab may have slept while
+// another one of this person took answers.
+function refresh(text = read(keyOf(person))) {
+  if (text === null || text === known) return false;
+  known = text;
+  const found = stateOf(text);
+  if (found === null) {
     write(`${keyOf(person)}/damaged`, text);
+    return false;
   }
+  for (const [query, mine] of Object.entries(state.entries)) {
+    const theirs = found.entries[query];
+    if (!theirs || theirs.at < mine.at) found.entries[query] = mine;
+  }
+  state = found;
+  return true;
 }
 
 function keep() {
-  write(keyOf(person), JSON.stringify(state));
+  known = JSON.stringify(state);
+  write(keyOf(person), known);
+}
+
+function isRecord(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isEntry(value) {
+  return isRecord(value) && isRecord(value.chosen) && isRecord(value.why) &&
+      Number.isFinite(value.at) && Object.entries(value.chosen).every(
+      ([modality, number]) => others.includes(modality) && (number === null ||
+          Object.hasOwn(round.items[modality], number)));
+}
+
+function isStep(value) {
+  return Array.isArray(value) && value.length > 0 && value.every((part) =>
+    Array.isArray(part) && questions.some(({query}) => query === part[0]) &&
+      (part[1] === null || isEntry(part[1])));
+}
+
+// The state that a text holds; null if it holds none of this page.
+function stateOf(text) {
+  let found;
+  try {
+    found = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  const isSound = isRecord(found) && /^[0-9a-f]{16}$/u.test(found.session) &&
+      isRecord(found.entries) && Object.values(found.entries).every(isEntry) &&
+      Array.isArray(found.history) && found.history.every(isStep) &&
+      typeof found.delivered === 'string';
+  return isSound ? found : null;
 }
 
 function lastPerson() {
@@ -78,5 +124,6 @@ function usualPerson() {
 function wrongWith(name) {
   if (!/[\p{L}\p{N}]/u.test(name)) return 'Please give a name or an e-mail.';
   if ((name.match(/@/gu) ?? []).length > 1) return 'One person at a time.';
+  if (/^[[({]/u.test(name)) return 'Please begin with a letter or a number.';
   return '';
 }
