@@ -48,7 +48,7 @@ def pools_of(folder: pathlib.Path) -> tuple[dict[str, int], str]:
 
 def look(
     folder: str | os.PathLike[str], queries: Sequence[str], enough: float,
-    rules: status_lib.Rules,
+    rules: status_lib.Rules, where: str | None = None,
 ) -> None:
   """Collects answers to queries that are waited for, without the items.
 
@@ -60,6 +60,7 @@ def look(
     queries: of an `oracle.Waiting`.
     enough: as for `files`.
     rules: when a query counts as answered.
+    where: as for `Inbox`.
 
   Raises:
     oracle.Waiting: if there still are not enough.
@@ -73,7 +74,7 @@ def look(
     by.setdefault(answers_lib.modality_of(query, sizes), []).append(query)
   if None in by or not asked.keys() >= set(queries):
     return
-  inbox = Inbox(folder, sizes, pools, rules)
+  inbox = Inbox(folder, sizes, pools, rules, where)
   inbox.collect(asked)
   waiting = [found for ids in by.values() for found in [
       inbox.waiting(ids, needed(enough, ids), asked)] if found is not None]
@@ -86,7 +87,7 @@ class Inbox:
 
   def __init__(
       self, folder: pathlib.Path, sizes: Mapping[str, int], pools: str,
-      rules: status_lib.Rules,
+      rules: status_lib.Rules, where: str | None = None,
   ):
     """Takes a folder, in which questions have gone out or not.
 
@@ -95,8 +96,9 @@ class Inbox:
       sizes: by modality, the number of items, in the order of the columns.
       pools: as for `label_studio.task`.
       rules: when a query counts as answered.
+      where: people answer, in words; None: by files in that folder.
     """
-    self._folder, self._sizes = folder, sizes
+    self._folder, self._sizes, self._where = folder, sizes, where
     self._pools, self._rules = pools, rules
     self._fresh = {}  # Accepted since it was last reported.
     self._status, self._reported = None, ''
@@ -137,11 +139,15 @@ class Inbox:
     where = sorted({asked[query] for query in left})
     folder, answers = map(plain_text.for_terminal, (
         str(self._folder), str(self._folder / status_lib.ANSWERS)))
+    there = (
+        f'The questions are in {folder}, {", ".join(where)}: see README.txt '
+        f'there. Put the answers into {answers} and start again.'
+        if self._where is None else
+        f'The questions are at {self._where}. Start again when more of them '
+        'are answered there.')
     return oracle_lib.Waiting(
         f'{done} of {len(ids)} queries about {modality} are answered, and '
-        f'{least} are needed. The questions are in {folder}, '
-        f'{", ".join(where)}: see README.txt there. Put the answers into '
-        f'{answers} and start again.',
+        f'{least} are needed. {there}',
         self._words(left, _FOR_GOOD), tuple(ids))
 
   def log(self) -> None:
