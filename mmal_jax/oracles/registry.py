@@ -43,9 +43,11 @@ NEED_PAIRS = frozenset({'exact'})
 REPEAT = frozenset({'exact'})
 RIGHT = frozenset({'exact'})
 # Of those whose people answer elsewhere than in their folder, what brings the
-# answers there: `EXCHANGES[name](folder, **values)`, of the values that
-# `values_of_exchange` picks.
+# answers there, `EXCHANGES[name](folder, **values)`; and the values without
+# which that cannot be.
 EXCHANGES = {'label_studio': studio.exchange_of}
+NEED_VALUES = {'label_studio': {
+    'url': 'http://localhost:8080', 'project': 'TITLE'}}
 # Whose arguments an oracle's values are, if not its own.
 _VALUES_OF = {
     'exact': exact.exact, 'files': files.files, 'page': page.page,

@@ -80,7 +80,7 @@ def studio(
 
 
 def exchange_of(
-    folder: pathlib.Path, url: str, project: str, people: int
+    folder: pathlib.Path, url: str, project: str, people: int, **others: Any
 ) -> exchange_lib.Exchange:
   """What brings a folder's questions to a Label Studio, and answers back.
 
@@ -89,10 +89,12 @@ def exchange_of(
     url: as for `studio`.
     project: likewise.
     people: likewise.
+    **others: values of the oracle that make no difference to that.
 
   Raises:
     ValueError: if there is no such address, or no token.
   """
+  del others
   return exchange_lib.Exchange(
       folder, client_lib.Client(url, client_lib.token_of_environment()),
       project, people)
