@@ -289,15 +289,22 @@ class Client:
 
   def _why(self, method, path, status, answer) -> str:
     """What a refusal says, and what to do."""
+    try:
+      found = json_object.loads(answer)
+      said = ' '.join(str(found[field]) for field in (
+          'detail', 'validation_errors') if found.get(field))
+    except (AttributeError, ValueError):
+      said = 'it answers with a web page'
+    # A server might well repeat what it got.
+    for secret in filter(None, (self._token, self._access)):
+      said = said.replace(secret, '***')
+    said = problems_lib.shortened(said.strip()).removesuffix('.')
     if status == 401:
-      return (f'{self.url} does not accept the token in {TOKEN}: it may have '
-              'been revoked or be of another server. Take a new one from Label '
-              'Studio\'s page Account & Settings.')
-    text = answer[:4000].decode(errors='replace').replace(self._token, '***')
-    if '<html' in text.lower():
-      text = 'a web page'
-    return (f'{self.url} refuses {method} /api/{path}: {status} '
-            f'{_name(status)}: {problems_lib.shortened(text.strip())}')
+      return (f'{self.url} does not accept the token in {TOKEN} ({said}): take '
+              'a new one from its page Account & Settings, Personal Access '
+              'Token.')
+    return (f'{self.url} refuses {method} /api/{path}, {status} '
+            f'{_name(status)}: {said}.')
 
 
 def _in_words(reason: Any) -> str:

@@ -31,6 +31,8 @@ RECORD = 'label_studio.json'
 _LONGEST_TITLE = 50  # that Label Studio takes
 _TASKS = 50  # that are sent, or listed, at a time
 _KEY = 'asked_by'  # in a task's data
+_ABOUT_FILES = ('Images that the questions of other projects show: these need '
+                'it, though it has no tasks.')
 # What is kept of a task and of an annotation.
 _OF_ANNOTATION = ('id', 'completed_by', 'result', 'was_cancelled',
                   'created_at', 'updated_at', 'unique_id', 'lead_time')
@@ -114,18 +116,17 @@ class Exchange:
       OSError: if the server does not answer for minutes.
       ValueError: if it refuses something.
     """
-    record = self._record()
-    if not record['projects']:
+    asked = rounds.asked(self._folder)
+    if not asked:
       return
     sizes, pools = inbox.pools_of(self._folder)
     entries = ledger_lib.read(
         self._folder / status_lib.LEDGER, sizes, pools)
-    for modality in record['projects']:
-      if not any(query not in entries
-                 for query in rounds.asked(self._folder)
-                 if query.rpartition('-')[0] == modality):
-        continue  # Its project may be gone by now.
-      number = self._client.tried(lambda m=modality: self._known(m))
+    # Where all is settled, the project may be gone by now.
+    for modality in dict.fromkeys(
+        query.rpartition('-')[0] for query in asked if query not in entries):
+      number = self._client.tried(
+          lambda m=modality: self._known(self._name(m)))
       if number is None:
         continue
       tasks = self._client.tried(lambda n=number: self._tasks(n))
@@ -141,15 +142,17 @@ class Exchange:
     folder, client = self._folder, self._client
     interface = durable.read(
         folder / queries[-1][0] / rounds.LABELING).decode()
-    number = client.tried(lambda: self._project(modality, interface))
+    number = client.tried(
+        lambda: self._project(self._name(modality), interface))
     there = self._once(number)
     missing = [(name, query) for name, query in queries
                if query['query'] not in there]
     if not missing:
       return
-    found = images.addresses(client, number, (
-        folder / name / file for name, query in missing
-        for file in _files(query)))
+    files = [folder / name / file
+             for name, query in missing for file in _files(query)]
+    found = images.addresses(
+        client, client.tried(self._project_of_files), files) if files else {}
     key = self._record()['key']
     tasks = []
     for name, query in missing:
@@ -229,10 +232,21 @@ class Exchange:
     return {user.get('id'): {'id': user.get('id'), 'email': user.get('email')}
             for user in users}
 
-  def _project(self, modality: str, interface: str) -> int:
-    """The number of a project, which is found or made. May be repeated."""
-    number = self._known(modality)
-    name = self._name(modality)
+  def _project_of_files(self) -> int:
+    """The number of the project that images are uploaded to.
+
+    Label Studio takes files only for projects whose tasks hold nothing else.
+    """
+    return self._project(f'{self._title.strip()}: files', None)
+
+  def _project(self, name: str, interface: str | None) -> int:
+    """The number of a project, which is found or made. May be repeated.
+
+    Args:
+      name: its title.
+      interface: that it has to have; None: any.
+    """
+    number = self._known(name)
     if number is None:
       found = [one for one in self._projects(name) if one.get('title') == name]
       if len(found) > 1:
@@ -240,22 +254,24 @@ class Exchange:
             f'{self._client.url} has {len(found)} projects with the title '
             f'{name!r}, of the numbers {[one["id"] for one in found]}: give '
             'others another title.')
-      made = found[0] if found else self._client.call('POST', 'projects/', {
-          'title': name, 'label_config': interface,
-          'maximum_annotations': self._people})
+      made = found[0] if found else self._client.call(
+          'POST', 'projects/', {'title': name} | (
+              {'description': _ABOUT_FILES} if interface is None else {
+                  'label_config': interface,
+                  'maximum_annotations': self._people}))
       number = made['id']
     else:
       made = self._client.call('GET', f'projects/{number}/')
-    lacking = _parts(interface) - _parts(made.get('label_config') or '')
+    lacking = _parts(interface) - _parts(made.get('label_config'))
     if lacking:
       raise ValueError(
           f'the project {name!r} (number {number}) of {self._client.url} has '
-          f'another labeling interface than these questions need, without '
+          'another labeling interface than these questions need, without '
           f'{", ".join(sorted(part[1] for part in lacking))}: is it of another '
           'run? Choose another title by oracle.project, or put the interface '
           f'of {rounds.LABELING} back.')
     record = self._record()
-    record['projects'][modality] = {'url': self._client.url, 'id': number}
+    record['projects'][name] = {'url': self._client.url, 'id': number}
     self._write(record)
     return number
 
@@ -270,9 +286,9 @@ class Exchange:
         return found
       page += 1
 
-  def _known(self, modality: str) -> int | None:
+  def _known(self, name: str) -> int | None:
     """The number of a project that was used before, if it is of this server."""
-    of = self._record()['projects'].get(modality)
+    of = self._record()['projects'].get(name)
     if of is None or of['url'] != self._client.url:
       return None
     try:
@@ -281,8 +297,8 @@ class Exchange:
       if e.status != 404:
         raise
       raise ValueError(
-          f'the project {self._name(modality)!r} (number {of["id"]}), in which '
-          f'questions were asked, is gone from {self._client.url}, or may not '
+          f'the project {name!r} (number {of["id"]}), which '
+          f'questions were sent to, is gone from {self._client.url}, or may not '
           'be seen with this token. Bring it back; or remove '
           f'{self._folder / RECORD}, and all open questions go out anew.'
       ) from e
@@ -357,10 +373,10 @@ def _kept(
       'drafts': bool(task.get('drafts'))}
 
 
-def _parts(interface: str) -> set[tuple[str, ...]]:
+def _parts(interface: str | None) -> set[tuple[str, ...]]:
   """The tags of a labeling interface that answers come from."""
   try:
-    root = ElementTree.fromstring(interface)
+    root = ElementTree.fromstring(interface or '<View/>')
   except ElementTree.ParseError:
     return set()
   return {(tag.tag, tag.get('name'), tag.get('toName') or '',
