@@ -131,14 +131,13 @@ class Client:
     self.url = check_url(url)
     self._token, self._sleep, self._clock = token, sleep, clock
     self._access: str | None = None  # for some minutes, in place of the token
-    self._answered = float('-inf')
     self._open = urllib.request.build_opener(_NoRedirects).open
 
   def tried(self, action: Callable[[], _Result]) -> _Result:
     """Does what may be repeated, until it is answered.
 
     Args:
-      action: some requests. Where one of several is not answered, all are
+      action: a few requests. Where one of several is not answered, all are
         repeated.
 
     Raises:
@@ -150,8 +149,7 @@ class Client:
       try:
         return action()
       except Unanswered as e:
-        # Where some of many requests were answered, time begins anew.
-        left = max(started, self._answered) + PATIENCE_SECONDS - self._clock()
+        left = started + PATIENCE_SECONDS - self._clock()
         if left < pause:
           raise OSError(
               f'{e} It was tried for {PATIENCE_SECONDS // 60} minutes. See '
@@ -281,7 +279,6 @@ class Client:
             f'({reason.verify_message}): add who signed it to those that this '
             'machine trusts, as by SSL_CERT_FILE.') from e
       raise Unanswered(self._why_not(_in_words(reason))) from e
-    self._answered = self._clock()
     return found
 
   def _why_not(self, reason: str) -> str:

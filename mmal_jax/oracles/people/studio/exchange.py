@@ -349,7 +349,7 @@ def _files(query: Mapping[str, Any]) -> list[str]:
 def _is_touched(task: Mapping[str, Any]) -> bool:
   """Whether there is an answer to it, or the beginning of one."""
   return bool(task.get('annotations') or task.get('drafts')
-              or task.get('total_annotations')
+              or task.get('draft_exists') or task.get('total_annotations')
               or task.get('cancelled_annotations'))
 
 

@@ -41,7 +41,11 @@ def addresses(
   names = _names(paths)
   if not names:
     return {}
-  there = client.tried(lambda: _uploaded(client, project, names))
+  there = client.tried(lambda: _there(client, project))
+  missing = {name: path for path, name in names.items() if name not in there}
+  for batch in _batches(missing):
+    there |= client.tried(
+        lambda batch=batch: _uploaded(client, project, batch))
   found = {path: there[name] for path, name in names.items()}
   check(client, found)
   return found
@@ -103,19 +107,17 @@ def _names(paths) -> dict[pathlib.Path, str]:
   return names
 
 
-def _uploaded(client, project, names: Mapping[pathlib.Path, str]):
+def _uploaded(client, project, files: Sequence[client_lib.File]):
   """Uploads what is not there; by name, the addresses. May be repeated."""
   there = _there(client, project)
-  missing = {name: path for path, name in names.items() if name not in there}
-  for batch in _batches(missing):
-    client.call('POST', f'projects/{project}/import', files=batch,
-                commit_to_project='false')
+  missing = [file for file in files if file[0] not in there]
   if missing:
+    client.call('POST', f'projects/{project}/import', files=missing,
+                commit_to_project='false')
     there = _there(client, project)
-    lost = [name for name in missing if name not in there]
-    if lost:
-      raise ValueError(f'{client.url} took {len(lost)} image(s), but does not '
-                       'list them among its files: see its log.')
+    if any(name not in there for name, _ in missing):
+      raise ValueError(f'{client.url} took {len(missing)} image(s), but does '
+                       'not list them among its files: see its log.')
   return there
 
 

@@ -70,7 +70,7 @@ def studio(
   """
   display.check(shown)
   exchange = exchange_of(
-      pathlib.Path(os.path.abspath(folder)), url, project, people)
+      pathlib.Path(os.path.abspath(folder)), url, project, people, sleep, clock)
   exchange.check(shown)
   return files.files(
       folder, shown, candidates, enough, wait_seconds, conflicts, people,
@@ -80,7 +80,9 @@ def studio(
 
 
 def exchange_of(
-    folder: pathlib.Path, url: str, project: str, people: int, **others: Any
+    folder: pathlib.Path, url: str, project: str, people: int,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic, **others: Any,
 ) -> exchange_lib.Exchange:
   """What brings a folder's questions to a Label Studio, and answers back.
 
@@ -89,6 +91,8 @@ def exchange_of(
     url: as for `studio`.
     project: likewise.
     people: likewise.
+    sleep: likewise.
+    clock: likewise.
     **others: values of the oracle that make no difference to that.
 
   Raises:
@@ -96,7 +100,8 @@ def exchange_of(
   """
   del others
   return exchange_lib.Exchange(
-      folder, client_lib.Client(url, client_lib.token_of_environment()),
+      folder, client_lib.Client(
+          url, client_lib.token_of_environment(), sleep, clock),
       project, people)
 
 
