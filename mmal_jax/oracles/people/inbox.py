@@ -143,7 +143,7 @@ class Inbox:
         f'The questions are in {folder}, {", ".join(where)}: see README.txt '
         f'there. Put the answers into {answers} and start again.'
         if self._where is None else
-        f'The questions are at {self._where}. Start again when more of them '
+        f'The questions are in {self._where}. Start again when more of them '
         'are answered there.')
     return oracle_lib.Waiting(
         f'{done} of {len(ids)} queries about {modality} are answered, and '

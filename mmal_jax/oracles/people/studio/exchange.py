@@ -60,8 +60,9 @@ class Exchange:
     self._folder, self._client = folder, client
     self._title, self._people = title, people
     self._sent: set[str] = set()
-    self.where = (f'Label Studio at {client.url}, in the project(s) '
-                  f'{plain_text.for_terminal(title)!r}')
+    self.where = ('the project(s) '
+                  f'{plain_text.for_terminal(title.strip())!r} of Label Studio '
+                  f'at {client.url}')
 
   def check(self, modalities: Iterable[str]) -> None:
     """Sees whether the server answers, and takes the token.

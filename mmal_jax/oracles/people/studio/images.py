@@ -95,8 +95,7 @@ def _names(paths) -> dict[pathlib.Path, str]:
     ending = _ENDINGS.get(found.name) or (
         '.svg' if path.suffix.lower() == '.svg' else None)
     if ending is None:
-      problems.append(
-          f'{path.name} ({found.description or "no image that is known"})')
+      problems.append(f'{path.name} ({found.description})')
     else:
       names[path] = hashlib.sha256(content).hexdigest()[:32] + ending
   if problems:

@@ -126,7 +126,7 @@ def _fill(
 _HOW = '''\
 With Label Studio
 -----------------
-The questions are at {where}.
+The questions are in {where}.
 For each task choose a candidate, "{no_counterpart}", or "{none_of_these}": then
 type in the number of the right one if you know it; else the query counts as
 refused. A task that is submitted with nothing chosen, and a draft, are no
