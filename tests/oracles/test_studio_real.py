@@ -45,9 +45,8 @@ def _server(tmp_path_factory):
 
 @pytest.fixture(name='client')
 def _client(server, monkeypatch):
-  token = server.personal_token()
-  monkeypatch.setenv('LABEL_STUDIO_API_KEY', token)
-  return client_lib.Client(server.url, token)
+  monkeypatch.setenv('LABEL_STUDIO_API_KEY', server.personal_token)
+  return client_lib.Client(server.url, server.personal_token)
 
 
 def _project(client, title):

@@ -4,6 +4,7 @@ It needs other versions of other packages than the tests do, and so lies in an
 environment of its own: `.venv-ls`, see CONTRIBUTING.
 """
 
+import functools
 import http.cookiejar
 import json
 import os
@@ -73,8 +74,9 @@ class Real:
     self._process.kill()
     self._process.wait()
 
+  @functools.cached_property
   def personal_token(self) -> str:
-    """A new token, as a person takes one from the page of the account."""
+    """The token that a person takes from the page of the account, once."""
     jar = http.cookiejar.CookieJar()
     open_ = urllib.request.build_opener(
         urllib.request.HTTPCookieProcessor(jar)).open
