@@ -1,7 +1,7 @@
 """A real Label Studio on this machine, where one is installed.
 
 It needs other versions of other packages than the tests do, and so lies in an
-environment of its own: `.venv-ls`, see CONTRIBUTING.
+environment of its own, see CONTRIBUTING.
 """
 
 import functools
@@ -19,9 +19,7 @@ import urllib.request
 
 from tests.support import ports
 
-_ROOT = pathlib.Path(__file__).parent.parent.parent
-PROGRAM = shutil.which('label-studio', path=os.pathsep.join(
-    [str(_ROOT / '.venv-ls' / 'bin'), os.environ.get('PATH', '')]))
+PROGRAM = shutil.which('label-studio')
 _USER, _PASSWORD = 'ann@example.org', 'only-for-tests-1'
 _SECONDS = 1800  # Its database is made first, which takes minutes.
 
