@@ -156,7 +156,7 @@ class Annotators:
           exchange and exchange.where)
 
   def fetch(self, seed: int) -> files.Exchange | None:
-    """Has answers brought into a seed's folder, where people give them elsewhere.
+    """Has answers brought into a seed's folder, if people answer elsewhere.
 
     Returns:
       What brings them, if anything does.

@@ -160,7 +160,7 @@ def test_images_that_no_browser_shows(server, tmp_path):
   (tmp_path / 'b.png').write_text('nothing')
   client = client_lib.Client(server.url, fake_label_studio.TOKEN)
   with pytest.raises(ValueError, match=r'cannot serve 2 image\(s\) of the '
-                     r'questions to a browser: a.tif \(TIFF.*, b.png \(another'):
+                     r'questions to a browser: a.tif \(TIFF.*, b.png \(ano'):
     images.addresses(client, 1, [tmp_path / 'a.tif', tmp_path / 'b.png'])
   assert not server.requests
 

@@ -67,7 +67,8 @@ def test_a_run_of_three_rounds_is_the_exact_oracle_s(server, tmp_path, capsys):
                f'--config.oracle.folder={folder.parent}')
   for number in range(_ROUNDS + 1):
     # A server may have got another address meanwhile.
-    url = server.url.replace('127.0.0.1', ('127.0.0.1', 'localhost')[number > 2])
+    url = server.url.replace('127.0.0.1', [
+        '127.0.0.1', 'localhost'][number > 2])
     try:
       _main(tmp_path / 'asked', *arguments, f'--config.oracle.url={url}',
             *(['--resume'] if number else []))

@@ -7,7 +7,7 @@ on the server already is found by that, and is never sent twice, whenever the
 run was killed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import json
 import pathlib
 from typing import Any
@@ -298,9 +298,9 @@ class Exchange:
       if e.status != 404:
         raise
       raise ValueError(
-          f'the project {name!r} (number {of["id"]}), which '
-          f'questions were sent to, is gone from {self._client.url}, or may not '
-          'be seen with this token. Bring it back; or remove '
+          f'the project {name!r} (number {of["id"]}), which questions were '
+          f'sent to, is gone from {self._client.url}, or may not be seen '
+          'with this token. Bring it back; or remove '
           f'{self._folder / RECORD}, and all open questions go out anew.'
       ) from e
     return of['id']
