@@ -7,8 +7,9 @@ Example:
 for a run with --oracle=files that waits. Every problem of the files in the
 folder of answers is named, with file and line; and what `--resume` would take
 for good, what people disagree about, and what is still open. The status is 1
-if there are problems, else 0. If the folder of questions was moved:
-`--moved=oracle.folder=PATH`.
+if there are problems, else 0. Where people answer in Label Studio
+(--oracle=label_studio), what they answered is fetched first. If the folder of
+questions was moved: `--moved=oracle.folder=PATH`.
 """
 
 from collections.abc import Sequence

@@ -223,9 +223,11 @@ _MORE: dict[str, dict[str, Any]] = {
     'oracle.people': dict(least=1, help=(
         'How many people must have answered a query.')),
     'oracle.port': dict(least=0, most=65535),
+    'oracle.project': dict(default=None, optional=True),
     'oracle.searched': dict(least=0),
     'oracle.skip_is_refusal': dict(help=(
         'Whether a skipped task counts as an answer.')),
+    'oracle.url': dict(default=None, optional=True),
     'oracle.wait_seconds': dict(least=0.0, help=(
         'How long to wait for answers; None: end, and go on with --resume.')),
 }

@@ -16,6 +16,7 @@ from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles import refusing
 from mmal_jax.oracles import registry as oracles_lib
 from mmal_jax.oracles import wrong
+from mmal_jax.oracles.people import files
 from mmal_jax.oracles.people import inbox
 from mmal_jax.oracles.people import status
 from mmal_jax.pools import costs as costs_lib
@@ -149,8 +150,27 @@ class Annotators:
       ValueError: for what is wrong with the answers.
     """
     if not self.values['wait_seconds']:
+      exchange = self.fetch(seed)
       inbox.look(
-          self.folder_of(seed), queries, self.values['enough'], self.rules)
+          self.folder_of(seed), queries, self.values['enough'], self.rules,
+          exchange and exchange.where)
+
+  def fetch(self, seed: int) -> files.Exchange | None:
+    """Has answers brought into a seed's folder, if people answer elsewhere.
+
+    Returns:
+      What brings them, if anything does.
+
+    Raises:
+      OSError: if those who have them do not answer for minutes.
+      ValueError: if they refuse to.
+    """
+    if self.name not in oracles_lib.EXCHANGES:
+      return None
+    exchange = oracles_lib.EXCHANGES[self.name](
+        **{**self.values, 'folder': self.folder_of(seed)})
+    exchange.fetch()
+    return exchange
 
   def check_asked(self, seed: int) -> None:
     """Refuses a folder in which a run that waits has asked nothing.

@@ -18,6 +18,7 @@ from mmal_jax.learn import registry as learners
 from mmal_jax.models import registry as models_lib
 from mmal_jax.models.pretrained import presets
 from mmal_jax.oracles import registry as oracles_lib
+from mmal_jax.oracles.people.studio import client
 
 
 def lookup(registry: Mapping[str, Any], kind: str, name: str) -> Any:
@@ -90,6 +91,12 @@ def _check_oracle(config) -> None:
       raise ValueError(
           f'oracle={oracle.name!r} needs a folder for questions and answers: '
           'add --config.oracle.folder=DIR.')
+    for key, example in oracles_lib.NEED_VALUES.get(oracle.name, {}).items():
+      if not oracle[key]:
+        raise ValueError(f'oracle={oracle.name!r} needs oracle.{key}: add '
+                         f'--config.oracle.{key}={example}.')
+    if oracle.url is not None:
+      client.check_url(oracle.url)
     if oracle.port is not None and oracle.wait_seconds is None:
       raise ValueError(
           f'oracle.port={oracle.port!r} serves a page while the run waits for '

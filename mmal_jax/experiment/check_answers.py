@@ -15,11 +15,14 @@ from mmal_jax.workdir import layout as workdir_lib
 def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:
   """How the answers to an experiment's questions stand.
 
+  Where people answer elsewhere, the answers are brought here first.
+
   Args:
     workdir: of the experiment.
     moved: as for `earlier.of_folder`.
 
   Raises:
+    OSError: if answers cannot be brought here for minutes.
     ValueError: if it asks no people, its questions are gone, or listing every
       problem of the answers, of all seeds.
   """
@@ -36,6 +39,7 @@ def check(workdir: pathlib.Path, moved: Sequence[str] = ()) -> str:
       if (folder / inbox.POOLS).exists():
         if waiting.get('seed') == seed:
           _check_asked(folder, waiting.get('queries'))
+        annotators.fetch(seed)
         parts.append(f'Seed {seed}: {_check(annotators.rules, folder)}')
       elif _has_asked(workdir, settings.strategies, seed):
         problems.append(

@@ -16,9 +16,10 @@ from mmal_jax.workdir import json_files
 from mmal_jax.workdir import states as states_lib
 
 # A run that was stopped may be resumed with other values of these: up to there
-# they made no difference. How people are waited for changes no answer.
+# they made no difference. How people are waited for, or reached, changes no
+# answer.
 MAY_CHANGE = ('train.divergence', 'train.save_every', 'oracle.port',
-              'oracle.wait_seconds')
+              'oracle.url', 'oracle.wait_seconds')
 # What people see of items may be mended while they answer.
 _LABELS = 'dataset.labels'
 

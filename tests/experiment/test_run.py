@@ -278,6 +278,8 @@ def test_paths_left_open_are_asked_for(tmp_path):
     (['--oracle=page'], "oracle='page' needs a folder"),
     (['--oracle=page', '--config.oracle.folder=x', '--config.oracle.port=0'],
      'add --config.oracle.wait_seconds'),
+    (['--oracle=label_studio', '--config.oracle.folder=x'],
+     "oracle='label_studio' needs oracle.url"),
     (['--oracle=files', '--config.oracle.folder=x',
       '--config.oracle.refuse=0.1'], 'oracle.refuse does not go with'),
     (['--config.costs.budget=0.0'], 'costs.budget=0.0 must be'),

@@ -211,7 +211,8 @@ def test_a_whole_number_that_was_typed_in_is_an_integer(asked):
 def test_texts_cannot_be_taken_for_markup_or_variables():
   query = {'query': 'image-1', 'file': 'images/image-1.png', 'candidates': {
       'text': [{'item': 7, 'text': '$item <b>"é"</b>\nend'}]}}
-  data = label_studio.task(query, 'f/round_001', 'p')['data']
+  data = label_studio.task(
+      query, label_studio.local_address('f/round_001'), 'p')['data']
   assert data['item'] == '/data/local-files/?d=f/round_001/images/image-1.png'
   assert data['candidates_text'][0] == {'value': '7', 'html': (
       '<b>7</b> $item &lt;b&gt;&quot;é&quot;&lt;/b&gt;<br>end')}

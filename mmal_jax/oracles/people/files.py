@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import time
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,22 @@ from mmal_jax.oracles.people import status as status_lib
 _POLL_SECONDS = 5.0
 
 
+class Exchange(Protocol):
+  """Brings the questions of a folder elsewhere, and answers into it.
+
+  Attributes:
+    where: people answer, in words.
+  """
+
+  where: str
+
+  def send(self) -> None:
+    """Sees to it that all questions are there, each once."""
+
+  def fetch(self) -> None:
+    """Puts answers into the folder of answers."""
+
+
 def files(
     folder: str | os.PathLike[str],
     shown: Mapping[str, display.Items],
@@ -34,6 +51,7 @@ def files(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
     form: rounds.Form | None = None,
+    exchange: Exchange | None = None,
 ) -> oracle_lib.Oracle:
   """Makes an oracle that asks people through a folder.
 
@@ -69,6 +87,8 @@ def files(
     sleep: in place of the clock's, for tests.
     clock: in seconds, likewise.
     form: of the questions; None: that for Label Studio.
+    exchange: with the place at which people answer; None: they do so in the
+      folder itself.
 
   Returns:
     The oracle. It raises `oracle.Waiting` if not enough is answered, and
@@ -98,7 +118,8 @@ def files(
   pools = _same_pools(folder, shown)
   (folder / status_lib.ANSWERS).mkdir(exist_ok=True)
   rules = status_lib.Rules(conflicts, people, skip_is_refusal)
-  inbox = inbox_lib.Inbox(folder, sizes, pools, rules)
+  inbox = inbox_lib.Inbox(
+      folder, sizes, pools, rules, exchange and exchange.where)
 
   def ask(modality, numbers, suggest):
     others = {}
@@ -120,9 +141,16 @@ def files(
       if new:
         ask(modality, np.array(list(new), np.int32), suggest)
         asked = rounds.asked(folder)
+      if exchange is not None:
+        exchange.send()  # Of earlier rounds, too, if a program died before it.
     needed = 0 if suggest is None else inbox_lib.needed(enough, ids)
-    entries = _wait(lambda: inbox.collect(asked), ids, needed,
-                    wait_seconds or 0, sleep, clock)
+
+    def collect():
+      if exchange is not None:
+        exchange.fetch()
+      return inbox.collect(asked)
+
+    entries = _wait(collect, ids, needed, wait_seconds or 0, sleep, clock)
     waiting = inbox.waiting(ids, needed, asked)
     if waiting is not None:
       raise waiting

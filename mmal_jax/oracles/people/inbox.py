@@ -52,7 +52,7 @@ def pools_of(folder: pathlib.Path) -> tuple[dict[str, int], str]:
 
 def look(
     folder: str | os.PathLike[str], queries: Sequence[str], enough: float,
-    rules: status_lib.Rules,
+    rules: status_lib.Rules, where: str | None = None,
 ) -> None:
   """Collects answers to queries that are waited for, without the items.
 
@@ -64,6 +64,7 @@ def look(
     queries: of an `oracle.Waiting`.
     enough: as for `files`.
     rules: when a query counts as answered.
+    where: as for `Inbox`.
 
   Raises:
     oracle.Waiting: if there still are not enough.
@@ -77,7 +78,7 @@ def look(
     by.setdefault(answers_lib.modality_of(query, sizes), []).append(query)
   if None in by or not asked.keys() >= set(queries):
     return
-  inbox = Inbox(folder, sizes, pools, rules)
+  inbox = Inbox(folder, sizes, pools, rules, where)
   inbox.collect(asked)
   waiting = [found for ids in by.values() for found in [
       inbox.waiting(ids, needed(enough, ids), asked)] if found is not None]
@@ -90,7 +91,7 @@ class Inbox:
 
   def __init__(
       self, folder: pathlib.Path, sizes: Mapping[str, int], pools: str,
-      rules: status_lib.Rules,
+      rules: status_lib.Rules, where: str | None = None,
   ):
     """Takes a folder, in which questions have gone out or not.
 
@@ -99,8 +100,9 @@ class Inbox:
       sizes: by modality, the number of items, in the order of the columns.
       pools: as for `label_studio.task`.
       rules: when a query counts as answered.
+      where: people answer, in words; None: by files in that folder.
     """
-    self._folder, self._sizes = folder, sizes
+    self._folder, self._sizes, self._where = folder, sizes, where
     self._pools, self._rules = pools, rules
     self._fresh = {}  # Accepted since it was last reported.
     self._status, self._reported = None, ''
@@ -145,11 +147,15 @@ class Inbox:
     pages = [plain_text.for_terminal(str(path)) for path in (
         self._folder / name / rounds.PAGE for name in where) if path.exists()]
     pages = f', or open {" and ".join(pages)} in a browser' if pages else ''
+    there = (
+        f'The questions are in {folder}, {", ".join(where)}: see README.txt '
+        f'there{pages}. Put the answers into {answers} and start again.'
+        if self._where is None else
+        f'The questions are in {self._where}. Start again when more of them '
+        'are answered there.')
     return oracle_lib.Waiting(
         f'{done} of {len(ids)} queries about {modality} are answered, and '
-        f'{least} are needed. The questions are in {folder}, '
-        f'{", ".join(where)}: see README.txt there{pages}. Put the answers '
-        f'into {answers} and start again.',
+        f'{least} are needed. {there}',
         self._words(left, _FOR_GOOD), tuple(ids))
 
   def log(self) -> None:

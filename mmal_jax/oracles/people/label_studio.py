@@ -1,11 +1,10 @@
 """What Label Studio takes: tasks and their labeling interface.
 
-Images are named by `/data/local-files/?d=PATH`, PATH relative to Label Studio's
-document root, from which it serves the files themselves: tasks with images as
-base64 would be slow to load, and Label Studio advises against them.
+Images are named by addresses at which Label Studio serves the files: tasks with
+images as base64 would be slow to load, and Label Studio advises against them.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 import html
 from typing import Any
 import urllib.parse
@@ -48,24 +47,33 @@ def config(modality: str, image: bool, others: Mapping[str, int],
   return '\n'.join(['<View>', *lines, '</View>', ''])
 
 
+def local_address(round_path: str) -> Callable[[str], str]:
+  """Where Label Studio serves the files of a round from a folder of its own.
+
+  >>> local_address('seed0/round_001')('images/image-5.png')
+  '/data/local-files/?d=seed0/round_001/images/image-5.png'
+
+  Args:
+    round_path: of the round's folder, relative to Label Studio's document root.
+  """
+  return lambda file: '/data/local-files/?d=' + urllib.parse.quote(
+      f'{round_path}/{file}')
+
+
 def task(
-    query: dict[str, Any], round_path: str, pools: str
+    query: dict[str, Any], address: Callable[[str], str], pools: str
 ) -> dict[str, dict[str, Any]]:
   """One task of the import format.
 
   Args:
     query: as in `queries.jsonl`.
-    round_path: of the round's folder, relative to Label Studio's document root.
+    address: at which a file of the round is served.
     pools: marks the pools whose item numbers these are.
   """
-  def url(file):
-    path = urllib.parse.quote(f'{round_path}/{file}')
-    return f'/data/local-files/?d={path}'
-
   def option(candidate):
     number = str(candidate['item'])
     if 'file' in candidate:
-      body = (f'<img src="{html.escape(url(candidate["file"]))}" '
+      body = (f'<img src="{html.escape(address(candidate["file"]))}" '
               'style="max-height: 200px; max-width: 100%">')
     else:
       body = html.escape(candidate['text']).replace('\n', '<br>')
@@ -75,7 +83,7 @@ def task(
 
   data = {
       'query': query['query'], 'pools': pools,
-      'item': url(query['file']) if 'file' in query else query['text']}
+      'item': address(query['file']) if 'file' in query else query['text']}
   for other, candidates in query['candidates'].items():
     data[f'candidates_{other}'] = [
         *map(option, candidates),

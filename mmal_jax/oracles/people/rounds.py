@@ -21,6 +21,7 @@ from mmal_jax.oracles.people import display
 from mmal_jax.oracles.people import label_studio
 
 PAGE = 'page.html'  # of a round whose questions are on a page
+LABELING = 'labeling_config.xml'
 _DRAFT = '.draft_'  # a round that is being written
 
 
@@ -54,7 +55,7 @@ def asked(folder: pathlib.Path) -> dict[str, str]:
   Raises:
     ValueError: if a round is damaged.
   """
-  return {query['query']: name for name, query in _queries(folder)}
+  return {query['query']: name for name, query in questions(folder)}
 
 
 def candidates(
@@ -66,11 +67,17 @@ def candidates(
     ValueError: if a round is damaged.
   """
   return {query['query']: query.get('candidates', {})
-          for _, query in _queries(folder)}
+          for _, query in questions(folder)}
 
 
-def _queries(folder) -> Iterator[tuple[str, dict[str, Any]]]:
-  """All queries, with the names of their rounds."""
+def questions(
+    folder: pathlib.Path
+) -> Iterator[tuple[str, dict[str, Any]]]:
+  """The records of all rounds' `queries.jsonl`, with the rounds' names.
+
+  Raises:
+    ValueError: if a round is damaged.
+  """
   for _, path in _numbered(folder):
     problems: list[str] = []
     content = durable.read(path / 'queries.jsonl')
@@ -146,8 +153,42 @@ def _fill(
     draft, path, shown, modality, numbers, candidates, pools, *, link
 ) -> None:
   """Writes the files of a round for Label Studio."""
-  os.makedirs(draft / 'images')
   folder = path.parent
+  queries = fill_questions(
+      draft, shown, modality, numbers, candidates, link)
+  address = label_studio.local_address(f'{folder.name}/{path.name}')
+  tasks = [label_studio.task(query, address, pools) for query in queries]
+  durable.write(draft / 'tasks.json',
+                json.dumps(tasks, ensure_ascii=False, indent=1) + '\n')
+  how = _LABEL_STUDIO.format(
+      folder=plain_text.for_terminal(str(folder)),
+      # To be copied into a shell: exact.
+      parent=shlex.quote(str(folder.parent)),
+      none_of_these=label_studio.NONE_OF_THESE,
+      no_counterpart=label_studio.NO_COUNTERPART)
+  durable.write(draft / 'README.txt', readme(
+      path, queries[0], {other: len(shown[other]) for other in candidates},
+      shown, how))
+
+
+def fill_questions(
+    draft: pathlib.Path, shown: Mapping[str, display.Items], modality: str,
+    numbers: Sequence[int], candidates: Mapping[str, np.ndarray], link: bool,
+) -> list[dict[str, Any]]:
+  """Writes questions, their images, and Label Studio's labeling interface.
+
+  Args:
+    draft: an empty folder.
+    shown: as for `write`.
+    modality: likewise.
+    numbers: likewise.
+    candidates: as `counterparts` for `write`.
+    link: as for `display.put`.
+
+  Returns:
+    The records of `queries.jsonl`.
+  """
+  os.makedirs(draft / 'images')
 
   def put(of, number):
     query = answers_lib.query_id(of, number)
@@ -160,23 +201,12 @@ def _fill(
            other: [put(other, n) for n in rows[row].tolist() if n >= 0]
            for other, rows in candidates.items()}}
       for row, number in enumerate(numbers)]
-  tasks = [label_studio.task(query, f'{folder.name}/{path.name}', pools)
-           for query in queries]
   sizes = {other: len(shown[other]) for other in candidates}
   durable.write(draft / 'queries.jsonl', json_lines.dump(queries))
-  durable.write(draft / 'tasks.json',
-                json.dumps(tasks, ensure_ascii=False, indent=1) + '\n')
-  durable.write(draft / 'labeling_config.xml', label_studio.config(
+  durable.write(draft / LABELING, label_studio.config(
       modality, display.are_images(shown[modality]), sizes,
       [other for other in sizes if display.have_rows(shown[other])]))
-  how = _LABEL_STUDIO.format(
-      folder=plain_text.for_terminal(str(folder)),
-      # To be copied into a shell: exact.
-      parent=shlex.quote(str(folder.parent)),
-      none_of_these=label_studio.NONE_OF_THESE,
-      no_counterpart=label_studio.NO_COUNTERPART)
-  durable.write(draft / 'README.txt', readme(
-      path, queries[0], sizes, shown, how))
+  return queries
 
 
 def _numbered(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
