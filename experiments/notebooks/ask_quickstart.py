@@ -9,7 +9,7 @@ EXTRAS = ['experiments']
 # include: install.py
 
 # %% tags=["parameters"]
-emoji = 500  # @param {type: "integer"}
+drawings_each = 500  # @param {type: "integer"}
 questions_a_round = 6  # @param {type: "integer"}
 rounds = 5  # @param {type: "integer"}
 
@@ -19,12 +19,13 @@ rounds = 5  # @param {type: "integer"}
 # Each in an order of its own. `right` is what the annotator knows.
 
 # %%
-from mmal_jax.data import emoji as drawings_lib
 import numpy as np
 
-_, drawings = drawings_lib.read()
+from mmal_jax.data import emoji
+
+_, drawings = emoji.read()
 rng = np.random.default_rng(0)
-rows = rng.permutation(len(drawings['noto']))[:emoji]
+rows = rng.permutation(len(drawings['noto']))[:drawings_each]
 order = rng.permutation(len(rows))
 items = {'google': drawings['noto'][rows],
          'twitter': drawings['twemoji'][rows][order]}

@@ -23,7 +23,9 @@ _INSTALL = 'install.py'
 _COLAB = 'https://colab.research.google.com'
 
 
-def notebook(name: str, outputs: dict[str, Any] | None = None) -> dict[str, Any]:
+def notebook(
+    name: str, outputs: dict[str, Any] | None = None
+) -> dict[str, Any]:
   """A notebook, as its JSON says it.
 
   Args:
