@@ -12,6 +12,7 @@ EXTRAS = ['experiments']
 drawings_each = 500  # @param {type: "integer"}
 questions_a_round = 6  # @param {type: "integer"}
 rounds = 5  # @param {type: "integer"}
+probability = 0.9  # @param {type: "number"}
 
 # %% [markdown]
 # ## Two collections
@@ -139,7 +140,7 @@ display.Image(png.getvalue())
 while len(session.known) < rounds * questions_a_round:
   questions = session.ask(questions_a_round)
   session.tell({question: answer(question) for question in questions})
-pairs = session.match(probability=0.9)
+pairs = session.match(probability=probability)
 hits = np.mean(right['google'][pairs.rows[:, 0]] == pairs.rows[:, 1])
 print(f'{len(pairs)} pairs, {100 * hits:.1f} % of them right; '
       f'{100 * np.mean(pairs.probabilities):.1f} % were promised')
