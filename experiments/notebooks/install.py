@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 
-# OWNER is who publishes the repository; a path of a checkout goes, too.
+# OWNER is who publishes the repository.
 REPOSITORY = 'git+https://github.com/OWNER/mmal_jax'
 
 if os.environ.get('JAX_PLATFORMS') == 'cpu':

@@ -62,6 +62,7 @@ if source == 'drive':
   from google.colab import drive
   drive.mount('/content/drive')
   folder = pathlib.Path('/content/drive/MyDrive') / folder
+folder.mkdir(parents=True, exist_ok=True)
 if source == 'huggingface':
   import datasets
   rows = datasets.load_dataset(dataset, split=split)
