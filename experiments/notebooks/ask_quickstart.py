@@ -12,7 +12,7 @@ EXTRAS = ['experiments']
 drawings_each = 500  # @param {type: "integer"}
 questions_a_round = 6  # @param {type: "integer"}
 rounds = 5  # @param {type: "integer"}
-probability = 0.9  # @param {type: "number"}
+probability = 0.5  # @param {type: "number"}
 
 # %% [markdown]
 # ## Two collections
@@ -134,16 +134,17 @@ display.Image(png.getvalue())
 #
 # ## Match the rest
 #
-# With probabilities that are calibrated on answers held out.
+# With probabilities that are calibrated on answers held out. Few answers promise
+# little.
 
 # %%
 while len(session.known) < rounds * questions_a_round:
   questions = session.ask(questions_a_round)
   session.tell({question: answer(question) for question in questions})
 pairs = session.match(probability=probability)
-hits = np.mean(right['google'][pairs.rows[:, 0]] == pairs.rows[:, 1])
-print(f'{len(pairs)} pairs, {100 * hits:.1f} % of them right; '
-      f'{100 * np.mean(pairs.probabilities):.1f} % were promised')
+hits = right['google'][pairs.rows[:, 0]] == pairs.rows[:, 1]
+print(f'{hits.sum()} of {len(pairs)} pairs are right; '
+      f'{pairs.probabilities.sum():.0f} were promised')
 
 # %%
 display.HTML(pairs._repr_html_(8))

@@ -47,7 +47,7 @@ drawings_each, questions_a_round, rounds, probability = 40, 4, 2, 0.0
   assert page.count('<tr>') == 1 + 4 and 'data:image/jpeg' in page
   assert 'answers=4' in notebooks.printed(book, 'def answer')
   assert notebooks.shows(book, 'figure.savefig', 'image/png')
-  assert re.search(r'^\d+ pairs, [\d.]+ % of them right', notebooks.printed(
+  assert re.search(r'^\d+ of [1-9]\d* pairs are right', notebooks.printed(
       book, 'session.match'))
   assert 'round 2, 8 answers' in notebooks.printed(book, 'Session.load')
 
