@@ -134,8 +134,8 @@ display.Image(png.getvalue())
 #
 # ## Match the rest
 #
-# With probabilities that are calibrated on answers held out. Few answers promise
-# little.
+# With probabilities that are calibrated on answers held out. Few answers
+# promise little.
 
 # %%
 while len(session.known) < rounds * questions_a_round:
