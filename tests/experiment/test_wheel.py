@@ -45,7 +45,7 @@ def test_all_modules_and_data_are_there(wheel):
   wanted = {
       path.relative_to(_ROOT) for name in _PACKAGES
       for path in (_ROOT / name).rglob('*.py')
-      if 'benchmarks' not in path.parts}
+      if not {'benchmarks', 'notebooks'} & set(path.parts)}
   wanted |= {
       path.relative_to(_ROOT) for name in (
           'emoji', 'warm_starts', 'oracles/people/page/assets')
