@@ -81,6 +81,7 @@ def build(
     cache_dir: str,
     before: Experiment | None = None,
     notice: preemption.Notice | None = None,
+    warm: bool = True,
 ) -> Experiment:
   """Loads the data, and the checkpoint or the warm start.
 
@@ -93,6 +94,8 @@ def build(
       data, and its learner, for which programs are compiled already.
     notice: of the end of the machine. With one, states within a long warm start
       are saved in the cache, from which it goes on.
+    warm: whether runs are to begin; without, no warm start is trained, and what
+      is built can only take up saved states.
 
   Raises:
     ValueError: for a budget beyond the pool, and all that the dataset, the
@@ -136,6 +139,8 @@ def build(
   if config.model.name in models_lib.FIXED:  # There is nothing to train.
     return _made(built, given._replace(
         has_prior=bool(config.model.get('shared'))))
+  if not warm and not maker.works_on_features:
+    return _made(built, given)._replace(warm=None)
   if data.pretrain is None:
     if maker.works_on_features:
       logging.warning(
