@@ -1,12 +1,11 @@
 """A pool in the plane: which of its items to show, and where."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from mmal_jax import extras
-
-_umap = extras.Lazy('umap', 'to draw the map of the pool by UMAP')
 
 PCA, UMAP = 'pca', 'umap'
 _PASSES = 12  # of the power iteration
@@ -68,6 +67,15 @@ def pca(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return places, shares
 
 
+def load_umap() -> Any:
+  """The package umap-learn.
+
+  Raises:
+    ImportError: if it is missing, naming its extra.
+  """
+  return extras.load('umap', 'to make a map of the pool by UMAP')
+
+
 def umap(rows: np.ndarray) -> np.ndarray:
   """A map on which near items stay near, by the package umap-learn.
 
@@ -78,11 +86,11 @@ def umap(rows: np.ndarray) -> np.ndarray:
     `[n, 2]` float64 coordinates. Fewer than four rows are placed by `pca`.
 
   Raises:
-    ImportError: if the package is missing, naming its extra.
+    ImportError: as `load_umap`.
   """
   if len(rows) < 4:
     return pca(rows)[0]
-  made = _umap.UMAP(
+  made = load_umap().UMAP(
       n_components=2, n_neighbors=min(15, len(rows) - 1), random_state=0,
       n_jobs=1, init='random' if len(rows) < 10 else 'spectral')
   return np.asarray(made.fit_transform(np.asarray(rows, np.float32)), float)

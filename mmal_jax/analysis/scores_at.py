@@ -36,7 +36,7 @@ def scores_at(summary: dict[str, Any]) -> ScoresAt:
   by_cost = summary['x'] == summary_lib.COST
   compared = any('baseline' in entry for entry in entries.values())
   header = ['strategy', *([summary_lib.ANNOTATIONS] if by_cost else []), m,
-            *(['to the baseline'] if compared else []), *others]
+            *([f'{m} - baseline\'s'] if compared else []), *others]
 
   def row(entry, t):
     curves = entry['curves']

@@ -66,8 +66,13 @@ def write(
   Raises:
     ValueError: as `records.read` and `records.curves`, for a `baseline`,
       `metric`, `show` or `show_seed` that no run has (`random` may be missing),
-      or if `out` holds what no report wrote.
+      for another `map_by`, or if `out` holds what no report wrote.
+    ImportError: if the map is to be made by a package that is missing.
   """
+  if map_by not in MAPS:
+    raise ValueError(f'map_by={map_by!r} is none of {_listed(MAPS)}.')
+  if map_by == map_2d.UMAP:
+    map_2d.load_umap()  # Before anything is written.
   records = records_lib.read(paths)
   if x is None:
     x = records_lib.axis(

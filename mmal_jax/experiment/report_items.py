@@ -35,13 +35,22 @@ def see(
 
 def text(shown: gallery.RawItems, modality: str, number: int) -> str:
   """An item in one line: a caption, a file's name, or a row."""
+  if not _is_there(shown, modality, number):
+    return f'item {number}'
   items, row = shown.items[modality], int(shown.rows[modality][number])
   found = gallery.in_a_line(
       pictures.name(items, row) or shown.text(modality, number))
   return found if len(found) <= _LONGEST else f'{found[:_LONGEST - 1]}…'
 
 
+def _is_there(shown, modality, number) -> bool:
+  """Whether the data have an item that a file of the run names."""
+  return 0 <= number < len(shown.rows.get(modality, ()))
+
+
 def _seen(shown, modality, number) -> elements.Item:
+  if not _is_there(shown, modality, number):
+    return elements.Item(f'item {number}')
   items, row = shown.items[modality], int(shown.rows[modality][number])
   words = text(shown, modality, number)
   labels = items.labels if isinstance(

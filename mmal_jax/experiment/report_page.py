@@ -69,7 +69,7 @@ def render(
     note += (f' The last {late} rounds lie beyond the end of the curves, and '
              'stand below where no script runs.')
   seen = document.Seen(
-      f'{run.label}, seed {run.seed},', run.queries, reached, modalities,
+      f'{run.label} (seed {run.seed})', run.queries, reached, modalities,
       report_items.see(items, wanted), note.strip(), matches, about_matches,
       panels, about_map)
   return document.render(

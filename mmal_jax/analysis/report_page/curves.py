@@ -16,6 +16,7 @@ _SIDE = 1000  # of the area, in its own units; it is stretched to its place
 _MOST_BANDS = 6  # more would hide each other
 _MOST_POINTS = 400  # of a curve
 _X_TICKS, _Y_TICKS = 5, 6
+_LEAST_RANGE = 1.0  # percentage points: noise is not to fill the area
 _AROUND = 0.6  # how far an interval may widen the range of all means
 
 
@@ -36,7 +37,7 @@ def ticks(low: float, high: float, most: int) -> np.ndarray:
         high / (step * factor) + 1e-9)
     if last - first < most:
       break
-  return np.arange(first, last + 1) * step * factor
+  return np.arange(first, last + 1) * step * factor + 0.0  # no -0
 
 
 class Scale:
@@ -50,12 +51,14 @@ class Scale:
     level = list(levels(summary).values())
     means = np.concatenate([of.mean for of in bands.values()] + [level])
     low, high = means.min(), means.max()
-    room = max(high - low, 1.0)
-    least = min(of.low.min() for of in bands.values())
-    most = max(of.high.max() for of in bands.values())
+    room = max(high - low, _LEAST_RANGE)
+    least = max(0.0, min(of.low.min() for of in bands.values()))
+    most = min(100.0, max(of.high.max() for of in bands.values()))
     low, high = (max(min(low, least), low - _AROUND * room),
                  min(max(high, most), high + _AROUND * room))
-    self._y = low - 0.04 * room, high + 0.04 * room
+    room = max(high - low, _LEAST_RANGE)
+    middle = (low + high) / 2
+    self._y = middle - 0.54 * room, middle + 0.54 * room
 
   def x(self, values) -> np.ndarray:
     low, high = self._x
@@ -134,18 +137,30 @@ def drawn(summary: dict[str, Any]) -> str:
       + tag('p', as_text(_axis(summary)), class_='x-name')), class_='plot')
 
 
+def about_bands(summary: dict[str, Any]) -> str:
+  """Where intervals are seen, in words; '' of one seed, which has none."""
+  bands = scores_lib.bands(summary)
+  if not any(np.any(of.high > of.low) for of in bands.values()):
+    return ''
+  return ('Bands are 95 % confidence intervals.' if len(bands) <= _MOST_BANDS
+          else 'Of so many strategies the intervals are in the tables alone.')
+
+
 def table(summary: dict[str, Any], at: scores_lib.ScoresAt) -> str:
   """The table of scores, at the last point as long as no script moves it."""
   looks = plot_lines.looks(at.labels, summary_lib.BASELINE)
   rows = []
   for number, (name, texts) in enumerate(zip(at.labels, at.cells[-1])):
-    first = swatch(looks[name]) + tag('span', as_text(name), class_='name')
+    first = tag('span', swatch(looks[name]) + tag(
+        'span', as_text(name), class_='name'), class_='strategy')
     rows.append(tag('tr', elements.cells([name, *texts], first),
                     data_line=number))
   for row in at.fixed:
     kind = 'zero' if row[0] == 'zero-shot' else 'whole'
-    first = tag('svg', tag('path', d='M0 6H28', class_=f'level {kind}'),
-                class_='swatch', aria_hidden='true') + as_text(row[0])
+    first = tag('span', tag(
+        'svg', tag('path', d='M0 6H28', class_=f'level {kind}'),
+        class_='swatch', aria_hidden='true') + tag('span', as_text(row[0])),
+                class_='strategy')
     rows.append(tag('tr', elements.cells(row, first), class_='fixed'))
   head = tag('tr', ''.join(tag('th', as_text(cell), scope='col')
                            for cell in at.header))

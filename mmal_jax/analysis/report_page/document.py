@@ -83,7 +83,7 @@ def render(
       'notes': elements.listed(notes),
       'settings': _settings(settings),
       'curves': curves.drawn(summary), 'table': curves.table(summary, at),
-      'legend': as_text(legend),
+      'legend': as_text(f'{legend} {curves.about_bands(summary)}'.strip()),
       'points': tables.curve_table(summary, last + 1, elements.table),
       'compared': tables.comparison_table(summary, elements.table),
       'run': as_text(seen.title), 'asked': _asked(seen),
@@ -97,7 +97,9 @@ def _settings(rows) -> str:
 
 
 def _asked(seen: Seen) -> str:
-  return _note(seen.asked_note) + asked.drawn(
+  about = ('The line marks what was asked about; beside it is what it was '
+           'matched with.')
+  return _note(f'{about} {seen.asked_note}'.strip()) + asked.drawn(
       seen.queries, seen.modalities, seen.see)
 
 

@@ -50,7 +50,7 @@ def when(
   found: dict[str, dict[int, tuple[int, int]]] = {m: {} for m in modalities}
   for record in queries:
     for (modality, number), answer in zip(record['asked'], record['answers']):
-      found[modality][number] = record['round'], ASKED
+      found.setdefault(modality, {})[number] = record['round'], ASKED
       for other, n in zip(modalities, answer):
         if n >= 0 and other != modality:
           found[other].setdefault(n, (record['round'], NAMED))

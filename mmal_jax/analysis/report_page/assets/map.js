@@ -31,6 +31,8 @@ function showItem(figure, i) {
       'd', i < 0 ? 'M0 0' : `M${items.x[i]} ${items.y[i]}h0`);
   seen.replaceChildren();
   if (i < 0) {
+    line(seen, 'p', 'Point at an item to see what it is, or go through what ' +
+        'was asked by the arrow keys.').className = 'about';
     return;
   }
   const name = `${figure.dataset.modality} ${items.numbers[i]}`;
@@ -72,6 +74,8 @@ function nearest(figure, event) {
 function letMapsBeAsked() {
   for (const figure of document.querySelectorAll('.map')) {
     const map = figure.querySelector('svg');
+    figure.classList.toggle('pictured', document.querySelector(
+        `[data-item^="${CSS.escape(figure.dataset.modality)}-"] img`) !== null);
     for (const kind of ['pointermove', 'pointerdown']) {
       map.addEventListener(kind, (event) => {
         const found = nearest(figure, event);
