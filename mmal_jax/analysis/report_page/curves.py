@@ -37,7 +37,8 @@ def ticks(low: float, high: float, most: int) -> np.ndarray:
         high / (step * factor) + 1e-9)
     if last - first < most:
       break
-  return np.arange(first, last + 1) * step * factor + 0.0  # no -0
+  # To twelve digits, and without a negative 0.
+  return np.round(np.arange(first, last + 1) * step * factor, 12) + 0.0
 
 
 class Scale:

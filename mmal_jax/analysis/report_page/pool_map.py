@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmal_jax.analysis.report_page import elements
+from mmal_jax.files import plain_text
 
 tag = elements.tag
 _SIDE, _EDGE = 1000, 30
@@ -136,5 +137,6 @@ def data(panels: Mapping[str, Panel]) -> dict[str, Any]:
     found[modality] = {
         'x': places[:, 0].tolist(), 'y': places[:, 1].tolist(),
         'numbers': of.numbers.tolist(), 'rounds': of.rounds.tolist(),
-        'kinds': of.kinds.tolist(), 'texts': list(of.texts)}
+        'kinds': of.kinds.tolist(),
+        'texts': [plain_text.for_terminal(text) for text in of.texts]}
   return found
