@@ -13,7 +13,6 @@ from mmal_jax.analysis.report_page import curves
 from mmal_jax.analysis.report_page import document
 from mmal_jax.analysis.report_page import elements
 from mmal_jax.analysis.report_page import matched
-from mmal_jax.analysis.report_page import pool_map
 from mmal_jax.experiment import report as report_lib
 from mmal_jax.files import html_file
 from mmal_jax.files import plain_text
@@ -28,45 +27,16 @@ def _held(text):
   return json.loads(found)
 
 
-def _summary(strategies=('random', 'mmal'), seeds=3, **more):
-  rng = np.random.default_rng(0)
-  return summary_lib.summarise(np.array([0, 5, 10]), {
-      name: {'mean_r10': 10 + rng.uniform(0, 9, (seeds, 3)).cumsum(1),
-             'i2t_r1': rng.uniform(0, 9, (seeds, 3))}
-      for name in strategies}, 'mean_r10', **more)
-
-
-def _seen(texts=ODD, modalities=('image', 'text')):
-  """Of every item a text that others wrote; of images also a picture."""
-  queries = [{'round': t, 'asked': [['image', t], ['text', t + 1]],
-              'answers': [[t] + [t + 1] * (len(modalities) - 1),
-                          [-1] * len(modalities)]} for t in (1, 2)]
-  k = len(texts)
-  panels = {m: pool_map.Panel(
-      np.arange(k), np.random.default_rng(0).normal(size=(k, 2)), 99, texts,
-      np.r_[1, 2, np.zeros(k - 2, int)], np.r_[1, 2, np.zeros(k - 2, int)],
-      ODD[0]) for m in modalities}
-  found = matched.Match('image', 3, 'a', 'text', 4, 'b', 0.5, True)
-
-  def see(modality, number):
-    words = texts[number % k]
-    return elements.Item(words, 'data:image/webp;base64,AA==', (4, 3)) if (
-        modality == 'image') else elements.Item(words)
-
-  return document.Seen(
-      f'mmal{ODD[0]}', queries, [0, 1, 2], modalities, see, ODD[0],
-      ([found], 1), ODD[0], panels, ODD[0])
-
-
 def _page(summary=None, seen=None, settings=((ODD[0],), (ODD[1],))):
-  return document.render(summary or _summary(), ODD, ODD[0], settings,
-                         seen or _seen())
+  return document.render(summary or report_run.summary(), ODD, ODD[0], settings,
+                         seen or report_run.seen())
 
 
 @pytest.mark.parametrize('modalities', [
     ('image', 'text'), ('image', 'text', 'sound')])
 def test_nothing_that_others_wrote_leaves_its_place(modalities):
-  text = _page(_summary(('random', *ODD[:3])), _seen(modalities=modalities))
+  text = _page(report_run.summary(('random', *ODD[:3])),
+               report_run.seen(modalities=modalities))
   assert text.count('<script') == text.count('</script>') == 2
   assert '<svg onload' not in text and '<img src=x' not in text
   assert not re.search(r'<[^>]* on\w+=', re.sub('"[^"]*"', '', text))
@@ -88,7 +58,7 @@ def test_it_is_valid_html():
   for strategies in (('random', *ODD), ('mmal',)):
     for seeds in (1, 3):
       html5lib.HTMLParser(strict=True).parse(
-          _page(_summary(strategies, seeds)))
+          _page(report_run.summary(strategies, seeds)))
 
 
 def test_its_policy_allows_its_own_script_and_nothing_else():
@@ -103,7 +73,7 @@ def test_its_policy_allows_its_own_script_and_nothing_else():
 
 
 def test_scores_at_every_point():
-  summary = _summary(whole_pool=[{'aligned': 30, 'scores': {
+  summary = report_run.summary(whole_pool=[{'aligned': 30, 'scores': {
       'mean_r10': 60.0 + seed}} for seed in range(3)])
   at = scores_lib.scores_at(summary)
   assert at.header == [
@@ -124,7 +94,7 @@ def test_scores_at_every_point():
 
 
 def test_without_a_baseline_and_of_one_seed():
-  summary = _summary(('mmal',), 1)
+  summary = report_run.summary(('mmal',), 1)
   at = scores_lib.scores_at(summary)
   assert at.header == ['strategy', 'mean_r10', 'i2t_r1']
   assert '±' not in str(at.cells) and curves.about_bands(summary) == ''
@@ -132,15 +102,15 @@ def test_without_a_baseline_and_of_one_seed():
 
 
 def test_of_many_strategies_no_bands_hide_the_lines():
-  many = _summary(('random', *'abcdefgh'))
+  many = report_run.summary(('random', *'abcdefgh'))
   assert 'class="band"' not in curves.drawn(many)
   assert 'in the tables alone' in curves.about_bands(many)
-  assert curves.drawn(_summary()).count('class="band"') == 2
+  assert curves.drawn(report_run.summary()).count('class="band"') == 2
 
 
 @pytest.mark.parametrize('low,high', [(0, 1e-6), (0, 0), (99.5, 100), (0, 3e5)])
 def test_any_scale_has_ticks_within(low, high):
-  summary = _summary(('mmal',), 1)
+  summary = report_run.summary(('mmal',), 1)
   summary['strategies']['mmal']['curves']['mean_r10'] = np.array(
       [[low, high, low]], float)
   scale = curves.Scale(summary)

@@ -1,4 +1,4 @@
-"""A finished experiment with pictures and captions, written by hand."""
+"""Finished experiments written by hand, and what a report's page is made of."""
 
 import pathlib
 from typing import Any
@@ -6,6 +6,11 @@ from typing import Any
 import numpy as np
 
 from experiments.configs import features
+from mmal_jax.analysis import summary as summary_lib
+from mmal_jax.analysis.report_page import document
+from mmal_jax.analysis.report_page import elements
+from mmal_jax.analysis.report_page import matched
+from mmal_jax.analysis.report_page import pool_map
 from mmal_jax.files import json_lines
 from mmal_jax.workdir import layout
 
@@ -17,6 +22,7 @@ ODD = (
     '\U0001f469\U0001f3fd\u200d\U0001f680', '__proto__',
     '\udce9\ufdd0\U0001ffff', ' a\tb\nc ', '&lt;')
 ROUNDS, BATCH = 4, 5
+_PIXEL = 'data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA='
 
 
 def scores(folder: pathlib.Path, seeds=(0, 1, 2), strategies=('random', 'mmal'),
@@ -67,3 +73,34 @@ def matches(folder: pathlib.Path, count: int, strategy='mmal', seed=0) -> None:
            for one, other in (('image', 'text'), ('text', 'image'))
            for i in range(count)]
   (out / 'matches.jsonl').write_text(json_lines.dump(lines), 'utf-8')
+
+
+def summary(strategies=('random', 'mmal'), seeds=3, **more):
+  """Of curves that are drawn at random, over 0, 5 and 10 answers."""
+  rng = np.random.default_rng(0)
+  return summary_lib.summarise(np.array([0, 5, 10]), {
+      name: {'mean_r10': 10 + rng.uniform(0, 9, (seeds, 3)).cumsum(1),
+             'i2t_r1': rng.uniform(0, 9, (seeds, 3))}
+      for name in strategies}, 'mean_r10', **more)
+
+
+def seen(texts=ODD, modalities=('image', 'text')):
+  """Of every item a text that others wrote; of images also a picture."""
+  queries = [{'round': t, 'asked': [['image', t], ['text', t + 1]],
+              'answers': [[t] + [t + 1] * (len(modalities) - 1),
+                          [-1] * len(modalities)]} for t in (1, 2)]
+  k = len(texts)
+  panels = {m: pool_map.Panel(
+      np.arange(k), np.random.default_rng(0).normal(size=(k, 2)), 99, texts,
+      np.r_[1, 2, np.zeros(k - 2, int)], np.r_[1, 2, np.zeros(k - 2, int)],
+      ODD[0]) for m in modalities}
+  found = matched.Match('image', 3, 'a', 'text', 4, 'b', 0.5, True)
+
+  def see(modality, number):
+    words = texts[number % k]
+    return elements.Item(words, _PIXEL, (4, 3)) if (
+        modality == 'image') else elements.Item(words)
+
+  return document.Seen(
+      f'mmal{ODD[0]}', queries, [0, 1, 2], modalities, see, ODD[0],
+      ([found], 1), ODD[0], panels, ODD[0])
