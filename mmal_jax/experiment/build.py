@@ -163,6 +163,33 @@ def build(
   return _made(built, given._replace(params=warm, has_prior=True))
 
 
+def frozen_towers(
+    config: ml_collections.ConfigDict,
+    data: encode.EncodedDataset,
+    pretrained: pretrained_lib.Pretrained | None,
+) -> tuple[nnx.GraphDef, nnx.State]:
+  """The towers that a learner on features leaves alone; nothing is trained.
+
+  Args:
+    config: complete.
+    data: as the towers take them.
+    pretrained: the checkpoint of the config, if it names one.
+
+  Raises:
+    ValueError: if they are a warm start that does not come with the package.
+  """
+  if pretrained is not None:
+    return dual_encoder.graphdef_of(pretrained.config), pretrained.params
+  graphdef, params = init_params(config, data, config.warm_start.seed)
+  if config.model.name in models_lib.FIXED or data.pretrain is None:
+    return graphdef, params
+  warm = shipped.find(made_of(config, data, params), params)
+  if warm is None:
+    raise ValueError('the warm start of the towers does not come with the '
+                     'package, and would have to be trained anew')
+  return graphdef, warm
+
+
 def _made(built: Experiment, given: maker_lib.Given) -> Experiment:
   """The experiment with its learner, on features if that works on these."""
   config = built.config

@@ -1,7 +1,8 @@
 """What a finished run made of its pool: a row of numbers an item, for a map.
 
-Features are at hand as they were given. Of images and texts, the encoder of the
-run's last state embeds them; nothing in the run's folder is changed.
+Features are at hand as they were given. Images and texts are embedded: by the
+towers that the run left alone, or by the encoder of its last state. Nothing in
+the run's folder is changed.
 """
 
 from collections.abc import Mapping
@@ -55,17 +56,18 @@ def of_run(
   if all(map(encode.is_features, items.values())):
     return PoolRows({m: some.values for m, some in items.items()},
                     'of the features as they were given')
-  settings = before.settings
-  if learners.LEARNERS[settings.learner].works_on_features:
-    raise ValueError(
-        f'the learner {settings.learner} works on what towers make of images '
-        'and texts, and a run keeps none of it; features of frozen encoders '
-        '(mmal-embed), given as data, have a map')
-  at, graphdef, params = _encoder(run, before, cache_dir)
+  if learners.LEARNERS[before.settings.learner].works_on_features:
+    pretrained = (None if before.settings.init is None
+                  else before.load_pretrained())
+    graphdef, params = build_lib.frozen_towers(
+        before.config, encoded, pretrained)
+    about = 'of what the frozen towers make of the items'
+  else:
+    at, graphdef, params = _encoder(run, before, cache_dir)
+    about = f'of the embeddings after round {at}'
   return PoolRows({
       m: in_memory.embed_to_host(graphdef, params, some.values, m)
-      for m, some in items.items()},
-                  f'of the embeddings after round {at}')
+      for m, some in items.items()}, about)
 
 
 def _encoder(run, before, cache_dir):

@@ -12,7 +12,9 @@ import pytest
 from experiments.configs import colorswap
 from experiments.configs import features
 from mmal_jax.config import create
+from mmal_jax.embed import in_memory
 from mmal_jax.experiment import build
+from mmal_jax.experiment import datasets
 from mmal_jax.experiment import report
 from mmal_jax.experiment import report_page
 from mmal_jax.experiment import run
@@ -103,3 +105,19 @@ def test_the_last_encoder_makes_the_map_of_images_and_texts(tmp_path):
   text, _ = _page(tmp_path)
   assert 'There is no map: no state of the run is kept' in text
   assert text.count('<img class="picture') >= 8
+
+
+def test_no_warm_start_is_trained_for_a_map(tmp_path):
+  config = create.config_of(
+      colorswap.get_config(), train={'learner': 'closed_form'},
+      dataset={'pretrain': 8, 'pool': 12, 'test': 8, 'image_size': 16},
+      model={'width': 16, 'heads': 2, 'depth': 1})
+  data = datasets.load(config, str(tmp_path))
+  with pytest.raises(ValueError, match='would have to be trained anew'):
+    build.frozen_towers(config, data, None)
+  # Without one, runs start from a fresh model.
+  graphdef, params = build.frozen_towers(
+      config, data._replace(pretrain=None), None)
+  rows = in_memory.embed_to_host(
+      graphdef, params, data.pool.items['text'].values, 'text')
+  assert len(rows) == 24 and np.isfinite(rows).all()
