@@ -21,7 +21,8 @@ def some_items(size: int, kept: Sequence[int], most: int) -> np.ndarray:
   Args:
     size: of the pool.
     kept: items that are shown whatever the pool's size.
-    most: how many are shown, unless more are kept.
+    most: how many are shown, unless many are kept: others are at least half of
+      it, as what was asked is seen among them.
 
   Returns:
     `[k]` int, ascending: the kept ones and others, drawn alike in every call.
@@ -30,7 +31,8 @@ def some_items(size: int, kept: Sequence[int], most: int) -> np.ndarray:
     return np.arange(size)
   kept = np.unique(np.asarray(kept, int))
   drawn = np.random.default_rng(0).permutation(size)
-  others = drawn[~np.isin(drawn, kept)][:max(0, most - len(kept))]
+  others = drawn[~np.isin(drawn, kept)][
+      :max(most - len(kept), most // 2)]
   return np.sort(np.concatenate([kept, others]))
 
 

@@ -47,7 +47,8 @@ def test_what_was_asked_is_kept():
   assert len(found) == 100 and {3, 9_999} <= {*found}
   assert (np.diff(found) > 0).all()
   kept = np.arange(0, 10_000, 10)
-  np.testing.assert_array_equal(map_2d.some_items(10_000, kept, 100), kept)
+  found = map_2d.some_items(10_000, kept, 100)
+  assert {*kept} <= {*found} and len(found) == len(kept) + 50
 
 
 def test_a_missing_package_names_its_extra(monkeypatch):

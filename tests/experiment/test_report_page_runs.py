@@ -64,8 +64,8 @@ def test_features_have_a_map_and_matches(tmp_path):
   # Of large pools all that was asked or named is on the map.
   with mock.patch.object(report_page, '_MOST_ITEMS', 20):
     text, held = _page(tmp_path)
-  assert '20 of 64 items' in text
-  assert all(of['rounds'].count(0) == 4 for of in held['map'].values())
+  assert '26 of 64 items' in text
+  assert all(of['rounds'].count(0) == 10 for of in held['map'].values())
   # What a report reads it leaves as it is, whole or damaged.
   assert _digests(tmp_path / 'w') == before
   file = layout.matches_path(tmp_path / 'w', 'mmal', 0) / 'matches.jsonl'
