@@ -12,6 +12,7 @@ import pytest
 from mmal_jax.data import feature_rows
 from mmal_jax.data.images import image_files
 from mmal_jax.data.images import preprocess
+from mmal_jax.files import html_file
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles.people.page import content as content_lib
 from mmal_jax.oracles.people.page import document
@@ -87,7 +88,7 @@ def test_what_others_wrote_cannot_leave_the_data():
   found, = re.findall('id="data">(.*)</script>', text)
   assert tuple(json.loads(found)['odd']) == _ODD
   # Lone halves of letters come from names of files that are no UTF-8.
-  assert json.loads(document.as_script('\udce9')) == '\udce9'
+  assert json.loads(html_file.as_script('\udce9')) == '\udce9'
   document.render(content | {'odd': '\udce9'}).encode()
 
 
@@ -99,7 +100,7 @@ def test_its_policy_allows_its_own_script_and_nothing_else():
   assert rules['img-src'] == 'data:' and 'unsafe' not in policy
   for tag, rule in (('style', 'style-src'), ('script', 'script-src')):
     inner, = re.findall(f'<{tag}>(.*?)</{tag}>', text, re.S)
-    assert rules[rule] == f"'{document._digest(inner)}'"
+    assert rules[rule] == f"'{html_file.digest(inner)}'"
   served = document.served(text)
   assert served == text.replace("connect-src 'none'", "connect-src 'self'")
   assert ' style=' not in text and not re.search(r'<[^>]* on\w+=', text)
