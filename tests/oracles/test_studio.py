@@ -211,7 +211,7 @@ def test_killed_at_any_request_nothing_is_there_twice(
   assert number > 10
 
 
-@pytest.mark.parametrize('how', ['down', 'lost'])
+@pytest.mark.parametrize('how', ['down', 'lost', 'cut'])
 def test_a_bad_network_sends_nothing_twice(server, tmp_path, how, caplog):
   bad = set()
 

@@ -195,6 +195,8 @@ class _Elsewhere(http.server.BaseHTTPRequestHandler):
     self.send_header('Content-Length', '0')
     self.end_headers()
 
+  do_POST = do_GET
+
   def log_message(self, *args):  # pylint: disable=arguments-differ
     """Nothing."""
 
@@ -215,6 +217,10 @@ def test_the_token_does_not_follow_to_another_server(server, elsewhere):
   with pytest.raises(ValueError, match='sends requests elsewhere, to') as e:
     elsewhere.call('GET', 'current-user/whoami')
   assert server.url in str(e.value) and not server.requests
+  personal = client_lib.Client(elsewhere.url, fake_label_studio.PERSONAL)
+  with pytest.raises(ValueError, match='sends requests elsewhere, to') as e:
+    personal.call('GET', 'current-user/whoami')
+  assert server.url in str(e.value) and not server.requests
   # An image may lie in a bucket.
   with pytest.raises(client_lib.Refused, match='401'):
     elsewhere.fetch('/data/upload/1/a.png')
@@ -226,5 +232,10 @@ def test_what_is_no_label_studio(server):
   server.answer = lambda *request: (200, b'<html>Hello</html>')
   with pytest.raises(ValueError, match='is a Label Studio there'):
     client.call('GET', 'projects/')
+  personal = client_lib.Client(server.url, fake_label_studio.PERSONAL)
+  for answer in (b'[]', b'{"access": 1}', b'{"access": "a\\nb"}', b''):
+    server.answer = lambda *request, answer=answer: (200, answer)
+    with pytest.raises(ValueError, match='gives no access for the token'):
+      personal.call('GET', 'projects/')
   with pytest.raises(ValueError, match='no Label Studio that is known'):
     client_lib.listed({'results': 3}, 'results')

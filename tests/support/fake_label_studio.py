@@ -32,7 +32,7 @@ class Fake:
     requests: method and path of each, and its header of authorization.
     trouble: a function of method and path, called before a request is carried
       out: 'down' has it answered by 503; 'lost' carried out, but not answered;
-      None changes nothing.
+      'cut' carried out, and half of the answer lost; None changes nothing.
     serves: whether uploads are served.
   """
 
@@ -207,7 +207,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     self.send_response(status)
     self.send_header('Content-Length', str(len(body)))
     self.end_headers()
-    self.wfile.write(body)
+    self.wfile.write(body[:len(body) // 2] if trouble == 'cut' else body)
 
   do_POST = do_DELETE = do_PATCH = do_GET
 
