@@ -150,13 +150,14 @@ class Fake:
 
   def _tasks(self, method, query, content, kind):
     del method, content, kind
-    item, = json.loads(query['query'])['filters']['items']
-    field = item['filter'].removeprefix('filter:tasks:data.')
-    assert (query['fields'], query['resolve_uri']) == ('all', 'false')
+    fields = {item['filter'].removeprefix('filter:tasks:data.'): item['value']
+              for item in json.loads(query['query'])['filters']['items']}
     found = [task for task in self.tasks.values()
              if task['project'] == int(query['project'])
-             and task['data'].get(field) == item['value']]
-    page, size = int(query['page']), int(query['page_size'])
+             and fields.items() <= {
+                 name: value for name, value in task['data'].items()
+                 if isinstance(value, str)}.items()]
+    page, size = int(query.get('page', 1)), int(query['page_size'])
     some = found[(page - 1) * size:page * size]
     if not some and page > 1:
       return _recorded('no_page')
