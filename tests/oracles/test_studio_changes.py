@@ -195,7 +195,15 @@ def test_a_thousand_questions_take_few_requests(server, tmp_path):
   oracle = studio_people.oracle(server, tmp_path, shown=_many(1000))
   studio_people.ask(oracle, range(1000))
   assert len(studio_people.by_query(server)) == len(server.files) == 1000
-  assert len(server.requests) < 300
+  assert len(server.requests) < 200
+
+
+def test_images_that_a_server_does_not_keep(server, tmp_path):
+  server._file_uploads = lambda *request: (200, [])
+  with pytest.raises(ValueError, match='took 3 image.s., but does not list 3 '
+                     'of them'):
+    studio_people.ask(studio_people.oracle(server, tmp_path))
+  assert not server.tasks
 
 
 def test_tasks_that_a_server_makes_later(server, tmp_path):

@@ -165,8 +165,8 @@ class Projects:
         raise
       raise ValueError(
           f'the project {name!r} (number {of["id"]}), which questions were '
-          f'sent to, is gone from {self._client.url}, or may not be seen '
-          'with this token. Bring it back; or remove '
+          f'sent to, or their images, is gone from {self._client.url}, or may '
+          'not be seen with this token. Bring it back; or remove '
           f'{self._folder / RECORD}, and all open questions go out anew.'
       ) from e
     return of['id']
