@@ -116,6 +116,17 @@ def test_a_project_that_is_removed_is_not_waited_for(server, tmp_path):
     _while_waiting(server, tmp_path, server.projects.clear)
 
 
+def test_a_server_that_is_gone_once_all_is_answered(server, tmp_path):
+  """A run that died later is computed anew without it."""
+  oracle = studio_people.oracle(server, tmp_path)
+  studio_people.ask(oracle, [5, 3])
+  _answers(server)
+  people.asks(oracle, [5, 3])
+  server.trouble = lambda method, path: 'down'
+  np.testing.assert_array_equal(people.asks(
+      studio_people.oracle(server, tmp_path), [5, 3]), [[5, 6], [3, 4]])
+
+
 def test_more_people_than_a_project_was_made_for(server, tmp_path, caplog):
   studio_people.ask(studio_people.oracle(server, tmp_path))
   oracle = studio_people.oracle(server, tmp_path, people=3)

@@ -60,6 +60,9 @@ class Exchange:
   def check(self, modalities: Iterable[str]) -> None:
     """Sees whether the server answers, and takes the token.
 
+    Not where all that was asked is settled: what is left of such a run may not
+    need the server any more.
+
     Args:
       modalities: of the questions.
 
@@ -69,6 +72,9 @@ class Exchange:
     """
     for modality in modalities:
       self._projects.check_name(modality)
+    asked = rounds.asked(self._folder)
+    if asked and asked.keys() <= self._settled().keys():
+      return
     self._client.tried(
         lambda: self._client.call('GET', 'current-user/whoami'))
 
@@ -83,9 +89,8 @@ class Exchange:
              if query['query'] not in self._sent]
     if not open_:
       return
-    sizes, pools = inbox.pools_of(self._folder)
-    entries = ledger_lib.read(
-        self._folder / status_lib.LEDGER, sizes, pools)
+    _, pools = inbox.pools_of(self._folder)
+    entries = self._settled()
     by: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for name, query in open_:
       if query['query'] not in entries:
@@ -108,9 +113,7 @@ class Exchange:
     asked = rounds.asked(self._folder)
     if not asked:
       return
-    sizes, pools = inbox.pools_of(self._folder)
-    entries = ledger_lib.read(
-        self._folder / status_lib.LEDGER, sizes, pools)
+    entries = self._settled()
     # Where all is settled, the project may be gone by now.
     by: dict[str, dict[str, str]] = {}
     for query, name in asked.items():
@@ -140,6 +143,11 @@ class Exchange:
           '%d question(s) are not in %s any more, and go out again: %s',
           len(gone), self.where, ', '.join(sorted(gone)[:5]))
       self.send()
+
+  def _settled(self) -> Mapping[str, ledger_lib.Entry]:
+    """What was accepted, by query."""
+    return ledger_lib.read(self._folder / status_lib.LEDGER,
+                           *inbox.pools_of(self._folder))
 
   def _send(self, modality, queries, pools) -> None:
     """Sends queries of one modality, of which some may be there."""
