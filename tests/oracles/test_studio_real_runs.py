@@ -158,7 +158,7 @@ class _Run:
 
   def ledger(self):
     path = self.people / 'ledger.jsonl'
-    return path.read_text().splitlines()[1:] if path.exists() else []
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def test_a_run_is_the_exact_oracle_s_whatever_happens(server, tmp_path):
