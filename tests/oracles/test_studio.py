@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pytest
 
+from mmal_jax.files import buckets
 from mmal_jax.oracles.people import label_studio
 from mmal_jax.oracles.people.studio import client as client_lib
 from tests.support import fake_label_studio
@@ -229,8 +230,8 @@ def test_a_server_that_is_down_for_minutes(server, tmp_path):
 
   server.trouble = lambda method, path: (
       'down' if path.endswith('/import') else None)
-  with pytest.raises(OSError, match='503 Service Unavailable. It was tried for '
-                     '5 minutes'):
+  with pytest.raises(buckets.Unreachable, match='503 Service Unavailable. '
+                     'It was tried for 5 minutes'):
     studio_people.ask(studio_people.oracle(
         server, tmp_path, sleep=sleep, clock=lambda: now[0]))
   assert 200 < now[0] <= 300

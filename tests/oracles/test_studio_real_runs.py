@@ -17,6 +17,7 @@ from PIL import Image
 import pytest
 
 from experiments import run
+from mmal_jax.experiment import preemption
 from mmal_jax.oracles.people import label_studio
 from mmal_jax.oracles.people.studio import client as client_lib
 from mmal_jax.oracles.people.studio import projects
@@ -200,7 +201,7 @@ def test_a_run_is_the_exact_oracle_s_whatever_happens(server, tmp_path):
   first = asked.ledger()
   # The server is down, and then without its images.
   server.stop()
-  said = asked.ends(1, '--resume')
+  said = asked.ends(preemption.PREEMPTED, '--resume')
   assert re.search(r'Label Studio at \S+ does not answer: Connection refused. '
                    'It was tried for', said)
   server.start()

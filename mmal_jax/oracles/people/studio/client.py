@@ -22,6 +22,7 @@ import uuid
 
 from absl import logging
 
+from mmal_jax.files import buckets
 from mmal_jax.files import json_object
 from mmal_jax.files import problems as problems_lib
 
@@ -146,7 +147,7 @@ class Client:
         carried out without an answer.
 
     Raises:
-      OSError: if there is no answer for minutes.
+      OSError: `buckets.Unreachable` if there is no answer for minutes.
       ValueError: if it is refused.
     """
     started, pause = self._clock(), 1
@@ -156,7 +157,7 @@ class Client:
       except Unanswered as e:
         left = started + PATIENCE_SECONDS - self._clock()
         if left < pause:
-          raise OSError(
+          raise buckets.Unreachable(
               f'{e} It was tried for {PATIENCE_SECONDS // 60} minutes. See '
               'whether Label Studio runs there, and can be reached from here. '
               'Nothing that was answered is lost.') from e
