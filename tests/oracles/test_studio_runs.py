@@ -119,6 +119,7 @@ def test_a_server_that_is_down_is_no_fault_of_the_run(
   """Whenever it is: the same command goes on later."""
   outcomes.save_features(tmp_path, 60)
   monkeypatch.setattr(client_lib, 'PATIENCE_SECONDS', 0)
+  monkeypatch.setattr(preemption, 'end', sys.exit)  # It would end the tests.
   arguments = ('--oracle=label_studio', '--config.oracle.project=pairs',
                f'--config.oracle.url={server.url}',
                f'--config.oracle.folder={tmp_path / "people"}', '--resume')
