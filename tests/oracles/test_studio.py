@@ -98,7 +98,9 @@ def test_what_was_accepted_stays_whatever_becomes_of_it(server, tmp_path):
   assert '1 of 3' in studio_people.ask(oracle)
   # A change of mind.
   studio_people.answer(server, 'image-5', 7, id=annotation['id'])
-  assert '1 of 3' in studio_people.ask(oracle)
+  said = studio_people.ask(oracle)
+  assert '1 of 3' in said and 'label_studio_image.json' not in said
+  assert not list((tmp_path / 'answers').iterdir())
   studio_people.answer(server, 'image-3', 4)
   studio_people.answer(server, 'image-0', 1)
   expected = [[5, 6], [3, 4], [0, 1]]

@@ -267,9 +267,10 @@ class Exchange:
 
   def _keep(self, modality: str, tasks: Sequence[Mapping[str, Any]]) -> None:
     file = self._folder / status_lib.ANSWERS / f'label_studio_{modality}.json'
-    content = (json.dumps(tasks, indent=1) + '\n').encode()
-    if tasks or file.exists():
-      durable.write(file, content)
+    if tasks:
+      durable.write(file, (json.dumps(tasks, indent=1) + '\n').encode())
+    else:
+      file.unlink(missing_ok=True)
 
 
 def _files(query: Mapping[str, Any]) -> list[str]:
