@@ -110,14 +110,16 @@ def test_an_interface_may_look_otherwise(server, tmp_path):
   assert len(server.tasks) == 2
 
 
-def test_images_that_are_not_served_are_not_asked_about(server, tmp_path):
-  server.serves = False
+@pytest.mark.parametrize('status', [403, 404, 500])
+def test_images_that_are_not_served_are_not_asked_about(
+    server, tmp_path, status):
+  server.serves = status
   with pytest.raises(ValueError, match='does not serve the images of the '
                      'questions, which have not gone out') as e:
     _ask(server, tmp_path)
-  assert str(e.value).count('is answered by 404 Not Found') == 3
+  assert str(e.value).count(f'is answered by {status} ') == 3
   assert not server.tasks
-  server.serves = True
+  server.serves = 200
   _ask(server, tmp_path)
   assert len(server.tasks) == 3 and len(server.files) == 3
 

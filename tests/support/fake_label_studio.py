@@ -33,12 +33,13 @@ class Fake:
     trouble: a function of method and path, called before a request is carried
       out: 'down' has it answered by 503; 'lost' carried out, but not answered;
       'cut' carried out, and half of the answer lost; None changes nothing.
-    serves: whether uploads are served.
+    serves: the status by which uploads are answered; a real one answers 500
+      where a file is lost.
   """
 
   def __init__(self):
     self.projects, self.tasks, self.files = {}, {}, {}
-    self.requests, self.serves = [], True
+    self.requests, self.serves = [], 200
     self.trouble = lambda method, path: None
     self._uploads, self._access, self._number = [], 0, 0
     self._lock = threading.Lock()
@@ -68,7 +69,7 @@ class Fake:
         return _recorded('no_token')
       if path.startswith('/data/'):
         found = self.files.get(path.removeprefix('/data/'))
-        return (200, found) if found and self.serves else (404, b'none')
+        return (self.serves, found) if found else (500, b'none')
       for pattern, name in (
           ('current-user/whoami', '_whoami'), ('users/', '_users'),
           ('projects/', '_projects'), (r'projects/(\d+)/', '_project'),

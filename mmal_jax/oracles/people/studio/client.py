@@ -40,7 +40,15 @@ File = tuple[str, bytes]
 
 
 class Unanswered(OSError):
-  """A request to which there was no answer, which may be otherwise later."""
+  """A request to which there was no answer, which may be otherwise later.
+
+  Attributes:
+    status: of HTTP; None if nothing came.
+  """
+
+  def __init__(self, text: str, status: int | None = None):
+    super().__init__(text)
+    self.status = status
 
 
 class Refused(ValueError):
@@ -232,10 +240,14 @@ class Client:
     for _ in range(_MOST_REDIRECTS):
       # A bucket to which it leads must not get the token.
       there = urllib.parse.urlsplit(where)
-      if there[:2] == home[:2]:
-        status, headers, content = self._authorized('GET', where, None, {})
-      else:
-        status, headers, content = self._send('GET', where, None, {})
+      send = self._authorized if there[:2] == home[:2] else self._send
+      try:
+        status, headers, content = send('GET', where, None, {})
+      except Unanswered as e:
+        if e.status != http.HTTPStatus.INTERNAL_SERVER_ERROR:
+          raise
+        # So it answers where its disk has lost a file.
+        status, headers = e.status, {}
       if status not in _REDIRECTS or not headers.get('Location'):
         break
       where = urllib.parse.urljoin(where, headers['Location'])
@@ -293,7 +305,7 @@ class Client:
       raise Unanswered(self._why_not(_in_words(reason))) from e
     status, headers, content = found
     if status in _PASSING:
-      raise Unanswered(self._why_not(f'{status} {_name(status)}'))
+      raise Unanswered(self._why_not(f'{status} {_name(status)}'), status)
     length = headers.get('Content-Length') or ''
     if length.isdecimal() and len(content) < int(length):
       if len(content) == _MOST_BYTES:
