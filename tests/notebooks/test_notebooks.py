@@ -55,6 +55,7 @@ drawings_each, questions_a_round, rounds, probability = 40, 4, 2, 0.0
 @pytest.mark.long
 def test_active_alignment_goes_on_after_it_was_stopped(tmp_path, monkeypatch):
   """Its cell runs twice, and is stopped in the middle of the first time."""
+  pytest.importorskip('tensorboardX')
   book = notebooks.with_values('active_alignment', _ALIGNMENT + _STOP)
   at = notebooks.cell(book, 'mmal_jax.run(')
   stopped = book.cells[at].copy()
