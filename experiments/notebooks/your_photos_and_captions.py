@@ -48,7 +48,8 @@ def example(folder, n=200):
     Image.fromarray(drawings['noto'][i]).save(
         folder / 'photos' / f'{place:03}.png')
   (folder / 'captions.txt').write_text(''.join(
-      f'an icon: {table[i].name}\n' for i in rng.permutation(chosen)))
+      f'an icon: {table[i].name.replace("_", " ")}\n'
+      for i in rng.permutation(chosen)))
 
 
 def upload(folder):
