@@ -11,6 +11,7 @@ import importlib.util
 import sys
 import threading
 from typing import TypeVar
+import warnings
 
 from mmal_jax import extras
 from mmal_jax.files import plain_text
@@ -71,7 +72,11 @@ def by_default() -> Show | None:
 def auto_bar(of: Iterable[T], total: int, what: str) -> Iterable[T]:
   """Shows steps of more than a second as fits: a notebook's bar, or a text.
   """
-  return auto.tqdm(
+  with warnings.catch_warnings():
+    # In a notebook without ipywidgets it is a text, which is no fault.
+    warnings.filterwarnings('ignore', 'IProgress not found')
+    tqdm_class = auto.tqdm
+  return tqdm_class(
       of, plain_text.for_terminal(what), total, leave=False, delay=1)
 
 

@@ -57,9 +57,11 @@ if importlib.util.find_spec('tensorboard'):  # Colab has it.
 # and comes to the same end.
 
 # %%
+from IPython import display
+
 tables = mmal_jax.run(
     config, workdir, resume=True, notify=print, log=('tensorboard',))
-print(tables)
+display.Markdown(tables)
 
 # %% [markdown]
 # ## Curves
@@ -68,8 +70,6 @@ print(tables)
 # adds intervals.
 
 # %%
-from IPython import display
-
 display.Image(f'{workdir}/curves.png', width=900)
 
 # %% [markdown]

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Ask about a few, match the rest
 #
-# Two vendors draw the same emoji, and nobody knows which drawings belong
-# together. We ask about 30 of 500. Two minutes on a CPU.
+# Two vendors draw the same emoji, and which drawings belong together is
+# unknown. We ask about 30 of 500. Two minutes on a CPU.
 
 # %%
 EXTRAS = ['experiments']
@@ -46,7 +46,8 @@ features = {name: np.asarray(encoder(some)) for name, some in items.items()}
 # %% [markdown]
 # ## Ask
 #
-# The first questions are drawn at random.
+# The first questions are drawn at random, and so far the counterparts are
+# guesses.
 
 # %%
 import tempfile
@@ -61,7 +62,8 @@ questions
 # %% [markdown]
 # ## Tell, and learn
 #
-# `right` answers in place of a person.
+# `right` answers in place of a person. `skill` says how well answers that were
+# held out are predicted, relative to chance, which is 1.
 
 
 # %%
@@ -75,8 +77,8 @@ session.fit()
 # %% [markdown]
 # ## Again
 #
-# Now the session chooses what to ask, with what it has learnt. Its first
-# guesses are better already.
+# Now the session chooses what to ask, with what it has learnt. Its
+# counterparts look more alike already.
 
 # %%
 questions = session.ask(questions_a_round)

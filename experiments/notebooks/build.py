@@ -61,10 +61,15 @@ def notebook(
 
 
 def outputs_of(built: dict[str, Any]) -> dict[str, Any]:
-  """What `notebook` takes as outputs, of one that was executed."""
+  """What `notebook` takes as outputs, of one that was executed.
+
+  Without what went to stderr: progress bars, of which a file shows every step.
+  """
   return {
       ''.join(cell['source']): {
-          key: cell[key] for key in ('execution_count', 'outputs')}
+          'execution_count': cell['execution_count'],
+          'outputs': [one for one in cell['outputs']
+                      if one.get('name') != 'stderr']}
       for cell in built['cells'] if cell['cell_type'] == 'code'}
 
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Your photos and captions
 #
-# Two collections, and nobody knows which caption belongs to which photo. A
+# Two collections, and which caption belongs to which photo is unknown. A
 # published model guesses, you answer some questions, and the rest is matched.
 
 # %%
@@ -48,7 +48,8 @@ def example(folder, n=200):
     Image.fromarray(drawings['noto'][i]).save(
         folder / 'photos' / f'{place:03}.png')
   (folder / 'captions.txt').write_text(''.join(
-      f'an icon: {table[i].name}\n' for i in rng.permutation(chosen)))
+      f'an icon: {table[i].name.replace("_", " ")}\n'
+      for i in rng.permutation(chosen)))
 
 
 def upload(folder):
@@ -82,7 +83,8 @@ else:
 import mmal_jax
 
 model = mmal_jax.load_pretrained(checkpoint)
-model.config.image
+print('images of', model.config.image.size, 'pixels, texts of',
+      model.config.text.length, 'tokens')
 
 # %% [markdown]
 # ## The session
@@ -107,34 +109,40 @@ session
 # | `1`, `2`, ... | this candidate, counted from the left |
 # | `n` | none of these |
 # | `x` | it has no counterpart at all |
+# | `s` | skip: I cannot say |
 # | `q` | enough for now |
 #
 # **Run this cell again for more questions.** What you have answered is learnt
 # from first.
+#
+# A page is quicker, and searches in all items: `session.page('questions.html')`
+# writes it, a browser shows it, and `session.tell('answers_....jsonl')` takes
+# the file that it gives.
 
 # %%
 from IPython import display
 
-WORDS = {'n': 'none of these', 'x': 'no counterpart'}
+WORDS = {'n': 'none of these', 'x': 'no counterpart', 's': 'skip'}
 
 
 def answered(question):
   """Tells the session what is typed; False at `q`."""
   (candidates, ) = question.candidates.values()
   by_key = {str(i): number for i, number in enumerate(candidates, 1)} | WORDS
-  while (key := input(f'1 to {len(candidates)}, n, x, q: ').strip()) != 'q':
-    try:
+  keys = ', '.join([*by_key, 'q'])
+  while (key := input(f'{keys}: ').strip()) != 'q':
+    if key in by_key:
       session.tell({question: by_key[key]})
       return True
-    except (KeyError, ValueError) as e:  # As of a caption that is taken.
-      print(e)
+    print(f'{key!r} is none of {keys}')
   return False
 
 
-questions = session.ask(questions_a_round)
-for i, question in enumerate(questions):
-  display.display(questions[i:i + 1])
-  if not answered(question):
+for _ in session.ask(questions_a_round):
+  # Those that are open, with candidates that are not taken yet.
+  questions = session.ask()
+  display.display(questions[:1])
+  if not answered(questions[0]):
     break
 session
 

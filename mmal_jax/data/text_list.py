@@ -1,12 +1,15 @@
-"""Texts of a file, one a line: the same ones, numbered alike, for all programs.
+"""Texts of a file, one a line, or of a folder, one a file.
+
+They are the same ones, numbered alike, for all programs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import os
 import pathlib
 
 from absl import logging
 
+from mmal_jax.data.images import image_listing
 from mmal_jax.files import durable
 from mmal_jax.files import json_lines
 from mmal_jax.files import json_object
@@ -14,6 +17,7 @@ from mmal_jax.files import problems as problems_lib
 from mmal_jax.files import text_file
 
 MAX_BYTES = 2**31  # of a file, which is read as a whole
+_TEXT = '.txt'
 _TABLES = ('.csv', '.htm', '.html', '.json', '.ods', '.parquet', '.tsv', '.xls',
            '.xlsx', '.xml', '.yaml', '.yml')
 
@@ -39,10 +43,10 @@ def read(
   A `.jsonl`, `.jsonlines` or `.ndjson` holds a `{"text": ...}` a line, blank
   lines being none; any other file but a table holds a text a line. Blank lines
   at the end of such a file are no texts; that they are left out is logged.
-  Blank lines before are texts.
+  Blank lines before are texts. A folder holds a text in each `.txt`.
 
   Args:
-    path: of the file.
+    path: of the file, or the folder.
     problems: takes a sentence for each line that is none, and not the file's
       name.
 
@@ -58,15 +62,27 @@ def read(
     problems.append(f'it {wrong}.')
     return
   try:
-    content = durable.read(path, MAX_BYTES)
+    files = files_of(path)
+    content = b'' if files else durable.read(path, MAX_BYTES)
   except (OSError, ValueError) as e:
     raise ValueError(f'texts={str(path)!r} cannot be read: '
                      f'{durable.reason(e)}') from e
-  yield from parse(path, content, problems)
+  if files:
+    yield from _of_files(files, problems)
+  else:
+    yield from parse(path, content, problems)
+
+
+def files_of(folder: pathlib.Path) -> list[pathlib.Path]:
+  """The texts of a folder, a `.txt` each, by their names; of a file, none."""
+  return sorted(
+      path for path in (folder.iterdir() if folder.is_dir() else ())
+      if path.suffix.lower() == _TEXT
+      and not image_listing.is_hidden(path.name))
 
 
 def texts_of(path: pathlib.Path) -> list[str]:
-  """The texts of a file, one a line, or a record a line.
+  """The texts of a file, one a line, or a record a line; or those of a folder.
 
   Raises:
     ValueError: listing all lines that hold none, with their numbers.
@@ -129,6 +145,18 @@ def path_lines(content: bytes) -> list[str]:
 def is_path_line(path: str | os.PathLike[str]) -> bool:
   """Whether `path_lines` gives a path back: it holds no new line."""
   return '\n' not in os.fspath(path)
+
+
+def _of_files(
+    files: Sequence[pathlib.Path], problems: list[str]
+) -> Iterator[tuple[str, str]]:
+  for path in files:
+    try:
+      text = text_file.decode(durable.read(path, MAX_BYTES)).strip()
+    except (OSError, ValueError) as e:
+      problems.append(f'{path.name!r} cannot be read: {durable.reason(e)}.')
+    else:
+      yield repr(path.name), text
 
 
 def _is_json(lines: list[str]) -> bool:

@@ -62,9 +62,10 @@ def read(
 
   Args:
     given: by modality, n items: `[n, d]` floats, which are features; a folder
-      of images; a file of texts, one a line; or n texts, or images as
-      `data.images.image_sources` takes them. Strings are paths of images where
-      the modality is `image`, and texts elsewhere.
+      of images; a file of texts, one a line, or a folder of them, a `.txt`
+      each; or n texts, or images as `data.images.image_sources` takes them.
+      Strings are paths of images where the modality is `image`, and texts
+      elsewhere.
     encoder: with `encode_images` and `encode_texts`, as of `load_pretrained`;
       or by modality, a function of its items that returns their features.
     features: by modality, `[n, d]` floats of items, which need no encoder.
@@ -169,7 +170,7 @@ def _files(sources) -> image_files.ImageFiles:
 def _of_path(modality, path: pathlib.Path) -> shown_lib.Shown:
   if not path.exists():
     raise ValueError(f'{modality}={str(path)!r} does not exist.')
-  if not path.is_dir():
+  if not path.is_dir() or modality != 'image' and text_list.files_of(path):
     return text_list.texts_of(path)
   problems: list[str] = []
   left_out: list[image_listing.LeftOut] = []

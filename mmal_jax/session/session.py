@@ -81,8 +81,8 @@ class Session(steps.Steps):
       images: n images: `[n, d]` floats, features of them; a folder; paths;
         images of Pillow; arrays of pixels; a column of Hugging Face's
         `datasets`. It is the modality `image`.
-      texts: m texts: features; strings; a file of one a line. It is the
-        modality `text`.
+      texts: m texts: features; strings; a file of one a line; a folder of
+        `.txt` files, one a text. It is the modality `text`.
       encoder: of items that are no features: a model of `load_pretrained`, or
         by modality, a function of its items that returns `[n, d]` floats.
       features: by modality, `[n, d]` floats of items, in place of an encoder.

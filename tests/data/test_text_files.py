@@ -120,6 +120,21 @@ def test_what_is_no_list_by_its_name_is_refused(read, name):
     assert f'by its ending, .{name[2:]}: a .txt of one a line, or' in said
 
 
+def test_a_folder_holds_a_text_in_each_file(tmp_path):
+  for name, content in (
+      ('2.txt', b'a boat\n'), ('10.txt', codecs.BOM_UTF16_LE
+       + 'ein Käfer'.encode('utf-16-le')), ('1.TXT', b'a kite'),
+      ('.hidden.txt', b'x'), ('notes.md', b'y')):
+    (tmp_path / name).write_bytes(content)
+  assert text_list.texts_of(tmp_path) == ['a kite', 'ein Käfer', 'a boat']
+  (tmp_path / '3.txt').write_bytes(b'caf\xe9')
+  os.mkfifo(tmp_path / '4.txt')
+  with pytest.raises(ValueError) as found:
+    text_list.texts_of(tmp_path)
+  assert "'3.txt' cannot be read: not UTF-8" in str(found.value)
+  assert '4.txt is no regular file' in str(found.value)
+
+
 def test_what_is_no_file_of_texts_is_neither_waited_for_nor_read(
     tmp_path):
   (tmp_path / 'images').mkdir()

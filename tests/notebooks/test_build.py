@@ -20,6 +20,17 @@ def test_files_are_what_is_built_of_their_sources(name):
   assert file == again, 'python -m experiments.notebooks.build'
 
 
+@pytest.mark.parametrize('name', build.NAMES)
+def test_what_files_show_is_small_and_of_no_machine(name):
+  text = (build.FOLDER / f'{name}.ipynb').read_text('utf-8')
+  assert len(text) < 300_000
+  shown = build.outputs_of(json.loads(text)).values()
+  assert not re.search('/tmp|/home|/root|Warning|WARNING', json.dumps([
+      one for cell in shown for one in cell['outputs']]))
+  nbformat = pytest.importorskip('nbformat')
+  nbformat.validate(nbformat.reads(text, as_version=4))
+
+
 def test_every_source_is_built():
   parts = {'__init__.py', 'build.py', 'install.py'}
   assert {path.name for path in build.FOLDER.glob('*.py')} - parts == {
@@ -60,6 +71,9 @@ def test_outputs_of_cells_that_have_not_changed_stay():
   cell.update(shown)
   again = build.notebook('ask_quickstart', build.outputs_of(built))
   assert again == built
+  cell['outputs'] = shown['outputs'] + [
+      {'output_type': 'stream', 'name': 'stderr', 'text': ['50 %|#####']}]
+  assert build.notebook('ask_quickstart', build.outputs_of(built)) == again
   other = {f'{code}\n': of for code, of in build.outputs_of(built).items()}
   assert build.notebook('ask_quickstart', other) == build.notebook(
       'ask_quickstart')

@@ -115,6 +115,19 @@ def test_texts_of_a_file(tmp_path):
   assert [session.item('text', i) for i in range(3)] == _TEXTS
 
 
+def test_texts_of_a_folder(photos, tmp_path):
+  """A readme in a folder of images is no text of theirs."""
+  folder = tmp_path / 'captions'
+  folder.mkdir()
+  for name, text in zip('abc', _TEXTS):
+    (folder / f'{name}.txt').write_text(f'{text}\n')
+  (photos / 'readme.txt').write_text('photos of mine')
+  session = Session(images=photos, texts=folder, encoder={
+      'image': _rows, 'text': _rows})
+  assert [session.item('text', i) for i in range(3)] == _TEXTS
+  assert session.item('image', 0).suffix != '.txt'
+
+
 class _Column:
   """As of a data set of Hugging Face's: a sequence that is no list."""
 

@@ -32,6 +32,8 @@ def client(notebook: Any, folder: pathlib.Path, monkeypatch) -> Any:
           str(_ROOT), os.environ.get('PYTHONPATH')])),
       'JAX_PLATFORMS': 'cpu', 'HF_HUB_OFFLINE': '1',
       'XDG_CACHE_HOME': str(folder / 'cache'),
+      # Most of the time of small sizes goes to compiling.
+      'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
       'OPENBLAS_NUM_THREADS': '1'}.items():
     monkeypatch.setenv(key, value)
   return nbclient.NotebookClient(
