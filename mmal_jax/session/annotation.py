@@ -27,6 +27,7 @@ from mmal_jax.session import answers as answers_lib
 from mmal_jax.session import items as items_lib
 from mmal_jax.session import likely
 from mmal_jax.session import state as state_lib
+from mmal_jax.session import votes as votes_lib
 
 _ENDING = '.html'
 _SEARCHED = 2000  # items of a modality that a page holds, as a run's do
@@ -90,7 +91,8 @@ def write(
     page = document.render(content_lib.of_round(
         name, displayed, modality, numbers, counterparts, candidates, _SEARCHED,
         pools, skip_is_refusal=True,
-        mark=_mark(name, modality, numbers, counterparts)))
+        mark=_mark(name, modality, numbers, counterparts),
+        name_letters=votes_lib.LONGEST))
     file = path if len(asked) == 1 else path.with_name(
         f'{path.stem}_{modality}{_ENDING}')
     durable.write(file, page)

@@ -68,7 +68,7 @@ def test_answers_are_saved_and_used(tmp_path, host, asked):
         people.line('image-5', {'text': {'item': number}}, changed=number)),
                             **_JSON_LINES)
     assert (status, json.loads(text)) == (
-        200, {'round': 'round_001', 'used': []})
+        200, {'round': 'round_001', 'used': [], 'disputes': {}})
   file, = (tmp_path / 'p' / 'answers').iterdir()
   assert file.name == f'page_round_001_{_SESSION}.jsonl'
   with pytest.raises(oracle_lib.Waiting, match='1 of 2'):
