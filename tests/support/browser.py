@@ -56,7 +56,7 @@ class Browser:
     for one in (theirs, theirs_out, *given):
       os.close(one)
     self._number, self._left, self.events = 0, b'', []
-    self.send('Browser.setDownloadBehavior', behavior='allow',
+    self.send('Browser.setDownloadBehavior', behavior='allowAndName',
               downloadPath=str(self.downloads), eventsEnabled=True)
 
   def send(self, method: str, session: str | None = None, **values):

@@ -30,7 +30,7 @@ function download() {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   isSent(text);
   if (!served) delivered(text);
-  showKept();
+  render();
 }
 
 // From here on what is undone has to be taken back, whatever comes of it.

@@ -56,10 +56,11 @@ function finish() {
   const isNew = newest !== round.name;
   const disputed = questions.flatMap((question, at) =>
     disputeOf(question) ? [at] : []);
-  const what = !served ?
-      'Now download the answers, and send the file to the person who gave ' +
-      'you this page. If that is you: it belongs into the folder “answers” ' +
-      'of the run.' :
+  const what = !served ? (pending() || !state.delivered ?
+      'Now download the answers. Send' :
+      `${fileName()} is among your downloads. Send`) + ' the file to the ' +
+      'person who gave you this page. If that is you: it belongs in the ' +
+      'folder “answers” of the run.' :
     isNew ? 'The run has gone on, and has new questions.' :
     !isThere ? 'The program has ended, or does not answer at present. When ' +
       'it is started again, it says where its next questions are.' :
