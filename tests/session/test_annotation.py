@@ -43,6 +43,7 @@ def test_a_page_asks_what_is_open(tmp_path):
   path, = session.page(str(tmp_path / 'q.html'))
   content = _content(path)
   assert path == tmp_path / 'q.html' and content['candidates'] == 3
+  assert content['name_letters'] == 40  # `tell` refuses longer names.
   assert [q['item'] for q in content['questions']] == [
       q.number for q in questions[:3]]
   asked = session.ask()

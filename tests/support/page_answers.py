@@ -36,7 +36,7 @@ def opened(
     **size: as for `Browser.page`.
   """
   page = browser.page(address(folder, number), **size)
-  page.run('localStorage.clear(); sessionStorage.clear()')
+  page.run('localStorage.clear(); sessionStorage.clear(); window.name = ""')
   page.reload()
   if name is not None:
     meet(page, name)

@@ -77,6 +77,10 @@ function load(name) {
   state = fresh();
   known = null;
   refresh();
+  const left = ofName();
+  if (left?.person === name && stateOf(left.text) &&
+      refresh(left.text)) keep();
+  leaveInName();
   // The program may have lost what it was sent: it is sent once more.
   if (served) state.delivered = '';
 }
@@ -91,17 +95,42 @@ function refresh(text = read(keyOf(person))) {
     write(`${keyOf(person)}/damaged`, text);
     return false;
   }
+  let isMore = false;
   for (const [query, mine] of Object.entries(state.entries)) {
     const theirs = found.entries[query];
-    if (!theirs || theirs.at < mine.at) found.entries[query] = mine;
+    if (!theirs || theirs.at < mine.at) {
+      found.entries[query] = mine;
+      isMore = true;
+    }
   }
   state = found;
+  // What was written there was late, and has taken the place of more.
+  if (isMore) keep();
   return true;
 }
 
 function keep() {
   known = JSON.stringify(state);
   write(keyOf(person), known);
+  leaveInName();
+}
+
+// A busy browser may show a page that is reloaded a store of a while ago, or it
+// has none. The name of a window is the tab's, and is there at once.
+function leaveInName() {
+  window.name = JSON.stringify(
+      {page: round.id, person, text: JSON.stringify(state)});
+}
+
+// What the page, before it was reloaded, has left in the name of its window.
+function ofName() {
+  try {
+    const left = JSON.parse(window.name);
+    return left.page === round.id && typeof left.person === 'string' &&
+        typeof left.text === 'string' ? left : null;
+  } catch {
+    return null;
+  }
 }
 
 function isRecord(value) {
@@ -142,8 +171,9 @@ function usualPerson() {
 
 // Who answers, where that need not be asked; else null.
 function knownPerson() {
-  const here = ofTab(`${PREFIX}last`) ?? (served ? ofTab(USUAL) : null);
-  return here ?? (peopleHere().size > 1 ? null :
+  const here = ofName()?.person ?? ofTab(`${PREFIX}last`);
+  return here ?? (served ? ofTab(USUAL) : null) ?? (
+    peopleHere().size > 1 ? null :
       read(`${PREFIX}last`) ?? (served ? read(USUAL) : null));
 }
 
