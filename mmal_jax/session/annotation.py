@@ -6,6 +6,7 @@ modality.
 
 from collections.abc import Container, Mapping, Sequence
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -26,6 +27,7 @@ from mmal_jax.session import answers as answers_lib
 from mmal_jax.session import items as items_lib
 from mmal_jax.session import likely
 from mmal_jax.session import state as state_lib
+from mmal_jax.session import votes as votes_lib
 
 _ENDING = '.html'
 _SEARCHED = 2000  # items of a modality that a page holds, as a run's do
@@ -85,10 +87,12 @@ def write(
         other: suggest(modality, np.array(numbers, np.int32), other,
                        min(max(candidates, _SEARCHED), size))
         for other, size in sizes.items() if other != modality}
+    name = f'session_{pools[:16]}_round_{at_round + 1}'
     page = document.render(content_lib.of_round(
-        f'session_{pools[:16]}_round_{at_round + 1}', displayed, modality,
-        numbers, counterparts, candidates, _SEARCHED, pools,
-        skip_is_refusal=True))
+        name, displayed, modality, numbers, counterparts, candidates, _SEARCHED,
+        pools, skip_is_refusal=True,
+        mark=_mark(name, modality, numbers, counterparts),
+        name_letters=votes_lib.LONGEST))
     file = path if len(asked) == 1 else path.with_name(
         f'{path.stem}_{modality}{_ENDING}')
     durable.write(file, page)
@@ -145,6 +149,15 @@ def answers_in(
     found.setdefault(vote.annotator, {})[modality, int(number)] = _said(
         people_answers.named(vote, sizes), vote.reason)
   return found
+
+
+def _mark(name, modality, numbers, counterparts) -> str:
+  """The same for the same questions, so that a page that is written once more
+  shows the answers that a browser has kept of it.
+  """
+  asked = [name, modality, numbers,
+           {other: rows.tolist() for other, rows in counterparts.items()}]
+  return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
 
 
 def _said(named: Mapping[str, int | None], reason: str | None) -> Any:

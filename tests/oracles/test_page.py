@@ -139,6 +139,42 @@ def test_photos_become_small_and_say_nothing_of_where_they_were_taken(tmp_path):
   assert 'exif' not in _picture(held['items']['image']['5']).info
 
 
+def _photo(rng, height=240, width=360):
+  """Pixels that are about as hard to compress as a photo's."""
+  distance = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+  distance[0, 0] = 1
+  noise = rng.normal(size=(3, height, width))
+  some = np.fft.irfft2(np.fft.rfft2(noise + noise[:1]) / distance**1.4)
+  some = (some / some.std() * 50 + 128).clip(0, 255)
+  return np.moveaxis(some, 0, -1).astype(np.uint8)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('modality, most', [('image', 5e6), ('text', 18e6)])
+def test_a_hundred_questions_of_ten_candidates_can_be_sent(
+    tmp_path, modality, most):
+  rng, paths = np.random.default_rng(0), []
+  for number in range(4):
+    paths.append(tmp_path / f'{number}.png')
+    Image.fromarray(_photo(rng)).save(paths[-1], compress_level=1)
+  n = 1000
+  shown = {
+      'image': image_files.ImageFiles(
+          [paths[i % 4] for i in range(n)], preprocess.Preprocess(8, 8)),
+      'text': [f'a caption of fifty letters or so, number {i}' for i in range(n)]}
+
+  def suggest(modality, numbers, other, k):
+    del modality, other
+    return (10 * numbers[:, None] + np.arange(min(k, n))) % n
+
+  text, held = _page(
+      tmp_path / 'a', shown, range(100), modality, suggest, searched=0)
+  assert len(held['questions']) == 100
+  other, = held['others']
+  assert len(held['items'][other]) == n  # No two questions share a candidate.
+  assert len(text.encode()) < most
+
+
 def test_the_same_questions_of_two_runs_are_two_pages(tmp_path):
   # Else what was answered in one would pass for answered, and saved, in both.
   _, one = _page(tmp_path / 'a', people.shown())

@@ -43,12 +43,16 @@ def test_a_page_asks_what_is_open(tmp_path):
   path, = session.page(str(tmp_path / 'q.html'))
   content = _content(path)
   assert path == tmp_path / 'q.html' and content['candidates'] == 3
+  assert content['name_letters'] == 40  # `tell` refuses longer names.
   assert [q['item'] for q in content['questions']] == [
       q.number for q in questions[:3]]
   asked = session.ask()
   other = _other(asked[0])
   for on_page, question in zip(content['questions'], asked):
     assert on_page['likely'][other][:3] == [*question.candidates[other]]
+  # Written once more it is the same page, with the answers that a browser kept.
+  again, = session.page(tmp_path / 'again.html')
+  assert _content(again) == content
   # All that no answer names can be searched.
   assert len(content['searched'][other]) == 59
 
