@@ -52,6 +52,7 @@ def write(
     suggest: oracle_lib.Suggest,
     candidates: int,
     at_round: int,
+    session: str,
 ) -> Written:
   """Writes open questions, a file for each modality that is asked about.
 
@@ -62,6 +63,7 @@ def write(
     suggest: names their likeliest counterparts.
     candidates: that a question shows.
     at_round: of the session.
+    session: its id.
 
   Raises:
     OSError: if they cannot be written.
@@ -88,7 +90,8 @@ def write(
     page = document.render(content_lib.of_round(
         f'session_{pools[:16]}_round_{at_round + 1}', displayed, modality,
         numbers, counterparts, candidates, _SEARCHED, pools,
-        skip_is_refusal=True))
+        skip_is_refusal=True,
+        mark=_mark(session, at_round, modality, numbers, counterparts)))
     file = path if len(asked) == 1 else path.with_name(
         f'{path.stem}_{modality}{_ENDING}')
     durable.write(file, page)
@@ -162,6 +165,15 @@ def _said(named: Mapping[str, int | None], reason: str | None) -> Any:
   why = {part.rpartition(': ')[2] for part in (reason or '').split('; ')}
   return (answers_lib.NONE_OF_THESE if answers_lib.NONE_OF_THESE in why
           else answers_lib.NO_COUNTERPART)
+
+
+def _mark(session, at_round, modality, numbers, counterparts) -> str:
+  """The mark of a page: the same page, written again, has its answers still.
+  """
+  total = hashlib.sha256(repr((session, at_round, modality, numbers)).encode())
+  for other, some in counterparts.items():
+    total.update(f'{other} {some.shape}'.encode() + some.tobytes())
+  return total.hexdigest()[:32]
 
 
 def _digest(given: items_lib.Given) -> str:

@@ -253,7 +253,7 @@ class Session(steps.Steps):
     written = annotation.write(
         path, self._given, telling.open_for(
             self._state, self._store.votes, by), self._suggest,
-        self._settings.candidates, self._round)
+        self._settings.candidates, self._round, self._store.id)
     self._show(written.shown)
     return written.paths
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import os
 import pathlib
 from typing import Any
+import uuid
 
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.session import book
@@ -16,9 +17,14 @@ _NO_ONE = ''  # Of whom it is not said who answers.
 
 
 class Store:
-  """The journals of a session and of its people, in memory."""
+  """The journals of a session and of its people, in memory.
+
+  Attributes:
+    id: that no other session has.
+  """
 
   def __init__(self):
+    self.id = uuid.uuid4().hex
     self._journal: Any = book.Memory()
     self._shown: Any = book.Memory()
     self._people: dict[str, Any] = {}
@@ -118,7 +124,7 @@ class InFolder(Store):
       ValueError: if a journal is damaged, or another session's.
     """
     super().__init__()
-    self._folder, self._session, self._hold = folder, session, hold
+    self.id, self._folder, self._hold = session, folder, hold
     self._modalities = tuple(modalities)
     self._journal = folder_lib.journal(folder, session, self._modalities)
     self._shown = folder_lib.journal(
@@ -154,4 +160,4 @@ class InFolder(Store):
 
   def _new(self, person: str, of: str) -> Any:
     return folder_lib.journal_of(
-        self._folder, self._session, self._modalities, person, of)
+        self._folder, self.id, self._modalities, person, of)
