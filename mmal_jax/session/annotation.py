@@ -70,11 +70,12 @@ def write(
     ValueError: if there is no question, the path does not end in `.html`, or
       an image cannot be read.
   """
-  path = pathlib.Path(path)
+  path = pathlib.Path(path).expanduser()
   if path.suffix != _ENDING:
     raise ValueError(f'path={str(path)!r} must end in {_ENDING}.')
   if not items:
     raise ValueError('no question is open: ask() for some first.')
+  path.parent.mkdir(parents=True, exist_ok=True)
   pools = _digest(given)
   sizes = given.pools.sizes
   displayed = {m: given.pools.items[m].values if isinstance(some, int) else some
@@ -119,7 +120,7 @@ def answers_in(
   Raises:
     ValueError: if there is none, or listing all that is wrong with it.
   """
-  path = pathlib.Path(path)
+  path = pathlib.Path(path).expanduser()
   if not path.exists():
     raise ValueError(
         f'answers={str(path)!r} is no file: give answers by question, a list '

@@ -91,6 +91,9 @@ class Store:
   def check_open(self) -> None:
     """Refuses what is done after the session is over."""
 
+  def check_takes(self) -> None:
+    """Refuses to go on after an error, or an interrupt, of what was entered."""
+
   def copy_to(self, other: 'Store') -> None:
     """Enters all that is in the journals into those of another one."""
     other.enter(self.records)
@@ -142,9 +145,13 @@ class InFolder(Store):
   def keep(self, state: state_lib.State) -> None:
     found = state_lib.learnt(state)
     if found.round:
-      self._kept.save(int(found.round), found)
-      # Whoever opens the folder next must not find it being written.
-      self._kept.wait()
+      try:
+        self._kept.save(int(found.round), found)
+        # Whoever opens the folder next must not find it being written.
+        self._kept.wait()
+      except BaseException:
+        self._kept.wait()  # Not after Ctrl-C, either.
+        raise
 
   def close(self) -> None:
     self._hold.release()
@@ -157,6 +164,11 @@ class InFolder(Store):
       raise ValueError(
           'this session is over: it was closed, or another one has its folder '
           f'{str(self._folder)!r}. Session.load goes on.')
+
+  def check_takes(self) -> None:
+    for journal in (self._journal, self._shown, *self._people.values(),
+                    *self._rejected.values()):
+      journal.check_takes()
 
   def _new(self, person: str, of: str) -> Any:
     return folder_lib.journal_of(
