@@ -222,8 +222,10 @@ def _row(item, answer, sizes, problems) -> state_lib.Row | None:
       value = oracle_lib.NONE
     elif not _is_whole(value):
       article = 'an' if other[0].lower() in 'aeiou' else 'a'
-      problems.append(f'{name}: {arguments.shown(value)} must be the number of '
-                      f'{article} {other}, or {_WORDS}.')
+      # Of several modalities the words are about the whole question.
+      problems.append(
+          f'{name}: {arguments.shown(value)} must be the number of {article} '
+          f'{other}, or {_WORDS if len(others) == 1 else "None for none"}.')
       return None
     elif not 0 <= value < sizes[other]:
       problems.append(f'{name}: there is no {other} {value}: numbers are 0 to '

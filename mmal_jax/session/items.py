@@ -217,8 +217,8 @@ def _texts(modality, given) -> list[str]:
   problems = []
   for number, one in enumerate(given):
     if not isinstance(one, str):
-      problems.append(f'{modality} {number} is {arguments.shown(one)}; a string '
-                      'is needed.')
+      problems.append(
+          f'{modality} {number} is {arguments.shown(one)}; a string is needed.')
   problems_lib.report(modality, problems)
   return given
 
