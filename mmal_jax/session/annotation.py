@@ -6,7 +6,6 @@ modality.
 
 from collections.abc import Container, Mapping, Sequence
 import hashlib
-import json
 import os
 import pathlib
 import re
@@ -54,6 +53,7 @@ def write(
     suggest: oracle_lib.Suggest,
     candidates: int,
     at_round: int,
+    session: str,
 ) -> Written:
   """Writes open questions, a file for each modality that is asked about.
 
@@ -64,17 +64,19 @@ def write(
     suggest: names their likeliest counterparts.
     candidates: that a question shows.
     at_round: of the session.
+    session: its id.
 
   Raises:
     OSError: if they cannot be written.
     ValueError: if there is no question, the path does not end in `.html`, or
       an image cannot be read.
   """
-  path = pathlib.Path(path)
+  path = pathlib.Path(path).expanduser()
   if path.suffix != _ENDING:
     raise ValueError(f'path={str(path)!r} must end in {_ENDING}.')
   if not items:
     raise ValueError('no question is open: ask() for some first.')
+  path.parent.mkdir(parents=True, exist_ok=True)
   pools = _digest(given)
   sizes = given.pools.sizes
   displayed = {m: given.pools.items[m].values if isinstance(some, int) else some
@@ -87,11 +89,11 @@ def write(
         other: suggest(modality, np.array(numbers, np.int32), other,
                        min(max(candidates, _SEARCHED), size))
         for other, size in sizes.items() if other != modality}
-    name = f'session_{pools[:16]}_round_{at_round + 1}'
     page = document.render(content_lib.of_round(
-        name, displayed, modality, numbers, counterparts, candidates, _SEARCHED,
-        pools, skip_is_refusal=True,
-        mark=_mark(name, modality, numbers, counterparts),
+        f'session_{pools[:16]}_round_{at_round + 1}', displayed, modality,
+        numbers, counterparts, candidates, _SEARCHED, pools,
+        skip_is_refusal=True,
+        mark=_mark(session, at_round, modality, numbers, counterparts),
         name_letters=votes_lib.LONGEST))
     file = path if len(asked) == 1 else path.with_name(
         f'{path.stem}_{modality}{_ENDING}')
@@ -120,7 +122,7 @@ def answers_in(
   Raises:
     ValueError: if there is none, or listing all that is wrong with it.
   """
-  path = pathlib.Path(path)
+  path = pathlib.Path(path).expanduser()
   if not path.exists():
     raise ValueError(
         f'answers={str(path)!r} is no file: give answers by question, a list '
@@ -151,15 +153,6 @@ def answers_in(
   return found
 
 
-def _mark(name, modality, numbers, counterparts) -> str:
-  """The same for the same questions, so that a page that is written once more
-  shows the answers that a browser has kept of it.
-  """
-  asked = [name, modality, numbers,
-           {other: rows.tolist() for other, rows in counterparts.items()}]
-  return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
-
-
 def _said(named: Mapping[str, int | None], reason: str | None) -> Any:
   """An answer as `Session.tell` takes it.
 
@@ -175,6 +168,15 @@ def _said(named: Mapping[str, int | None], reason: str | None) -> Any:
   why = {part.rpartition(': ')[2] for part in (reason or '').split('; ')}
   return (answers_lib.NONE_OF_THESE if answers_lib.NONE_OF_THESE in why
           else answers_lib.NO_COUNTERPART)
+
+
+def _mark(session, at_round, modality, numbers, counterparts) -> str:
+  """The mark of a page: the same page, written again, has its answers still.
+  """
+  total = hashlib.sha256(repr((session, at_round, modality, numbers)).encode())
+  for other, some in counterparts.items():
+    total.update(f'{other} {some.shape}'.encode() + some.tobytes())
+  return total.hexdigest()[:32]
 
 
 def _digest(given: items_lib.Given) -> str:

@@ -57,6 +57,26 @@ def test_a_page_asks_what_is_open(tmp_path):
   assert len(content['searched'][other]) == 59
 
 
+def test_a_page_that_is_written_again_has_its_answers_still(tmp_path):
+  """The browser keeps answers by the mark of a page: it is this session's."""
+  hidden = known.hidden()
+
+  def mark(session):
+    path, = session.page(tmp_path / 'q.html')
+    return _content(path)['id']
+
+  one, other = known.session(hidden), known.session(hidden)
+  assert known.names(one.ask(3)) == known.names(other.ask(3))
+  before = mark(one)
+  assert mark(one) == before and mark(other) != before
+  one.save(tmp_path / 's')
+  before = mark(one)
+  one = session_lib.Session.load(tmp_path / 's')
+  assert mark(one) == before
+  one.tell({one.ask()[0]: 'skip'})
+  assert mark(one) != before  # It asks about others.
+
+
 @pytest.mark.long
 @pytest.mark.parametrize('modalities', [
     ('image', 'text'), ('image', 'text', 'audio')])
