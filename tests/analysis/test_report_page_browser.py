@@ -105,7 +105,8 @@ def test_the_map_says_what_an_item_is(browser, tmp_path):
   # Before round 2 item 1 was not asked yet.
   page.run('document.getElementById("at-slider").focus()')
   page.press('ArrowLeft')
-  assert 'Point at an item' in page.text(f'{where} .seen')
+  assert page.text(f'{where} .seen') == ''
+  assert 'Point at an item' in page.text('.hint')
   page.run(f'document.querySelector(\'{where} svg\').focus()')
   page.press('ArrowRight', 'ArrowRight')
   assert 'text 0,' in page.text(f'{where} .seen')
@@ -118,10 +119,13 @@ def test_the_map_says_what_an_item_is(browser, tmp_path):
   page.send('Input.dispatchMouseEvent', type='mouseMoved', x=x, y=y)
   assert f'text {len(ODD) - 1}, not asked' in page.text(f'{where} .seen')
   # Of an image that is shown above, the picture.
+  page.run('document.getElementById("at-slider").focus()')
+  page.press('ArrowRight')
   page.run('document.querySelector(\'.map[data-modality="image"] svg\').focus()'
            )
-  page.press('ArrowRight')
-  page.press('ArrowRight')
+  page.press('ArrowRight', 'ArrowRight')
+  assert page.text('.map[data-modality="image"] .seen').startswith('image 1,')
+  assert page.run('document.querySelectorAll(".seen img").length') == 1
   assert page.messages() == []
 
 

@@ -91,7 +91,9 @@ def drawn(panels: Mapping[str, Panel], rounds: int) -> str:
                               class_='key', aria_hidden='true')
                   + f'round {t}')
   legend += tag('span', 'large: asked; small: named by an answer')
-  return tag('p', legend, class_='legend') + tag(
+  hint = tag('p', 'Point at an item to see what it is, or go through what was '
+             'asked by the arrow keys.', class_='hint note', hidden='')
+  return tag('p', legend, class_='legend') + hint + tag(
       'div', ''.join(_panel(m, of, rounds) for m, of in panels.items()),
       class_='maps')
 
@@ -116,13 +118,13 @@ def _panel(modality: str, of: Panel, rounds: int) -> str:
       'named, and others at random')
   title = tag('h3', elements.as_text(modality))
   words = tag('p', elements.as_text(f'{shown}. {of.axes}'), class_='about')
-  return tag('figure', title + tag(
+  stage = tag(
       'svg', ''.join(parts), viewBox=f'0 0 {_SIDE} {_SIDE}', class_='pool',
       tabindex=0, role='img',
       aria_label=f'Map of the pool of {modality}; arrow keys go through what '
-      'was asked about') + tag(
-          'figcaption', words + tag('div', '', class_='seen', role='status')),
-             class_='map', data_modality=modality)
+      'was asked about') + tag('div', '', class_='seen', role='status')
+  return tag('figure', title + tag('div', stage, class_='stage') + tag(
+      'figcaption', words), class_='map', data_modality=modality)
 
 
 def _dots(places: np.ndarray) -> str:

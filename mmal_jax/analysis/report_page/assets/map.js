@@ -31,10 +31,11 @@ function showItem(figure, i) {
       'd', i < 0 ? 'M0 0' : `M${items.x[i]} ${items.y[i]}h0`);
   seen.replaceChildren();
   if (i < 0) {
-    line(seen, 'p', 'Point at an item to see what it is, or go through what ' +
-        'was asked by the arrow keys.').className = 'about';
     return;
   }
+  // In the corner that is away from the item.
+  seen.classList.toggle('left', items.x[i] > 500);
+  seen.classList.toggle('above', items.y[i] > 500);
   const name = `${figure.dataset.modality} ${items.numbers[i]}`;
   const how = ['', 'asked in', 'named by an answer of'][items.kinds[i]];
   line(seen, 'p', isSeen(items, i) ?
@@ -72,10 +73,11 @@ function nearest(figure, event) {
 }
 
 function letMapsBeAsked() {
+  for (const hint of document.querySelectorAll('.hint')) {
+    hint.hidden = false;
+  }
   for (const figure of document.querySelectorAll('.map')) {
     const map = figure.querySelector('svg');
-    figure.classList.toggle('pictured', document.querySelector(
-        `[data-item^="${CSS.escape(figure.dataset.modality)}-"] img`) !== null);
     for (const kind of ['pointermove', 'pointerdown']) {
       map.addEventListener(kind, (event) => {
         const found = nearest(figure, event);
