@@ -92,8 +92,9 @@ def check(
         f'{client.url} does not serve the images of the questions, which have '
         f'not gone out:\n  ' + '\n  '.join(
             map(problems_lib.shortened, problems[:10]))
-        + '\nSee whether Label Studio may write to its data folder, and whether'
-        ' a proxy in front of it lets /data/ through; then start again.')
+        + '\nSee whether Label Studio may write to its data folder, whether '
+        'what was uploaded before is still there, and whether a proxy in front '
+        'of it lets /data/ through; then start again.')
 
 
 def _names(paths) -> dict[pathlib.Path, str]:
