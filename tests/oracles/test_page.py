@@ -161,7 +161,8 @@ def test_a_hundred_questions_of_ten_candidates_can_be_sent(
   shown = {
       'image': image_files.ImageFiles(
           [paths[i % 4] for i in range(n)], preprocess.Preprocess(8, 8)),
-      'text': [f'a caption of fifty letters or so, number {i}' for i in range(n)]}
+      'text': [f'a caption of some fifty letters, number {i}'
+               for i in range(n)]}
 
   def suggest(modality, numbers, other, k):
     del modality, other
