@@ -15,7 +15,7 @@ from tests.support import photo_tables
 from tests.support import programs
 
 _GUIDE = (pathlib.Path(layout.__file__).parents[1] / 'data' / 'README.md'
-          ).read_text()
+          ).read_text().replace('\\\n', '')
 _SMALL = ('--config.train.steps_per_round=1', '--config.model.width=16',
           '--config.model.depth=1', '--strategies=random',
           '--config.train.batch_size=4', '--batch=2', '--rounds=1', '--seeds=0')
