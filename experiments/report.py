@@ -43,6 +43,11 @@ _SHOW = flags.DEFINE_string(
     'no baseline.')
 _SHOW_SEED = flags.DEFINE_integer(
     'show_seed', None, 'Seed whose queries are shown. Default: the first.')
+_MAP = flags.DEFINE_enum(
+    'map', report.MAPS[0], report.MAPS,
+    'How the map of the pool in report.html is made: by principal components, '
+    'by the package umap-learn, or not at all. Of images and texts it is made '
+    'by the encoder of the run that is shown, which takes its time.')
 
 
 def options() -> dict[str, Any]:
@@ -50,7 +55,8 @@ def options() -> dict[str, Any]:
   return {
       'baseline': _BASELINE.value, 'metric': _METRIC.value, 'x': _X.value,
       'asked': _ASKED.value, 'show': _SHOW.value,
-      'show_seed': _SHOW_SEED.value, 'moved': _MOVED.value}
+      'show_seed': _SHOW_SEED.value, 'moved': _MOVED.value,
+      'map_by': _MAP.value}
 
 
 def _work() -> str:

@@ -23,6 +23,7 @@ EXTRAS = {
     'tensorboardX': 'tensorboard',
     'tokenizers': 'data',
     'tqdm': 'experiments',
+    'umap': 'umap',
     'wandb': 'wandb',
 }
 

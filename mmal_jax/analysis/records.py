@@ -42,6 +42,7 @@ class Run(NamedTuple):
     calibration: a record for any two modalities that were matched
       (`matches.calibration_records`); none where nothing was.
     whole_pool: the record of its seed (`whole_pool.of_seed`), if there is one.
+    folder: of its experiment.
   """
 
   strategy: str
@@ -53,6 +54,7 @@ class Run(NamedTuple):
   queries: list[dict[str, Any]]
   calibration: list[dict[str, Any]]
   whole_pool: dict[str, Any] | None = None
+  folder: pathlib.Path = pathlib.Path()
 
   @property
   def label(self) -> str:
@@ -269,6 +271,20 @@ def answers(
       for run in runs]) for label, runs in records.runs.items()}
 
 
+def setting_rows(records: Records) -> list[list[str]]:
+  """All values that differ, of which labels show as many as needed.
+
+  Returns:
+    Rows of a table, the first its header; none where nothing differs.
+  """
+  if not records.settings:
+    return []
+  keys = list(next(iter(records.settings.values())))
+  return [['in the labels', *keys]] + [
+      [suffix.removeprefix(', '), *values.values()]
+      for suffix, values in records.settings.items()]
+
+
 def shares(records: Records) -> dict[str, dict[str, np.ndarray]]:
   """By label and modality, `[rounds]` percentages of each round's queries.
 
@@ -359,7 +375,7 @@ def _runs(folder, config, items, settings) -> list[Run]:
       Run(strategy, settings, seed, config, items, *(
           sorted(part, key=lambda record: record['round']) for part in parts),
           list(calibrations.get((strategy, seed), {}).values()),
-          whole.get(seed))
+          whole.get(seed), folder)
       for (strategy, seed), parts in by_key.items()]
   for run in runs:
     for x in ('annotations', 'cost'):

@@ -97,6 +97,20 @@ def score_table(summary: dict[str, Any], form: Form = printed) -> str:
   return form([header, *zero_shot, *rows, *_whole_pool_rows(summary, header)])
 
 
+def shown_metrics(summary: dict[str, Any]) -> list[str]:
+  """The scores that a table has room for.
+
+  Args:
+    summary: from `summarise`.
+  """
+  metrics = list(next(iter(summary['strategies'].values()))['final'])
+  if 'group' not in metrics:
+    return metrics
+  # All recalls beside them would be too wide to read.
+  return [m for m in dict.fromkeys((*_WITH_GROUPS, summary['headline']))
+          if m in metrics]
+
+
 def comparison_table(summary: dict[str, Any], form: Form = printed) -> str:
   """Every strategy against its baseline, in the headline metric.
 
@@ -169,11 +183,7 @@ def _whole_pool_rows(summary, header) -> list[list[str]]:
 def _score_rows(summary):
   """The header, the rows of zero-shot, and those of the strategies."""
   strategies = summary['strategies']
-  metrics = list(next(iter(strategies.values()))['final'])
-  shown = metrics
-  if 'group' in metrics:  # All recalls beside them would be too wide to read.
-    shown = [m for m in dict.fromkeys((*_WITH_GROUPS, summary['headline']))
-             if m in metrics]
+  shown = shown_metrics(summary)
   rows = {key: [[name] + [summary_lib.pm(entry[key][m]) for m in shown]
                 for name, entry in strategies.items()]
           for key in ('zero_shot', 'final')}

@@ -99,13 +99,17 @@ class Checkpoints:
     Raises:
       OSError: if it cannot be written, among others.
     """
-    pending, self._pending = self._pending, None
-    if pending is not None:
-      path, done = pending
+    if self._pending is None:
+      return
+    path, done = self._pending
+    try:
       with _telling(path):
         # The primary seals, and no process continues before.
         processes.from_primary(done.result)
         done.result()
+    finally:
+      if done.done():  # Else it was interrupted, and goes on.
+        self._pending = None
 
   def newest(
       self, like: Tree, step_of: Callable[[Tree], int] | None = None

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable
 import functools
+import numbers
 import os
 from typing import Any
 
@@ -50,8 +51,9 @@ class Encoder(load_lib.Pretrained):
       `[n, d]` float32, rows of norm 1.
 
     Raises:
+      TypeError: for one image, or one path, in place of several.
       ValueError: if there is no image, or one is none or cannot be read, with
-        its path.
+        its path; for a `batch_size` below 1.
     """
     return self._encode('image', image_files.ImageFiles(
         image_sources.sources(images), self.preprocess), batch_size)
@@ -85,6 +87,10 @@ class Encoder(load_lib.Pretrained):
     return partition.place(self.params, None)
 
   def _encode(self, modality, values, batch_size) -> np.ndarray:
+    if isinstance(batch_size, bool) or not isinstance(
+        batch_size, numbers.Integral) or batch_size < 1:
+      raise ValueError(f'batch_size={batch_size!r} must be an integer of at '
+                       'least 1.')
     with progress.shown_by(progress.by_default()):
       return np.asarray(in_memory.embed(
           dual_encoder.graphdef_of(self.config), self._placed, values, modality,

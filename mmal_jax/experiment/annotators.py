@@ -150,27 +150,32 @@ class Annotators:
       ValueError: for what is wrong with the answers.
     """
     if not self.values['wait_seconds']:
-      exchange = self.fetch(seed)
+      exchange = self._exchange(seed)
+      if exchange is not None:
+        # A question that is not there any more would be waited for in vain.
+        exchange.send()
+        exchange.fetch()
       inbox.look(
           self.folder_of(seed), queries, self.values['enough'], self.rules,
           exchange and exchange.where)
 
-  def fetch(self, seed: int) -> files.Exchange | None:
+  def fetch(self, seed: int) -> None:
     """Has answers brought into a seed's folder, if people answer elsewhere.
-
-    Returns:
-      What brings them, if anything does.
 
     Raises:
       OSError: if those who have them do not answer for minutes.
       ValueError: if they refuse to.
     """
+    exchange = self._exchange(seed)
+    if exchange is not None:
+      exchange.fetch()
+
+  def _exchange(self, seed: int) -> files.Exchange | None:
+    """What brings questions and answers, if people answer elsewhere."""
     if self.name not in oracles_lib.EXCHANGES:
       return None
-    exchange = oracles_lib.EXCHANGES[self.name](
+    return oracles_lib.EXCHANGES[self.name](
         **{**self.values, 'folder': self.folder_of(seed)})
-    exchange.fetch()
-    return exchange
 
   def check_asked(self, seed: int) -> None:
     """Refuses a folder in which a run that waits has asked nothing.

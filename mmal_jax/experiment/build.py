@@ -81,6 +81,7 @@ def build(
     cache_dir: str,
     before: Experiment | None = None,
     notice: preemption.Notice | None = None,
+    warm: bool = True,
 ) -> Experiment:
   """Loads the data, and the checkpoint or the warm start.
 
@@ -93,6 +94,8 @@ def build(
       data, and its learner, for which programs are compiled already.
     notice: of the end of the machine. With one, states within a long warm start
       are saved in the cache, from which it goes on.
+    warm: whether runs are to begin; without, no warm start is trained, and what
+      is built can only take up saved states.
 
   Raises:
     ValueError: for a budget beyond the pool, and all that the dataset, the
@@ -136,6 +139,8 @@ def build(
   if config.model.name in models_lib.FIXED:  # There is nothing to train.
     return _made(built, given._replace(
         has_prior=bool(config.model.get('shared'))))
+  if not warm and not maker.works_on_features:
+    return _made(built, given)._replace(warm=None)
   if data.pretrain is None:
     if maker.works_on_features:
       logging.warning(
@@ -156,6 +161,33 @@ def build(
   else:
     warm = partition.place(warm, mesh)
   return _made(built, given._replace(params=warm, has_prior=True))
+
+
+def frozen_towers(
+    config: ml_collections.ConfigDict,
+    data: encode.EncodedDataset,
+    pretrained: pretrained_lib.Pretrained | None,
+) -> tuple[nnx.GraphDef, nnx.State]:
+  """The towers that a learner on features leaves alone; nothing is trained.
+
+  Args:
+    config: complete.
+    data: as the towers take them.
+    pretrained: the checkpoint of the config, if it names one.
+
+  Raises:
+    ValueError: if they are a warm start that does not come with the package.
+  """
+  if pretrained is not None:
+    return dual_encoder.graphdef_of(pretrained.config), pretrained.params
+  graphdef, params = init_params(config, data, config.warm_start.seed)
+  if config.model.name in models_lib.FIXED or data.pretrain is None:
+    return graphdef, params
+  warm = shipped.find(made_of(config, data, params), params)
+  if warm is None:
+    raise ValueError('the warm start of the towers does not come with the '
+                     'package, and would have to be trained anew')
+  return graphdef, warm
 
 
 def _made(built: Experiment, given: maker_lib.Given) -> Experiment:

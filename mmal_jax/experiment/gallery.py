@@ -142,10 +142,10 @@ def _cell(shown, modality, answered, asked) -> str:
   number = _number(modality, answered, asked)
   if number < 0:
     return 'no answer'
-  return f'{number}: {_in_a_line(shown.text(modality, number))}'
+  return f'{number}: {in_a_line(shown.text(modality, number))}'
 
 
-def _in_a_line(text: str) -> str:
+def in_a_line(text: str) -> str:
   """A caption with blanks in place of line breaks and tabs."""
   return re.sub(r'(?:\r?\n|[ \t])+', ' ', text).strip(' ')
 
@@ -185,7 +185,7 @@ def _show(axis, shown, modality, number, is_asked) -> None:
     axis.add_patch(_patches.Rectangle((-0.5, -0.5), w, h, fill=False, **frame))
     return
   text = 'no answer' if number < 0 else plain_text.for_terminal(
-      _in_a_line(shown.text(modality, number)))
+      in_a_line(shown.text(modality, number)))
   axis.text(0.5, 0.5, textwrap.fill(textwrap.shorten(text, 120), 24),
             ha='center', va='center', fontsize=7, parse_math=False,
             color='grey' if number < 0 else 'black',

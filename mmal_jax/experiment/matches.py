@@ -105,14 +105,29 @@ def _is_written(folder: pathlib.Path, strategy: str, seed: int) -> bool:
   out = epath.Path(workdir_lib.matches_path(folder, strategy, seed))
   if not out.exists():
     return False
-  wrong = seals.wrong_with(
-      out, provenance.of_run(folder, strategy, seed),
-      _calibrated(folder, strategy, seed), 'matches',
-      'Put those of this very run there, or move them away: --resume writes '
-      'them again.')
+  wrong = wrong_with(folder, strategy, seed)
   if wrong is not None:
     seals.quarantine(out, f'What was matched of {out.name}', wrong)
   return wrong is None
+
+
+def wrong_with(folder: pathlib.Path, strategy: str, seed: int) -> str | None:
+  """What is wrong with the matches of a run that are there; None if nothing is.
+
+  Args:
+    folder: of the experiment.
+    strategy: of the run.
+    seed: of the run.
+
+  Raises:
+    ValueError: if they are another run's.
+  """
+  return seals.wrong_with(
+      epath.Path(workdir_lib.matches_path(folder, strategy, seed)),
+      provenance.of_run(folder, strategy, seed),
+      _calibrated(folder, strategy, seed), 'matches',
+      'Put those of this very run there, or move them away: --resume writes '
+      'them again.')
 
 
 def _calibrated(

@@ -10,6 +10,7 @@ import pathlib
 
 from mmal_jax.analysis import calibrated
 from mmal_jax.analysis import figures
+from mmal_jax.analysis import map_2d
 from mmal_jax.analysis import plot
 from mmal_jax.analysis import records as records_lib
 from mmal_jax.analysis import saved_answers
@@ -17,17 +18,18 @@ from mmal_jax.analysis import summary as summary_lib
 from mmal_jax.analysis import tables
 from mmal_jax.data.images import image_listing
 from mmal_jax.evaluate import evaluate
-from mmal_jax.experiment import earlier
 from mmal_jax.experiment import gallery
-from mmal_jax.experiment import identity
+from mmal_jax.experiment import report_page
+from mmal_jax.experiment import shown_run
 from mmal_jax.files import durable
 from mmal_jax.files import plain_text
 from mmal_jax.workdir import layout as workdir_lib
 
-_REPORT = 'report.md'
+_REPORT, _PAGE = 'report.md', 'report.html'
 _CALIBRATION = 'calibration.png'
-_OURS = (_REPORT, 'summary.json', 'curves.png', 'modalities.png', 'asked.md',
-         'asked.png', _CALIBRATION)
+MAPS = (map_2d.PCA, map_2d.UMAP, 'none')
+_OURS = (_REPORT, _PAGE, 'summary.json', 'curves.png', 'modalities.png',
+         'asked.md', 'asked.png', _CALIBRATION)
 _DRAFTS = tuple(f'.{name}.draft' for name in _OURS)  # where a crash left them
 
 
@@ -42,6 +44,7 @@ def write(
     show: str | None = None,
     show_seed: int | None = None,
     moved: Sequence[str] = (),
+    map_by: str = map_2d.PCA,
     notify: Callable[[str], None] | None = None,
 ) -> str:
   """Writes the report; returns its main table.
@@ -57,13 +60,19 @@ def write(
     show: a label; None for the first that is no baseline.
     show_seed: its seed; None for the first.
     moved: `KEY=PATH` each: where data of the run to show lie now.
+    map_by: one of `MAPS`: how the map of the pool is made, or that none is.
     notify: takes lines for the user, about what is being done.
 
   Raises:
     ValueError: as `records.read` and `records.curves`, for a `baseline`,
       `metric`, `show` or `show_seed` that no run has (`random` may be missing),
-      or if `out` holds what no report wrote.
+      for another `map_by`, or if `out` holds what no report wrote.
+    ImportError: if the map is to be made by a package that is missing.
   """
+  if map_by not in MAPS:
+    raise ValueError(f'map_by={map_by!r} is none of {_listed(MAPS)}.')
+  if map_by == map_2d.UMAP:
+    map_2d.load_umap()  # Before anything is written.
   records = records_lib.read(paths)
   if x is None:
     x = records_lib.axis(
@@ -91,16 +100,18 @@ def write(
   if read_off is not None:
     notes.append(read_off)
   shown, unseen = None, []
+  why_not = 'It was left out by --noasked.'
   if asked:
     if notify is not None:
       notify('Reading the data, to show what was asked (--noasked leaves that '
              'out) ...')
     try:
-      shown = _shown(run, cache_dir, moved, notes)
+      shown = shown_run.read(run, cache_dir, moved, notes)
     except (ValueError, OSError) as e:
-      unseen.append(
+      why_not = (
           f'What was asked is not shown: {e} Say where the data lie now with '
           '--moved=KEY=PATH, or leave this out with --noasked.')
+      unseen.append(why_not)
   notes += unseen
   _prepare(out)
   shares = records_lib.shares(records)
@@ -115,7 +126,7 @@ def write(
   link = ''
   if shown is not None:
     title = f'What {run.label} asked with seed {run.seed}'
-    drawn = gallery.write(shown, run.queries, title, out)
+    drawn = gallery.write(shown.items, run.queries, title, out)
     link = (f'[{plain_text.for_markdown(title)}](asked.md), in its first and '
             'its last round') + (
         '.' if drawn else ': features cannot be looked at, and there is no '
@@ -123,40 +134,14 @@ def write(
   durable.write(
       out / _REPORT,
       _markdown(records, summary, notes, shares, link, matched))
+  durable.write(out / _PAGE, report_page.render(
+      records, run, summary, notes, shown, why_not,
+      None if map_by == 'none' else map_by, cache_dir, notify))
   return '\n\n'.join((
       tables.score_table(summary), tables.comparison_table(summary),
       *map(plain_text.for_terminal, (
           ' '.join([tables.legend(len(records.seeds)),
                     *saved_answers.references(summary)]), *unseen))))
-
-
-def _shown(
-    run: records_lib.Run, cache_dir: str, moved: Sequence[str],
-    notes: list[str],
-) -> gallery.RawItems:
-  """What is seen of a run's items; `notes` takes remarks on it.
-
-  Raises:
-    ValueError, OSError: if its data are not there, or are others now.
-  """
-  before = earlier.of_fields(run.config, moved)
-  settings, now = before.settings, {}
-  try:
-    pretrained = None if settings.init is None else before.load_pretrained()
-  except (ValueError, OSError, ImportError) as e:
-    notes.append('That the items of "what was asked" are those of the run was '
-                 f'not checked: its checkpoint, {settings.init}, cannot be '
-                 f'read: {durable.reason(e)}.')
-  else:
-    if run.items:
-      now = identity.digests(before.load(cache_dir, pretrained))
-  other = [name for name, digest in run.items.items() if now
-           and name.startswith('pool ') and now.get(name) != digest]
-  if other:
-    raise ValueError(f'{_listed(other)}: not what {_listed([run.label])}, seed '
-                     f'{run.seed}, was run with.')
-  return gallery.of_seed(before.load_seen(cache_dir).pool, run.seed,
-                         settings.annotators.missing)
 
 
 def _markdown(records, summary, notes, shares, link, matched) -> str:
@@ -184,7 +169,7 @@ def _markdown(records, summary, notes, shares, link, matched) -> str:
       _share_table(shares)]
   if records.settings:
     parts[2:2] = ['## Settings in which the experiments differ',
-                  _setting_table(records)]
+                  tables.markdown(records_lib.setting_rows(records))]
   if matched:
     parts[-3:-3] = [
         '## The rest of the pool, matched',
@@ -194,15 +179,6 @@ def _markdown(records, summary, notes, shares, link, matched) -> str:
         'percent of those that remain, if as many are taken as leave that '
         'share of them right.', matched, f'![calibration]({_CALIBRATION})']
   return '\n\n'.join([*parts, link]).rstrip() + '\n'
-
-
-def _setting_table(records) -> str:
-  """All values that differ, of which labels show as many as needed."""
-  keys = list(next(iter(records.settings.values())))
-  rows = [['in the labels', *keys]]
-  for suffix, values in records.settings.items():
-    rows.append([suffix.removeprefix(', '), *values.values()])
-  return tables.markdown(rows)
 
 
 def _share_table(shares) -> str:

@@ -19,7 +19,7 @@ _PASSING_KINDS = frozenset((
 
 
 class Unreachable(OSError):
-  """A bucket, or a disk of the network, that does not answer for minutes.
+  """A bucket, a disk of the network, or a server that is silent for minutes.
 
   Nothing is wrong with what was given: the same command may go on later.
   """

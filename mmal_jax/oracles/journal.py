@@ -134,14 +134,24 @@ class Journal:
         self._round, modality, asked, tuple(map(tuple, answers.tolist())))])
     return answers
 
+  def check_takes(self) -> None:
+    """Refuses to go on after records could not be written.
+
+    They may be on the disk all the same, which only who opens it anew can say.
+
+    Raises:
+      OSError: then.
+    """
+    if self._broken is not None:
+      raise OSError(f'{self._path} takes no more answers: {self._broken}.')
+
   def enter(self, records: Sequence[Record]) -> None:
     """Adds records, which are on the disk when it returns.
 
     Raises:
       OSError: if they could not be written; the journal takes no more then.
     """
-    if self._broken is not None:
-      raise OSError(f'{self._path} takes no more answers: {self._broken}.')
+    self.check_takes()
     try:
       with durable.naming(self._path):
         with open(durable.open_own(

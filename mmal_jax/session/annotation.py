@@ -26,6 +26,7 @@ from mmal_jax.session import answers as answers_lib
 from mmal_jax.session import items as items_lib
 from mmal_jax.session import likely
 from mmal_jax.session import state as state_lib
+from mmal_jax.session import votes as votes_lib
 
 _ENDING = '.html'
 _SEARCHED = 2000  # items of a modality that a page holds, as a run's do
@@ -52,6 +53,7 @@ def write(
     suggest: oracle_lib.Suggest,
     candidates: int,
     at_round: int,
+    session: str,
 ) -> Written:
   """Writes open questions, a file for each modality that is asked about.
 
@@ -62,17 +64,19 @@ def write(
     suggest: names their likeliest counterparts.
     candidates: that a question shows.
     at_round: of the session.
+    session: its id.
 
   Raises:
     OSError: if they cannot be written.
     ValueError: if there is no question, the path does not end in `.html`, or
       an image cannot be read.
   """
-  path = pathlib.Path(path)
+  path = pathlib.Path(path).expanduser()
   if path.suffix != _ENDING:
     raise ValueError(f'path={str(path)!r} must end in {_ENDING}.')
   if not items:
     raise ValueError('no question is open: ask() for some first.')
+  path.parent.mkdir(parents=True, exist_ok=True)
   pools = _digest(given)
   sizes = given.pools.sizes
   displayed = {m: given.pools.items[m].values if isinstance(some, int) else some
@@ -88,7 +92,9 @@ def write(
     page = document.render(content_lib.of_round(
         f'session_{pools[:16]}_round_{at_round + 1}', displayed, modality,
         numbers, counterparts, candidates, _SEARCHED, pools,
-        skip_is_refusal=True))
+        skip_is_refusal=True,
+        mark=_mark(session, at_round, modality, numbers, counterparts),
+        name_letters=votes_lib.LONGEST))
     file = path if len(asked) == 1 else path.with_name(
         f'{path.stem}_{modality}{_ENDING}')
     durable.write(file, page)
@@ -116,7 +122,7 @@ def answers_in(
   Raises:
     ValueError: if there is none, or listing all that is wrong with it.
   """
-  path = pathlib.Path(path)
+  path = pathlib.Path(path).expanduser()
   if not path.exists():
     raise ValueError(
         f'answers={str(path)!r} is no file: give answers by question, a list '
@@ -162,6 +168,15 @@ def _said(named: Mapping[str, int | None], reason: str | None) -> Any:
   why = {part.rpartition(': ')[2] for part in (reason or '').split('; ')}
   return (answers_lib.NONE_OF_THESE if answers_lib.NONE_OF_THESE in why
           else answers_lib.NO_COUNTERPART)
+
+
+def _mark(session, at_round, modality, numbers, counterparts) -> str:
+  """The mark of a page: the same page, written again, has its answers still.
+  """
+  total = hashlib.sha256(repr((session, at_round, modality, numbers)).encode())
+  for other, some in counterparts.items():
+    total.update(f'{other} {some.shape}'.encode() + some.tobytes())
+  return total.hexdigest()[:32]
 
 
 def _digest(given: items_lib.Given) -> str:

@@ -170,7 +170,7 @@ def _by_item(given, open_items, sizes, problems):
     raise ValueError(
         f'{len(given)} answers are given, and {len(open_items)} questions are '
         'open: give one for each, in the order of ask(), or answers by '
-        'question.')
+        'question.' + ('' if open_items else ' ask() opens questions.'))
   return list(zip(open_items, given))
 
 
@@ -221,8 +221,11 @@ def _row(item, answer, sizes, problems) -> state_lib.Row | None:
         value is None and len(others) > 1):
       value = oracle_lib.NONE
     elif not _is_whole(value):
-      problems.append(f'{name}: {arguments.shown(value)} must be the number of '
-                      f'a {other}, or {_WORDS}.')
+      article = 'an' if other[0].lower() in 'aeiou' else 'a'
+      # Of several modalities the words are about the whole question.
+      problems.append(
+          f'{name}: {arguments.shown(value)} must be the number of {article} '
+          f'{other}, or {_WORDS if len(others) == 1 else "None for none"}.')
       return None
     elif not 0 <= value < sizes[other]:
       problems.append(f'{name}: there is no {other} {value}: numbers are 0 to '

@@ -28,7 +28,7 @@ class Hold:
     if earlier is not None:
       earlier.release()
     stack = contextlib.ExitStack()
-    stack.enter_context(lock.exclusive(folder, of='a session'))
+    stack.enter_context(lock.exclusive(folder, of='(a session)'))
     self._release = weakref.finalize(self, stack.close)
     _HOLDERS[self._key] = self
 

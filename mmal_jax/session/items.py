@@ -47,7 +47,7 @@ def by_modality(items: Any, images: Any, texts: Any) -> Mapping[str, Any]:
     items = {'image': images, 'text': texts}
   if not isinstance(items, Mapping):
     raise TypeError(f'items={arguments.shown(items)} must be items by '
-                    'modality.')
+                    'modality; or give images= and texts=.')
   missing = [m for m, some in items.items() if some is None]
   if missing:
     raise TypeError(f'there are no items of the modality {missing[0]}.')
@@ -115,6 +115,42 @@ def check_count(name: str, value: Any) -> None:
     raise ValueError(f'{name}={value} must be at least 1.')
 
 
+def check_modality(modality: Any, modalities: Iterable[str]) -> None:
+  """Refuses what is no modality of the session."""
+  if modality not in tuple(modalities):
+    raise ValueError(f'modality={arguments.shown(modality)} is none of '
+                     f'{", ".join(modalities)}.')
+
+
+def check_item(modality: Any, number: Any, sizes: Mapping[str, int]) -> None:
+  """Refuses what is no item of the session: -1 is not the last one."""
+  check_modality(modality, sizes)
+  if isinstance(number, bool) or not isinstance(number, numbers.Integral):
+    raise TypeError(f'number={arguments.shown(number)} must be an integer.')
+  if not 0 <= number < sizes[modality]:
+    raise ValueError(f'there is no {modality} {number}: numbers are 0 to '
+                     f'{sizes[modality] - 1}.')
+
+
+def two(of: Any, modalities: Sequence[str]) -> tuple[str, str]:
+  """Two modalities of the session; refuses all else."""
+  given = tuple(of) if isinstance(of, (list, tuple)) else ()
+  if len(given) != 2 or given[0] == given[1] or not all(
+      some in modalities for some in given):
+    raise ValueError(f'of={arguments.shown(of)} must be two of '
+                     f'{", ".join(modalities)}.')
+  return given
+
+
+def check_probability(value: Any) -> None:
+  """Refuses what is no number within [0, 1]."""
+  if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    raise TypeError(f'probability={arguments.shown(value)} must be a number.')
+  if not 0 <= value <= 1:
+    raise ValueError(f'probability={arguments.shown(value)} must be within '
+                     '[0, 1].')
+
+
 def of_rows(rows: np.ndarray) -> encode.Items:
   """Items of features; equal rows are equal items."""
   return encode.Items(rows, schema.item_ids(rows))
@@ -145,17 +181,47 @@ def _seen(modality, given) -> tuple[shown_lib.Shown, Any]:
         'or the path of a folder of images or of a file of texts.')
   if not isinstance(given, np.ndarray) or given.dtype.kind in 'OUT':
     given = list(given)
+    _check_one_each(modality, given)
   if len(given) and all(map(_is_row, given)):
     rows = arrays.rows(modality, given, False)
     return shown_lib.of_numbers(rows), rows
+  if isinstance(given, np.ndarray) and given.dtype.kind == 'f':
+    raise ValueError(f'{modality} has shape {given.shape}; features are [n, d] '
+                     'floats, and arrays of pixels are uint8.')
+  image_sources.check_several(given, modality)
   given = list(given)
-  if given and all(isinstance(one, str) for one in given) and (
-      modality != 'image'):
-    return given, None
+  if not given:
+    raise ValueError(f'{modality} holds items, of which there are none.')
+  if modality != 'image' and (
+      modality == 'text' or any(isinstance(one, str) for one in given)):
+    return _texts(modality, given), None
   # They are read again later, when the working folder may be another one.
   return _files([
       source.expanduser().absolute() if isinstance(source, pathlib.Path)
       else source for source in image_sources.sources(given, modality)]), None
+
+
+def _check_one_each(modality, given) -> None:
+  """Refuses rows of several texts, and of several columns."""
+  for number, one in enumerate(given):
+    if isinstance(one, (list, tuple)) and one and isinstance(one[0], str):
+      raise ValueError(
+          f'{modality} {number} is a list of {len(one)} texts, and an item has '
+          'one counterpart: give one of each, [some[0] for some in texts].')
+    if isinstance(one, Mapping) and not {'bytes', 'path'} & {*one}:
+      raise ValueError(
+          f'{modality} {number} has the columns {", ".join(map(str, one))}: '
+          'give one column, as dataset[\'image\'].')
+
+
+def _texts(modality, given) -> list[str]:
+  problems = []
+  for number, one in enumerate(given):
+    if not isinstance(one, str):
+      problems.append(
+          f'{modality} {number} is {arguments.shown(one)}; a string is needed.')
+  problems_lib.report(modality, problems)
+  return given
 
 
 def _is_row(one) -> bool:

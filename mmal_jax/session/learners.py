@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from mmal_jax import extras
 from mmal_jax import loop
 from mmal_jax.acquire import arguments
 from mmal_jax.acquire import registry as strategies_lib
 from mmal_jax.acquire import strategy as strategy_lib
+from mmal_jax.acquire import values as values_lib
 from mmal_jax.data import encode
 from mmal_jax.data import schema
 from mmal_jax.learn import maker as maker_lib
@@ -17,6 +20,18 @@ from mmal_jax.pools import pools as pools_lib
 from mmal_jax.session import state as state_lib
 
 CLOSED_FORM, GRADIENT = LEARNERS = 'closed_form', 'gradient'
+
+
+def check_types(strategy: Any, values: Any, shared_space: Any) -> None:
+  """Refuses what is no argument of `make`; None stands for a default."""
+  if not isinstance(values, (Mapping, type(None))):
+    raise TypeError(f'values={arguments.shown(values)} must be values by name.')
+  if not isinstance(strategy, (str, strategy_lib.Strategy, type(None))):
+    raise TypeError(f'strategy={arguments.shown(strategy)} must be a name, or '
+                    'a strategy.')
+  if not isinstance(shared_space, (bool, np.bool_, type(None))):
+    raise TypeError(f'shared_space={arguments.shown(shared_space)} must be True'
+                    ' or False.')
 
 
 def make(
@@ -62,12 +77,15 @@ def make(
 
 
 def _closed_form(pools, values, shared_space):
-  given = maker_lib.Given(None, _data(pools), has_prior=shared_space)
-  try:
-    return learners_lib.LEARNERS[CLOSED_FORM].make(given, **values)
-  except TypeError as e:
-    raise ValueError(f'values={arguments.shown(dict(values))} of {CLOSED_FORM}:'
-                     f' {e}.') from e
+  maker = learners_lib.LEARNERS[CLOSED_FORM]
+  known = values_lib.read(maker.make)
+  for name, value in values.items():
+    if name not in known:
+      raise ValueError(f'values: {arguments.shown(name)} is none of those of '
+                       f'{CLOSED_FORM}, which are {", ".join(known)}.')
+    values_lib.check(f'values: {name}', value, known[name])
+  return maker.make(
+      maker_lib.Given(None, _data(pools), has_prior=shared_space), **values)
 
 
 def _gradient(pools, values, shared_space, seed) -> maker_lib.Made:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from mmal_jax.matching import pool as pool_lib
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.session import page
 from mmal_jax.session import shown as shown_lib
+
+# A notebook keeps what it shows: some megabytes of pictures at most.
+_MOST_CELLS, _MOST_CANDIDATES = 600, 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,13 +54,21 @@ class Questions(Sequence[Question]):
             ', ...' if len(self) > 5 else '') + '>'
 
   def _repr_html_(self) -> str:
+    # The likeliest are often the same ones.
+    cell = functools.cache(functools.partial(page.cell, self._items))
+    rows, cells = [], 0
+    for q in self._questions:
+      likely = [(m, number) for m, numbers in q.candidates.items()
+                for number in numbers[:_MOST_CANDIDATES]]
+      cells += 1 + len(likely)
+      if cells > _MOST_CELLS:
+        break
+      rows.append([cell(q.modality, q.number),
+                   ''.join(cell(*item) for item in likely)])
+    more = len(self) - len(rows)
     return page.table(
-        ['question', 'likeliest counterparts'],
-        [[page.cell(self._items, q.modality, q.number),
-          ''.join(page.cell(self._items, m, number)
-                  for m, numbers in q.candidates.items()
-                  for number in numbers)] for q in self._questions],
-        'no question is open')
+        ['question', 'likeliest counterparts'], rows, 'no question is open',
+        f'{more} more: session.page() writes a page of all' if more else '')
 
 
 def of(

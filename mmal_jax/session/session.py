@@ -112,6 +112,7 @@ class Session(steps.Steps):
                         ('budget', 1 if budget is None else budget)):
       items_lib.check_count(name, value)
     check.options(None, None, None, seed)
+    learners.check_types(strategy, values, shared_space)
     if shared_space is None:
       shared_space = isinstance(encoder, encoder_lib.Encoder)
     if folder is not None:
@@ -167,7 +168,7 @@ class Session(steps.Steps):
       OSError: if it cannot be written.
       ValueError: if the folder is not empty, or the strategy is no name.
     """
-    self._store.check_open()
+    self._check_open()
     folder = pathlib.Path(folder).expanduser()
     if self._store.is_in(folder):
       return
@@ -213,7 +214,7 @@ class Session(steps.Steps):
       The questions, each with its likeliest counterparts; none once all is
       asked, or the budget is spent.
     """
-    self._store.check_open()
+    self._check_open()
     items_lib.check_count('n', n)
     if by is not None:
       votes_lib.person(by)
@@ -249,11 +250,11 @@ class Session(steps.Steps):
       ValueError: if no question is open, the path does not end in `.html`, or
         an image cannot be read.
     """
-    self._store.check_open()
+    self._check_open()
     written = annotation.write(
         path, self._given, telling.open_for(
             self._state, self._store.votes, by), self._suggest,
-        self._settings.candidates, self._round)
+        self._settings.candidates, self._round, self._store.id)
     self._show(written.shown)
     return written.paths
 
@@ -276,7 +277,9 @@ class Session(steps.Steps):
       ValueError: naming every item that does not exist or was not asked about,
         and every answer that contradicts another, or is none.
     """
-    self._store.check_open()
+    self._check_open()
+    if isinstance(answers, questions_lib.Question):
+      raise TypeError('answers is a question: give tell({question: answer}).')
     if isinstance(answers, (str, os.PathLike)):
       self._tell_file(answers, by)
       return
@@ -298,7 +301,11 @@ class Session(steps.Steps):
       OSError: as `tell`.
       ValueError: naming what was never asked about, or is answered.
     """
-    self._store.check_open()
+    self._check_open()
+    if isinstance(questions, (str, questions_lib.Question)) or not isinstance(
+        questions, Iterable):
+      raise TypeError(f'questions={arguments.shown(questions)} must be a list '
+                      'of them, [question] for one.')
     self._take(self._judged(
         dict.fromkeys(questions, answers_lib.SKIP), None))
 
@@ -308,8 +315,9 @@ class Session(steps.Steps):
     Raises:
       learn.gradient.divergence.Diverged: if training diverges.
     """
-    self._store.check_open()
+    self._check_open()
     if state_lib.is_due(self._state):
+      self._store.check_takes()  # Else what is learnt lacks what is there.
       self._state = state_lib.fitted(self._made, self._state, self._see())
       self._store.keep(self._state)
     return state_lib.fit_of(self._state)
@@ -331,14 +339,10 @@ class Session(steps.Steps):
       UserWarning: if answers that are held out are matched hardly better than
         by chance.
     """
-    self._store.check_open()
-    of = self._modalities[:2] if of is None else tuple(of)
-    if len(set(of)) != 2 or not set(of) <= set(self._modalities):
-      raise ValueError(f'of={arguments.shown(of)} must be two of '
-                       f'{", ".join(self._modalities)}.')
-    if not 0 <= probability <= 1:
-      raise ValueError(f'probability={arguments.shown(probability)} must be '
-                       'within [0, 1].')
+    self._check_open()
+    of = items_lib.two(self._modalities[:2] if of is None else of,
+                       self._modalities)
+    items_lib.check_probability(probability)
     if self._state.told or self._state.is_stale:
       self.fit()
     learnt = state_lib.fit_of(self._state)
@@ -360,15 +364,20 @@ class Session(steps.Steps):
       self, modality: str, number: int, other: str, k: int
   ) -> tuple[int, ...]:
     """Numbers of an item's k likeliest counterparts, the likeliest first."""
+    items_lib.check_item(modality, number, self._given.pools.sizes)
+    items_lib.two((modality, other), self._modalities)
+    items_lib.check_count('k', k)
     found = self._suggest(modality, np.array([number], np.int32), other, k)[0]
     return tuple(found[found >= 0].tolist())
 
   def item(self, modality: str, number: int) -> Any:
     """What is seen of an item: its text, the path of its image, its number."""
+    items_lib.check_item(modality, number, self._given.pools.sizes)
     return shown_lib.item(self._given.shown[modality], number)
 
   def embeddings(self, modality: str) -> np.ndarray:
     """`[n, d]` float32 rows of norm 1, of all items, as learnt so far."""
+    items_lib.check_modality(modality, self._modalities)
     run, learner = self._state.run, self._made.learner
     return np.asarray(in_memory.embed(
         learner.graphdef, learner.encoder(run.params, run.learner_state),

@@ -46,7 +46,8 @@ def thumbnail(shown: Shown, number: int) -> bytes | None:
   if not isinstance(shown, image_files.ImageFiles):
     return None
   try:
-    picture = images_lib.open_rgb(image_files.content(shown.paths[number]))
+    picture = images_lib.open_rgb(
+        image_files.content(shown.paths[number]), _EDGE)
   except ValueError:
     return None
   picture.thumbnail((_EDGE, _EDGE), Image.Resampling.BICUBIC)

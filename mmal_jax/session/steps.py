@@ -1,10 +1,12 @@
 """What a session does step by step, beneath `mmal_jax.Session`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mmal_jax import loop
+from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.session import annotation
 from mmal_jax.session import answers as answers_lib
 from mmal_jax.session import book
@@ -28,6 +30,7 @@ class Steps:
     self._state = state_lib.begin(self._made)
     self._store: Any = store_lib.Store()
     self._seen: tuple[int, loop.Seen] | None = None
+    self._next: tuple[int, state_lib.State] | None = None
 
   @property
   def _apart(self) -> set[likely.Pair]:
@@ -43,6 +46,21 @@ class Steps:
   @property
   def _round(self) -> int:
     return int(self._state.run.round)
+
+  def _check_open(self) -> None:
+    """Refuses what is done after the session is over."""
+    self._store.check_open()
+    if self._next is not None:  # An interrupt came between journal and state.
+      count, state = self._next
+      if len(self._store.records) == count:
+        self._state, self._seen = state, None
+      self._next = None
+
+  def _move(self, records: Sequence[journal_lib.Record], state) -> None:
+    """Enters records, and the state that they lead to."""
+    self._next = len(self._store.records) + len(records), state
+    self._store.enter(records)
+    self._state, self._next = state, None
 
   def _see(self) -> loop.Seen:
     """What the present round's questions are chosen by, found out once."""
@@ -63,8 +81,7 @@ class Steps:
       return
     state = state_lib.with_questions(self._made, self._state, self._see(), n)
     rows = book.unanswered(state_lib.open_items(state), self._modalities)
-    self._store.enter(book.records_of(self._round, rows))
-    self._state = state
+    self._move(book.records_of(self._round, rows), state)
 
   def _tell_file(self, path, by) -> None:
     if by is not None:
@@ -105,13 +122,12 @@ class Steps:
   def _take(self, said) -> None:
     """Enters what holds from here on."""
     nothing = book.unanswered(said.aside, self._modalities)
-    self._store.enter([record for some in (said.rows, nothing)
-                       for record in book.records_of(self._round, some)])
-    before = self._state
-    self._state = state_lib.with_aside(
-        state_lib.with_answers(before, said.rows), said.aside)
-    if self._state.run is not before.run:
-      self._seen = None  # It counts on answers that were taken back.
+    after = state_lib.with_aside(
+        state_lib.with_answers(self._state, said.rows), said.aside)
+    if after.run is not self._state.run:
+      self._seen = None  # It counts on answers that are taken back.
+    self._move([record for some in (said.rows, nothing)
+                for record in book.records_of(self._round, some)], after)
 
   def _show(self, shown) -> None:
     """Remembers which candidates people see."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import os
 import pathlib
 from typing import Any
+import uuid
 
 from mmal_jax.oracles import journal as journal_lib
 from mmal_jax.session import book
@@ -16,9 +17,14 @@ _NO_ONE = ''  # Of whom it is not said who answers.
 
 
 class Store:
-  """The journals of a session and of its people, in memory."""
+  """The journals of a session and of its people, in memory.
+
+  Attributes:
+    id: that no other session has.
+  """
 
   def __init__(self):
+    self.id = uuid.uuid4().hex
     self._journal: Any = book.Memory()
     self._shown: Any = book.Memory()
     self._people: dict[str, Any] = {}
@@ -85,6 +91,9 @@ class Store:
   def check_open(self) -> None:
     """Refuses what is done after the session is over."""
 
+  def check_takes(self) -> None:
+    """Refuses to go on after an error, or an interrupt, of what was entered."""
+
   def copy_to(self, other: 'Store') -> None:
     """Enters all that is in the journals into those of another one."""
     other.enter(self.records)
@@ -118,7 +127,7 @@ class InFolder(Store):
       ValueError: if a journal is damaged, or another session's.
     """
     super().__init__()
-    self._folder, self._session, self._hold = folder, session, hold
+    self.id, self._folder, self._hold = session, folder, hold
     self._modalities = tuple(modalities)
     self._journal = folder_lib.journal(folder, session, self._modalities)
     self._shown = folder_lib.journal(
@@ -136,9 +145,13 @@ class InFolder(Store):
   def keep(self, state: state_lib.State) -> None:
     found = state_lib.learnt(state)
     if found.round:
-      self._kept.save(int(found.round), found)
-      # Whoever opens the folder next must not find it being written.
-      self._kept.wait()
+      try:
+        self._kept.save(int(found.round), found)
+        # Whoever opens the folder next must not find it being written.
+        self._kept.wait()
+      except BaseException:
+        self._kept.wait()  # Not after Ctrl-C, either.
+        raise
 
   def close(self) -> None:
     self._hold.release()
@@ -152,6 +165,11 @@ class InFolder(Store):
           'this session is over: it was closed, or another one has its folder '
           f'{str(self._folder)!r}. Session.load goes on.')
 
+  def check_takes(self) -> None:
+    for journal in (self._journal, self._shown, *self._people.values(),
+                    *self._rejected.values()):
+      journal.check_takes()
+
   def _new(self, person: str, of: str) -> Any:
     return folder_lib.journal_of(
-        self._folder, self._session, self._modalities, person, of)
+        self._folder, self.id, self._modalities, person, of)

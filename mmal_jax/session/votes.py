@@ -12,7 +12,7 @@ from mmal_jax.session import state as state_lib
 
 # By person and item, the last answer; nothing but `NONE` of who gave none.
 Votes = Mapping[str, Mapping[state_lib.Item, state_lib.Row]]
-_LONGEST = 40  # letters of a name
+LONGEST = 40  # letters of a name
 _MOST_BYTES = 200  # of it as the name of a file
 
 
@@ -26,9 +26,9 @@ def person(name: Any) -> str:
   if not isinstance(name, str):
     raise TypeError(f'by={arguments.shown(name)} must be the name of a person.')
   if not name or name != name.strip() or not name.isprintable() or (
-      len(name) > _LONGEST or len(urllib.parse.quote(name)) > _MOST_BYTES):
+      len(name) > LONGEST or len(urllib.parse.quote(name)) > _MOST_BYTES):
     raise ValueError(f'by={arguments.shown(name)} must be a name of 1 to '
-                     f'{_LONGEST} letters, without blanks around it.')
+                     f'{LONGEST} letters, without blanks around it.')
   return name
 
 

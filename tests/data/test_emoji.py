@@ -227,6 +227,9 @@ def test_a_small_run_and_its_report_show_the_drawings(tmp_path, monkeypatch):
       gallery, '_show', side_effect=gallery._show) as show:
     report.write([tmp_path / 'run'], tmp_path / 'out', str(tmp_path / 'cache'))
   assert (tmp_path / 'out' / 'asked.png').read_bytes().startswith(b'\x89PNG')
+  page = (tmp_path / 'out' / 'report.html').read_text('utf-8')
+  assert page.count('of what the frozen towers make of the items') == 2
+  assert page.count('<img class="picture') >= 2 * 12 * 2
   # What is drawn are the drawings, and both of a pair are of one emoji.
   pictures = [shown.picture(style, number)
               for _, shown, style, number, _ in (

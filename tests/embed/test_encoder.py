@@ -62,6 +62,12 @@ def test_it_is_the_checkpoint_itself(model):
     (lambda m: m.encode_texts([]), ValueError, 'no texts'),
     (lambda m: m.encode_images([]), ValueError, 'no images'),
     (lambda m: m.encode_images([3]), ValueError, 'image 0 is 3'),
+    (lambda m: m.encode_images('a.png'), TypeError, r'one path: .*\[image\]'),
+    (lambda m: m.encode_images(Image.new('RGB', (9, 9))), TypeError, 'a list'),
+    (lambda m: m.encode_images(np.zeros((9, 8, 3), np.uint8)), TypeError,
+     'images is one image'),
+    (lambda m: m.encode_texts(['a'], 0), ValueError, 'batch_size=0 must be'),
+    (lambda m: m.encode_texts(['a'], 2.5), ValueError, 'batch_size=2.5'),
     (lambda m: m.encode_images(['/nope.png']), ValueError, 'nope.png')])
 def test_what_cannot_be_embedded(model, call, error, said):
   with pytest.raises(error, match=said):

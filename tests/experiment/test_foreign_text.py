@@ -133,6 +133,10 @@ def test_a_report_of_foreign_records(
   said, page = _report(capsys, tmp_path, *folders, **flags)
   assert page, said
   _check_page(page, text)
+  # Of HTML its own marks are left; what others wrote is none.
+  html = (tmp_path / 'out' / 'report.html').read_text('utf-8')
+  assert not _RAW.search(html) and '<script>alert' not in html
+  assert '<img' not in html and html.count('<script') == 2
   if text in _CONTROLS.values() and place != 'modality':  # in a page alone
     _check_printed(said, text)
   summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())

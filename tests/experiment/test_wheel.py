@@ -48,7 +48,8 @@ def test_all_modules_and_data_are_there(wheel):
       if not {'benchmarks', 'notebooks'} & set(path.parts)}
   wanted |= {
       path.relative_to(_ROOT) for name in (
-          'emoji', 'warm_starts', 'oracles/people/page/assets')
+          'emoji', 'warm_starts', 'oracles/people/page/assets',
+          'analysis/report_page/assets')
       for path in (_ROOT / 'mmal_jax' / name).iterdir()}
   wanted.add(pathlib.Path('mmal_jax/py.typed'))
   found = {path.relative_to(wheel) for path in wheel.rglob('*')

@@ -12,6 +12,7 @@ import pytest
 from mmal_jax.data import feature_rows
 from mmal_jax.data.images import image_files
 from mmal_jax.data.images import preprocess
+from mmal_jax.files import html_file
 from mmal_jax.oracles import oracle as oracle_lib
 from mmal_jax.oracles.people.page import content as content_lib
 from mmal_jax.oracles.people.page import document
@@ -87,7 +88,7 @@ def test_what_others_wrote_cannot_leave_the_data():
   found, = re.findall('id="data">(.*)</script>', text)
   assert tuple(json.loads(found)['odd']) == _ODD
   # Lone halves of letters come from names of files that are no UTF-8.
-  assert json.loads(document.as_script('\udce9')) == '\udce9'
+  assert json.loads(html_file.as_script('\udce9')) == '\udce9'
   document.render(content | {'odd': '\udce9'}).encode()
 
 
@@ -99,7 +100,7 @@ def test_its_policy_allows_its_own_script_and_nothing_else():
   assert rules['img-src'] == 'data:' and 'unsafe' not in policy
   for tag, rule in (('style', 'style-src'), ('script', 'script-src')):
     inner, = re.findall(f'<{tag}>(.*?)</{tag}>', text, re.S)
-    assert rules[rule] == f"'{document._digest(inner)}'"
+    assert rules[rule] == f"'{html_file.digest(inner)}'"
   served = document.served(text)
   assert served == text.replace("connect-src 'none'", "connect-src 'self'")
   assert ' style=' not in text and not re.search(r'<[^>]* on\w+=', text)
@@ -136,6 +137,42 @@ def test_photos_become_small_and_say_nothing_of_where_they_were_taken(tmp_path):
   assert held['searched'] == {'image': [3, 4, 5, 6, 7, 8]}
   assert held['partial'] == {'image': True}
   assert 'exif' not in _picture(held['items']['image']['5']).info
+
+
+def _photo(rng, height=240, width=360):
+  """Pixels that are about as hard to compress as a photo's."""
+  distance = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+  distance[0, 0] = 1
+  noise = rng.normal(size=(3, height, width))
+  some = np.fft.irfft2(np.fft.rfft2(noise + noise[:1]) / distance**1.4)
+  some = (some / some.std() * 50 + 128).clip(0, 255)
+  return np.moveaxis(some, 0, -1).astype(np.uint8)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('modality, most', [('image', 5e6), ('text', 18e6)])
+def test_a_hundred_questions_of_ten_candidates_can_be_sent(
+    tmp_path, modality, most):
+  rng, paths = np.random.default_rng(0), []
+  for number in range(4):
+    paths.append(tmp_path / f'{number}.png')
+    Image.fromarray(_photo(rng)).save(paths[-1], compress_level=1)
+  n = 1000
+  shown = {
+      'image': image_files.ImageFiles(
+          [paths[i % 4] for i in range(n)], preprocess.Preprocess(8, 8)),
+      'text': [f'a caption of fifty letters or so, number {i}' for i in range(n)]}
+
+  def suggest(modality, numbers, other, k):
+    del modality, other
+    return (10 * numbers[:, None] + np.arange(min(k, n))) % n
+
+  text, held = _page(
+      tmp_path / 'a', shown, range(100), modality, suggest, searched=0)
+  assert len(held['questions']) == 100
+  other, = held['others']
+  assert len(held['items'][other]) == n  # No two questions share a candidate.
+  assert len(text.encode()) < most
 
 
 def test_the_same_questions_of_two_runs_are_two_pages(tmp_path):

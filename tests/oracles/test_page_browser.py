@@ -260,13 +260,27 @@ def test_on_a_phone(browser, tmp_path, modality):
   ask = _ask(tmp_path, people.shown(), (5, 3), modality)
   page = page_answers.opened(
       browser, tmp_path, None, width=360, height=740, phone=True)
+
+  def fits():
+    """Nothing is wider than the screen, or smaller than a finger."""
+    assert page.run('document.documentElement.scrollWidth') <= 360
+    small = page.run(
+        '[...document.querySelectorAll("button, input")].filter((one) => '
+        'one.getClientRects().length && Math.min(one.offsetWidth, '
+        'one.offsetHeight) < 44).map((one) => one.id || one.className)')
+    assert small == []
+
+  fits()
   page.type('Ann')
   page.tap('#start')
   page.until('document.getElementById("place").textContent === "1 / 2"')
-  assert page.run('document.documentElement.scrollWidth') <= 360
-  heights = page.run('[...document.querySelectorAll(".choice, footer button")]'
-                     '.map((one) => one.offsetHeight)')
-  assert min(heights) >= 44  # as wide as a finger
+  fits()
+  for button, dialog in (('search', 'finder'), ('place', 'overview')):
+    page.tap(f'#{button}')
+    page.until(f'document.getElementById("{dialog}").open')
+    fits()
+    page.tap(f'#{dialog}-close')
+    page.until(f'!document.getElementById("{dialog}").open')
   page.tap('#choices li:nth-child(2) .choice')
   page.until('document.getElementById("place").textContent === "2 / 2"')
   page.tap('#undo')
@@ -275,6 +289,7 @@ def test_on_a_phone(browser, tmp_path, modality):
   page.until('document.getElementById("place").textContent === "2 / 2"')
   page.tap('#none')
   page.until('!document.getElementById("done").hidden')
+  fits()
   _lines(browser, page, tmp_path)
   column = ['image', 'text'].index(modality)
   assert [row[1 - column] for row in ask()] == [5, -1]
@@ -289,7 +304,14 @@ def test_a_browser_that_keeps_nothing_says_so(browser, tmp_path):
   page_answers.meet(page, 'Ann')
   page.press('1')
   assert 'download before you close' in page.text('#kept')
+  # It is in the tab, at least; and the browser would ask before it reloads.
+  page.run('addEventListener("beforeunload", (event) => '
+           'event.stopImmediatePropagation(), true)')
+  page.reload()
+  assert (page.text('#place'), page.text('#person')) == ('2 / 3', 'Ann')
   assert len(_lines(browser, page, tmp_path)) == 1
+  # The download may have been refused, or cancelled.
+  assert page.run('!dispatchEvent(new Event("beforeunload", {cancelable: true}))')
 
 
 def test_who_answers_must_be_said(browser, tmp_path):

@@ -61,7 +61,8 @@ def test_what_is_no_state_is_put_aside(browser, tmp_path, text):
   page.press('1')
   key, = [key for key in page.run('Object.keys(localStorage)')
           if '/person/' in key]
-  page.run(f'localStorage.setItem({json.dumps(key)}, {json.dumps(text)})')
+  page.run(f'localStorage.setItem({json.dumps(key)}, {json.dumps(text)});'
+           'window.name = ""')
   page.reload()
   assert page.run(_PLACE) == '1 / 3'
   page.press('2', '1')

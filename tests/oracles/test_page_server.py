@@ -68,7 +68,7 @@ def test_answers_are_saved_and_used(tmp_path, host, asked):
         people.line('image-5', {'text': {'item': number}}, changed=number)),
                             **_JSON_LINES)
     assert (status, json.loads(text)) == (
-        200, {'round': 'round_001', 'used': []})
+        200, {'round': 'round_001', 'used': [], 'disputes': {}})
   file, = (tmp_path / 'p' / 'answers').iterdir()
   assert file.name == f'page_round_001_{_SESSION}.jsonl'
   with pytest.raises(oracle_lib.Waiting, match='1 of 2'):
@@ -82,6 +82,57 @@ def test_answers_are_saved_and_used(tmp_path, host, asked):
   assert status == 200
   np.testing.assert_array_equal(
       people.asks(asked, [5, 3]), [[5, 7], [3, -1]])
+
+
+def test_what_comes_late_takes_no_later_answer_s_place(tmp_path, host, asked):
+  # Of two tabs, or of one whose first attempt was slow.
+  to = f'{_path(host, tmp_path / "p")}round_001/answers/{_SESSION}'
+  for lines in (
+      [people.line('image-5', {'text': {'item': 6}}, changed=3),
+       people.line('image-3', {'text': {'item': 4}}, changed=2)],
+      [people.line('image-5', {'text': {'item': 7}}, changed=1)]):
+    status, *_ = _call(host, 'POST', to, _lines(*lines), **_JSON_LINES)
+    assert status == 200
+  assert people.asks(asked, [5, 3]).tolist() == [[5, 6], [3, 4]]
+
+
+def test_many_answer_at_once(tmp_path, host, asked):
+  path, n, found = _path(host, tmp_path / 'p'), 40, []
+
+  def post(number):
+    status, *_ = _call(
+        host, 'POST', f'{path}round_001/answers/{number:016x}', _lines(
+            people.line('image-5', {'text': {'item': 6}}, f'person {number}',
+                        changed=1)), **_JSON_LINES)
+    found.append(status)
+
+  threads = [threading.Thread(target=post, args=(i,)) for i in range(n)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert found == [200] * n
+  assert len(list((tmp_path / 'p' / 'answers').iterdir())) == n
+  with pytest.raises(oracle_lib.Waiting, match='1 of 2'):
+    people.asks(asked, [5, 3])
+
+
+def test_what_people_disagree_on_is_said(tmp_path, host):
+  oracle = page.page(tmp_path, people.shown())
+  with pytest.raises(oracle_lib.Waiting):
+    people.asks(oracle, [5, 3])
+  for number, who in ((6, 'ann'), (7, 'bob')):
+    people.give(tmp_path, f'{who}.jsonl', people.line(
+        'image-5', {'text': {'item': number}}, who))
+  with pytest.raises(oracle_lib.Waiting, match='disagree'):
+    people.asks(oracle, [5, 3])
+  status = f'{_path(host, tmp_path)}round_001/status'
+  assert json.loads(_call(host, 'GET', status)[1])['disputes'] == {
+      'image-5': 'open'}
+  with (tmp_path / 'conflicts.jsonl').open('a') as file:
+    file.write('{}\n5\n{')  # It may be damaged: the run writes it anew.
+  assert json.loads(_call(host, 'GET', status)[1])['disputes'] == {
+      'image-5': 'open'}
 
 
 @pytest.mark.parametrize('line, why', [

@@ -10,12 +10,12 @@ import re
 import numpy as np
 import pytest
 
-from mmal_jax.oracles import oracle as oracle_lib
+from mmal_jax.files import buckets
 from mmal_jax.oracles.people import label_studio
 from mmal_jax.oracles.people.studio import client as client_lib
-from mmal_jax.oracles.people.studio import studio
 from tests.support import fake_label_studio
 from tests.support import people
+from tests.support import studio_people
 
 
 @pytest.fixture(name='server')
@@ -26,43 +26,13 @@ def _server(monkeypatch):
   server.close()
 
 
-def _oracle(server, folder, **more):
-  arguments = dict(url=server.url, project='pairs', candidates=4,
-                   shown=people.shown(), sleep=lambda seconds: None)
-  return studio.studio(folder, **(arguments | more))
-
-
-def _ask(oracle, numbers=(5, 3, 0), modality='image', **more):
-  """Asks, and has to wait; the message."""
-  with pytest.raises(oracle_lib.Waiting) as e:
-    people.asks(oracle, numbers, modality, **more)
-  return str(e.value)
-
-
-def _by_query(server):
-  found = {task['data']['query']: task for task in server.tasks.values()}
-  assert len(found) == len(server.tasks)
-  return found
-
-
-def _answer(server, query, choice, other='text', who=1, **more):
-  """Answers as a person; None skips."""
-  task = _by_query(server)[query]
-  client = client_lib.Client(server.url, fake_label_studio.TOKEN)
-  return client.call('POST', f'tasks/{task["id"]}/annotations/', {
-      'completed_by': who, 'was_cancelled': choice is None,
-      'result': [] if choice is None else [{
-          'id': 'r', 'from_name': f'choice_{other}', 'to_name': 'item',
-          'type': 'choices', 'value': {'choices': [str(choice)]}}]} | more)
-
-
 def test_a_round_is_asked_and_answered(server, tmp_path):
-  oracle = _oracle(server, tmp_path)
-  said = _ask(oracle)
+  oracle = studio_people.oracle(server, tmp_path)
+  said = studio_people.ask(oracle)
   assert '0 of 3 queries about image' in said and server.url in said
   assert sorted(one['title'] for one in server.projects.values()) == [
       'pairs (image)', 'pairs: files']
-  tasks = _by_query(server)
+  tasks = studio_people.by_query(server)
   assert list(tasks) == ['image-5', 'image-3', 'image-0']
   data = tasks['image-3']['data']
   assert [one['value'] for one in data['candidates_text']] == [
@@ -75,10 +45,10 @@ def test_a_round_is_asked_and_answered(server, tmp_path):
   readme = (tmp_path / 'round_001' / 'README.txt').read_text()
   assert server.url in readme and 'tasks.json' not in readme
   assert not (tmp_path / 'round_001' / 'tasks.json').exists()
-  _answer(server, 'image-5', 6)
-  _answer(server, 'image-0', label_studio.NO_COUNTERPART)
-  _answer(server, 'image-3', None)  # Skipped.
-  assert '2 of 3' in _ask(oracle)
+  studio_people.answer(server, 'image-5', 6)
+  studio_people.answer(server, 'image-0', label_studio.NO_COUNTERPART)
+  studio_people.answer(server, 'image-3', None)  # Skipped.
+  assert '2 of 3' in studio_people.ask(oracle)
   np.testing.assert_array_equal(
       people.asks(oracle, [5, 3, 0], 'image', None),
       [[5, 6], [-1, -1], [0, -1]])
@@ -88,29 +58,31 @@ def test_a_round_is_asked_and_answered(server, tmp_path):
 
 
 def test_images_are_candidates_of_texts_and_uploaded_once(server, tmp_path):
-  oracle = _oracle(server, tmp_path)
-  _ask(oracle, modality='text')
+  oracle = studio_people.oracle(server, tmp_path)
+  studio_people.ask(oracle, modality='text')
   uploaded = len(server.files)
   assert uploaded == 8
-  for option in _by_query(server)['text-5']['data']['candidates_image'][:3]:
+  data = studio_people.by_query(server)['text-5']['data']
+  for option in data['candidates_image'][:3]:
     path, = re.findall('src="(/data/[^"]+)"', option['html'])
     assert path.removeprefix('/data/') in server.files
-  _ask(oracle, [5, 3, 0])  # Images that are there.
+  studio_people.ask(oracle, [5, 3, 0])  # Images that are there.
   assert len(server.files) == uploaded
   assert len(server.projects) == 3 and len(server.tasks) == 6
 
 
 def test_several_people_and_what_they_skip(server, tmp_path):
-  oracle = _oracle(server, tmp_path, people=2, skip_is_refusal=True)
-  _ask(oracle)
+  oracle = studio_people.oracle(
+      server, tmp_path, people=2, skip_is_refusal=True)
+  studio_people.ask(oracle)
   project, = (one for one in server.projects.values()
               if one['title'] == 'pairs (image)')
   assert project['maximum_annotations'] == 2
   for who in (1, 2):
-    _answer(server, 'image-5', 6, who=who)
-    _answer(server, 'image-3', None, who=who)
-    _answer(server, 'image-0', who, who=who)
-  said = _ask(oracle)
+    studio_people.answer(server, 'image-5', 6, who=who)
+    studio_people.answer(server, 'image-3', None, who=who)
+    studio_people.answer(server, 'image-0', who, who=who)
+  said = studio_people.ask(oracle)
   assert '2 of 3' in said
   assert ('image-0: text 1 (ann@example.org); text 2 (bob@example.org)'
           in said)
@@ -120,19 +92,22 @@ def test_several_people_and_what_they_skip(server, tmp_path):
 
 
 def test_what_was_accepted_stays_whatever_becomes_of_it(server, tmp_path):
-  oracle = _oracle(server, tmp_path)
-  _ask(oracle)
-  annotation = _answer(server, 'image-5', 6)
-  assert '1 of 3' in _ask(oracle)
-  _answer(server, 'image-5', 7, id=annotation['id'])  # A change of mind.
-  assert '1 of 3' in _ask(oracle)
-  _answer(server, 'image-3', 4)
-  _answer(server, 'image-0', 1)
+  oracle = studio_people.oracle(server, tmp_path)
+  studio_people.ask(oracle)
+  annotation = studio_people.answer(server, 'image-5', 6)
+  assert '1 of 3' in studio_people.ask(oracle)
+  # A change of mind.
+  studio_people.answer(server, 'image-5', 7, id=annotation['id'])
+  said = studio_people.ask(oracle)
+  assert '1 of 3' in said and 'label_studio_image.json' not in said
+  assert not list((tmp_path / 'answers').iterdir())
+  studio_people.answer(server, 'image-3', 4)
+  studio_people.answer(server, 'image-0', 1)
   expected = [[5, 6], [3, 4], [0, 1]]
   np.testing.assert_array_equal(people.asks(oracle, [5, 3, 0]), expected)
   server.projects.clear()  # Nobody is needed any more.
   np.testing.assert_array_equal(
-      people.asks(_oracle(server, tmp_path), [5, 3, 0]), expected)
+      people.asks(studio_people.oracle(server, tmp_path), [5, 3, 0]), expected)
   assert not server.projects
 
 
@@ -141,24 +116,25 @@ def test_it_waits(server, tmp_path):
 
   def sleep(seconds):
     now[0] += seconds
-    if now[0] > 20 and not _by_query(server)['image-5']['annotations']:
-      _answer(server, 'image-5', 6)
+    task = studio_people.by_query(server)['image-5']
+    if now[0] > 20 and not task['annotations']:
+      studio_people.answer(server, 'image-5', 6)
 
-  oracle = _oracle(server, tmp_path, wait_seconds=60, sleep=sleep,
-                   clock=lambda: now[0])
+  oracle = studio_people.oracle(
+      server, tmp_path, wait_seconds=60, sleep=sleep, clock=lambda: now[0])
   np.testing.assert_array_equal(people.asks(oracle, [5]), [[5, 6]])
   assert 20 < now[0] < 30
 
 
 def test_folders_share_projects_and_not_tasks(server, tmp_path):
-  one, other = (_oracle(server, tmp_path / name) for name in 'ab')
-  _ask(one)
-  _ask(other)
+  one, other = (studio_people.oracle(server, tmp_path / name) for name in 'ab')
+  studio_people.ask(one)
+  studio_people.ask(other)
   assert len(server.projects) == 2 and len(server.tasks) == 6
   for task in list(server.tasks.values())[:3]:
     task['annotations'].append({
         'id': 1, 'completed_by': 1, 'was_cancelled': True, 'result': []})
-  _ask(other)
+  studio_people.ask(other)
   assert not list((tmp_path / 'b' / 'answers').iterdir())
 
 
@@ -196,12 +172,12 @@ def test_killed_at_any_request_nothing_is_there_twice(
     with monkeypatch.context() as patch:
       count = _kill_at(patch, number, after)
       try:
-        _ask(_oracle(server, folder))
+        studio_people.ask(studio_people.oracle(server, folder))
       except _Killed:
         pass
       done = count[0] < number
-    assert '0 of 3' in _ask(_oracle(server, folder))
-    assert len(_by_query(server)) == 3
+    assert '0 of 3' in studio_people.ask(studio_people.oracle(server, folder))
+    assert len(studio_people.by_query(server)) == 3
     assert len(server.files) == 3
     assert sorted(one['title'] for one in server.projects.values()) == [
         'pairs (image)', 'pairs: files']
@@ -211,7 +187,7 @@ def test_killed_at_any_request_nothing_is_there_twice(
   assert number > 10
 
 
-@pytest.mark.parametrize('how', ['down', 'lost'])
+@pytest.mark.parametrize('how', ['down', 'lost', 'cut'])
 def test_a_bad_network_sends_nothing_twice(server, tmp_path, how, caplog):
   bad = set()
 
@@ -221,20 +197,20 @@ def test_a_bad_network_sends_nothing_twice(server, tmp_path, how, caplog):
       return how
 
   server.trouble = trouble
-  assert '0 of 3' in _ask(_oracle(server, tmp_path))
-  assert len(_by_query(server)) == 3 and len(server.files) == 3
+  assert '0 of 3' in studio_people.ask(studio_people.oracle(server, tmp_path))
+  assert len(studio_people.by_query(server)) == 3 and len(server.files) == 3
   assert len(server.projects) == 2
   assert len(bad) > 8 and 'It is tried again' in caplog.text
   server.trouble = lambda *request: None
-  _answer(server, 'image-5', 6)
+  studio_people.answer(server, 'image-5', 6)
   bad.clear()
   server.trouble = trouble
-  assert '1 of 3' in _ask(_oracle(server, tmp_path))
+  assert '1 of 3' in studio_people.ask(studio_people.oracle(server, tmp_path))
 
 
 def test_tasks_that_came_twice_go_unless_they_are_answered(server, tmp_path):
-  oracle = _oracle(server, tmp_path)
-  _ask(oracle, [5])
+  oracle = studio_people.oracle(server, tmp_path)
+  studio_people.ask(oracle, [5])
   client = client_lib.Client(server.url, fake_label_studio.TOKEN)
   task, = server.tasks.values()
   for _ in range(2):
@@ -242,13 +218,13 @@ def test_tasks_that_came_twice_go_unless_they_are_answered(server, tmp_path):
                 [{'data': task['data']}])
   _, answered, _ = server.tasks.values()
   client.call('POST', f'tasks/{answered["id"]}/annotations/', {'result': []})
-  _ask(_oracle(server, tmp_path), [5, 3])
+  studio_people.ask(studio_people.oracle(server, tmp_path), [5, 3])
   assert answered['id'] in server.tasks
-  assert len(_by_query(server)) == 2
+  assert len(studio_people.by_query(server)) == 2
 
 
 def test_a_server_that_is_down_for_minutes(server, tmp_path):
-  oracle = _oracle(server, tmp_path)
+  oracle = studio_people.oracle(server, tmp_path)
   now = [0.0]
 
   def sleep(seconds):
@@ -256,22 +232,23 @@ def test_a_server_that_is_down_for_minutes(server, tmp_path):
 
   server.trouble = lambda method, path: (
       'down' if path.endswith('/import') else None)
-  with pytest.raises(OSError, match='503 Service Unavailable. It was tried for '
-                     '5 minutes'):
-    _ask(_oracle(server, tmp_path, sleep=sleep, clock=lambda: now[0]))
+  with pytest.raises(buckets.Unreachable, match='503 Service Unavailable. '
+                     'It was tried for 5 minutes'):
+    studio_people.ask(studio_people.oracle(
+        server, tmp_path, sleep=sleep, clock=lambda: now[0]))
   assert 200 < now[0] <= 300
   assert (tmp_path / 'round_001').is_dir()
   server.trouble = lambda method, path: None
-  assert '0 of 3' in _ask(oracle)
-  assert len(_by_query(server)) == 3
+  assert '0 of 3' in studio_people.ask(oracle)
+  assert len(studio_people.by_query(server)) == 3
 
 
 def test_a_personal_token_is_renewed(server, tmp_path, monkeypatch):
   monkeypatch.setenv('LABEL_STUDIO_API_KEY', fake_label_studio.PERSONAL)
-  oracle = _oracle(server, tmp_path)
-  _ask(oracle)
+  oracle = studio_people.oracle(server, tmp_path)
+  studio_people.ask(oracle)
   server.forget_access()
-  assert '0 of 3' in _ask(oracle)
+  assert '0 of 3' in studio_people.ask(oracle)
   assert {one[2] for one in server.requests} == {
       None, 'Bearer x.y.0', 'Bearer x.y.1'}
 
@@ -282,15 +259,15 @@ def test_the_token_is_written_nowhere(
     server, tmp_path, monkeypatch, caplog, token):
   monkeypatch.setenv('LABEL_STUDIO_API_KEY', token)
   caplog.set_level(logging.DEBUG)
-  oracle = _oracle(server, tmp_path)
-  _ask(oracle)
-  _answer(server, 'image-5', 6)
-  said = [_ask(oracle), caplog.text, *(
+  oracle = studio_people.oracle(server, tmp_path)
+  studio_people.ask(oracle)
+  studio_people.answer(server, 'image-5', 6)
+  said = [studio_people.ask(oracle), caplog.text, *(
       path.read_bytes().decode('latin-1') for path in tmp_path.rglob('*')
       if path.is_file())]
   monkeypatch.setenv('LABEL_STUDIO_API_KEY', 'W' + token)
   with pytest.raises(ValueError, match='does not accept the token') as e:
-    _oracle(server, tmp_path)
+    studio_people.oracle(server, tmp_path)
   for text in (*said, str(e.value), repr(e.value.__cause__)):
     assert token not in text and 'x.y.' not in text
   record = json.loads((tmp_path / 'label_studio.json').read_text())

@@ -110,14 +110,16 @@ def test_an_interface_may_look_otherwise(server, tmp_path):
   assert len(server.tasks) == 2
 
 
-def test_images_that_are_not_served_are_not_asked_about(server, tmp_path):
-  server.serves = False
+@pytest.mark.parametrize('status', [403, 404, 500])
+def test_images_that_are_not_served_are_not_asked_about(
+    server, tmp_path, status):
+  server.serves = status
   with pytest.raises(ValueError, match='does not serve the images of the '
                      'questions, which have not gone out') as e:
     _ask(server, tmp_path)
-  assert str(e.value).count('is answered by 404 Not Found') == 3
+  assert str(e.value).count(f'is answered by {status} ') == 3
   assert not server.tasks
-  server.serves = True
+  server.serves = 200
   _ask(server, tmp_path)
   assert len(server.tasks) == 3 and len(server.files) == 3
 
@@ -195,6 +197,8 @@ class _Elsewhere(http.server.BaseHTTPRequestHandler):
     self.send_header('Content-Length', '0')
     self.end_headers()
 
+  do_POST = do_GET
+
   def log_message(self, *args):  # pylint: disable=arguments-differ
     """Nothing."""
 
@@ -215,6 +219,10 @@ def test_the_token_does_not_follow_to_another_server(server, elsewhere):
   with pytest.raises(ValueError, match='sends requests elsewhere, to') as e:
     elsewhere.call('GET', 'current-user/whoami')
   assert server.url in str(e.value) and not server.requests
+  personal = client_lib.Client(elsewhere.url, fake_label_studio.PERSONAL)
+  with pytest.raises(ValueError, match='sends requests elsewhere, to') as e:
+    personal.call('GET', 'current-user/whoami')
+  assert server.url in str(e.value) and not server.requests
   # An image may lie in a bucket.
   with pytest.raises(client_lib.Refused, match='401'):
     elsewhere.fetch('/data/upload/1/a.png')
@@ -226,5 +234,10 @@ def test_what_is_no_label_studio(server):
   server.answer = lambda *request: (200, b'<html>Hello</html>')
   with pytest.raises(ValueError, match='is a Label Studio there'):
     client.call('GET', 'projects/')
+  personal = client_lib.Client(server.url, fake_label_studio.PERSONAL)
+  for answer in (b'[]', b'{"access": 1}', b'{"access": "a\\nb"}', b''):
+    server.answer = lambda *request, answer=answer: (200, answer)
+    with pytest.raises(ValueError, match='gives no access for the token'):
+      personal.call('GET', 'projects/')
   with pytest.raises(ValueError, match='no Label Studio that is known'):
     client_lib.listed({'results': 3}, 'results')

@@ -11,6 +11,7 @@ import pytest
 from experiments import run
 from experiments.configs import features as features_config
 from mmal_jax.experiment import check_answers
+from mmal_jax.experiment import preemption
 from mmal_jax.oracles.people import label_studio
 from mmal_jax.oracles.people.studio import client as client_lib
 from tests.support import fake_label_studio
@@ -112,6 +113,39 @@ def test_a_run_waits_for_a_server_and_its_people(server, tmp_path, monkeypatch):
       tmp_path / 'asked')] == [0, 5, 10]
 
 
+@pytest.mark.parametrize('trouble', ['down', 'lost'])
+def test_a_server_that_is_down_is_no_fault_of_the_run(
+    server, tmp_path, monkeypatch, capsys, trouble):
+  """Whenever it is: the same command goes on later."""
+  outcomes.save_features(tmp_path, 60)
+  monkeypatch.setattr(client_lib, 'PATIENCE_SECONDS', 0)
+  monkeypatch.setattr(preemption, 'end', sys.exit)  # It would end the tests.
+  arguments = ('--oracle=label_studio', '--config.oracle.project=pairs',
+               f'--config.oracle.url={server.url}',
+               f'--config.oracle.folder={tmp_path / "people"}', '--resume')
+
+  def ends(status):
+    with pytest.raises(SystemExit) as e:
+      _main(tmp_path / 'asked', *arguments)
+    assert e.value.code == status
+    return ''.join(capsys.readouterr())
+
+  server.trouble = lambda method, path: trouble
+  said = ends(preemption.PREEMPTED)
+  assert f'Label Studio at {server.url} does not answer: ' in said
+  assert 'Nothing that was answered is lost' in said and '--resume' in said
+  server.trouble = lambda method, path: None
+  ends(run.WAITING)
+  assert len(server.tasks) == 5
+  server.trouble = lambda method, path: trouble
+  assert 'does not answer' in ends(preemption.PREEMPTED)
+  with pytest.raises(OSError, match='does not answer'):
+    check_answers.check(tmp_path / 'asked')
+  server.trouble = lambda method, path: None
+  assert '0 of 5' in ends(run.WAITING)
+  assert len(server.tasks) == 5
+
+
 @pytest.mark.parametrize('arguments, what', [
     ([], 'needs oracle.url: add --config.oracle.url=http://localhost:8080'),
     (['--config.oracle.url=http://localhost:8080'], 'needs oracle.project'),
@@ -120,8 +154,9 @@ def test_a_run_waits_for_a_server_and_its_people(server, tmp_path, monkeypatch):
     (['--config.oracle.url=host', '--config.oracle.project=x'],
      "url='host' is no address")])
 def test_what_is_missing_is_said_before_anything_is_read(
-    tmp_path, capsys, arguments, what):
-  with pytest.raises(SystemExit):
+    tmp_path, arguments, what):
+  with pytest.raises(SystemExit) as e:
     _main(tmp_path / 'asked', '--oracle=label_studio',
           f'--config.oracle.folder={tmp_path}', *arguments)
-  assert what in ''.join(capsys.readouterr())
+  assert what in str(e.value) and 'b@host' not in str(e.value)
+  assert not list(tmp_path.iterdir())

@@ -43,14 +43,38 @@ def test_a_page_asks_what_is_open(tmp_path):
   path, = session.page(str(tmp_path / 'q.html'))
   content = _content(path)
   assert path == tmp_path / 'q.html' and content['candidates'] == 3
+  assert content['name_letters'] == 40  # `tell` refuses longer names.
   assert [q['item'] for q in content['questions']] == [
       q.number for q in questions[:3]]
   asked = session.ask()
   other = _other(asked[0])
   for on_page, question in zip(content['questions'], asked):
     assert on_page['likely'][other][:3] == [*question.candidates[other]]
+  # Written once more it is the same page, with the answers that a browser kept.
+  again, = session.page(tmp_path / 'again.html')
+  assert _content(again) == content
   # All that no answer names can be searched.
   assert len(content['searched'][other]) == 59
+
+
+def test_a_page_that_is_written_again_has_its_answers_still(tmp_path):
+  """The browser keeps answers by the mark of a page: it is this session's."""
+  hidden = known.hidden()
+
+  def mark(session):
+    path, = session.page(tmp_path / 'q.html')
+    return _content(path)['id']
+
+  one, other = known.session(hidden), known.session(hidden)
+  assert known.names(one.ask(3)) == known.names(other.ask(3))
+  before = mark(one)
+  assert mark(one) == before and mark(other) != before
+  one.save(tmp_path / 's')
+  before = mark(one)
+  one = session_lib.Session.load(tmp_path / 's')
+  assert mark(one) == before
+  one.tell({one.ask()[0]: 'skip'})
+  assert mark(one) != before  # It asks about others.
 
 
 @pytest.mark.long

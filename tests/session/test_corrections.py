@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from mmal_jax.learn import pseudo
 from mmal_jax.session import book
+from mmal_jax.session import likely
 from mmal_jax.session import session as session_lib
 from mmal_jax.session import state as state_lib
 from tests.session import known
@@ -214,6 +216,33 @@ def test_candidates_that_were_rejected_are_named_no_more(tmp_path):
   # Who finds it all the same may say so.
   session.tell({first: rejected[0]})
   assert len(session.known) == 11
+
+
+@pytest.mark.long
+def test_what_was_rejected_is_no_pseudo_pair(monkeypatch):
+  hidden, found = known.hidden(), []
+  session = known.session(
+      hidden, learner='gradient', candidates=20, values={
+          'steps_per_round': 2, 'batch_size': 8, 'pseudo_pairs': 3.0})
+  pairs = pseudo.pairs
+
+  def recorded(*args):
+    found.append(pairs(*args))
+    return found[-1]
+
+  monkeypatch.setattr(pseudo, 'pairs', recorded)
+  rejected = set()
+  for _ in range(3):
+    questions = session.ask(8)
+    for question in questions[:4]:
+      rejected |= {frozenset({(question.modality, question.number), (m, n)})
+                   for m, some in question.candidates.items() for n in some}
+    session.tell(['none of these'] * 4 + [
+        hidden.answer(q) for q in questions[4:]])
+    session.fit()
+  taken = np.concatenate(found)
+  assert len(taken) > 10 and len(rejected) == 240
+  assert not likely.pairs_of(taken, tuple(hidden.items)) & rejected
 
 
 def test_what_two_people_reject_is_rejected_and_not_what_one_does():

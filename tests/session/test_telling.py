@@ -61,6 +61,12 @@ def test_slips_are_named(given, said):
     answers_lib.parsed(given, _OPEN, _SIZES)
 
 
+def test_a_word_is_about_the_whole_question():
+  with pytest.raises(ValueError, match='of an audio, or None for none'):
+    answers_lib.parsed({('image', 1): {'text': 2, 'audio': 'none of these'}},
+                       [], _THREE)
+
+
 def test_all_slips_are_named_at_once():
   with pytest.raises(ValueError) as e:
     answers_lib.parsed(

@@ -32,13 +32,14 @@ class Fake:
     requests: method and path of each, and its header of authorization.
     trouble: a function of method and path, called before a request is carried
       out: 'down' has it answered by 503; 'lost' carried out, but not answered;
-      None changes nothing.
-    serves: whether uploads are served.
+      'cut' carried out, and half of the answer lost; None changes nothing.
+    serves: the status by which uploads are answered; a real one answers 500
+      where a file is lost.
   """
 
   def __init__(self):
     self.projects, self.tasks, self.files = {}, {}, {}
-    self.requests, self.serves = [], True
+    self.requests, self.serves = [], 200
     self.trouble = lambda method, path: None
     self._uploads, self._access, self._number = [], 0, 0
     self._lock = threading.Lock()
@@ -68,7 +69,7 @@ class Fake:
         return _recorded('no_token')
       if path.startswith('/data/'):
         found = self.files.get(path.removeprefix('/data/'))
-        return (200, found) if found and self.serves else (404, b'none')
+        return (self.serves, found) if found else (500, b'none')
       for pattern, name in (
           ('current-user/whoami', '_whoami'), ('users/', '_users'),
           ('projects/', '_projects'), (r'projects/(\d+)/', '_project'),
@@ -150,13 +151,14 @@ class Fake:
 
   def _tasks(self, method, query, content, kind):
     del method, content, kind
-    item, = json.loads(query['query'])['filters']['items']
-    field = item['filter'].removeprefix('filter:tasks:data.')
-    assert (query['fields'], query['resolve_uri']) == ('all', 'false')
+    fields = {item['filter'].removeprefix('filter:tasks:data.'): item['value']
+              for item in json.loads(query['query'])['filters']['items']}
     found = [task for task in self.tasks.values()
              if task['project'] == int(query['project'])
-             and task['data'].get(field) == item['value']]
-    page, size = int(query['page']), int(query['page_size'])
+             and fields.items() <= {
+                 name: value for name, value in task['data'].items()
+                 if isinstance(value, str)}.items()]
+    page, size = int(query.get('page', 1)), int(query['page_size'])
     some = found[(page - 1) * size:page * size]
     if not some and page > 1:
       return _recorded('no_page')
@@ -207,7 +209,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     self.send_response(status)
     self.send_header('Content-Length', str(len(body)))
     self.end_headers()
-    self.wfile.write(body)
+    self.wfile.write(body[:len(body) // 2] if trouble == 'cut' else body)
 
   do_POST = do_DELETE = do_PATCH = do_GET
 

@@ -36,7 +36,7 @@ def opened(
     **size: as for `Browser.page`.
   """
   page = browser.page(address(folder, number), **size)
-  page.run('localStorage.clear()')
+  page.run('localStorage.clear(); sessionStorage.clear(); window.name = ""')
   page.reload()
   if name is not None:
     meet(page, name)
@@ -60,12 +60,22 @@ def download(
     browser: browser_lib.Browser, page: browser_lib.Page, to: pathlib.Path
 ) -> pathlib.Path:
   """Downloads the answers, and puts the file into a folder."""
+  begun = len(browser.events)
   page.run('document.getElementById("download").click()')
+
+  def newest(method, **values):
+    """The last event of a kind since then that has these values."""
+    page.run('0')  # What has happened is received.
+    return next((event['params'] for event in reversed(browser.events[begun:])
+                 if event['method'] == method
+                 and event['params'].items() >= values.items()), None)
+
   end = time.monotonic() + _SECONDS
   while time.monotonic() < end:
-    done = list(browser.downloads.glob('*.jsonl'))
-    if done:
-      return pathlib.Path(shutil.move(done[0], to / done[0].name))
-    page.run('0')
+    one = newest('Browser.downloadWillBegin')
+    if one and newest('Browser.downloadProgress', guid=one['guid'],
+                      state='completed'):
+      return pathlib.Path(shutil.move(
+          browser.downloads / one['guid'], to / one['suggestedFilename']))
     time.sleep(0.02)
   raise TimeoutError('Nothing was downloaded.')

@@ -29,6 +29,7 @@ class Real:
 
   Attributes:
     url: of it.
+    folder: of its data.
     old_token: of the older kind.
   """
 
@@ -36,7 +37,7 @@ class Real:
 
   def __init__(self, folder: pathlib.Path):
     """Takes an empty folder, and starts it."""
-    self._folder, self._port = folder, ports.free()
+    self.folder, self._port = folder, ports.free()
     self.url = f'http://127.0.0.1:{self._port}'
     self._process = None
     self.start()
@@ -44,17 +45,17 @@ class Real:
   def start(self):
     """Starts it, again if it was stopped."""
     environment = os.environ | {
-        'LABEL_STUDIO_BASE_DATA_DIR': str(self._folder),
+        'LABEL_STUDIO_BASE_DATA_DIR': str(self.folder),
         'LABEL_STUDIO_COLLECT_ANALYTICS': 'false',
         'COLLECT_ANALYTICS': 'false', 'LATEST_VERSION_CHECK': 'false'}
     environment.pop('PYTHONPATH', None)
-    with open(self._folder / 'log.txt', 'ab') as log:
+    with open(self.folder / 'log.txt', 'ab') as log:
       self._process = subprocess.Popen(
           [PROGRAM, 'start', '--no-browser', '--port', str(self._port),
            '--internal-host', '127.0.0.1', '--username', _USER,
            '--password', _PASSWORD, '--user-token', self.old_token,
            '--enable-legacy-api-token'],
-          env=environment, cwd=self._folder, stdin=subprocess.DEVNULL,
+          env=environment, cwd=self.folder, stdin=subprocess.DEVNULL,
           stdout=log, stderr=log)
     end = time.monotonic() + _SECONDS
     while True:
@@ -65,7 +66,7 @@ class Real:
         if self._process.poll() is not None or time.monotonic() > end:
           self.stop()
           raise RuntimeError(
-              (self._folder / 'log.txt').read_text()[-3000:]) from None
+              (self.folder / 'log.txt').read_text()[-3000:]) from None
         time.sleep(1)
 
   def stop(self):

@@ -31,8 +31,10 @@ def sources(images: Iterable[Any], name: str = 'images') -> tuple[
     name: of the argument, for errors.
 
   Raises:
+    TypeError: for one image, or one path, in place of several.
     ValueError: naming every one that is none of these.
   """
+  check_several(images, name)
   problems: list[str] = []
   found = []
   for number, image in enumerate(images):
@@ -43,6 +45,15 @@ def sources(images: Iterable[Any], name: str = 'images') -> tuple[
     found.append(one)
   problems_lib.report(name, problems)
   return tuple(found)
+
+
+def check_several(images: Any, name: str) -> None:
+  """Refuses one image, or one path, in place of several."""
+  if isinstance(images, (str, os.PathLike, Image.Image)) or (
+      isinstance(images, np.ndarray) and images.dtype == np.uint8
+      and images.ndim == 3 and images.shape[2] == 3):
+    raise TypeError(f'{name} is one image, or one path: give a list, [image] '
+                    'for one.')
 
 
 def _source(image: Any, name: str) -> image_files.Source | None:

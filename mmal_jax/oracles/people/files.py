@@ -7,6 +7,7 @@ import pathlib
 import time
 from typing import Protocol
 
+from absl import logging
 import numpy as np
 
 from mmal_jax.files import durable
@@ -146,9 +147,13 @@ def files(
     needed = 0 if suggest is None else inbox_lib.needed(enough, ids)
 
     def collect():
-      if exchange is not None:
-        exchange.fetch()
-      return inbox.collect(asked)
+      if exchange is None:
+        return inbox.collect(asked)
+      exchange.fetch()
+      try:
+        return inbox.collect(asked)
+      except ValueError as e:
+        raise _Slip(str(e)) from e
 
     entries = _wait(collect, ids, needed, wait_seconds or 0, sleep, clock)
     waiting = inbox.waiting(ids, needed, asked)
@@ -171,6 +176,10 @@ def files(
   return answer
 
 
+class _Slip(ValueError):
+  """Answers from elsewhere that do not fit; people may mend them there."""
+
+
 def _wait(collect, ids, needed, seconds, sleep, clock):
   """Collects until enough is there or the time is over."""
   end = clock() + seconds
@@ -183,8 +192,11 @@ def _wait(collect, ids, needed, seconds, sleep, clock):
         return entries
     except ValueError as e:
       # Seen once, it may be a file that is just being copied.
-      if over or str(e) == problem:
+      if over or str(e) == problem and not isinstance(e, _Slip):
         raise
+      if str(e) != problem and isinstance(e, _Slip):
+        logging.warning('%s\nIt is waited for: mend that where people answer.',
+                        e)
       problem = str(e)
     sleep(min(_POLL_SECONDS, max(0.0, end - clock())))
 

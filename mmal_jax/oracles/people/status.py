@@ -20,6 +20,7 @@ from mmal_jax.oracles.people import rounds
 LEDGER, CONFLICTS, ANSWERS, ANNOTATORS = (
     'ledger.jsonl', 'conflicts.jsonl', 'answers', 'annotators.jsonl')
 _MOST = 10  # of a kind are named in a message
+_LATE = 'accepted before'  # the state of a query that is open no more
 
 
 class Rules(NamedTuple):
@@ -197,6 +198,22 @@ def _some(queries: Sequence[str]) -> str:
   return ', '.join(queries[:_MOST]) + (f' and {more} more' if more > 0 else '')
 
 
+def disputes(path: pathlib.Path) -> dict[str, str]:
+  """The state of each query that such a list says is open.
+
+  Args:
+    path: of the list; it need not exist.
+  """
+  try:
+    content = durable.read(path)
+  except FileNotFoundError:
+    return {}
+  return {line['query']: line['state']
+          for _, line in json_lines.read(content, None, [])
+          if isinstance(line.get('query'), str)
+          and line.get('state') not in (None, _LATE)}
+
+
 def _list_conflicts(path, status, modalities) -> None:
   """Writes where people disagree, or removes the list if they do not."""
   decision = status.decision
@@ -209,7 +226,7 @@ def _list_conflicts(path, status, modalities) -> None:
       for state, queries in (
           ('open', decision.conflicts),
           ('perhaps one person', decision.same_person),
-          ('in doubt', decision.doubtful), ('accepted before', status.late))
+          ('in doubt', decision.doubtful), (_LATE, status.late))
       for query in queries]
   if lines:
     durable.write(path, json_lines.dump(lines))

@@ -31,6 +31,7 @@ def of_round(
     pools: str,
     skip_is_refusal: bool,
     mark: str,
+    name_letters: int = 200,
 ) -> dict[str, Any]:
   """Everything that the page of a round shows, as JSON.
 
@@ -48,6 +49,8 @@ def of_round(
     skip_is_refusal: whether a question that is skipped counts as answered.
     mark: that no other page has: another run may ask the same questions, and
       what was answered there must not pass for answers here.
+    name_letters: that the name of who answers has at most: what reads the
+      answers refuses longer ones.
 
   Raises:
     ValueError: if an image cannot be read.
@@ -72,7 +75,8 @@ def of_round(
   return {
       'id': mark, 'name': name, 'pools': pools, 'modality': modality,
       'others': list(counterparts), 'candidates': candidates,
-      'skip_is_refusal': skip_is_refusal, 'questions': questions,
+      'skip_is_refusal': skip_is_refusal, 'name_letters': name_letters,
+      'questions': questions,
       'searched': {other: sorted(some) for other, some in held.items()},
       'partial': {other: _is_partial(found, len(shown[other]), held[other])
                   for other, found in counterparts.items()},

@@ -8,6 +8,7 @@ from mmal_jax.files import durable
 from mmal_jax.files import json_lines
 from mmal_jax.oracles.people import inbox
 from mmal_jax.oracles.people import intake
+from mmal_jax.oracles.people import label_studio_export
 from mmal_jax.oracles.people import ledger as ledger_lib
 from mmal_jax.oracles.people import naming
 from mmal_jax.oracles.people import rounds
@@ -22,7 +23,8 @@ def save(
   Args:
     folder: of all rounds.
     name: of the round.
-    session: of the browser, whose earlier answers they take the place of.
+    session: of the browser. Of its answers to a query the later one holds: what
+      two tabs send may come in any order.
     content: JSON lines.
 
   Raises:
@@ -31,8 +33,23 @@ def save(
   file = folder / status_lib.ANSWERS / f'page_{name}_{session}.jsonl'
   with inbox.ENTERING:
     content = usable(folder, content)
-    if content or file.exists():
-      durable.write(file, content)
+    if file.exists():
+      content = _later(durable.read(file), content)
+    elif not content:
+      return
+    durable.write(file, content)
+
+
+def _later(before: bytes, content: bytes) -> bytes:
+  """Of each query the line that was changed last."""
+  latest: dict[str, tuple[float, dict[str, Any]]] = {}
+  for lines in (before, content):
+    for _, line in json_lines.read(lines, None, []):
+      query, when = str(line.get('query')), (
+          label_studio_export.seconds(line.get('changed')) or 0.0)
+      if query not in latest or latest[query][0] <= when:
+        latest[query] = when, line
+  return json_lines.dump(line for _, line in latest.values()).encode()
 
 
 def usable(folder: pathlib.Path, content: bytes) -> bytes:
@@ -66,11 +83,12 @@ def usable(folder: pathlib.Path, content: bytes) -> bytes:
 
 
 def state_of(folder: pathlib.Path) -> dict[str, Any]:
-  """The name of the newest round, and the queries whose answers are settled."""
+  """The newest round, which answers are settled, and which cannot be used."""
   sizes, pools = inbox.pools_of(folder)
   return {
       'round': newest(folder),
-      'used': list(ledger_lib.read(folder / status_lib.LEDGER, sizes, pools))}
+      'used': list(ledger_lib.read(folder / status_lib.LEDGER, sizes, pools)),
+      'disputes': status_lib.disputes(folder / status_lib.CONFLICTS)}
 
 
 def newest(folder: pathlib.Path) -> str | None:

@@ -65,7 +65,7 @@ class Host:
     """
     self._folders: dict[str, pathlib.Path] = {}
     try:
-      self._server = http.server.ThreadingHTTPServer(
+      self._server = _Server(
           (_ADDRESS, port), functools.partial(_Handler, self._folders))
     except OSError as e:
       raise OSError(
@@ -100,6 +100,12 @@ class Host:
 def of_process(port: int) -> Host:
   """The one server of this process at a port, which all its runs share."""
   return Host(port)
+
+
+class _Server(http.server.ThreadingHTTPServer):
+  """One thread a request."""
+
+  request_queue_size = 128  # as many people may answer at once
 
 
 class _Refused(Exception):

@@ -22,6 +22,7 @@ import uuid
 
 from absl import logging
 
+from mmal_jax.files import buckets
 from mmal_jax.files import json_object
 from mmal_jax.files import problems as problems_lib
 
@@ -39,7 +40,15 @@ File = tuple[str, bytes]
 
 
 class Unanswered(OSError):
-  """A request to which there was no answer, which may be otherwise later."""
+  """A request to which there was no answer, which may be otherwise later.
+
+  Attributes:
+    status: of HTTP; None if nothing came.
+  """
+
+  def __init__(self, text: str, status: int | None = None):
+    super().__init__(text)
+    self.status = status
 
 
 class Refused(ValueError):
@@ -133,15 +142,20 @@ class Client:
     self._access: str | None = None  # for some minutes, in place of the token
     self._open = urllib.request.build_opener(_NoRedirects).open
 
-  def tried(self, action: Callable[[], _Result]) -> _Result:
+  def tried(
+      self, action: Callable[[], _Result],
+      again: Callable[[], _Result] | None = None,
+  ) -> _Result:
     """Does what may be repeated, until it is answered.
 
     Args:
       action: a few requests. Where one of several is not answered, all are
         repeated.
+      again: what is done instead from the second try on, for what may have been
+        carried out without an answer.
 
     Raises:
-      OSError: if there is no answer for minutes.
+      OSError: `buckets.Unreachable` if there is no answer for minutes.
       ValueError: if it is refused.
     """
     started, pause = self._clock(), 1
@@ -151,11 +165,12 @@ class Client:
       except Unanswered as e:
         left = started + PATIENCE_SECONDS - self._clock()
         if left < pause:
-          raise OSError(
+          raise buckets.Unreachable(
               f'{e} It was tried for {PATIENCE_SECONDS // 60} minutes. See '
               'whether Label Studio runs there, and can be reached from here. '
               'Nothing that was answered is lost.') from e
         logging.warning('%s It is tried again, for %.0f s yet.', e, left)
+      action = again or action
       self._sleep(pause)
       pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -191,6 +206,10 @@ class Client:
       address += f'?{urllib.parse.urlencode(query)}'
     status, headers, answer = self._authorized(
         method, address, content, headers)
+    return self._understood(method, path, status, headers, answer)
+
+  def _understood(self, method, path, status, headers, answer) -> Any:
+    """What an answer of the API holds, unless it is a refusal."""
     if status in _REDIRECTS:
       to = problems_lib.shortened(headers.get('Location') or '')
       raise Refused(f'{self.url} sends requests elsewhere, to {to!r}: give the '
@@ -221,10 +240,14 @@ class Client:
     for _ in range(_MOST_REDIRECTS):
       # A bucket to which it leads must not get the token.
       there = urllib.parse.urlsplit(where)
-      if there[:2] == home[:2]:
-        status, headers, content = self._authorized('GET', where, None, {})
-      else:
-        status, headers, content = self._send('GET', where, None, {})
+      send = self._authorized if there[:2] == home[:2] else self._send
+      try:
+        status, headers, content = send('GET', where, None, {})
+      except Unanswered as e:
+        if e.status != http.HTTPStatus.INTERNAL_SERVER_ERROR:
+          raise
+        # So it answers where its disk has lost a file.
+        status, headers = e.status, {}
       if status not in _REDIRECTS or not headers.get('Location'):
         break
       where = urllib.parse.urljoin(where, headers['Location'])
@@ -247,14 +270,16 @@ class Client:
     if self._token.count('.') != 2:
       return f'Token {self._token}'
     if self._access is None:
-      status, _, answer = self._send(
-          'POST', '/api/token/refresh/',
+      path = 'token/refresh/'
+      found = self._understood('POST', path, *self._send(
+          'POST', f'/api/{path}',
           json.dumps({'refresh': self._token}).encode(),
-          {'Content-Type': 'application/json'})
-      if status != 200:
-        raise Refused(self._why('POST', 'token/refresh/', status, answer),
-                      status)
-      self._access = json_object.loads(answer)['access']
+          {'Content-Type': 'application/json'}))
+      access = found.get('access') if isinstance(found, dict) else None
+      if not isinstance(access, str) or not access.isprintable():
+        raise ValueError(f'{self.url}/api/{path} gives no access for the token '
+                         f'in {TOKEN}: is a Label Studio there?')
+      self._access = access
     return f'Bearer {self._access}'
 
   def _send(self, method, address, content, headers):
@@ -264,13 +289,12 @@ class Client:
     request = urllib.request.Request(
         address, content, {'Accept': '*/*', **headers}, method=method)
     try:
-      with self._open(request, timeout=_SECONDS) as answer:
+      try:
+        answer = self._open(request, timeout=_SECONDS)
+      except urllib.error.HTTPError as e:
+        answer = e
+      with answer:
         found = answer.status, answer.headers, answer.read(_MOST_BYTES)
-    except urllib.error.HTTPError as e:
-      with e:
-        found = e.code, e.headers, e.read(_MOST_BYTES)
-      if e.code in _PASSING:
-        raise Unanswered(self._why_not(f'{e.code} {_name(e.code)}')) from None
     except (http.client.HTTPException, OSError) as e:
       reason = getattr(e, 'reason', e)
       if isinstance(reason, ssl.SSLCertVerificationError):
@@ -279,6 +303,17 @@ class Client:
             f'({reason.verify_message}): add who signed it to those that this '
             'machine trusts, as by SSL_CERT_FILE.') from e
       raise Unanswered(self._why_not(_in_words(reason))) from e
+    status, headers, content = found
+    if status in _PASSING:
+      raise Unanswered(self._why_not(f'{status} {_name(status)}'), status)
+    length = headers.get('Content-Length') or ''
+    if length.isdecimal() and len(content) < int(length):
+      if len(content) == _MOST_BYTES:
+        raise ValueError(f'{self.url} answers with {length} bytes; at most '
+                         f'{_MOST_BYTES} are read.')
+      # `read` does not say so.
+      raise Unanswered(self._why_not(
+          f'{len(content)} of {length} bytes came'))
     return found
 
   def _why_not(self, reason: str) -> str:

@@ -44,8 +44,18 @@ def addresses(
   there = client.tried(lambda: _there(client, project))
   missing = {name: path for path, name in names.items() if name not in there}
   for batch in _batches(missing):
-    there |= client.tried(
-        lambda batch=batch: _uploaded(client, project, batch))
+    client.tried(
+        lambda batch=batch: _upload(client, project, batch),
+        # What was sent without an answer may be there.
+        lambda batch=batch: _upload(
+            client, project, batch, _there(client, project)))
+  if missing:
+    there = client.tried(lambda: _there(client, project))
+    lost = [name for name in missing if name not in there]
+    if lost:
+      raise ValueError(f'{client.url} took {len(missing)} image(s), but does '
+                       f'not list {len(lost)} of them among its files: see its '
+                       'log.')
   found = {path: there[name] for path, name in names.items()}
   check(client, found)
   return found
@@ -106,18 +116,12 @@ def _names(paths) -> dict[pathlib.Path, str]:
   return names
 
 
-def _uploaded(client, project, files: Sequence[client_lib.File]):
-  """Uploads what is not there; by name, the addresses. May be repeated."""
-  there = _there(client, project)
+def _upload(client, project, files: Sequence[client_lib.File], there=()):
+  """Uploads what is not there."""
   missing = [file for file in files if file[0] not in there]
   if missing:
     client.call('POST', f'projects/{project}/import', files=missing,
                 commit_to_project='false')
-    there = _there(client, project)
-    if any(name not in there for name, _ in missing):
-      raise ValueError(f'{client.url} took {len(missing)} image(s), but does '
-                       'not list them among its files: see its log.')
-  return there
 
 
 def _batches(missing: Mapping[str, pathlib.Path]) -> Iterable[

@@ -9,6 +9,15 @@ const NONE_OF_THESE = 'none of these';
 const NO_COUNTERPART = 'no counterpart';
 const MOST_STEPS = 1000; // that can be undone
 let used = new Set(); // questions whose answers the run has taken for good
+let disputes = {}; // by question, why its answer is not taken: see DISPUTES
+const DOUBT = 'in doubt';
+const DISPUTES = {
+  open: 'people answer this differently: look again, or talk about it',
+  [DOUBT]: 'in doubt, as another question has this answer, too: choose it ' +
+      'again if it is right',
+  'perhaps one person': 'it is not clear who has answered this: tell those ' +
+      'who run the program',
+};
 
 function entryOf(question) {
   return Object.hasOwn(state.entries, question.query) ?
@@ -33,6 +42,12 @@ function isUsed(question) {
   return used.has(question.query);
 }
 
+function disputeOf(question) {
+  const state = Object.hasOwn(disputes, question.query) ?
+      disputes[question.query] : null;
+  return !isUsed(question) && Object.hasOwn(DISPUTES, state) ? state : null;
+}
+
 function isOpen(question) {
   return !isAnswered(question) && !isSkipped(question) && !isUsed(question);
 }
@@ -47,8 +62,7 @@ function change(changed, edit) {
   const step = changed.map((question) => [
     question.query, structuredClone(entryOf(question))]);
   for (const question of changed) {
-    const entry = entryOf(question) ??
-        blank();
+    const entry = entryOf(question) ?? blank();
     edit(entry, question);
     follow(question.query, entry);
   }
@@ -70,15 +84,15 @@ function follow(query, entry) {
 }
 
 // Answers a part; sure, with all questions that have the same counterpart.
-function choose(question, modality, number, why, sureWith = []) {
-  change([question, ...sureWith], (entry, changed) => {
+function choose(question, modality, number, why, isSure, same) {
+  change([question, ...same], (entry, changed) => {
     if (changed === question) {
       entry.chosen[modality] = number;
       delete entry.why[modality];
       if (why) entry.why[modality] = why;
       entry.skipped = false;
     }
-    entry.sure = sureWith.length > 0;
+    entry.sure = isSure;
   });
 }
 

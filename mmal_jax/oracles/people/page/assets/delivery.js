@@ -28,16 +28,23 @@ function download() {
   link.download = fileName();
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  isSent(text);
   if (!served) delivered(text);
-  showKept();
+  render();
 }
 
-function delivered(text) {
+// From here on what is undone has to be taken back, whatever comes of it.
+function isSent(text) {
   refresh();
   for (const line of text.split('\n').filter(Boolean)) {
     const {query} = JSON.parse(line);
     if (state.entries[query]) state.entries[query].sent = true;
   }
+  keep();
+}
+
+function delivered(text) {
+  refresh();
   state.delivered = text;
   keep();
 }
@@ -47,6 +54,7 @@ async function save() {
   if (sending || text === state.delivered) return;
   const whose = person;
   sending = true;
+  isSent(text);
   try {
     const response = await fetch(`answers/${state.session}`, {
       method: 'POST', body: text,
@@ -82,12 +90,14 @@ function hear(isAnswer) {
   if (!byId('done').hidden) finish();
 }
 
-// What the program says: which answers it has used, and its newest round.
+// What the program says: which answers it has used, or cannot use yet, and its
+// newest round.
 function take(status) {
-  const before = `${newest} ${used.size}`;
+  const before = JSON.stringify([newest, used.size, disputes]);
   used = new Set(status.used);
+  disputes = status.disputes;
   newest = status.round;
-  if (`${newest} ${used.size}` !== before) render();
+  if (JSON.stringify([newest, used.size, disputes]) !== before) render();
   if (status.round !== round.name && questions.every(isDone) && !pending()) {
     location.replace(`../${status.round}/`);
   }
@@ -126,5 +136,6 @@ function showKept() {
 
 if (served) setInterval(tick, PAUSE);
 window.addEventListener('beforeunload', (event) => {
-  if (state && !keeps && pending()) event.preventDefault();
+  // Whether a download has ended well, no page can know.
+  if (state && !keeps && (served ? pending() : lines())) event.preventDefault();
 });

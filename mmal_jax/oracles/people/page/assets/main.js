@@ -69,6 +69,7 @@ function begin(name) {
   load(name);
   failure = '';
   used = new Set();
+  disputes = {};
   note('');
   byId('hello').close();
   const open = questions.findIndex(isOpen);
@@ -127,7 +128,6 @@ window.addEventListener('storage', (event) => {
 });
 if (round.skip_is_refusal) byId('skip').title = 'Say that you cannot answer it';
 
-// A run that goes on does not ask anew who answers.
-const before = lastPerson() ?? (served ? usualPerson() : '');
+const before = knownPerson();
 if (before && !wrongWith(before)) begin(before);
 else greet();

@@ -18,7 +18,11 @@ function rowOf(question, at) {
     row.append(words === null ? shown(other, chosenOf(question, other)) :
         element('span', 'words', words));
   }
-  row.classList.toggle('open', !isDone(question));
+  if (disputeOf(question)) {
+    row.append(element('span', 'words', DISPUTES[disputeOf(question)]));
+  }
+  row.classList.toggle(
+      'open', !isDone(question) || Boolean(disputeOf(question)));
   row.onclick = () => {
     byId('overview').close();
     go(at);
@@ -50,20 +54,33 @@ function finish() {
   const left = questions.findIndex((question) => !isDone(question));
   const done = byId('done');
   const isNew = newest !== round.name;
-  const what = !served ?
-      'Download the answers, and put the file into the folder “answers” of ' +
-      'the run, or send it to whom you have this page from.' :
+  const disputed = questions.flatMap((question, at) =>
+    disputeOf(question) ? [at] : []);
+  const what = !served ? (pending() || !state.delivered ?
+      'Now download the answers. Send' :
+      `${fileName()} is among your downloads. Send`) + ' the file to the ' +
+      'person who gave you this page. If that is you: it belongs in the ' +
+      'folder “answers” of the run.' :
     isNew ? 'The run has gone on, and has new questions.' :
-    isThere ? 'The answers are saved. The run goes on by itself, and its next ' +
-      'questions appear here. They may take a while.' :
-      'The program has ended, or does not answer at present. Where it is ' +
-      'started anew, it says where its next questions are.';
+    !isThere ? 'The program has ended, or does not answer at present. When ' +
+      'it is started again, it says where its next questions are.' :
+    disputed.length ? `The answers are saved, but ${counted(
+        disputed.length, 'answer')} cannot be used yet: look at ` +
+      (disputed.length === 1 ? 'that question' : 'those questions') +
+      ' once more, please.' :
+      'The answers are saved. The run goes on by itself, and its next ' +
+      'questions appear here. They may take a while.';
   const actions = element('div', 'actions');
   if (isNew) {
     actions.append(actionOf('Go to the new questions', 'main', () =>
       location.replace(`../${newest}/`)));
   }
   if (!served) actions.append(actionOf('Download answers', 'main', download));
+  if (disputed.length && !isNew) {
+    const first = disputed[0];
+    actions.append(actionOf(
+        `Look at question ${first + 1}`, 'main', () => go(first)));
+  }
   if (left >= 0) actions.append(actionOf('Go to the skipped', '', () => go(left)));
   actions.append(actionOf('See all answers', '', openOverview));
   done.replaceChildren(

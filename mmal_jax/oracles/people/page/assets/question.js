@@ -3,6 +3,7 @@
 let place = 0; // of the question
 let part = others[0]; // the modality whose counterpart is asked for
 let doubt = null; // a counterpart to be chosen again by who is sure
+const USED = 'The run has used this answer: it cannot be changed any more.';
 
 function question() {
   return questions[place];
@@ -14,10 +15,12 @@ function openPart() {
 }
 
 // Who goes by Tab, or hears the page, is at what is asked now: what had the
-// focus may be gone.
+// focus may be gone, and what keeps it is another question.
 function refocus(id) {
   const now = document.activeElement;
-  if (now === document.body || !now?.getClientRects().length) {
+  if (now === byId(id)) now.blur(); // so that it is read out anew
+  if (now === byId(id) || now === document.body ||
+      !now?.getClientRects().length) {
     byId(id).focus({preventScroll: true});
   }
 }
@@ -59,12 +62,13 @@ function answer(number, why) {
   const asked = question();
   const where = place + 1;
   if (isUsed(asked)) {
-    note('The run has used this answer: it cannot be changed any more.', true);
+    note(USED, true);
     return;
   }
   const same = number === null ? [] : sharing(asked, part, number);
-  const isSure = doubt?.question === asked && doubt.part === part &&
-      doubt.number === number;
+  const isSure = (doubt?.question === asked && doubt.part === part &&
+      doubt.number === number) || (number !== null &&
+      disputeOf(asked) === DOUBT && chosenOf(asked, part) === number);
   if (same.length && !isSure) {
     doubt = {question: asked, part, number};
     render();
@@ -73,16 +77,19 @@ function answer(number, why) {
         'right.', true);
     return;
   }
-  choose(asked, part, number, why, same);
-  note(`${where}: ${why ?? inWords(part, number)}`);
+  choose(asked, part, number, why, isSure, same);
+  note(`Question ${where}: ${why ?? inWords(part, number)}`);
   advance();
   changed();
 }
 
 function leave() {
-  if (isUsed(question())) return;
+  if (isUsed(question())) {
+    note(USED, true);
+    return;
+  }
   skip(question());
-  note(`${place + 1}: skipped`);
+  note(`Question ${place + 1}: skipped`);
   advance();
   changed();
 }
@@ -90,13 +97,11 @@ function leave() {
 function takeBack() {
   const back = undo();
   if (!back) {
-    note(state.history.length ?
-        'The run has used this answer: it cannot be changed any more.' :
-        'There is nothing to undo.', true);
+    note(state.history.length ? USED : 'There is nothing to undo.', true);
     return;
   }
   go(questions.indexOf(back));
-  note(`${place + 1}: undone`);
+  note(`Question ${place + 1}: undone`);
   changed();
 }
 
@@ -198,10 +203,12 @@ function render() {
     finish();
     return;
   }
-  const what = element('p', 'what', `${round.modality} ${question().item}` +
-      (isUsed(question()) ? ', its answer is used by the run' : ''));
+  const dispute = disputeOf(question());
   byId('asked').replaceChildren(
-      what, shown(round.modality, question().item));
+      element('p', 'what', `${round.modality} ${question().item}` +
+          (isUsed(question()) ? ', its answer is used by the run' : '')),
+      shown(round.modality, question().item));
+  byId('dispute').textContent = dispute ? `Open: ${DISPUTES[dispute]}.` : '';
   byId('ask').textContent =
       `Which ${part} belongs to this ${round.modality}?`;
   renderParts();

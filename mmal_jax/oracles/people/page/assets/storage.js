@@ -5,8 +5,12 @@
 // that none takes the place of another's. Other tabs of this person may have
 // written there, and other pages of this disk: of an answer the later change
 // holds, and what is no state of this page is put aside.
+//
+// Two people may share a browser: who answers is a tab's, and only where one
+// person alone was ever here does a new tab not ask.
 
 const PREFIX = `mmal_jax/${round.id}/`;
+const USUAL = 'mmal_jax/person';
 let keeps = true; // whether the browser keeps anything
 let person = '';
 let state = null;
@@ -30,6 +34,23 @@ function write(key, value) {
   }
 }
 
+// Of this tab alone; null where the browser forbids that.
+function ofTab(key) {
+  try {
+    return sessionStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function writeOfTab(key, value) {
+  try {
+    sessionStorage.setItem(key, value);
+  } catch {
+    // Then the tab asks again who answers, if it has to.
+  }
+}
+
 // Spellings that the reader of the answers takes for one person.
 function folded(name) {
   return name.normalize('NFKC').trim().replace(/\s+/gu, ' ').toLowerCase();
@@ -48,11 +69,18 @@ function fresh() {
 
 function load(name) {
   person = name;
-  write('mmal_jax/person', name);
+  write(USUAL, name);
   write(`${PREFIX}last`, name);
+  // A run that goes on, in this tab, does not ask anew who answers.
+  writeOfTab(`${PREFIX}last`, name);
+  if (served) writeOfTab(USUAL, name);
   state = fresh();
   known = null;
   refresh();
+  const left = ofName();
+  if (left?.person === name && stateOf(left.text) &&
+      refresh(left.text)) keep();
+  leaveInName();
   // The program may have lost what it was sent: it is sent once more.
   if (served) state.delivered = '';
 }
@@ -67,17 +95,42 @@ function refresh(text = read(keyOf(person))) {
     write(`${keyOf(person)}/damaged`, text);
     return false;
   }
+  let isMore = false;
   for (const [query, mine] of Object.entries(state.entries)) {
     const theirs = found.entries[query];
-    if (!theirs || theirs.at < mine.at) found.entries[query] = mine;
+    if (!theirs || theirs.at < mine.at) {
+      found.entries[query] = mine;
+      isMore = true;
+    }
   }
   state = found;
+  // What was written there was late, and has taken the place of more.
+  if (isMore) keep();
   return true;
 }
 
 function keep() {
   known = JSON.stringify(state);
   write(keyOf(person), known);
+  leaveInName();
+}
+
+// A busy browser may show a page that is reloaded a store of a while ago, or it
+// has none. The name of a window is the tab's, and is there at once.
+function leaveInName() {
+  window.name = JSON.stringify(
+      {page: round.id, person, text: JSON.stringify(state)});
+}
+
+// What the page, before it was reloaded, has left in the name of its window.
+function ofName() {
+  try {
+    const left = JSON.parse(window.name);
+    return left.page === round.id && typeof left.person === 'string' &&
+        typeof left.text === 'string' ? left : null;
+  } catch {
+    return null;
+  }
 }
 
 function isRecord(value) {
@@ -112,18 +165,39 @@ function stateOf(text) {
   return isSound ? found : null;
 }
 
-function lastPerson() {
-  return read(`${PREFIX}last`);
+function usualPerson() {
+  return read(`${PREFIX}last`) ?? read(USUAL) ?? '';
 }
 
-function usualPerson() {
-  return read('mmal_jax/person') ?? '';
+// Who answers, where that need not be asked; else null.
+function knownPerson() {
+  const here = ofName()?.person ?? ofTab(`${PREFIX}last`);
+  return here ?? (served ? ofTab(USUAL) : null) ?? (
+    peopleHere().size > 1 ? null :
+      read(`${PREFIX}last`) ?? (served ? read(USUAL) : null));
+}
+
+// All who have answered, or have said that they will, in this browser.
+function peopleHere() {
+  const names = [read(`${PREFIX}last`), read(USUAL)].filter(Boolean);
+  if (keeps) {
+    for (const key of Object.keys(localStorage)) {
+      const of = /^mmal_jax\/[^/]+\/person\/(.*)$/su.exec(key);
+      if (of && !key.endsWith('/damaged')) names.push(of[1]);
+    }
+  }
+  return new Set(names.map(folded));
 }
 
 // What is wrong with a name, or nothing: the reader needs one person's.
 function wrongWith(name) {
   if (!/[\p{L}\p{N}]/u.test(name)) return 'Please give a name or an e-mail.';
-  if ((name.match(/@/gu) ?? []).length > 1) return 'One person at a time.';
+  if ([...name].length > round.name_letters) {
+    return `At most ${round.name_letters} letters, please.`;
+  }
+  if (name.normalize('NFKC').split('@').length > 2) {
+    return 'One person at a time.';
+  }
   if (/^[[({]/u.test(name)) return 'Please begin with a letter or a number.';
   return '';
 }
