@@ -158,7 +158,8 @@ def _every_value():
 
 def test_flags_and_values_that_texts_name_are_there():
   """Those outside of commands, and in tables of values."""
-  known = {'help', 'dist', 'check'}  # The latter are pytest's and isort's.
+  # All but the first are pytest's, isort's and pip's.
+  known = {'help', 'dist', 'check', 'no'}
   for module in {module for module, _ in _COMMANDS}:
     importlib.import_module(module)
     known |= {
