@@ -136,6 +136,10 @@ class Page:
     self.until(f'document.readyState === "complete" && '
                f'location.href !== "about:blank" || {json.dumps(url)} === ""')
 
+  def before(self, script: str) -> None:
+    """Has a script run in the page before its own, whenever it is loaded."""
+    self.send('Page.addScriptToEvaluateOnNewDocument', source=script)
+
   def reload(self) -> None:
     self.run('window.isOld = true')
     self.send('Page.reload')
