@@ -72,4 +72,7 @@ class Lazy:
     self._given = name, purpose
 
   def __getattr__(self, name: str) -> Any:
+    # What looks at all names of a module, as doctest does, asks for these.
+    if name.startswith('__'):
+      raise AttributeError(name)
     return getattr(load(*self._given), name)

@@ -1,6 +1,7 @@
 """What works without the packages of extras, and what is said of the rest."""
 
 import configparser
+import inspect
 import pathlib
 import re
 import subprocess
@@ -108,3 +109,11 @@ def test_no_figure_of_a_notebook_is_switched_off():
        'assert "matplotlib" not in sys.modules'],
       capture_output=True, text=True, timeout=300, check=False)
   assert done.returncode == 0, done.stderr
+
+
+def test_doctest_looks_at_a_module_that_is_missing():
+  """As it looks at every name of a module whose examples it runs."""
+  missing = extras.Lazy('wandb_that_is_nowhere', 'for a test')
+  assert inspect.unwrap(missing) is missing
+  with pytest.raises(ModuleNotFoundError):
+    missing.init

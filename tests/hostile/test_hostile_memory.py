@@ -8,8 +8,10 @@ import pytest
 _LIMIT = 60  # MiB; what they hold is more, beside what it takes to make them
 
 _CODE = '''
-import pathlib, re, sys
+import contextlib, pathlib, re, sys
 from tests.hostile import hostile, hostile_data_{module} as data
+with contextlib.suppress(ImportError):
+  import pandas  # PyArrow does that by itself, when it takes an array.
 
 def peak():  # not ru_maxrss, which is that of who started it, too
   text = pathlib.Path('/proc/self/status').read_text()
