@@ -240,4 +240,4 @@ def _telling(path: epath.Path) -> Iterator[None]:
   except Exception as e:
     raise buckets.retold(
         e, f'the checkpoint of step {path.name} in {str(path.parent)!r} cannot '
-        f'be written: {e}') from e
+        f'be written: {e}', path) from e

@@ -190,8 +190,8 @@ def _run(
         raise
       except OSError as e:  # A full disk, for one.
         raise buckets.retold(
-            e, f'{e}\nOnce that is put right, --resume goes on where it was.'
-        ) from e
+            e, f'{e}\nOnce that is put right, --resume goes on where it was.',
+            folder) from e
     if trace is not None:
       trace.close()
 

@@ -1,6 +1,7 @@
 """Buckets, which `etils.epath` reaches through fsspec."""
 
 import errno
+import os
 import pathlib
 from typing import Any
 
@@ -34,14 +35,23 @@ def may_pass(error: Any) -> bool:
       or any(kind.__name__ in _PASSING_KINDS for kind in type(error).__mro__))
 
 
-def retold(error: BaseException, text: str) -> OSError:
+def retold(
+    error: BaseException, text: str, path: str | os.PathLike[str]
+) -> OSError:
   """An error of a disk or bucket in other words.
 
-  It is `Unreachable` if that, or any error behind it, may pass by itself.
+  It is `Unreachable` if that, or, in a bucket, any error behind it, may pass by
+  itself. Of a disk of this machine none does: a person has to look at it.
+
+  >>> type(retold(TimeoutError(), 'silent', 'gs://a/b')).__name__
+  'Unreachable'
+  >>> type(retold(TimeoutError(), 'silent', '/a/b')).__name__
+  'OSError'
   """
+  is_bucket = '://' in str(path)
   cause: BaseException | None = error
   while cause is not None:
-    if may_pass(cause):
+    if isinstance(cause, Unreachable) or is_bucket and may_pass(cause):
       return Unreachable(text)
     cause = cause.__cause__ or cause.__context__
   return OSError(text)

@@ -57,8 +57,10 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
           f'{place} was changed after it was written, or is of another '
           'experiment: its checksum does not fit. Restore the file from a copy '
           'of this very experiment.')
-    elif not _is_written(record):
-      problems.append(f'{place} holds NaN or an infinite number.')
+    elif (name := _not_finite(record)) is not None:
+      problems.append(
+          f'{place}: {name} is {json_object.quote(record[name])}, and no line '
+          'holds NaN or an infinite number.')
     else:
       found.append(record)
   problems_lib.report(path, problems)
@@ -126,13 +128,14 @@ def _checked(path, fields: Mapping[str, Callable[[Any], bool]]):
   return found
 
 
-def _is_written(record) -> bool:
-  """Whether `line` may have written it; Python reads more than that."""
-  try:
-    json.dumps(record, allow_nan=False)
-  except ValueError:
-    return False
-  return True
+def _not_finite(record) -> str | None:
+  """The field, if there is one, that `line` cannot have written."""
+  for name, value in record.items():
+    try:
+      json.dumps(value, allow_nan=False)
+    except ValueError:
+      return name
+  return None
 
 
 def _is_whole(value, least=0) -> bool:
