@@ -3,15 +3,15 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 
 from mmal_jax.acquire import coverage
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import block as block_lib
+from mmal_jax.acquire.kernels import centres
+from mmal_jax.acquire.kernels import greedy
 from mmal_jax.acquire.kernels import nearest as nearest_lib
 from mmal_jax.acquire.kernels import streaming
 from mmal_jax.embed import disk
-from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 
 
@@ -56,7 +56,10 @@ def select_with_passes(
     candidates = block_lib.size(k, len(view.remaining))
   view = coverage.covered(view)
   if isinstance(view.pool, disk.DiskRows):
-    return streaming.select_coreset(view, k, candidates)
+    return streaming.select(
+        centres.rule(view.metric), view.pool, view.metric, view.remaining,
+        view.nearest, centres.none(k, view.pool.shape[1], view.pool.dtype), k,
+        candidates)
   return _select(view, k, candidates)
 
 
@@ -70,43 +73,7 @@ def _select(view, k, candidates):
 
 
 def _local(axis, pool, remaining, nearest, k, candidates, n, metric):
-  """The whole greedy on one device's rows; three collectives a block."""
-  norms = metric.norms(pool)
-
-  def add_block(carry):
-    nearest, remaining, picks, done, passes, _ = carry
-    offered = _offer(pool, nearest, remaining, candidates, n, axis)
-    chosen, count = block_lib.pick(offered, k - done, metric)
-    is_pick = jnp.arange(len(chosen)) < count
-    picked = jnp.where(is_pick, offered.indices[chosen], n)
-    # Beyond the k-th place and beyond this device's rows writes are dropped.
-    places = jnp.where(is_pick, done + jnp.arange(len(chosen)), k)
-    picks = picks.at[places].set(picked, mode='drop')
-    here = picked - sharding.first_row(len(pool), axis)
-    here = jnp.where(here < 0, len(pool), here)
-    remaining = remaining.at[here].set(False, mode='drop')
-    rows = nearest_lib.Rows(pool, norms, remaining)
-    nearest = jax.lax.cond(
-        done + count < k,
-        lambda: nearest_lib.fold(
-            rows, nearest, offered.values[chosen], is_pick, metric),
-        lambda: nearest)
-    return nearest, remaining, picks, done + count, passes + 1, count > 0
-
-  def goes_on(carry):
-    return (carry[3] < k) & carry[5]
-
-  zero = jnp.zeros((), jnp.int32)
-  carry = jax.lax.while_loop(goes_on, add_block, (
-      nearest, remaining, jnp.full((k,), -1, jnp.int32), zero, zero, k > 0))
-  return carry[2], carry[4]
-
-
-def _offer(pool, nearest, remaining, candidates, n, axis):
-  """The rows of the largest distances, of all devices."""
-  allowed = jnp.where(remaining, nearest, -jnp.inf)
-  values, indices = rows_lib.top_k(allowed, min(candidates, n), axis)
-  by_index, values, bound = block_lib.order(values, indices, n)
-  indices = indices[by_index]
-  return block_lib.Candidates(
-      sharding.take_rows(pool, indices, axis), values, indices, bound)
+  rows = nearest_lib.Rows(pool, metric.norms(pool), remaining)
+  return greedy.select(
+      centres.rule(metric), axis, rows, nearest,
+      centres.none(k, pool.shape[1], pool.dtype), k, candidates, n)

@@ -79,14 +79,23 @@ class DiskRows:
     rows[stop - start:] = 0
     return rows
 
-  def chunks(self) -> Iterator[np.ndarray]:
-    """All chunks in order; the next is read while one is in use."""
+  def chunks(
+      self, numbers: Sequence[int] | None = None
+  ) -> Iterator[np.ndarray]:
+    """Chunks in order; the next is read while one is in use.
+
+    Args:
+      numbers: which; all if None.
+    """
+    numbers = list(range(self.num_chunks) if numbers is None else numbers)
+    if not numbers:
+      return
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as reader:
-      coming = reader.submit(self.read, 0)
-      for chunk in range(self.num_chunks):
+      coming = reader.submit(self.read, numbers[0])
+      for following in numbers[1:] + [None]:
         rows = coming.result()
-        if chunk + 1 < self.num_chunks:
-          coming = reader.submit(self.read, chunk + 1)
+        if following is not None:
+          coming = reader.submit(self.read, following)
         yield rows
 
 

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
 
-# Centres that one matrix product takes. Always that many, padded: then a row's
-# distances are the same to the bit wherever in the pool, and on whichever
-# device, it lies (seen on CPU), and so are the picks.
+# Centres that one matrix product takes, padded: then a row's distances are the
+# same to the bit wherever in the pool, and on whichever device, it lies (seen
+# on CPU), and so are the picks.
 CENTRES = 64
+FEW_CENTRES = 16  # where there are no more: most of a wide product is padding
 # `with compiled_for('tpu'):` lowers programs for devices that this process does
 # not have. JAX keeps traces of either kind apart.
 compiled_for = jax.make_user_context(None)
@@ -68,12 +69,13 @@ def fold(
     return nearest
   # What is masked may be anything, NaN, too, which an infinity would not hide.
   centres = jnp.where(centre_mask[:, None], centres, 0)
-  values = jnp.pad(centres, ((0, -m % CENTRES), (0, 0)))
-  centre_mask = jnp.pad(centre_mask, (0, -m % CENTRES))
+  width = FEW_CENTRES if m <= FEW_CENTRES else CENTRES
+  values = jnp.pad(centres, ((0, -m % width), (0, 0)))
+  centre_mask = jnp.pad(centre_mask, (0, -m % width))
   centres = Rows(values, metric.norms(values), centre_mask)
-  first = jnp.argmax(centre_mask) // CENTRES
+  first = jnp.argmax(centre_mask) // width
   ends = jnp.where(centre_mask, jnp.arange(len(centre_mask)) + 1, 0)
-  last = -(-jnp.max(ends) // CENTRES)
+  last = -(-jnp.max(ends) // width)
   tile = min(tile_rows(), n)
 
   def fold_tile(i, nearest):
@@ -83,9 +85,9 @@ def fold(
     part = Rows(*(jax.lax.dynamic_slice_in_dim(x, start, tile) for x in rows))
 
     def fold_centres(j, best):
-      some = Rows(*(jax.lax.dynamic_slice_in_dim(x, j * CENTRES, CENTRES)
+      some = Rows(*(jax.lax.dynamic_slice_in_dim(x, j * width, width)
                     for x in centres))
-      return _lower(part, best, some, metric)
+      return lower(part, best, some, metric)
 
     old = jax.lax.dynamic_slice_in_dim(nearest, start, tile)
     new = jax.lax.fori_loop(first, last, fold_centres, old)
@@ -94,8 +96,20 @@ def fold(
   return jax.lax.fori_loop(0, -(-n // tile), fold_tile, nearest)
 
 
-def _lower(part, best, centres, metric):
-  """`best`, lowered to the distances to some centres."""
+def lower(
+    part: Rows, best: jax.Array, centres: Rows, metric: metric_lib.Metric
+) -> jax.Array:
+  """`best`, lowered to the distances to some centres.
+
+  Args:
+    part: t rows; those that don't remain are spared what is in doubt.
+    best: `[t]` float32 so far.
+    centres: m, all finite; those that don't remain do not count.
+    metric: of the distances.
+
+  Returns:
+    `[t]` float32.
+  """
   (a, b), (g, f) = metric.of_x(part.norms), metric.of_y(centres.norms)
   g = jnp.where(centres.remaining, g, jnp.inf)
 
@@ -123,7 +137,7 @@ def _lower(part, best, centres, metric):
     unsettled = is_open(carry)
     best = jnp.where(unsettled, jnp.minimum(best, exact), best)
     measured = unsettled[:, None] & (
-        at[:, None] == jnp.arange(CENTRES)[None, :])
+        at[:, None] == jnp.arange(len(centres.values))[None, :])
     dots = jnp.where(measured, -jnp.inf, dots)
     return best, lowest(dots), dots
 

@@ -1,0 +1,264 @@
+r"""Greedy selection by gains that never rise, looking only where it matters.
+
+The textbook greedy brings every row's gain up to date after every pick. But an
+old gain bounds the present one, and so a row that was once found to gain little
+need not be looked at again before the best have come down to it. In turns:
+
+1. A *floor* is set, so that the rows with bounds above it make full tiles.
+   Those whose gains are not up to date are refreshed, the others wait: for good
+   if no pick ever comes down to them.
+2. The K best of what is up to date are candidates, from which `block.pick`
+   takes as long as nothing outside, up to date or not, could come before them.
+3. The state takes in the picks.
+
+The picks are those of the textbook, ties included: see `block`. Every turn
+refreshes a row, or picks one: nothing that is old is above the floor then.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mmal_jax.acquire.kernels import block as block_lib
+from mmal_jax.acquire.kernels import nearest as nearest_lib
+from mmal_jax.parallel import rows as rows_lib
+from mmal_jax.parallel import sharding
+
+_TILE = 1024  # rows that are refreshed at a time
+_SAMPLE = 8192  # bounds that a floor is set by
+# A turn is for one of so many of a pool's rows. Measured: of fewer rows at a
+# time there are more turns, each with work of its own, of more rows more are
+# refreshed that nothing is ever picked from. From disk every turn is a read.
+IN_MEMORY, ON_DISK = 8, 2
+
+
+class Rule(NamedTuple):
+  """What a row gains, and how picks lower it. All functions are pure.
+
+  Attributes:
+    until: `(seen, count) -> seen`, how many picks a gain that has seen some of
+      them has seen after `refresh`: more than `seen`, at most `count`.
+    refresh: `(state, rows, gains [t], first, until) -> [t]`, the gains of a tile
+      of rows after the picks before `until`, of which all had seen those before
+      `first`.
+    among: `(state, values [K, d]) -> pytree`, what is needed to pick among K
+      candidates.
+    lower: `(among, gains [K], best) -> (among, gains [K])`, after a pick.
+    add: `(state, values [K, d], is_pick [K], count) -> state`, after `is_pick`
+      more picks than the `count` before.
+  """
+
+  until: Callable[..., jax.Array]
+  refresh: Callable[..., jax.Array]
+  among: Callable[..., Any]
+  lower: Callable[..., tuple[Any, jax.Array]]
+  add: Callable[..., Any]
+
+
+class Gains(NamedTuple):
+  """Of all rows, or one device's.
+
+  Attributes:
+    bound: `[n]` float32, at least the present gain.
+    seen: `[n]` int32, of how many picks it is the gain.
+    remaining: `[n]` bool.
+  """
+
+  bound: jax.Array
+  seen: jax.Array
+  remaining: jax.Array
+
+
+def select(
+    rule: Rule,
+    axis: sharding.Axis,
+    rows: nearest_lib.Rows,
+    gains: jax.Array,
+    state: Any,
+    k: int,
+    candidates: int,
+    n: int,
+) -> tuple[jax.Array, jax.Array]:
+  """k picks, within `sharding.map_rows` or on one device.
+
+  Args:
+    rule: of the gains.
+    axis: of the mesh.
+    rows: this device's.
+    gains: `[n / parts]` float32, this device's, before the first pick.
+    state: of the rule, before the first pick.
+    k: number of picks.
+    candidates: for a turn, K.
+    n: of all devices' rows.
+
+  Returns:
+    `([k] int32 in the order of choice, turns)`; -1 where nothing remained.
+    Three collectives a turn, one of them of K rows, and one to set the floor.
+  """
+
+  wanted = max(16 * candidates, n // IN_MEMORY)
+
+  def turn(carry):
+    gains, state, picks, done, turns, _ = carry
+    gains = refresh(
+        rule, rows, gains, state, done, floor(gains, wanted, n, axis))
+    offered = _offer(rows.values, gains, done, candidates, n, axis)
+    chosen, count = block_lib.pick(
+        offered, k - done, rule.among(state, offered.values), rule.lower)
+    is_pick = jnp.arange(len(chosen)) < count
+    picked = jnp.where(is_pick, offered.indices[chosen], n)
+    # Beyond the k-th place and beyond this device's rows writes are dropped.
+    places = jnp.where(is_pick, done + jnp.arange(len(chosen)), k)
+    picks = picks.at[places].set(picked, mode='drop')
+    here = picked - sharding.first_row(len(rows.values), axis)
+    here = jnp.where(here < 0, len(rows.values), here)
+    gains = gains._replace(
+        remaining=gains.remaining.at[here].set(False, mode='drop'))
+    state = rule.add(state, offered.values[chosen], is_pick, done)
+    return (gains, state, picks, done + count, turns + 1,
+            count_left(gains.remaining))
+
+  def count_left(remaining):
+    return sharding.total(jnp.sum(remaining, dtype=jnp.int32), axis)
+
+  def goes_on(carry):
+    return (carry[3] < k) & (carry[5] > 0)
+
+  zero = jnp.zeros((), jnp.int32)
+  start = Gains(gains, jnp.zeros(len(gains), jnp.int32), rows.remaining)
+  carry = jax.lax.while_loop(
+      goes_on, turn, (start, state, jnp.full(k, -1, jnp.int32), zero, zero,
+                      count_left(rows.remaining)))
+  return carry[2], carry[4]
+
+
+def floor(
+    gains: Gains, wanted: int, n: int, axis: sharding.Axis = None
+) -> jax.Array:
+  """The bound below which rows wait, by that of every so-manyth row.
+
+  Args:
+    gains: this device's.
+    wanted: how many rows are to be above it, roughly.
+    n: of all devices' rows.
+    axis: of the mesh.
+
+  Returns:
+    Scalar float32; -inf where all rows are wanted.
+  """
+  if wanted >= n:
+    return jnp.float32(-jnp.inf)
+  stride = max(1, n // _SAMPLE)
+  some = jnp.where(gains.remaining, gains.bound, -jnp.inf)[::stride]
+  some = jnp.sort(sharding.gather(some, axis).reshape(-1))
+  return some[max(0, len(some) - 1 - wanted // stride)]
+
+
+def refresh(
+    rule: Rule,
+    rows: nearest_lib.Rows,
+    gains: Gains,
+    state: Any,
+    count: jax.Array,
+    floor: jax.Array,
+) -> Gains:
+  """Brings bounds above the floor up to date.
+
+  Args:
+    rule: of the gains.
+    rows: n of them.
+    gains: of these rows.
+    state: after `count` picks.
+    count: scalar int32.
+    floor: scalar float32; what falls below it is left as it is then.
+
+  Returns:
+    Gains, of which all bounds from the floor on have seen all picks.
+  """
+  n = len(rows.values)
+  size = min(n, max(_TILE, n // 4))
+
+  def is_old(gains):
+    return gains.remaining & (gains.bound >= floor) & (gains.seen < count)
+
+  def some(gains):
+    places, = jnp.nonzero(is_old(gains), size=size, fill_value=n)
+    there = places < n
+    bound = gains.bound.at[places].get(mode='fill', fill_value=-jnp.inf)
+    seen = gains.seen.at[places].get(mode='fill', fill_value=0)
+
+    def step(carry):
+      first, bound, seen = carry
+      until = rule.until(first, count)
+      wanted = there & (seen < until) & (bound >= floor)
+      bound = _refresh_some(
+          rule, rows, places, wanted, bound, state, first, until)
+      seen = jnp.where(wanted, until, seen)
+      # What has seen more waits for its turn.
+      nearest = jnp.min(jnp.where(
+          there & (seen < count) & (bound >= floor), seen, count))
+      return jnp.maximum(nearest, until), bound, seen
+
+    start = jnp.min(jnp.where(there, seen, count))
+    _, bound, seen = jax.lax.while_loop(
+        lambda carry: carry[0] < count, step, (start, bound, seen))
+    return gains._replace(
+        bound=gains.bound.at[places].set(bound, mode='drop'),
+        seen=gains.seen.at[places].set(seen, mode='drop'))
+
+  return jax.lax.while_loop(
+      lambda gains: jnp.any(is_old(gains)), some, gains)
+
+
+def _refresh_some(rule, rows, places, wanted, bound, state, first, until):
+  """`bound [s]` of the rows at `places [s]`, with those that are wanted lower.
+  """
+  n, size = len(rows.values), len(places)
+  tile = min(_TILE, size)
+  # Gathered, so that tiles are full: what is left out costs nothing.
+  order, = jnp.nonzero(wanted, size=size, fill_value=size)
+  order = jnp.pad(order, (0, -size % tile), constant_values=size)
+
+  def refresh_tile(i, bound):
+    at = jax.lax.dynamic_slice_in_dim(order, i * tile, tile)
+    here = places.at[at].get(mode='fill', fill_value=n)
+    part = nearest_lib.Rows(
+        *(jnp.take(x, here, axis=0, mode='clip') for x in rows[:2]), at < size)
+    old = jnp.take(bound, at, mode='clip')
+    return bound.at[at].set(
+        rule.refresh(state, part, old, first, until), mode='drop')
+
+  return jax.lax.fori_loop(
+      0, -(-jnp.sum(wanted) // tile), refresh_tile, bound)
+
+
+def best_outside(
+    gains: Gains, count: jax.Array, axis: sharding.Axis = None
+) -> tuple[jax.Array, jax.Array]:
+  """`(bound, index)` of the first in order of what is not up to date."""
+  old = jnp.where(gains.remaining & (gains.seen < count), gains.bound, -jnp.inf)
+  at = jnp.argmax(old)
+  values, places = (sharding.gather(x, axis) for x in (
+      old[at], at.astype(jnp.int32) + sharding.first_row(len(old), axis)))
+  # Devices come in the order of their rows: ties stay with the lowest index.
+  at = jnp.argmax(values)
+  return values[at], places[at]
+
+
+def up_to_date(gains: Gains, count: jax.Array) -> jax.Array:
+  """`[n]` gains; -inf of what is not up to date, or does not remain."""
+  return jnp.where(
+      gains.remaining & (gains.seen >= count), gains.bound, -jnp.inf)
+
+
+def _offer(values, gains, count, candidates, n, axis):
+  """The rows of the largest gains that are up to date, of all devices."""
+  best, indices = rows_lib.top_k(
+      up_to_date(gains, count), min(candidates, n), axis)
+  by_index, best, bound = block_lib.order(
+      best, indices, n, best_outside(gains, count, axis))
+  indices = indices[by_index]
+  return block_lib.Candidates(
+      sharding.take_rows(values, indices, axis), best, indices, bound)
