@@ -33,6 +33,7 @@ from experiments.benchmarks import precision
 from experiments.benchmarks import result
 from experiments.benchmarks import roofline
 from experiments.benchmarks import scaling
+from experiments.benchmarks import size
 from experiments.benchmarks import step
 from experiments.benchmarks import stream
 from experiments.benchmarks import train
@@ -46,6 +47,7 @@ BENCHMARKS = {
     'scaling': scaling.run,
     'memory': memory.run,
     'step': step.run,
+    'size': size.run,
     'roofline': roofline.run,
     'devices': devices.run,
     'disk': disk.run,

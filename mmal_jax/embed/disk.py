@@ -101,7 +101,7 @@ class DiskRows:
 
 def open_rows(
     paths: str | os.PathLike | Sequence[str | os.PathLike],
-    chunk_bytes: int = 2**28,
+    chunk_bytes: int = 2**26,
     dtype: str | None = None,
 ) -> DiskRows:
   """Opens `.npy` files as one array of rows.

@@ -140,17 +140,19 @@ def _refresh(rule, pool, metric, gains, state, count, floor):
       found = refresh(
           jax.device_put(pool.take(at)), known[0][at], known[1][at],
           np.arange(size) < len(lot))
-      for whole, part in zip(known, found):
-        whole[lot] = np.asarray(part)[:len(lot)]
-    return gains._replace(bound=jnp.asarray(known[0]), seen=jnp.asarray(known[1]))
+      for all_rows, part in zip(known, found):
+        all_rows[lot] = np.asarray(part)[:len(lot)]
+    return gains._replace(
+        bound=jnp.asarray(known[0]), seen=jnp.asarray(known[1]))
   numbers = np.unique(places // pool.chunk_rows)
-  parts = [[cut(pool, x, fill)[i] for i in numbers] for x, fill in (
+  whole = [cut(pool, x, fill) for x, fill in (
       (known[0], -np.inf), (known[1], 0), (old, False))]
+  parts = [[chunks[i] for i in numbers] for chunks in whole]
   results = over_chunks(refresh, pool, *parts, numbers=numbers)
   for i, found in zip(numbers, results):
     start = i * pool.chunk_rows
-    for whole, part in zip(known, found):
-      whole[start:start + pool.chunk_rows] = np.asarray(
+    for all_rows, part in zip(known, found):
+      all_rows[start:start + pool.chunk_rows] = np.asarray(
           part)[:len(pool) - start]
   return gains._replace(bound=jnp.asarray(known[0]), seen=jnp.asarray(known[1]))
 
