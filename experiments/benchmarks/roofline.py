@@ -45,8 +45,8 @@ def run(small: bool) -> result.Result:
        '% of product', 'temporary MB'],
       [_row(w, bandwidth, rate) for w in work], [
           f'Coverage: N={n}, D={d}; k-center: {_ALIGNED} aligned, their '
-          f'distances known. GB: for the copy read and written, for coverage one '
-          'read of the pool, for k-center one a pass. GFLOP: 2 N D times the '
+          'distances known. GB: for the copy read and written, for coverage one '
+          'read of the pool. GFLOP: 2 N D times the '
           'centres, picks or candidates, whatever was computed on top, or left '
           'out: above 100 % it is more that was left out.',
           '% of product: of the best of the products shown, all float32 in '
@@ -111,13 +111,13 @@ def _k_center(n, d, k):
       data.view(data.pool(kind, n, d), np.arange(_ALIGNED)))
            for kind in data.KINDS}
   program = _compiled(
-      lambda view: coreset.select_with_passes(view, k), views['uniform'])
+      lambda view: coreset.select_coreset(view, k), views['uniform'])
   timed = timing.side_by_side({
       kind: functools.partial(program, view) for kind, view in views.items()})
   return [_Work(f'k-center of {k} out of {n}, {kind}', seconds,
-                int(passes) * views[kind].pool.nbytes / 1e9,
+                None,
                 2 * n * d * k / 1e9, _temporary(program))
-          for kind, (seconds, (_, passes)) in timed.items()]
+          for kind, (seconds, _) in timed.items()]
 
 
 def _matches(n, d, c):

@@ -26,8 +26,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire.kernels import nearest as nearest_lib
-
 
 class Candidates(NamedTuple):
   """The K rows of the largest gains, by rising index.

@@ -40,8 +40,8 @@ class Rule(NamedTuple):
   Attributes:
     until: `(seen, count) -> seen`, how many picks a gain that has seen some of
       them has seen after `refresh`: more than `seen`, at most `count`.
-    refresh: `(state, rows, gains [t], first, until) -> [t]`, the gains of a tile
-      of rows after the picks before `until`, of which all had seen those before
+    refresh: `(state, rows, gains [t], first, until) -> [t]`, the gains of a
+      tile of rows after the picks before `until`, of which all had seen those before
       `first`.
     among: `(state, values [K, d]) -> pytree`, what is needed to pick among K
       candidates.
@@ -98,12 +98,13 @@ def select(
     Three collectives a turn, one of them of K rows, and one to set the floor.
   """
 
-  wanted = max(16 * candidates, n // IN_MEMORY)
 
   def turn(carry):
-    gains, state, picks, done, turns, _ = carry
-    gains = refresh(
-        rule, rows, gains, state, done, floor(gains, wanted, n, axis))
+    gains, state, picks, done, turns, _, wanted = carry
+    above = floor(gains, wanted, n, axis)
+    gains = refresh(rule, rows, gains, state, done, above)
+    wanted = next_wanted(
+        wanted, count_left(up_to_date(gains, done) >= above), candidates, n)
     offered = _offer(rows.values, gains, done, candidates, n, axis)
     chosen, count = block_lib.pick(
         offered, k - done, rule.among(state, offered.values), rule.lower)
@@ -118,7 +119,7 @@ def select(
         remaining=gains.remaining.at[here].set(False, mode='drop'))
     state = rule.add(state, offered.values[chosen], is_pick, done)
     return (gains, state, picks, done + count, turns + 1,
-            count_left(gains.remaining))
+            count_left(gains.remaining), wanted)
 
   def count_left(remaining):
     return sharding.total(jnp.sum(remaining, dtype=jnp.int32), axis)
@@ -130,30 +131,54 @@ def select(
   start = Gains(gains, jnp.zeros(len(gains), jnp.int32), rows.remaining)
   carry = jax.lax.while_loop(
       goes_on, turn, (start, state, jnp.full(k, -1, jnp.int32), zero, zero,
-                      count_left(rows.remaining)))
+                      count_left(rows.remaining),
+                      jnp.int32(first_wanted(candidates, n, IN_MEMORY))))
   return carry[2], carry[4]
 
 
+def first_wanted(candidates: int, n: int, share: int) -> int:
+  """How many rows are to be above the first floor; all where they are few."""
+  return min(n, max(16 * candidates, n // share))
+
+
+def next_wanted(
+    wanted: jax.Array, found: jax.Array, candidates: int, n: int
+) -> jax.Array:
+  """How many rows are to be above the next floor.
+
+  Args:
+    wanted: for the last one, scalar int32.
+    found: how many were still above it when they were up to date.
+    candidates: that there should be.
+    n: of all devices' rows.
+
+  Returns:
+    Scalar int32: half of it or twice as many, or between.
+  """
+  factor = jnp.clip(candidates / jnp.maximum(found, 1), 0.5, 2.0)
+  return jnp.clip(
+      wanted * factor, 4 * candidates, n).astype(jnp.int32)
+
+
 def floor(
-    gains: Gains, wanted: int, n: int, axis: sharding.Axis = None
+    gains: Gains, wanted: jax.Array, n: int, axis: sharding.Axis = None
 ) -> jax.Array:
   """The bound below which rows wait, by that of every so-manyth row.
 
   Args:
     gains: this device's.
-    wanted: how many rows are to be above it, roughly.
+    wanted: scalar int32, how many rows are to be above it, roughly.
     n: of all devices' rows.
     axis: of the mesh.
 
   Returns:
     Scalar float32; -inf where all rows are wanted.
   """
-  if wanted >= n:
-    return jnp.float32(-jnp.inf)
   stride = max(1, n // _SAMPLE)
   some = jnp.where(gains.remaining, gains.bound, -jnp.inf)[::stride]
   some = jnp.sort(sharding.gather(some, axis).reshape(-1))
-  return some[max(0, len(some) - 1 - wanted // stride)]
+  at = jnp.maximum(len(some) - 1 - wanted // stride, 0)
+  return jnp.where(wanted >= n, -jnp.inf, some[at])
 
 
 def refresh(

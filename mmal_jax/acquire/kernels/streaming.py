@@ -20,7 +20,7 @@ from mmal_jax.acquire.kernels import nearest as nearest_lib
 from mmal_jax.embed import disk
 from mmal_jax.parallel import rows as rows_lib
 
-_FEW = 16  # One of so many rows: then they alone are read, and not their chunks.
+_FEW = 16  # one of so many rows: then they alone are read, not their chunks
 _LOT = 32768  # rows that are read so at a time
 
 
@@ -102,7 +102,7 @@ def select(
     that have a row to refresh; or the rows alone, where they are few.
   """
   n = len(pool)
-  wanted = max(16 * candidates, n // greedy.ON_DISK)
+  wanted = jnp.int32(greedy.first_wanted(candidates, n, greedy.ON_DISK))
   known = greedy.Gains(
       jnp.asarray(gains), jnp.zeros(n, jnp.int32), jnp.asarray(remaining))
   picks, turns, done = np.full(k, -1, np.int32), 0, 0
@@ -162,7 +162,7 @@ def _is_old(gains, count, floor):
   return gains.remaining & (gains.bound >= floor) & (gains.seen < count)
 
 
-_floor = jax.jit(greedy.floor, static_argnums=(1, 2))
+_floor = jax.jit(greedy.floor, static_argnames='n')
 
 
 @functools.partial(jax.jit, static_argnames=('rule', 'metric'))
