@@ -45,10 +45,10 @@ def run(small: bool) -> result.Result:
        '% of product', 'temporary MB'],
       [_row(w, bandwidth, rate) for w in work], [
           f'Coverage: N={n}, D={d}; k-center: {_ALIGNED} aligned, their '
-          'distances known. GB: for the copy read and written, for coverage one '
-          'read of the pool. GFLOP: 2 N D times the '
-          'centres, picks or candidates, whatever was computed on top, or left '
-          'out: above 100 % it is more that was left out.',
+          'distances known. GB: for the copy read and written, for coverage '
+          'one read of the pool. GFLOP: 2 N D times the centres, picks or '
+          'candidates, whatever was computed on top, or left out: above 100 % '
+          'it is more that was left out.',
           '% of product: of the best of the products shown, all float32 in '
           'full precision.',
           'Temporary: memory that the compiled program plans beyond its '
@@ -114,8 +114,7 @@ def _k_center(n, d, k):
       lambda view: coreset.select_coreset(view, k), views['uniform'])
   timed = timing.side_by_side({
       kind: functools.partial(program, view) for kind, view in views.items()})
-  return [_Work(f'k-center of {k} out of {n}, {kind}', seconds,
-                None,
+  return [_Work(f'k-center of {k} out of {n}, {kind}', seconds, None,
                 2 * n * d * k / 1e9, _temporary(program))
           for kind, (seconds, _) in timed.items()]
 

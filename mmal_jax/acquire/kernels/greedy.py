@@ -32,6 +32,7 @@ _SAMPLE = 8192  # bounds that a floor is set by
 # time there are more turns, each with work of its own, of more rows more are
 # refreshed that nothing is ever picked from. From disk every turn is a read.
 IN_MEMORY, ON_DISK = 8, 2
+_LEAST = 16  # rows for every candidate: most fall when they are refreshed
 
 
 class Rule(NamedTuple):
@@ -41,8 +42,8 @@ class Rule(NamedTuple):
     until: `(seen, count) -> seen`, how many picks a gain that has seen some of
       them has seen after `refresh`: more than `seen`, at most `count`.
     refresh: `(state, rows, gains [t], first, until) -> [t]`, the gains of a
-      tile of rows after the picks before `until`, of which all had seen those before
-      `first`.
+      tile of rows after the picks before `until`, of which all had seen those
+      before `first`.
     among: `(state, values [K, d]) -> pytree`, what is needed to pick among K
       candidates.
     lower: `(among, gains [K], best) -> (among, gains [K])`, after a pick.
@@ -98,7 +99,6 @@ def select(
     Three collectives a turn, one of them of K rows, and one to set the floor.
   """
 
-
   def turn(carry):
     gains, state, picks, done, turns, _, wanted = carry
     above = floor(gains, wanted, n, axis)
@@ -138,7 +138,7 @@ def select(
 
 def first_wanted(candidates: int, n: int, share: int) -> int:
   """How many rows are to be above the first floor; all where they are few."""
-  return min(n, max(16 * candidates, n // share))
+  return min(n, max(_LEAST * candidates, n // share))
 
 
 def next_wanted(
@@ -149,15 +149,16 @@ def next_wanted(
   Args:
     wanted: for the last one, scalar int32.
     found: how many were still above it when they were up to date.
-    candidates: that there should be.
+    candidates: twice as many should be.
     n: of all devices' rows.
 
   Returns:
     Scalar int32: half of it or twice as many, or between.
   """
-  factor = jnp.clip(candidates / jnp.maximum(found, 1), 0.5, 2.0)
+  # With fewer than candidates the floor ends a turn, and not the last of them.
+  factor = jnp.clip(2 * candidates / jnp.maximum(found, 1), 0.5, 2.0)
   return jnp.clip(
-      wanted * factor, 4 * candidates, n).astype(jnp.int32)
+      wanted * factor, _LEAST * candidates, n).astype(jnp.int32)
 
 
 def floor(
