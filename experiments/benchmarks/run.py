@@ -35,6 +35,7 @@ from experiments.benchmarks import roofline
 from experiments.benchmarks import scaling
 from experiments.benchmarks import step
 from experiments.benchmarks import stream
+from experiments.benchmarks import tiles
 from experiments.benchmarks import train
 from mmal_jax.terminal import messages
 from mmal_jax.workdir import layout
@@ -55,6 +56,7 @@ BENCHMARKS = {
     'stream': stream.run,
     'durable': durable.run,
     'closed_form': closed_form.run,
+    'tiles': tiles.run,
 }
 _OUT = 'runs/benchmarks'  # The JSON files, one a benchmark.
 _OUT, = common_flags.take('out')
