@@ -27,6 +27,7 @@ from experiments.benchmarks import disk
 from experiments.benchmarks import durable
 from experiments.benchmarks import embed
 from experiments.benchmarks import memory
+from experiments.benchmarks import neighbours
 from experiments.benchmarks import peers
 from experiments.benchmarks import plain
 from experiments.benchmarks import precision
@@ -57,6 +58,7 @@ BENCHMARKS = {
     'durable': durable.run,
     'closed_form': closed_form.run,
     'tiles': tiles.run,
+    'neighbours': neighbours.run,
 }
 _OUT = 'runs/benchmarks'  # The JSON files, one a benchmark.
 _OUT, = common_flags.take('out')
