@@ -19,6 +19,7 @@ def match(
     k: int = 5,
     chosen: bool = True,
     apart: Mapping[tuple[str, str], np.ndarray] | None = None,
+    recall: float | None = None,
 ) -> dict[tuple[str, str], pool_lib.Matches]:
   """The likeliest counterparts of every item that remains; at any time.
 
@@ -34,6 +35,7 @@ def match(
     chosen: whether the queries after the first round were chosen by a strategy;
       False where all were drawn at random.
     apart: as for `matching.pool.match`.
+    recall: as for `matching.pool.match`.
 
   Returns:
     By modality of the items and of their counterparts, item numbers in place
@@ -48,7 +50,7 @@ def match(
   key = jax.random.fold_in(state.key, len(state.queries) + int(state.round))
   return pool_lib.match(
       learner, state.params, state.learner_state, known(state, pools), key, k,
-      _answers(state, chosen), apart)
+      _answers(state, chosen), apart, recall)
 
 
 def known(

@@ -27,6 +27,7 @@ from experiments.benchmarks import disk
 from experiments.benchmarks import durable
 from experiments.benchmarks import embed
 from experiments.benchmarks import memory
+from experiments.benchmarks import neighbours
 from experiments.benchmarks import peers
 from experiments.benchmarks import plain
 from experiments.benchmarks import precision
@@ -36,6 +37,7 @@ from experiments.benchmarks import scaling
 from experiments.benchmarks import size
 from experiments.benchmarks import step
 from experiments.benchmarks import stream
+from experiments.benchmarks import tiles
 from experiments.benchmarks import train
 from mmal_jax.terminal import messages
 from mmal_jax.workdir import layout
@@ -57,6 +59,8 @@ BENCHMARKS = {
     'stream': stream.run,
     'durable': durable.run,
     'closed_form': closed_form.run,
+    'tiles': tiles.run,
+    'neighbours': neighbours.run,
 }
 _OUT = 'runs/benchmarks'  # The JSON files, one a benchmark.
 _OUT, = common_flags.take('out')

@@ -1,8 +1,9 @@
 """Images and texts, embedded with a checkpoint into memory-mapped files.
 
 `image.npy` and `text.npy` hold rows of norm 1, `image.txt` the path of every
-row. Rows go by the content of their items: what was begun is gone on with, and
-of what was done only items that are new or have changed are embedded again.
+row, `MODALITY.statistics.npz` their mean and covariance. Rows go by the content
+of their items: what was begun is gone on with, and of what was done only items
+that are new or have changed are embedded again.
 """
 
 import collections
@@ -23,6 +24,7 @@ from mmal_jax.data.images import image_files
 from mmal_jax.data.images import image_listing
 from mmal_jax.data.images import readable
 from mmal_jax.embed import shares
+from mmal_jax.embed import statistics
 from mmal_jax.embed import to_disk
 from mmal_jax.files import durable
 from mmal_jax.files import lock
@@ -212,6 +214,7 @@ def _embed(task, model, params, out, batch_size) -> str:
   if modality == 'image':
     processes.from_primary(lambda: durable.write(list_path, listed))
   seconds = time.perf_counter() - started
+  processes.from_primary(lambda: statistics.kept(out, modality))
   taken = int((~is_kept).sum())
   return (
       f'{modality}: {rows.shape[0]} rows of {rows.shape[1]}, of which {taken} '

@@ -148,11 +148,12 @@ def find(
     pools: pools_lib.Pools,
     strategy: str,
     k: int,
+    recall: float | None = None,
 ) -> Found:
   """What `remaining_matches.match` finds of a run's state."""
   return remaining_matches.match(
       state, experiment.learner, pools, k,
-      chosen=not strategies_lib.find(strategy).uniform)
+      chosen=not strategies_lib.find(strategy).uniform, recall=recall)
 
 
 def save(
@@ -190,7 +191,7 @@ def save(
 
 def _records(shown, modality, other, matches):
   """A line for each item."""
-  for item, partners, probabilities, mutual in zip(*matches):
+  for item, partners, probabilities, mutual in zip(*matches[:4]):
     yield {
         'modality': modality, 'item': int(item),
         'name': shown.text(modality, item), 'of': other,

@@ -22,7 +22,8 @@ def rematch(
     least_probability: float,
     out: pathlib.Path,
     moved: Sequence[str] = (),
-) -> None:
+    recall: float | None = None,
+) -> list[str]:
   """Writes the matches of a run's last state.
 
   Args:
@@ -34,6 +35,11 @@ def rematch(
     least_probability: of the pairs.
     out: where to; must not exist.
     moved: as for `earlier.of_folder`.
+    recall: as for `matching.pool.match`.
+
+  Returns:
+    With a recall, for each modality what share of the most similar ones was
+    found, in words.
 
   Raises:
     ValueError: if there is no such run, its items have changed, its learner can
@@ -81,7 +87,12 @@ def rematch(
         f'{str(states)!r} holds no state of the last round of a finished run, '
         f'but one of round {at}: the others are gone, or damaged. Restore them '
         'from a copy, or let --resume compute these rounds again.')
-  found = matches_lib.find(experiment, state, pools, strategy, k)
+  found = matches_lib.find(experiment, state, pools, strategy, k, recall)
   out.mkdir(parents=True)
   matches_lib.save(
       experiment, state, pools, hidden, found, least_probability, out)
+  return [
+      f'Of what is most similar to each {modality} among the {other}s '
+      f'{100 * matches.recall:.1f} % was found, by a sample.'
+      for (modality, other), matches in found.items()
+      if matches.recall is not None]

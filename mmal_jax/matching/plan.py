@@ -14,6 +14,7 @@ import numpy as np
 
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import pseudo_alignment
+from mmal_jax.matching import approximate
 from mmal_jax.parallel import rows as rows_lib
 
 ITERATIONS = 10
@@ -26,15 +27,23 @@ class Edges(NamedTuple):
     x: `[e]` int, row of the one item; rising.
     y: `[e]` int, row of the other.
     similarities: `[e]` float64.
+    recalls: what share of x's, and of y's, most similar ones was looked for
+      with success, as measured on a sample; None where all were found.
   """
 
   x: np.ndarray
   y: np.ndarray
   similarities: np.ndarray
+  recalls: tuple[float, float] | None = None
 
 
 def edges(
-    x: jax.Array, y: jax.Array, x_there: np.ndarray, y_there: np.ndarray, k: int
+    x: jax.Array,
+    y: jax.Array,
+    x_there: np.ndarray,
+    y_there: np.ndarray,
+    k: int,
+    recall: float | None = None,
 ) -> Edges:
   """Everybody's k most similar ones of the other pool.
 
@@ -44,20 +53,30 @@ def edges(
     x_there: `[n]` bool, False for items that take no part.
     y_there: `[m]` bool.
     k: how many.
+    recall: None finds all of them. Within (0, 1): an index is used, which is
+      to find that share of them (`approximate.best_matches`).
 
   Returns:
     The pairs in which one is among the k of the other, by x and then y. In
     O(n m d) time, and memory that grows with n + m alone.
+
+  Raises:
+    ValueError: for a recall out of bounds, or with one for embeddings over
+      several devices.
   """
   nothing = jnp.zeros((1, x.shape[1])), jnp.zeros(1, bool)
   one, other = (
       views_lib.with_remaining(views_lib.View(pool, None, *nothing), there)
       for pool, there in ((x, x_there), (y, y_there)))
-  found = []
+  found, recalls = [], []
   for view, of, there in ((one, other, x_there), (other, one, y_there)):
+    if recall is None:
+      matches = pseudo_alignment.best_matches(view, of, k)
+    else:
+      *matches, measured, _, _ = approximate.best_matches(view, of, k, recall)
+      recalls.append(measured)
     best, similarities = (
-        rows_lib.on_host(values, len(there))
-        for values in pseudo_alignment.best_matches(view, of, k))
+        rows_lib.on_host(values, len(there)) for values in matches)
     kept = (best >= 0) & there[:, None]
     rows = np.broadcast_to(np.arange(len(best))[:, None], best.shape)
     found.append((rows[kept], best[kept].astype(int), similarities[kept]))
@@ -65,7 +84,8 @@ def edges(
   rows, columns = np.r_[rows, heads], np.r_[columns, back]
   _, first = np.unique(rows * len(y_there) + columns, return_index=True)
   return Edges(rows[first], columns[first],
-               np.r_[ones, others][first].astype(np.float64))
+               np.r_[ones, others][first].astype(np.float64),
+               tuple(recalls) or None)
 
 
 def without(found: Edges, apart: np.ndarray) -> Edges:
@@ -81,7 +101,7 @@ def without(found: Edges, apart: np.ndarray) -> Edges:
   """
   width = 1 + max(found.y.max(initial=0), apart[:, 1].max(initial=0))
   kept = ~np.isin(found.x * width + found.y, apart @ [width, 1])
-  return Edges(*(values[kept] for values in found))
+  return Edges(*(values[kept] for values in found[:3]), found.recalls)
 
 
 def log_plan(

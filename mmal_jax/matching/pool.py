@@ -63,12 +63,16 @@ class Matches(NamedTuple):
       equals it; 0 where there is none.
     mutual: `[q]` bool, whether first counterpart and item are each other's
       first. No counterpart comes first for two items that are mutual.
+    recall: of the items' nearest ones of the other pool, out of which
+      counterparts come, the share that was found, measured on a sample; None
+      where all were.
   """
 
   items: np.ndarray
   counterparts: np.ndarray
   probabilities: np.ndarray
   mutual: np.ndarray
+  recall: float | None = None
 
 
 class Pairs(NamedTuple):
@@ -92,6 +96,7 @@ def match(
     k: int = 5,
     answers: Answers | None = None,
     apart: Mapping[tuple[str, str], np.ndarray] | None = None,
+    recall: float | None = None,
 ) -> dict[tuple[str, str], Matches]:
   """Everybody's likeliest counterparts among what remains.
 
@@ -106,13 +111,14 @@ def match(
     answers: how the tuples came about.
     apart: by two modalities, in the order of `known.items`, `[r, 2]` int rows
       of pairs that do not belong together: they are no candidates.
+    recall: of the nearest ones, as for `plan.edges`; None finds all.
 
   Returns:
     By modality of the items and of their counterparts, both ways.
 
   Raises:
-    ValueError: for a learner that holds nothing out, or fewer than `LEAST`
-      answers.
+    ValueError: for a learner that holds nothing out, fewer than `LEAST`
+      answers, or as `plan.edges`.
   """
   if not isinstance(learner, learner_lib.HoldsOut):
     raise ValueError(
@@ -146,7 +152,7 @@ def match(
     too = fold_of_alone == fold
     tuples = np.concatenate([known.aligned[mine], alone[too]])
     for couple, edges in _graphs(
-        learner.graphdef, encoder, known, tuples, apart).items():
+        learner.graphdef, encoder, known, tuples, apart, recall).items():
       held = _Held(
           tuples, np.r_[informed[couple][mine], np.full(np.sum(too), -1)])
       cases[couple].append([
@@ -156,7 +162,7 @@ def match(
   no_tuples = known.aligned[:0]
   found = {}
   for (a, b), edges in _graphs(
-      learner.graphdef, encoder, known, no_tuples, apart).items():
+      learner.graphdef, encoder, known, no_tuples, apart, recall).items():
     by_temperature = [
         _Cases(*map(np.concatenate, zip(*folds)))
         for folds in zip(*cases[a, b])]
@@ -169,13 +175,14 @@ def match(
     best = min(range(len(fits)), key=lambda i: fits[i].loss)
     ways = _ways(edges, known, names, (a, b), TEMPERATURES[best], k)
     below = _below(by_temperature[best])
-    for pair, way, ids in zip(
+    for pair, way, ids, measured in zip(
         ((a, b), (b, a)), ways,
-        (known.items[names[b]].ids, known.items[names[a]].ids)):
+        (known.items[names[b]].ids, known.items[names[a]].ids),
+        edges.recalls or (None, None)):
       found[names[pair[0]], names[pair[1]]] = Matches(
           way.items, way.partners,
           _probabilities(way, fits[best](way.features), below, ids),
-          way.mutual)
+          way.mutual, measured)
   return found
 
 
@@ -231,7 +238,7 @@ class _Cases(NamedTuple):
   rest: np.ndarray  # [r, f] features of some of what remains
 
 
-def _graphs(graphdef, encoder, known, held, apart):
+def _graphs(graphdef, encoder, known, held, apart, recall):
   """`Edges` of what remains and of what is held out, by couple."""
   embedded, there = [], []
   for (m, items), column in zip(known.items.items(), held.T):
@@ -244,7 +251,7 @@ def _graphs(graphdef, encoder, known, held, apart):
   graphs = {}
   for a, b in canonical.couples(len(embedded)):
     graphs[a, b] = plan_lib.edges(
-        embedded[a], embedded[b], there[a], there[b], _EDGES)
+        embedded[a], embedded[b], there[a], there[b], _EDGES, recall)
     not_these = (apart or {}).get((names[a], names[b]))
     if not_these is not None:
       graphs[a, b] = plan_lib.without(graphs[a, b], not_these)

@@ -1,6 +1,7 @@
 """What chips say to each other, read off a compiled program's text."""
 
-from collections.abc import Iterable, Iterator
+import collections
+from collections.abc import Iterable, Iterator, Sequence
 import math
 import re
 from typing import NamedTuple
@@ -20,6 +21,7 @@ _CALLED = re.compile(
     r'%?([\w.-]+)')
 _BRANCHES = re.compile(r'(?:branch_computations|called_computations)='
                        r'\{([^}]*)\}')
+_CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 
 
 class Collective(NamedTuple):
@@ -83,6 +85,37 @@ def summed(found: Iterable[Collective]) -> dict[str, Sum]:
     sums[one.kind] = Sum(
         count + 1, size + one.bytes, in_loops + one.in_loop)
   return sums
+
+
+def cycles(text: str, trips: Sequence[Sequence[float]]) -> float:
+  """Cycles that the compiler of a TPU expects its program to take.
+
+  Args:
+    text: of a compiled program. How often a loop goes, it does not say.
+    trips: by depth, how often each loop of a computation goes, in their order;
+      of loops beyond, the last of that depth. Loops that are deeper, as what
+      happens rarely is, count as never taken.
+  """
+  own, loops, entry = collections.Counter(), {}, ''
+  for computation, line in _lines(text):
+    if line.startswith('ENTRY'):
+      entry = computation
+    found = _CYCLES.search(line)
+    if found:
+      own[computation] += int(found[1])
+    loop = _WHILE.search(line)
+    if loop:
+      loops.setdefault(computation, []).append(loop.groups())
+
+  def total(computation, depth):
+    found = own[computation]
+    if depth < len(trips):
+      for i, parts in enumerate(loops.get(computation, ())):
+        times = trips[depth][min(i, len(trips[depth]) - 1)]
+        found += times * sum(total(part, depth + 1) for part in parts)
+    return found
+
+  return total(entry, 0)
 
 
 def _lines(text) -> Iterator[tuple[str, str]]:

@@ -65,7 +65,7 @@ def test_only_what_is_drawn_uniformly_was_not_chosen(
   monkeypatch.setitem(strategies.STRATEGIES, 'lottery', dataclasses.replace(
       strategies.find('random'), name='lottery'))
   monkeypatch.setattr(
-      remaining_matches, 'match', lambda *given, chosen: chosen)
+      remaining_matches, 'match', lambda *given, chosen, recall: chosen)
   experiment = types.SimpleNamespace(learner=None)
   assert matches.find(experiment, None, None, strategy, 5) is chosen
 
@@ -113,6 +113,10 @@ def test_features_end_to_end(tmp_path, capsys):
       folder, str(tmp_path / 'c'), 'mmal', 1, 3, 0.4, tmp_path / 'again')
   for name in (matches.MATCHES, matches.PAIRS):
     assert (tmp_path / 'again' / name).read_bytes() == before[out / name]
+  lines = rematch.rematch(
+      folder, str(tmp_path / 'c'), 'mmal', 1, 3, 0.4, tmp_path / 'nearly',
+      recall=0.8)
+  assert len(lines) == 2 and ' % was found' in lines[0]
   records_ = records.read([folder])
   assert [len(r.calibration) for r in records_.runs['mmal']] == [1, 1]
   report.write([folder], tmp_path / 'r', '', asked=False)

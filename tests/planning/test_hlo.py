@@ -107,3 +107,35 @@ def test_of_the_compiler_at_hand(parts):
   assert sorted(hlo.collectives(text)) == [
       hlo.Collective('all-gather', 32 * 24, 4 * 32 * 24, True),
       hlo.Collective('all-reduce', 24, 4 * 24, False)]
+
+
+def test_cycles_count_loops_as_often_as_they_go():
+  text = '''\
+%inner (t: f32[]) -> f32[] {
+  %a = f32[8] fusion(%t), backend_config={"estimated_cycles":"3"}
+}
+
+%rare (t: f32[]) -> f32[] {
+  %b = f32[8] fusion(%t), backend_config={"estimated_cycles":"1000"}
+}
+
+%is_less (t: f32[]) -> pred[] {
+  %c = pred[] fusion(%t), backend_config={"estimated_cycles":"1"}
+}
+
+%outer (t: f32[]) -> f32[] {
+  %d = f32[8] fusion(%t), backend_config={"estimated_cycles":"20"}
+  %e = f32[] while(%d), condition=%is_less, body=%inner
+  %f = f32[] while(%e), condition=%is_less, body=%rare
+}
+
+ENTRY %main (p: f32[8]) -> f32[] {
+  %g = f32[8] fusion(%p), backend_config={"estimated_cycles":"100"}
+  ROOT %h = f32[] while(%g), condition=%is_less, body=%outer
+}
+'''
+  assert hlo.cycles(text, ()) == 100
+  assert hlo.cycles(text, ((10,),)) == 100 + 10 * (20 + 1)
+  assert hlo.cycles(text, ((10,), (5, 0))) == 100 + 10 * (21 + 5 * 4)
+  assert hlo.cycles(text, ((10,), (5,))) == (
+      100 + 10 * (21 + 5 * 4 + 5 * 1001))

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
-from mmal_jax.acquire.kernels import nearest as nearest_lib
 from mmal_jax.acquire.kernels import seeding
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.acquire.kernels import tiles
 
 
@@ -95,7 +95,7 @@ def lloyd(
     between two goes to the first. In O(n k d) time an iteration, and memory
     that does not grow with n times k.
   """
-  k, size = len(centres), nearest_lib.tile_rows()
+  k, size = len(centres), tile_sizes.of('kmeans').rows
 
   def assign(centres, some):
     squares = jnp.where(

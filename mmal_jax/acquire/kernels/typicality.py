@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.acquire.kernels import tiles
-
-_ROWS, _COLUMNS = 256, 1024  # of a tile
 
 
 @functools.partial(jax.jit, static_argnames='k')
@@ -35,8 +34,8 @@ def typicality(
   References:
     Hacohen et al., Active Learning on a Budget, 2022, section 3.
   """
-  n = len(points)
-  columns = min(_COLUMNS, n)
+  n, tile = len(points), tile_sizes.of('typicality')
+  columns = min(tile.columns, n)
   # Group by group: then neighbours are neighbours in memory, too.
   last = jnp.iinfo(jnp.int32).max
   groups = jnp.where(allowed, groups, last)
@@ -80,7 +79,7 @@ def typicality(
     return jnp.sum(found, axis=1) / total
 
   typical = tiles.map_tiles(
-      of_rows, _ROWS, points, jnp.arange(n), begin, end)
+      of_rows, tile.rows, points, jnp.arange(n), begin, end)
   # Nothing over nothing: alone.
   typical = jnp.where(jnp.isnan(typical), 0.0, typical)
   return jnp.zeros(n).at[sorting].set(typical)
