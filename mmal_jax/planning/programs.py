@@ -19,7 +19,6 @@ from mmal_jax.acquire import coverage
 from mmal_jax.acquire import uncertainty
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import block
-from mmal_jax.acquire.kernels import nearest as nearest_lib
 from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.embed import in_memory
 from mmal_jax.learn.closed_form import basis
@@ -268,7 +267,7 @@ def _for(platform, lower):
   """Sizes of tiles go by the devices that a program is for."""
   @functools.wraps(lower)
   def lowered():
-    with tile_sizes.compiled_for(platform), nearest_lib.compiled_for(platform):
+    with tile_sizes.compiled_for(platform):
       return lower()
 
   return lowered

@@ -15,6 +15,7 @@ from mmal_jax.acquire.kernels import centres
 from mmal_jax.acquire.kernels import greedy
 from mmal_jax.acquire.kernels import nearest
 from mmal_jax.acquire.kernels import streaming
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.embed import disk
 from mmal_jax.parallel import sharding
 from tests.support import problems
@@ -27,11 +28,11 @@ _N, _K, _CANDIDATES = 2000, 150, 8
 def _small_tiles(monkeypatch):
   """So that few rows make many tiles, lots and turns."""
   for module, name, value in (
-      (greedy, '_TILE', 32), (greedy, '_SAMPLE', 100),
-      (streaming, '_LOT', 50)):
+      (greedy, '_SAMPLE', 100), (streaming, '_LOT', 50)):
     monkeypatch.setattr(module, name, value)
   jax.clear_caches()  # What is compiled has the sizes of before.
-  yield
+  with tile_sizes.instead(('refresh', tile_sizes.Tile(32))):
+    yield
   jax.clear_caches()
 
 

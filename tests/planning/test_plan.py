@@ -10,7 +10,7 @@ import pytest
 
 from experiments import plan as plan_program
 from experiments.benchmarks import encoders
-from mmal_jax.acquire.kernels import nearest
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.models.pretrained import presets
 from mmal_jax.planning import chips
 from mmal_jax.planning import cost
@@ -177,15 +177,15 @@ def test_tiles_are_those_of_the_chips():
 
   def tiles():
     text = programs._coverage(where, sizes).lower().as_text()
-    return {rows for rows in (4096, 65536) if f'tensor<{rows}x8x' in text}
+    return {rows for rows in (4096, 8192) if f'tensor<{rows}x8x' in text}
 
   for _ in range(2):
     assert tiles() == {4096}
-    with nearest.compiled_for('tpu'):
-      assert tiles() == {65536}
+    with tile_sizes.compiled_for('tpu'):
+      assert tiles() == {8192}
   # What is made goes by its own chips.
   (program,) = programs.made(where, sizes, ['coverage'])
-  with nearest.compiled_for('tpu'):
+  with tile_sizes.compiled_for('tpu'):
     assert 'tensor<4096x8x' in program.lower().as_text()
 
 

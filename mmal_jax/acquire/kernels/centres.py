@@ -15,8 +15,8 @@ class Centres(NamedTuple):
   """All picks so far; rows beyond their number are zeros.
 
   Attributes:
-    values: `[k + 64, d]`.
-    norms: `[k + 64]` float32.
+    values: `[k + w, d]`, w being the width of a product (`nearest.width`).
+    norms: `[k + w]` float32.
   """
 
   values: jax.Array
@@ -33,7 +33,7 @@ class _Among(NamedTuple):
 
 def none(k: int, d: int, dtype: jnp.dtype) -> Centres:
   """The state before the first of k picks."""
-  size = k + nearest_lib.CENTRES
+  size = k + nearest_lib.width()
   return Centres(jnp.zeros((size, d), dtype), jnp.zeros(size))
 
 
@@ -44,12 +44,13 @@ def rule(metric: metric_lib.Metric) -> greedy.Rule:
   Args:
     metric: of the distances.
   """
-  width = nearest_lib.CENTRES
 
   def until(seen, count):
+    width = nearest_lib.width()
     return jnp.minimum((seen // width + 1) * width, count)
 
   def refresh(state, rows, gains, first, until):
+    width = nearest_lib.width()
     start = first // width * width
 
     def by(size):

@@ -23,10 +23,10 @@ import jax.numpy as jnp
 
 from mmal_jax.acquire.kernels import block as block_lib
 from mmal_jax.acquire.kernels import nearest as nearest_lib
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 
-_TILE = 1024  # rows that are refreshed at a time
 _SAMPLE = 8192  # bounds that a floor is set by
 # A turn is for one of so many of a pool's rows. Measured: of fewer rows at a
 # time there are more turns, each with work of its own, of more rows more are
@@ -204,7 +204,7 @@ def refresh(
     Gains, of which all bounds from the floor on have seen all picks.
   """
   n = len(rows.values)
-  size = min(n, max(_TILE, n // 4))
+  size = min(n, max(tile_sizes.of('refresh').rows, n // 4))
 
   def is_old(gains):
     return gains.remaining & (gains.bound >= floor) & (gains.seen < count)
@@ -242,7 +242,7 @@ def _refresh_some(rule, rows, places, wanted, bound, state, first, until):
   """`bound [s]` of the rows at `places [s]`, with those that are wanted lower.
   """
   n, size = len(rows.values), len(places)
-  tile = min(_TILE, size)
+  tile = min(tile_sizes.of('refresh').rows, size)
   # Gathered, so that tiles are full: what is left out costs nothing.
   order, = jnp.nonzero(wanted, size=size, fill_value=size)
   order = jnp.pad(order, (0, -size % tile), constant_values=size)

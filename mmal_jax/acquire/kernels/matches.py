@@ -22,6 +22,7 @@ import numpy as np
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import nearest as nearest_lib
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.acquire.kernels import streaming
 from mmal_jax.embed import disk
 from mmal_jax.parallel import sharding
@@ -184,7 +185,7 @@ def _local(candidates, rows, metric, scale):
   c, n = len(candidates), len(rows.values)
   candidates = jnp.pad(candidates, ((0, -c % _CANDIDATES), (0, 0)))
   norms = metric.norms(candidates)
-  tile = min(nearest_lib.tile_rows(), n)
+  tile = min(tile_sizes.of('nearest').rows, n)
   lanes = -(-tile // _ROWS_OF_LANE)
 
   def match_tile(some, some_norms):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import nearest as nearest_lib
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.acquire.kernels import tiles
 
 _SAMPLE = 1024  # points whose distances to each other give the radius
@@ -67,7 +68,8 @@ def select_max_coverage(
           (distances <= delta) & centres.remaining[None], axis=1,
           dtype=jnp.int32)
 
-    return tiles.map_tiles(count, nearest_lib.tile_rows(), view.pool, norms)
+    return tiles.map_tiles(
+        count, tile_sizes.of('nearest').rows, view.pool, norms)
 
   def add(counts, wanted, sign):
     """Counts the `wanted [points]` for all balls, or takes them off."""

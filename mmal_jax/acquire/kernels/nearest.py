@@ -6,15 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire.kernels import tile_sizes
 
-# Centres that one matrix product takes, padded: then a row's distances are the
-# same to the bit wherever in the pool, and on whichever device, it lies (seen
-# on CPU), and so are the picks.
-CENTRES = 64
 FEW_CENTRES = 16  # where there are no more: most of a wide product is padding
-# `with compiled_for('tpu'):` lowers programs for devices that this process does
-# not have. JAX keeps traces of either kind apart.
-compiled_for = jax.make_user_context(None)
 
 
 class Rows(NamedTuple):
@@ -31,12 +25,13 @@ class Rows(NamedTuple):
   remaining: jax.Array
 
 
-def tile_rows() -> int:
-  """Rows at a time: no array of pool x centres is ever held."""
-  # On CPU a tile of distances should stay in the cache (measured: 1k to 8k are
-  # alike). An accelerator wants fewer launches; not measured for want of one.
-  platform = compiled_for.value or jax.default_backend()
-  return 4096 if platform == 'cpu' else 65536
+def width() -> int:
+  """Centres that one matrix product takes, padded.
+
+  Then a row's distances are the same to the bit wherever in the pool, and on
+  whichever device, it lies (seen on CPU), and so are the picks.
+  """
+  return tile_sizes.of('nearest').columns
 
 
 def fold(
@@ -69,14 +64,14 @@ def fold(
     return nearest
   # What is masked may be anything, NaN, too, which an infinity would not hide.
   centres = jnp.where(centre_mask[:, None], centres, 0)
-  width = FEW_CENTRES if m <= FEW_CENTRES else CENTRES
-  values = jnp.pad(centres, ((0, -m % width), (0, 0)))
-  centre_mask = jnp.pad(centre_mask, (0, -m % width))
+  wide = FEW_CENTRES if m <= FEW_CENTRES else width()
+  values = jnp.pad(centres, ((0, -m % wide), (0, 0)))
+  centre_mask = jnp.pad(centre_mask, (0, -m % wide))
   centres = Rows(values, metric.norms(values), centre_mask)
-  first = jnp.argmax(centre_mask) // width
+  first = jnp.argmax(centre_mask) // wide
   ends = jnp.where(centre_mask, jnp.arange(len(centre_mask)) + 1, 0)
-  last = -(-jnp.max(ends) // width)
-  tile = min(tile_rows(), n)
+  last = -(-jnp.max(ends) // wide)
+  tile = min(tile_sizes.of('nearest').rows, n)
 
   def fold_tile(i, nearest):
     # The last tile reaches back into the one before: a minimum taken twice is
@@ -85,7 +80,7 @@ def fold(
     part = Rows(*(jax.lax.dynamic_slice_in_dim(x, start, tile) for x in rows))
 
     def fold_centres(j, best):
-      some = Rows(*(jax.lax.dynamic_slice_in_dim(x, j * width, width)
+      some = Rows(*(jax.lax.dynamic_slice_in_dim(x, j * wide, wide)
                     for x in centres))
       return lower(part, best, some, metric)
 

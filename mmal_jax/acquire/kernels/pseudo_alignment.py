@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
-from mmal_jax.acquire.kernels import nearest as nearest_lib
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.acquire.kernels import tiles
 from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
@@ -161,7 +161,7 @@ def _top_of_part(x, found, start, y_part, metric):
           places < k, before, start + first + places - k), best
 
     index, score = tiles.fold_tiles(
-        add, found, nearest_lib.tile_rows(), *y_part)
+        add, found, tile_sizes.of('nearest').rows, *y_part)
     return jnp.where(score > -jnp.inf, index, -1), score
 
   return tiles.map_tiles(top_of, _ROWS, x, metric.norms(x), found)

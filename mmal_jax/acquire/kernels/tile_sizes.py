@@ -37,6 +37,8 @@ TILES = {
     # Rows of a pool against the centres of a cover: the minimum of each row.
     'nearest': {
         'cpu': Tile(4096, 64), 'gpu': Tile(65536, 128), 'tpu': Tile(8192, 128)},
+    # Rows that can still matter, gathered, against the newest centres.
+    'refresh': {'cpu': Tile(1024), 'gpu': Tile(16384), 'tpu': Tile(4096)},
     # Rows of a pool against candidates: maxima and sums of each candidate.
     'matches': {
         'cpu': Tile(4096, 256), 'gpu': Tile(16384, 512),
