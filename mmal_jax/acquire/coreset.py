@@ -23,12 +23,13 @@ def select_coreset(
   .. math::
     c_i = \arg\max_{x \in U_m} \min_{c \in A_m \cup \{c_1..c_{i-1}\}} d(x, c)
 
-  The picks of the textbook greedy, in far fewer reads of the pool than k (see
-  `block`, with the proof). In floating point, items whose distances agree to
-  within rounding may change places. Of a sharded pool, each block takes two
-  all-gathers of a number for each device's candidates (which a compiler may
-  make all-reduces of), and an all-reduce of the rows of the best; no row leaves
-  its device otherwise.
+  The picks of the textbook greedy, of which most products are never made: rows
+  that lie near a centre wait until the farthest have come down to them (see
+  `kernels.greedy` and `kernels.block`, with the proof). In floating point, items
+  whose distances agree to within rounding may change places. Of a sharded pool,
+  each turn takes all-gathers of a number for each device's candidates (which a
+  compiler may make all-reduces of), an all-reduce of the rows of the best, and
+  one of a few thousand numbers; no row leaves its device otherwise.
 
   Args:
     view: of one modality.
@@ -51,7 +52,7 @@ def select_coreset(
 def select_with_passes(
     view: views_lib.View, k: int, candidates: int | None = None
 ) -> tuple[jax.Array, jax.Array]:
-  """`select_coreset`, and how many times it read the pool for its picks."""
+  """`select_coreset`, and in how many turns it looked at the pool."""
   if candidates is None:
     candidates = block_lib.size(k, len(view.remaining))
   view = coverage.covered(view)
