@@ -24,7 +24,8 @@ from tests.support import problems
 pytestmark = pytest.mark.usefixtures('quick_compilation')
 _N, _K = 61, 12
 _NAMES = ('mmal', 'mmal_plus_by_cost', 'margin', 'coreset', 'random',
-          'design', 'plan_entropy')
+          'design', 'plan_entropy', 'facility', 'facility_reference', 'probcover',
+          'herding')
 
 
 def _over(devices):
