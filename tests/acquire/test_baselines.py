@@ -15,7 +15,6 @@ from mmal_jax.acquire.kernels import coverage_of_points
 from mmal_jax.acquire.kernels import design
 from mmal_jax.acquire.kernels import facility_location
 from mmal_jax.acquire.kernels import held
-from mmal_jax.acquire.kernels import max_coverage
 from mmal_jax.acquire.kernels import plan_scores
 from mmal_jax.acquire.kernels import seeding
 from mmal_jax.acquire.strategies import badge
@@ -191,27 +190,6 @@ def test_probcover_asks_at_random_once_all_is_covered():
   chosen = {tuple(_ask('probcover', views, seed, delta=3.0))
             for seed in range(5)}
   assert len(chosen) == 5
-
-
-@pytest.mark.parametrize('aligned', [0, 7])
-def test_probcover_radius(aligned):
-  problem = _problem(3, aligned=aligned)
-  pool, remaining, _ = problem.arrays()
-  points = np.flatnonzero(remaining)
-  distances = reference.distances(pool[points], pool[points])
-  pairs = np.sort(distances[~np.eye(len(points), dtype=bool)])
-  padded = np.concatenate([points, np.full(_N - len(points), -1)])
-  found = max_coverage.radius(
-      problem.view(), jnp.asarray(padded, jnp.int32), _K)
-  # A ball holds its share of the other points on average.
-  np.testing.assert_allclose(
-      found, pairs[len(pairs) // (aligned + _K)], atol=1e-6)
-
-
-def test_radius_of_one_item_and_of_none():
-  for n in (1, 0):
-    points = jnp.where(jnp.arange(_N) < n, 0, -1)
-    assert max_coverage.radius(_problem(0).view(), points, _K) == np.inf
 
 
 def _facility_regrets(problem, picks, points):

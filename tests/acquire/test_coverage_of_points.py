@@ -17,6 +17,7 @@ from mmal_jax.embed import disk
 from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 from tests.support import problems
+from tests.support import reference
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
 _N, _K = 61, 12
@@ -192,3 +193,26 @@ def test_short_types_are_multiplied_exactly(kind):
   single = dataclasses.replace(short, pool=short.pool.astype(jnp.float32))
   for name in ('facility', 'probcover', 'herding'):
     assert _select(name, short, _K, 50) == _select(name, single, _K, 50)
+
+
+@pytest.mark.parametrize('aligned', [0, 7])
+def test_probcover_radius(aligned):
+  problem = problems.make(
+      np.random.default_rng(3), problems.unit, _N, aligned=aligned)
+  pool, remaining, _ = problem.arrays()
+  points = np.flatnonzero(remaining)
+  distances = reference.distances(pool[points], pool[points])
+  pairs = np.sort(distances[~np.eye(len(points), dtype=bool)])
+  padded = np.concatenate([points, np.full(_N - len(points), -1)])
+  found = max_coverage.radius(
+      problem.view(), jnp.asarray(padded, jnp.int32), _K)
+  # A ball holds its share of the other points on average.
+  np.testing.assert_allclose(
+      found, pairs[len(pairs) // (aligned + _K)], atol=1e-6)
+
+
+def test_radius_of_one_item_and_of_none():
+  for n in (1, 0):
+    problem = problems.make(np.random.default_rng(0), problems.unit, _N)
+    points = jnp.where(jnp.arange(_N) < n, 0, -1)
+    assert max_coverage.radius(problem.view(), points, _K) == np.inf
