@@ -26,10 +26,12 @@ from experiments.benchmarks import devices
 from experiments.benchmarks import disk
 from experiments.benchmarks import durable
 from experiments.benchmarks import embed
+from experiments.benchmarks import facility
 from experiments.benchmarks import memory
 from experiments.benchmarks import neighbours
 from experiments.benchmarks import peers
 from experiments.benchmarks import plain
+from experiments.benchmarks import points
 from experiments.benchmarks import precision
 from experiments.benchmarks import result
 from experiments.benchmarks import roofline
@@ -45,6 +47,8 @@ from mmal_jax.workdir import layout
 BENCHMARKS = {
     'peers': peers.run,
     'plain': plain.run,
+    'facility': facility.run,
+    'points': points.run,
     'blocks': blocks.run,
     'scaling': scaling.run,
     'memory': memory.run,

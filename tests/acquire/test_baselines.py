@@ -1,6 +1,7 @@
 """The baselines against their definitions, in float64."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,10 @@ import pytest
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire.kernels import coverage_of_points
 from mmal_jax.acquire.kernels import design
 from mmal_jax.acquire.kernels import facility_location
-from mmal_jax.acquire.kernels import herding
-from mmal_jax.acquire.kernels import max_coverage
+from mmal_jax.acquire.kernels import held
 from mmal_jax.acquire.kernels import plan_scores
 from mmal_jax.acquire.kernels import seeding
 from mmal_jax.acquire.strategies import badge
@@ -191,27 +192,6 @@ def test_probcover_asks_at_random_once_all_is_covered():
   assert len(chosen) == 5
 
 
-@pytest.mark.parametrize('aligned', [0, 7])
-def test_probcover_radius(aligned):
-  problem = _problem(3, aligned=aligned)
-  pool, remaining, _ = problem.arrays()
-  points = np.flatnonzero(remaining)
-  distances = reference.distances(pool[points], pool[points])
-  pairs = np.sort(distances[~np.eye(len(points), dtype=bool)])
-  padded = np.concatenate([points, np.full(_N - len(points), -1)])
-  found = max_coverage.radius(
-      problem.view(), jnp.asarray(padded, jnp.int32), _K)
-  # A ball holds its share of the other points on average.
-  np.testing.assert_allclose(
-      found, pairs[len(pairs) // (aligned + _K)], atol=1e-6)
-
-
-def test_radius_of_one_item_and_of_none():
-  for n in (1, 0):
-    points = jnp.where(jnp.arange(_N) < n, 0, -1)
-    assert max_coverage.radius(_problem(0).view(), points, _K) == np.inf
-
-
 def _facility_regrets(problem, picks, points):
   """By how much less each pick raises the sum than the best would have."""
   pool, remaining, aligned = problem.arrays()
@@ -345,11 +325,18 @@ def test_padding_of_the_aligned_set_may_be_anything(name):
   assert _ask(name, filled) == _ask(name, views)
 
 
+def _coverage_program(similarity, view, key):
+  del key
+  points = held.Points(view.pool[:4096], jnp.ones(4096), jnp.zeros(4096))
+  return coverage_of_points._select.lower(
+      view.pool, view.remaining, None, None, points, jnp.float32(0.1), 200,
+      similarity, None)
+
+
 @pytest.mark.parametrize('select', [
-    lambda view, key: max_coverage.select_max_coverage.lower(view, 200, key),
-    lambda view, key: facility_location.select_facilities.lower(view, 200, key),
-    lambda view, key: herding.select_herding.lower(
-        view, 200, key, jnp.ones(20_000)),
+    *(functools.partial(_coverage_program, similarity) for similarity in (
+        coverage_of_points.balls(metric_lib.COSINE), coverage_of_points.COSINE,
+        coverage_of_points.EXPONENTIAL)),
     lambda view, key: design.select_design.lower(
         view.pool, view.remaining, view.aligned, view.aligned_mask, 200),
     lambda view, key: plan_scores._summarized.lower(
@@ -373,8 +360,11 @@ def test_pools_that_are_not_whole_are_refused(name, tmp_path):
   sharded = sharding.shard_rows(problem.pool, sharding.row_sharding())
   np.save(tmp_path / 'pool.npy', problem.pool)
   on_disk = disk.open_rows(tmp_path / 'pool.npy')
-  refused = [(on_disk, TypeError, 'lies on disk')]
-  if name not in ('design', 'mmal_plus'):  # See `test_sharded_strategies`.
+  # What may be so: `test_coverage_of_points` and `test_sharded_strategies`.
+  refused = []
+  if name not in ('facility', 'probcover'):
+    refused.append((on_disk, TypeError, 'lies on disk'))
+  if name not in ('design', 'mmal_plus', 'facility', 'probcover', 'herding'):
     refused.append((sharded, ValueError, 'is sharded over devices'))
   for pool, error, what in refused:
     moved = views | {'text': dataclasses.replace(views['text'], pool=pool)}

@@ -10,7 +10,9 @@ import pytest
 from mmal_jax.acquire import alike
 from mmal_jax.acquire import registry
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire.kernels import coverage_of_points
 from mmal_jax.acquire.kernels import design
+from mmal_jax.acquire.kernels import held
 from mmal_jax.acquire.kernels import matches
 from mmal_jax.acquire.kernels import plan_scores
 from mmal_jax.acquire.kernels import pseudo_alignment
@@ -24,7 +26,8 @@ from tests.support import problems
 pytestmark = pytest.mark.usefixtures('quick_compilation')
 _N, _K = 61, 12
 _NAMES = ('mmal', 'mmal_plus_by_cost', 'margin', 'coreset', 'random',
-          'design', 'plan_entropy')
+          'design', 'plan_entropy', 'facility', 'facility_reference',
+          'probcover', 'herding')
 
 
 def _over(devices):
@@ -153,6 +156,9 @@ def _programs(n, d):
   key = jax.random.key(0)
   yield 'design', design.select_design.lower(
       pool, mask, *few, 20, 1.0, _shape(rows, n), layout=rows)
+  points = held.Points(jnp.zeros((64, d)), jnp.ones(64), jnp.zeros(64))
+  yield 'coverage of points', coverage_of_points._select.lower(
+      pool, mask, None, None, points, 1.0, 20, coverage_of_points.COSINE, rows)
   yield 'plan', plan_scores._over_devices.lower(
       pool, mask, pool, mask, key, 0.05, (n - 3, n - 3), 64, 20, rows)
   yield 'margin', matches._match.lower(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import data
+from experiments.benchmarks import facility
 from experiments.benchmarks import peers
 from experiments.benchmarks import plain
 from experiments.benchmarks import run
@@ -33,9 +34,21 @@ def test_benchmark(name, tmp_path, capsys):
     assert column in table
   if name == 'peers':
     _check_peers(record['rows'], table)
+  if name == 'points':
+    assert all(-1e-3 < row['loss, %'] < 50 for row in record['rows'])
   if name in ('devices', 'disk'):
     columns = [c for c in record['rows'][0] if c.startswith('picks of')]
     assert {row[c] for row in record['rows'] for c in columns} <= {True, 'yes'}
+
+
+def test_facility_location_of_other_packages(tmp_path, capsys):
+  _main(tmp_path, 'facility')
+  rows = json.loads((tmp_path / 'facility.json').read_text())['rows']
+  assert len(rows) == len(data.KINDS) * (1 + len(facility.PEERS))
+  for row in rows:
+    missing = row['version'] == 'not installed'
+    assert row['picks of ours'] == (None if missing else 'yes')
+    assert (row['seconds'] is None) == missing
 
 
 def _check_peers(rows, table):

@@ -1,18 +1,16 @@
 """Uncertainty herding: cover what is uncertain, ever more closely."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.acquire.kernels import facility_location
+from mmal_jax.acquire.kernels import coverage_of_points
 from mmal_jax.acquire.kernels import max_coverage
+from mmal_jax.parallel import rows as rows_lib
 
 _LEAST_RADIUS = 1e-6  # of pools of copies
 
 
-@functools.partial(jax.jit, static_argnames=('k', 'points'))
 def select_herding(
     view: views_lib.View,
     k: int,
@@ -34,7 +32,7 @@ def select_herding(
   little more than themselves, and uncertainty alone decides.
 
   Args:
-    view: of one modality, in memory on one device.
+    view: of one modality.
     k: number of items.
     key: draws the points.
     uncertainty: `[n]` float32, at least 0, u.
@@ -51,13 +49,13 @@ def select_herding(
     Bae et al., Uncertainty Herding: One Active Learning Method for All Label
     Budgets, arXiv 2412.20644.
   """
-  n = len(view.remaining)
   key_radius, key_points = jax.random.split(key)
-  drawn = views_lib.keep_best(
-      jax.random.uniform(key_radius, (n,)), view.remaining, min(points, n))
-  radius = max_coverage.radius(view, drawn, k)
+  radius = max_coverage.radius(
+      view, coverage_of_points.draw(view, key_radius, points), k)
   # Of a single item there is no distance: any radius is right.
   radius = jnp.where(jnp.isfinite(radius), radius, 1.0)
-  return facility_location.select_facilities(
-      view, k, key_points, points, costs, uncertainty,
-      jnp.maximum(radius, _LEAST_RADIUS))
+  drawn = coverage_of_points.draw(view, key_points, points)
+  return coverage_of_points.select(
+      view, k, drawn, coverage_of_points.EXPONENTIAL,
+      jnp.maximum(radius, _LEAST_RADIUS),
+      weights=rows_lib.take(jnp.asarray(uncertainty), drawn), costs=costs)

@@ -1,21 +1,15 @@
 """Greedy coverage of a pool by balls of one radius."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
-from mmal_jax.acquire.kernels import nearest as nearest_lib
-from mmal_jax.acquire.kernels import tile_sizes
-from mmal_jax.acquire.kernels import tiles
+from mmal_jax.acquire.kernels import coverage_of_points
 
 _SAMPLE = 1024  # points whose distances to each other give the radius
-_AT_ONCE = 64  # points that one product takes
 
 
-@functools.partial(jax.jit, static_argnames=('k', 'points'))
 def select_max_coverage(
     view: views_lib.View,
     k: int,
@@ -30,7 +24,7 @@ def select_max_coverage(
       d(c, r) > \delta\ \forall c \in A \cup \{c_1..c_{i-1}\}\}|
 
   Args:
-    view: of one modality, in memory on one device.
+    view: of one modality.
     k: number of items.
     key: draws the points, and settles ties.
     delta: radius, in distances of the view's metric; `radius` if None.
@@ -39,69 +33,20 @@ def select_max_coverage(
 
   Returns:
     `[k]` int32 pool indices in the order of their choice, none twice; -1 where
-    nothing remained. Once all is covered the choice is random. In
-    O(n (k + points) d) time: every point is counted for all balls once, and
-    taken off once.
+    nothing remained. Once all is covered the choice is random. They are those
+    of the plain greedy (`coverage_of_points`).
 
   References:
     Yehuda et al., Active Learning Through a Covering Lens, 2022 (ProbCover).
   """
-  metric, n = view.metric, len(view.pool)
   key_points, key_ties = jax.random.split(key)
-  lots = jax.random.uniform(key_points, (n,))
-  drawn = views_lib.keep_best(lots, view.remaining, min(points, n))
+  drawn = coverage_of_points.draw(view, key_points, points)
   if delta is None:
     delta = radius(view, drawn, k)
-  norms = metric.norms(view.pool)
-  rows = nearest_lib.Rows(view.pool[drawn], norms[drawn], drawn >= 0)
-  nearest = nearest_lib.fold(
-      rows, jnp.full(len(drawn), jnp.inf), view.aligned, view.aligned_mask,
-      metric)
-
-  def held(centres):
-    """`[n]` int32: how many of the chosen points each ball holds."""
-
-    def count(some, some_norms):
-      distances = metric.distances(
-          metric_lib.dots(some, centres.values), some_norms, centres.norms)
-      return jnp.sum(
-          (distances <= delta) & centres.remaining[None], axis=1,
-          dtype=jnp.int32)
-
-    return tiles.map_tiles(
-        count, tile_sizes.of('nearest').rows, view.pool, norms)
-
-  def add(counts, wanted, sign):
-    """Counts the `wanted [points]` for all balls, or takes them off."""
-
-    def some(carry):
-      counts, wanted = carry
-      places, = jnp.nonzero(wanted, size=_AT_ONCE, fill_value=len(drawn))
-      some_rows = nearest_lib.Rows(
-          *(x.at[places].get(mode='fill', fill_value=0) for x in rows))
-      wanted = wanted.at[places].set(False, mode='drop')
-      return counts + sign * held(some_rows), wanted
-
-    return jax.lax.while_loop(
-        lambda carry: jnp.any(carry[1]), some, (counts, wanted))[0]
-
-  def pick(i, carry):
-    counts, is_open, left, picks = carry
-    # Whole numbers, so that lots below 1 only settle ties.
-    scores = counts + jax.random.uniform(key_ties, (n,), maxval=0.5)
-    best = jnp.argmax(jnp.where(left, scores, -jnp.inf)).astype(jnp.int32)
-    picks = picks.at[i].set(jnp.where(left[best], best, -1))
-    distances = metric.distances(
-        metric_lib.dots(view.pool[best][None], rows.values),
-        norms[best][None], rows.norms)[0]
-    closed = is_open & (distances <= delta) & left[best]
-    return (add(counts, closed, -1), is_open & ~closed,
-            left.at[best].set(False), picks)
-
-  is_open = rows.remaining & (nearest > delta)
-  start = (add(jnp.zeros(n, jnp.int32), is_open, 1), is_open, view.remaining,
-           jnp.full(k, -1, jnp.int32))
-  return jax.lax.fori_loop(0, k, pick, start)[3]
+  # Whole numbers, so that lots below 1 only settle ties.
+  return coverage_of_points.select(
+      view, k, drawn, coverage_of_points.balls(view.metric), delta,
+      lots=0.5 * views_lib.random_values(key_ties, view))
 
 
 def radius(view: views_lib.View, points: jax.Array, k: int) -> jax.Array:
@@ -121,7 +66,7 @@ def radius(view: views_lib.View, points: jax.Array, k: int) -> jax.Array:
     two of the first 1,024 points; +inf if there is no other point.
   """
   points = points[:_SAMPLE]
-  rows, is_there = view.pool[points], points >= 0
+  rows, is_there = coverage_of_points.take(view, points), points >= 0
   norms = view.metric.norms(rows)
   distances = view.metric.distances(metric_lib.dots(rows, rows), norms, norms)
   is_pair = is_there[:, None] & is_there[None] & ~jnp.eye(

@@ -51,5 +51,5 @@ def select(
 
 
 facility = strategy.Strategy(
-    'facility', select, draws=True, one_device=True,
+    'facility', select, draws=True,
     uses_reference=lambda given: given['by_reference'])

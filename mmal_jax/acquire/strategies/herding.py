@@ -55,5 +55,5 @@ def select(
 
 
 herding = strategy.Strategy(
-    'herding', select, rule='both', joint=True, one_device=True,
+    'herding', select, rule='both', joint=True, in_memory=True,
     uses_reference=True)

@@ -42,4 +42,4 @@ def select(
   return max_coverage.select_max_coverage(view, k, key, delta, points)
 
 
-probcover = strategy.Strategy('probcover', select, draws=True, one_device=True)
+probcover = strategy.Strategy('probcover', select, draws=True)
