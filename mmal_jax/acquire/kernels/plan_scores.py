@@ -16,8 +16,11 @@ import jax.numpy as jnp
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import deal as deal_lib
+from mmal_jax.acquire.kernels import deal_from_disk
 from mmal_jax.acquire.kernels import kmeans
 from mmal_jax.acquire.kernels import sinkhorn
+from mmal_jax.embed import disk
 from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 
@@ -50,7 +53,7 @@ def plan_scores(
   """Scores of both pools' items by the plan between what remains of them.
 
   Args:
-    view: of n items, in memory. The similarity is the cosine.
+    view: of n items. The similarity is the cosine.
     other: of m items of another modality, in the same space.
     key: draws the blocks.
     temperature: of the plan; 1 / `view.logit_scale` if None, or .05 where that
@@ -61,15 +64,19 @@ def plan_scores(
   Returns:
     `(scores of view's items, scores of other's)`. In O((n + m) block d) time
     and O(block^2) memory beyond the pools. Over a mesh each device works on
-    blocks of its own, and each pool's scores lie as the pool does.
+    blocks of its own, and each pool's scores lie as the pool does. Of pools on
+    disk each is read once, and 2^17 rows of either are held at a time.
 
   Raises:
-    TypeError: for a pool on disk.
     ValueError: for pools over different meshes, or a block below 1.
   """
-  whole.check({'first': view, 'second': other}, 'plan_scores', True)
-  view, other = views_lib.together(view, other)
   temperature = _checked(view, temperature, block)
+  if _on_disk(view, other):
+    return deal_from_disk.map_blocks(
+        functools.partial(
+            _jitted_block, temperature=temperature, iterations=iterations,
+            summary=_scores), (view, other), key, block)
+  view, other = views_lib.together(view, other)
   if view.rows is None:
     return _summarized(
         view.pool, view.remaining, other.pool, other.remaining, key,
@@ -109,14 +116,18 @@ def expected_rows(
     item's probabilities; 0 of what does not remain.
 
   Raises:
-    TypeError: for a pool on disk.
-    ValueError: for a sharded one, or a block below 1.
+    ValueError: for a sharded pool, or a block below 1.
   """
+  temperature = _checked(view, temperature, block)
+  if _on_disk(view, other):
+    return deal_from_disk.map_blocks(
+        functools.partial(
+            _jitted_block, temperature=temperature, iterations=iterations,
+            summary=_expected), (view, other), key, block, (rows, other_rows))
   whole.check({'first': view, 'second': other}, 'expected_rows')
   return _summarized(
-      view.pool, view.remaining, other.pool, other.remaining, key,
-      _checked(view, temperature, block), block, iterations, _expected, rows,
-      other_rows)
+      view.pool, view.remaining, other.pool, other.remaining, key, temperature,
+      block, iterations, _expected, rows, other_rows)
 
 
 def _checked(view, temperature, block):
@@ -134,19 +145,48 @@ def _summarized(
     x, x_remaining, y, y_remaining, key, temperature, block, iterations,
     summary, x_rows, y_rows):
   """`summary(chances [r, c], rows of the columns [c, ...])` of either side."""
-  count = -(-max(len(x), len(y)) // block)
-  x_places, y_places = (
-      _deal(part, remaining, count, len(remaining)) for part, remaining in zip(
-          jax.random.split(key), (x_remaining, y_remaining)))
+  places = deal_lib.deal(
+      key, (x_remaining, y_remaining), (len(x), len(y)), block)
+  x_places, y_places = (some.reshape(-1, some.shape[2]) for some in places)
 
   def match(places):
     i, j = places
-    plan = _plan(x[i], y[j], i, j, temperature, iterations)
-    return (summary(_chances(plan), y_rows[j]),
-            summary(_chances(plan.T), x_rows[i]))
+    return _block(
+        x[i], y[j], i, j, x_rows[i], y_rows[j], temperature=temperature,
+        iterations=iterations, summary=summary)
 
   of_x, of_y = jax.lax.map(match, (x_places, y_places))
   return (_in_place(of_x, x_places, len(x)), _in_place(of_y, y_places, len(y)))
+
+
+def _block(
+    x, y, i, j, x_rows=None, y_rows=None, *, temperature, iterations, summary):
+  """The summaries of a block's rows, those of x and those of y.
+
+  Args:
+    x: `[r, d]`.
+    y: `[c, d]`.
+    i: `[r]` int32, of x: -1 for rows that take no part.
+    j: `[c]`, of y.
+    temperature: of the plan.
+    iterations: of Sinkhorn's algorithm.
+    summary: of `(chances [r, c], y_rows)`.
+    x_rows: `[r, ...]`, what it needs of x.
+    y_rows: `[c, ...]`.
+  """
+  plan = sinkhorn.plan(
+      metric_lib.dots(*(
+          kmeans.points(rows, metric_lib.COSINE) for rows in (x, y))),
+      temperature, iterations, (i >= 0).astype(jnp.float32),
+      (j >= 0).astype(jnp.float32))
+  return (summary(_chances(plan), y_rows), summary(_chances(plan.T), x_rows))
+
+
+def _on_disk(*views):
+  return any(isinstance(view.pool, disk.DiskRows) for view in views)
+
+
+_jitted_block = jax.jit(_block, static_argnames=('iterations', 'summary'))
 
 
 @functools.partial(
@@ -155,13 +195,14 @@ def _over_devices(
     x, x_remaining, y, y_remaining, key, temperature, sizes, block, iterations,
     rows):
   """The scores by the same blocks, of which each device has every so-manyth."""
-  count, parts = -(-max(sizes) // block), sharding.num_parts(rows)
-  places = [
-      _deal(part, remaining, count, size, rows)
-      for part, remaining, size in zip(
-          jax.random.split(key), (x_remaining, y_remaining), sizes)]
-  turns = [jnp.pad(some, ((0, -count % parts), (0, 0)), constant_values=-1)
-           .reshape(-1, parts, some.shape[1]) for some in places]
+  parts = sharding.num_parts(rows)
+  turns = []
+  for some in deal_lib.deal(
+      key, (x_remaining, y_remaining), sizes, block, rows):
+    some = some.reshape(-1, some.shape[2])
+    turns.append(jnp.pad(
+        some, ((0, -len(some) % parts), (0, 0)), constant_values=-1)
+                 .reshape(-1, parts, some.shape[1]))
 
   def local(axis, x, y, x_turns, y_turns, temperature):
     me = jax.lax.axis_index(axis)
@@ -169,9 +210,9 @@ def _over_devices(
     def match(turn):
       pools = (rows_lib.deal(pool, some, axis)
                for pool, some in zip((x, y), turn))
-      plan = _plan(
-          *pools, *(some[me] for some in turn), temperature, iterations)
-      return _scores(_chances(plan), None), _scores(_chances(plan.T), None)
+      return _block(
+          *pools, *(some[me] for some in turn), temperature=temperature,
+          iterations=iterations, summary=_scores)
 
     found = jax.lax.map(match, (x_turns, y_turns))
     return tuple(
@@ -182,24 +223,6 @@ def _over_devices(
 
   return sharding.map_rows(
       local, rows, (x, y), (*turns, temperature), returns_rows=True)
-
-
-def _plan(x, y, i, j, temperature, iterations):
-  """Of a block's rows; those of which the index is -1 take no part."""
-  similarities = metric_lib.dots(*(
-      kmeans.points(rows, metric_lib.COSINE) for rows in (x, y)))
-  return sinkhorn.plan(
-      similarities, temperature, iterations, (i >= 0).astype(jnp.float32),
-      (j >= 0).astype(jnp.float32))
-
-
-def _deal(key, remaining, count, n, rows=None):
-  """`[count, slots]` int32: what remains in random order, dealt out in turn."""
-  lots = jax.random.uniform(key, remaining.shape)
-  if rows is not None:
-    lots = jax.lax.with_sharding_constraint(lots, rows)
-  order = views_lib.keep_best(lots, remaining, -(-n // count) * count, rows)
-  return order.reshape(-1, count).T
 
 
 def _chances(plan):
