@@ -8,38 +8,23 @@ the more strangers look like a counterpart.
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
 from mmal_jax.acquire.kernels import deal as deal_lib
 from mmal_jax.acquire.kernels import deal_from_disk
-from mmal_jax.acquire.kernels import kmeans
-from mmal_jax.acquire.kernels import sinkhorn
+from mmal_jax.acquire.kernels import plan_block
 from mmal_jax.embed import disk
 from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 
 _TEMPERATURE = 0.05  # where no logit scale is given
-_TINY = 1e-30
 
 
-class Scores(NamedTuple):
-  """Of every item of one modality; of what does not remain 0.
-
-  Attributes:
-    confidence: `[n]` float32 within [0, 1], the largest probability.
-    margin: `[n]` within [0, 1], by how much it is above the second largest.
-    entropy: `[n]` at least 0, in nats.
-  """
-
-  confidence: jax.Array
-  margin: jax.Array
-  entropy: jax.Array
+Scores = plan_block.Scores
 
 
 def plan_scores(
@@ -123,11 +108,12 @@ def expected_rows(
     return deal_from_disk.map_blocks(
         functools.partial(
             _jitted_block, temperature=temperature, iterations=iterations,
-            summary=_expected), (view, other), key, block, (rows, other_rows))
+            summary=plan_block.expected), (view, other), key, block,
+        (rows, other_rows))
   whole.check({'first': view, 'second': other}, 'expected_rows')
   return _summarized(
       view.pool, view.remaining, other.pool, other.remaining, key, temperature,
-      block, iterations, _expected, rows, other_rows)
+      block, iterations, plan_block.expected, rows, other_rows)
 
 
 def _checked(view, temperature, block):
@@ -144,7 +130,7 @@ def _checked(view, temperature, block):
 def _summarized(
     x, x_remaining, y, y_remaining, key, temperature, block, iterations,
     summary, x_rows, y_rows):
-  """`summary(chances [r, c], rows of the columns [c, ...])` of either side."""
+  """A block's summary, of all blocks."""
   places = deal_lib.deal(
       key, (x_remaining, y_remaining), (len(x), len(y)), block)
   x_places, y_places = (some.reshape(-1, some.shape[2]) for some in places)
@@ -170,16 +156,16 @@ def _block(
     j: `[c]`, of y.
     temperature: of the plan.
     iterations: of Sinkhorn's algorithm.
-    summary: of `(chances [r, c], y_rows)`.
+    summary: of the block's `plan_block.Scaling`, and of x_rows and y_rows.
     x_rows: `[r, ...]`, what it needs of x.
     y_rows: `[c, ...]`.
   """
-  plan = sinkhorn.plan(
-      metric_lib.dots(*(
-          kmeans.points(rows, metric_lib.COSINE) for rows in (x, y))),
-      temperature, iterations, (i >= 0).astype(jnp.float32),
-      (j >= 0).astype(jnp.float32))
-  return (summary(_chances(plan), y_rows), summary(_chances(plan.T), x_rows))
+  found = plan_block.scaling(x, y, i >= 0, j >= 0, temperature, iterations)
+  return summary(found, x_rows, y_rows)
+
+
+def _scores(found, *_):
+  return plan_block.scores(found)
 
 
 def _on_disk(*views):
@@ -223,22 +209,6 @@ def _over_devices(
 
   return sharding.map_rows(
       local, rows, (x, y), (*turns, temperature), returns_rows=True)
-
-
-def _chances(plan):
-  return plan / jnp.maximum(jnp.sum(plan, axis=1, keepdims=True), _TINY)
-
-
-def _scores(chances, _):
-  # Of one column there is no second.
-  best, second = jax.lax.top_k(jnp.pad(chances, ((0, 0), (0, 1))), 2)[0].T
-  entropy = -jnp.sum(jax.scipy.special.xlogy(chances, chances), axis=1)
-  return Scores(best, best - second, entropy)
-
-
-def _expected(chances, rows):
-  return jnp.matmul(
-      chances, rows.astype(jnp.float32), precision='highest')
 
 
 def _in_place(values, places, n):
