@@ -1,0 +1,197 @@
+r"""What Sinkhorn's plan says of every row of a block, without the plan.
+
+With :math:`w_{ij} = K_{ij} v_j` the chances of row i are
+:math:`w_{ij} / \sum_j w_{ij}`: their largest two need no plan, and their
+entropy is
+
+.. math::
+  H_i = \log W_i - \frac{1}{W_i} \sum_j K_{ij} v_j (\log K_{ij} + \log v_j),
+  \qquad W_i = \sum_j w_{ij}
+
+and so it is for columns with u. One matrix of the block's size is held: the
+scores are made of it tile by tile.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire.kernels import kmeans
+
+_TILE = 256  # rows
+_LANES = 16  # values of which a reduction takes one, elementwise
+_TINY = 1e-30
+_CONVERGED = 1e-5
+
+
+class Scaling(NamedTuple):
+  """The plan's factors: `u[:, None] * kernel * v[None]`.
+
+  Attributes:
+    kernel: `[r, c]` float32, above 0.
+    u: `[r]` float32, 0 of rows that take no part.
+    v: `[c]`, of columns.
+  """
+
+  kernel: jax.Array
+  u: jax.Array
+  v: jax.Array
+
+
+class Scores(NamedTuple):
+  """Of every item of one modality; of what does not remain 0.
+
+  Attributes:
+    confidence: `[n]` float32 within [0, 1], the largest probability.
+    margin: `[n]` within [0, 1], by how much it is above the second largest.
+    entropy: `[n]` at least 0, in nats.
+  """
+
+  confidence: jax.Array
+  margin: jax.Array
+  entropy: jax.Array
+
+
+def scaling(
+    x: jax.Array,
+    y: jax.Array,
+    x_there: jax.Array,
+    y_there: jax.Array,
+    temperature: jax.Array | float,
+    iterations: int,
+) -> Scaling:
+  """The factors of `sinkhorn.plan` of the cosines.
+
+  Args:
+    x: `[r, d]`.
+    y: `[c, d]`.
+    x_there: `[r]` bool, which rows take part; the first does if any.
+    y_there: `[c]` bool, of y.
+    temperature: above 0.
+    iterations: most updates of u and of v; fewer where they have converged.
+  """
+  # What takes no part must not be the highest: it equals what does.
+  x, y = (
+      kmeans.points(
+          jnp.where(there[:, None], some, some[:1]), metric_lib.COSINE)
+      for some, there in ((x, x_there), (y, y_there)))
+  similarities = metric_lib.dots(x, y)
+  highest = jnp.max(similarities)
+  kernel = jnp.exp(jnp.maximum((similarities - highest) / temperature, -60.0))
+  a, b = (there.astype(jnp.float32) for there in (x_there, y_there))
+  b = b * (jnp.sum(a) / jnp.maximum(jnp.sum(b), 1.0))
+
+  def goes_on(state):
+    i, change, _, _ = state
+    return (i < iterations) & (change > _CONVERGED)
+
+  def update(state):
+    i, _, before, v = state
+    u = a / jnp.maximum(kernel @ v, _TINY)
+    v = b / jnp.maximum(u @ kernel, _TINY)
+    change = jnp.max(jnp.abs(u - before) / jnp.maximum(u, _TINY))
+    return i + 1, change, u, v
+
+  _, _, u, v = jax.lax.while_loop(goes_on, update, (
+      0, jnp.float32(jnp.inf), jnp.zeros_like(a), jnp.where(b > 0, 1.0, 0.0)))
+  return Scaling(kernel, u, v)
+
+
+def scores(found: Scaling) -> tuple[Scores, Scores]:
+  """Of the rows, and of the columns."""
+  kernel, u, v = found
+  r, c = kernel.shape
+  size = min(_TILE, r)
+  weights = jnp.stack([v, _xlogx(v)], axis=1)
+
+  def add_tile(i, state):
+    rows, columns, sums = state
+    first = jnp.minimum(i * size, r - size)
+    # The last tile reaches back into the one before: not to count twice.
+    fresh = jnp.arange(size) + first >= i * size
+    part = jax.lax.dynamic_slice_in_dim(kernel, first, size)
+    some = jnp.where(fresh, jax.lax.dynamic_slice_in_dim(u, first, size), 0.0)
+    logs = part * jnp.log(part)
+    total, moment = (part @ weights).T
+    of_rows = _scores(
+        *_merged(_top_2(part * v[None], _NOTHING, 1), 1), total,
+        moment + logs @ v)
+    rows = jax.tree.map(
+        lambda whole, values: jax.lax.dynamic_update_slice_in_dim(
+            whole, values, first, 0), rows, of_rows)
+    columns = _top_2(some[:, None] * part, columns, 0)
+    total, moment = jnp.stack([some, _xlogx(some)]) @ part
+    return rows, columns, (sums[0] + total, sums[1] + moment + some @ logs)
+
+  lanes = jnp.zeros((-(-size // _LANES), c))
+  rows, columns, sums = jax.lax.fori_loop(
+      0, -(-r // size), add_tile,
+      (Scores(*(jnp.zeros(r),) * 3), (lanes,) * 2, (jnp.zeros(c),) * 2))
+  return rows, _scores(*_merged(columns, 0), *sums)
+
+
+def expected(
+    found: Scaling, x_rows: jax.Array, y_rows: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """The mean of the other side's rows under each one's chances.
+
+  Args:
+    found: the plan.
+    x_rows: `[r, s]`.
+    y_rows: `[c, t]`.
+
+  Returns:
+    `([r, t], [c, s])` float32.
+  """
+  kernel, u, v = found
+
+  def mean(kernel, weights, rows):
+    weighted = jnp.matmul(
+        kernel, weights[:, None] * rows.astype(jnp.float32),
+        precision='highest')
+    return weighted / jnp.maximum(kernel @ weights, _TINY)[:, None]
+
+  return mean(kernel, v, y_rows), mean(kernel.T, u, x_rows)
+
+
+_NOTHING = (0.0, 0.0)
+
+
+def _top_2(values, found, axis):
+  """Takes values of at least 0 into lanes of the largest and the next.
+
+  A maximum of each lane is only elementwise work, which vectorises.
+  """
+  best, second = found
+  lanes = -(-values.shape[axis] // _LANES)
+  padding = [(0, 0), (0, 0)]
+  padding[axis] = (0, lanes * _LANES - values.shape[axis])
+  values = jnp.pad(values, padding)
+  for i in range(_LANES):
+    some = jax.lax.slice_in_dim(values, i * lanes, (i + 1) * lanes, axis=axis)
+    second = jnp.maximum(second, jnp.minimum(best, some))
+    best = jnp.maximum(best, some)
+  return best, second
+
+
+def _merged(found, axis):
+  """The largest and the next of all lanes."""
+  best, second = found
+  at = jnp.argmax(best, axis=axis, keepdims=True)
+  lane = jax.lax.broadcasted_iota(jnp.int32, best.shape, axis)
+  return (jnp.max(best, axis=axis),
+          jnp.max(jnp.where(lane == at, second, best), axis=axis))
+
+
+def _scores(best, second, total, moment):
+  total_ = jnp.maximum(total, _TINY)
+  entropy = jnp.log(total_) - moment / total_
+  return Scores(
+      best / total_, (best - second) / total_,
+      jnp.where(total > _TINY, jnp.maximum(entropy, 0.0), 0.0))
+
+
+def _xlogx(x):
+  return jax.scipy.special.xlogy(x, x)
