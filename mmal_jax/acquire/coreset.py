@@ -25,7 +25,7 @@ def select_coreset(
 
   The picks of the textbook greedy, of which most products are never made: rows
   that lie near a centre wait until the farthest have come down to them (see
-  `kernels.greedy` and `kernels.block`, with the proof). In floating point, items
+  `kernels.greedy` and `kernels.block`, with the proof). In floating point items
   whose distances agree to within rounding may change places. Of a sharded pool,
   each turn takes all-gathers of a number for each device's candidates (which a
   compiler may make all-reduces of), an all-reduce of the rows of the best, and
