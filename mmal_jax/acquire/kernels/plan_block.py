@@ -19,10 +19,16 @@ import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire.kernels import kmeans
+from mmal_jax.acquire.kernels import tiles
 
-_TILE = 256  # rows
+# Rows of which the product is made at a time: fewer cost it some of its rate,
+# more leave the cache before the exponential is taken (on CPU, by CPU time).
+_PRODUCT_TILE = 1024
+# Rows of which scores are made while they are in the cache.
+_TILE = 32
 _LANES = 16  # values of which a reduction takes one, elementwise
 _TINY = 1e-30
+_NOTHING = (0.0, 0.0)
 _CONVERGED = 1e-5
 
 
@@ -77,9 +83,15 @@ def scaling(
       kmeans.points(
           jnp.where(there[:, None], some, some[:1]), metric_lib.COSINE)
       for some, there in ((x, x_there), (y, y_there)))
-  similarities = metric_lib.dots(x, y)
-  highest = jnp.max(similarities)
-  kernel = jnp.exp(jnp.maximum((similarities - highest) / temperature, -60.0))
+
+  def exponential(x):
+    similarities = metric_lib.dots(x, y)
+    # What rows are multiplied by is divided out by u: any highest will do.
+    highest = jnp.max(jnp.max(similarities, axis=0))
+    return jnp.exp(
+        jnp.maximum((similarities - highest) / temperature, -60.0))
+
+  kernel = tiles.map_tiles(exponential, _PRODUCT_TILE, x)
   a, b = (there.astype(jnp.float32) for there in (x_there, y_there))
   b = b * (jnp.sum(a) / jnp.maximum(jnp.sum(b), 1.0))
 
@@ -156,33 +168,38 @@ def expected(
   return mean(kernel, v, y_rows), mean(kernel.T, u, x_rows)
 
 
-_NOTHING = (0.0, 0.0)
-
-
-def _top_2(values, found, axis):
+def _top_2(values, found, axis, seconds=0.0):
   """Takes values of at least 0 into lanes of the largest and the next.
 
   A maximum of each lane is only elementwise work, which vectorises.
+
+  Args:
+    values: `[p, q]`.
+    found: `(largest, next)` of each lane so far; 0.0 of nothing.
+    axis: that is cut into lanes, each of every so-manyth value.
+    seconds: `[p, q]`, where a value is itself the largest of some: the next.
   """
   best, second = found
   lanes = -(-values.shape[axis] // _LANES)
   padding = [(0, 0), (0, 0)]
   padding[axis] = (0, lanes * _LANES - values.shape[axis])
-  values = jnp.pad(values, padding)
+  values, seconds = (jnp.pad(some, padding) for some in (
+      values, jnp.broadcast_to(seconds, values.shape)))
   for i in range(_LANES):
-    some = jax.lax.slice_in_dim(values, i * lanes, (i + 1) * lanes, axis=axis)
-    second = jnp.maximum(second, jnp.minimum(best, some))
+    some, its_second = (
+        jax.lax.slice_in_dim(x, i * lanes, (i + 1) * lanes, axis=axis)
+        for x in (values, seconds))
+    second = jnp.maximum(
+        jnp.maximum(second, its_second), jnp.minimum(best, some))
     best = jnp.maximum(best, some)
   return best, second
 
 
 def _merged(found, axis):
   """The largest and the next of all lanes."""
-  best, second = found
-  at = jnp.argmax(best, axis=axis, keepdims=True)
-  lane = jax.lax.broadcasted_iota(jnp.int32, best.shape, axis)
-  return (jnp.max(best, axis=axis),
-          jnp.max(jnp.where(lane == at, second, best), axis=axis))
+  while found[0].shape[axis] > 1:
+    found = _top_2(found[0], _NOTHING, axis, found[1])
+  return tuple(jnp.squeeze(x, axis) for x in found)
 
 
 def _scores(best, second, total, moment):
