@@ -1,15 +1,15 @@
 r"""What Sinkhorn's plan says of every row of a block, without the plan.
 
 With :math:`w_{ij} = K_{ij} v_j` the chances of row i are
-:math:`w_{ij} / \sum_j w_{ij}`: their largest two need no plan, and their
-entropy is
+:math:`w_{ij} / W_i`, :math:`W_i = \sum_j w_{ij}`. Their largest two need no
+plan, and their entropy is
 
 .. math::
-  H_i = \log W_i - \frac{1}{W_i} \sum_j K_{ij} v_j (\log K_{ij} + \log v_j),
-  \qquad W_i = \sum_j w_{ij}
+  H_i = \log W_i + \log u_i - \frac{1}{W_i} \sum_j v_j L_{ij}, \qquad
+  L_{ij} = K_{ij} \log (u_i K_{ij} v_j)
 
-and so it is for columns with u. One matrix of the block's size is held: the
-scores are made of it tile by tile.
+and so it is for columns, with the same L. One matrix of the block's size is
+held: the scores are made of it tile by tile.
 """
 
 from typing import NamedTuple
@@ -116,7 +116,7 @@ def scores(found: Scaling) -> tuple[Scores, Scores]:
   kernel, u, v = found
   r, c = kernel.shape
   size = min(_TILE, r)
-  weights = jnp.stack([v, _xlogx(v)], axis=1)
+  u_logs, v_logs = (jnp.log(jnp.maximum(factor, _TINY)) for factor in (u, v))
 
   def add_tile(i, state):
     rows, columns, sums = state
@@ -125,23 +125,25 @@ def scores(found: Scaling) -> tuple[Scores, Scores]:
     fresh = jnp.arange(size) + first >= i * size
     part = jax.lax.dynamic_slice_in_dim(kernel, first, size)
     some = jnp.where(fresh, jax.lax.dynamic_slice_in_dim(u, first, size), 0.0)
-    logs = part * jnp.log(part)
-    total, moment = (part @ weights).T
+    its_logs = jax.lax.dynamic_slice_in_dim(u_logs, first, size)
+    # One matrix for both sides, in which the other's factor is too much.
+    logs = part * (jnp.log(part) + its_logs[:, None] + v_logs[None])
+    total = part @ v
     of_rows = _scores(
         *_merged(_top_2(part * v[None], _NOTHING, 1), 1), total,
-        moment + logs @ v)
+        logs @ v - its_logs * total)
     rows = jax.tree.map(
         lambda whole, values: jax.lax.dynamic_update_slice_in_dim(
             whole, values, first, 0), rows, of_rows)
     columns = _top_2(some[:, None] * part, columns, 0)
-    total, moment = jnp.stack([some, _xlogx(some)]) @ part
-    return rows, columns, (sums[0] + total, sums[1] + moment + some @ logs)
+    return rows, columns, (sums[0] + some @ part, sums[1] + some @ logs)
 
   lanes = jnp.zeros((-(-size // _LANES), c))
   rows, columns, sums = jax.lax.fori_loop(
       0, -(-r // size), add_tile,
       (Scores(*(jnp.zeros(r),) * 3), (lanes,) * 2, (jnp.zeros(c),) * 2))
-  return rows, _scores(*_merged(columns, 0), *sums)
+  total, moment = sums
+  return rows, _scores(*_merged(columns, 0), total, moment - v_logs * total)
 
 
 def expected(
@@ -208,7 +210,3 @@ def _scores(best, second, total, moment):
   return Scores(
       best / total_, (best - second) / total_,
       jnp.where(total > _TINY, jnp.maximum(entropy, 0.0), 0.0))
-
-
-def _xlogx(x):
-  return jax.scipy.special.xlogy(x, x)
