@@ -37,6 +37,7 @@ from experiments.benchmarks import result
 from experiments.benchmarks import roofline
 from experiments.benchmarks import scaling
 from experiments.benchmarks import size
+from experiments.benchmarks import sinkhorn
 from experiments.benchmarks import step
 from experiments.benchmarks import stream
 from experiments.benchmarks import tiles
@@ -55,6 +56,7 @@ BENCHMARKS = {
     'step': step.run,
     'size': size.run,
     'roofline': roofline.run,
+    'sinkhorn': sinkhorn.run,
     'devices': devices.run,
     'disk': disk.run,
     'precision': precision.run,

@@ -1,15 +1,15 @@
 r"""What Sinkhorn's plan says of every row of a block, without the plan.
 
 With :math:`w_{ij} = K_{ij} v_j` the chances of row i are
-:math:`w_{ij} / \sum_j w_{ij}`: their largest two need no plan, and their
-entropy is
+:math:`w_{ij} / W_i`, :math:`W_i = \sum_j w_{ij}`. Their largest two need no
+plan, and their entropy is
 
 .. math::
-  H_i = \log W_i - \frac{1}{W_i} \sum_j K_{ij} v_j (\log K_{ij} + \log v_j),
-  \qquad W_i = \sum_j w_{ij}
+  H_i = \log W_i + \log u_i - \frac{1}{W_i} \sum_j v_j L_{ij}, \qquad
+  L_{ij} = K_{ij} \log (u_i K_{ij} v_j)
 
-and so it is for columns with u. One matrix of the block's size is held: the
-scores are made of it tile by tile.
+and so it is for columns, with the same L. One matrix of the block's size is
+held: the scores are made of it tile by tile.
 """
 
 from typing import NamedTuple
@@ -19,10 +19,16 @@ import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire.kernels import kmeans
+from mmal_jax.acquire.kernels import tiles
 
-_TILE = 256  # rows
+# Rows of which the product is made at a time: fewer cost it some of its rate,
+# more leave the cache before the exponential is taken (on CPU, by CPU time).
+_PRODUCT_TILE = 1024
+# Rows of which scores are made while they are in the cache.
+_TILE = 32
 _LANES = 16  # values of which a reduction takes one, elementwise
 _TINY = 1e-30
+_NOTHING = (0.0, 0.0)
 _CONVERGED = 1e-5
 
 
@@ -77,9 +83,15 @@ def scaling(
       kmeans.points(
           jnp.where(there[:, None], some, some[:1]), metric_lib.COSINE)
       for some, there in ((x, x_there), (y, y_there)))
-  similarities = metric_lib.dots(x, y)
-  highest = jnp.max(similarities)
-  kernel = jnp.exp(jnp.maximum((similarities - highest) / temperature, -60.0))
+
+  def exponential(x):
+    similarities = metric_lib.dots(x, y)
+    # What rows are multiplied by is divided out by u: any highest will do.
+    highest = jnp.max(jnp.max(similarities, axis=0))
+    return jnp.exp(
+        jnp.maximum((similarities - highest) / temperature, -60.0))
+
+  kernel = tiles.map_tiles(exponential, _PRODUCT_TILE, x)
   a, b = (there.astype(jnp.float32) for there in (x_there, y_there))
   b = b * (jnp.sum(a) / jnp.maximum(jnp.sum(b), 1.0))
 
@@ -104,7 +116,7 @@ def scores(found: Scaling) -> tuple[Scores, Scores]:
   kernel, u, v = found
   r, c = kernel.shape
   size = min(_TILE, r)
-  weights = jnp.stack([v, _xlogx(v)], axis=1)
+  u_logs, v_logs = (jnp.log(jnp.maximum(factor, _TINY)) for factor in (u, v))
 
   def add_tile(i, state):
     rows, columns, sums = state
@@ -113,23 +125,25 @@ def scores(found: Scaling) -> tuple[Scores, Scores]:
     fresh = jnp.arange(size) + first >= i * size
     part = jax.lax.dynamic_slice_in_dim(kernel, first, size)
     some = jnp.where(fresh, jax.lax.dynamic_slice_in_dim(u, first, size), 0.0)
-    logs = part * jnp.log(part)
-    total, moment = (part @ weights).T
+    its_logs = jax.lax.dynamic_slice_in_dim(u_logs, first, size)
+    # One matrix for both sides, in which the other's factor is too much.
+    logs = part * (jnp.log(part) + its_logs[:, None] + v_logs[None])
+    total = part @ v
     of_rows = _scores(
         *_merged(_top_2(part * v[None], _NOTHING, 1), 1), total,
-        moment + logs @ v)
+        logs @ v - its_logs * total)
     rows = jax.tree.map(
         lambda whole, values: jax.lax.dynamic_update_slice_in_dim(
             whole, values, first, 0), rows, of_rows)
     columns = _top_2(some[:, None] * part, columns, 0)
-    total, moment = jnp.stack([some, _xlogx(some)]) @ part
-    return rows, columns, (sums[0] + total, sums[1] + moment + some @ logs)
+    return rows, columns, (sums[0] + some @ part, sums[1] + some @ logs)
 
   lanes = jnp.zeros((-(-size // _LANES), c))
   rows, columns, sums = jax.lax.fori_loop(
       0, -(-r // size), add_tile,
       (Scores(*(jnp.zeros(r),) * 3), (lanes,) * 2, (jnp.zeros(c),) * 2))
-  return rows, _scores(*_merged(columns, 0), *sums)
+  total, moment = sums
+  return rows, _scores(*_merged(columns, 0), total, moment - v_logs * total)
 
 
 def expected(
@@ -156,33 +170,38 @@ def expected(
   return mean(kernel, v, y_rows), mean(kernel.T, u, x_rows)
 
 
-_NOTHING = (0.0, 0.0)
-
-
-def _top_2(values, found, axis):
+def _top_2(values, found, axis, seconds=0.0):
   """Takes values of at least 0 into lanes of the largest and the next.
 
   A maximum of each lane is only elementwise work, which vectorises.
+
+  Args:
+    values: `[p, q]`.
+    found: `(largest, next)` of each lane so far; 0.0 of nothing.
+    axis: that is cut into lanes, each of every so-manyth value.
+    seconds: `[p, q]`, where a value is itself the largest of some: the next.
   """
   best, second = found
   lanes = -(-values.shape[axis] // _LANES)
   padding = [(0, 0), (0, 0)]
   padding[axis] = (0, lanes * _LANES - values.shape[axis])
-  values = jnp.pad(values, padding)
+  values, seconds = (jnp.pad(some, padding) for some in (
+      values, jnp.broadcast_to(seconds, values.shape)))
   for i in range(_LANES):
-    some = jax.lax.slice_in_dim(values, i * lanes, (i + 1) * lanes, axis=axis)
-    second = jnp.maximum(second, jnp.minimum(best, some))
+    some, its_second = (
+        jax.lax.slice_in_dim(x, i * lanes, (i + 1) * lanes, axis=axis)
+        for x in (values, seconds))
+    second = jnp.maximum(
+        jnp.maximum(second, its_second), jnp.minimum(best, some))
     best = jnp.maximum(best, some)
   return best, second
 
 
 def _merged(found, axis):
   """The largest and the next of all lanes."""
-  best, second = found
-  at = jnp.argmax(best, axis=axis, keepdims=True)
-  lane = jax.lax.broadcasted_iota(jnp.int32, best.shape, axis)
-  return (jnp.max(best, axis=axis),
-          jnp.max(jnp.where(lane == at, second, best), axis=axis))
+  while found[0].shape[axis] > 1:
+    found = _top_2(found[0], _NOTHING, axis, found[1])
+  return tuple(jnp.squeeze(x, axis) for x in found)
 
 
 def _scores(best, second, total, moment):
@@ -191,7 +210,3 @@ def _scores(best, second, total, moment):
   return Scores(
       best / total_, (best - second) / total_,
       jnp.where(total > _TINY, jnp.maximum(entropy, 0.0), 0.0))
-
-
-def _xlogx(x):
-  return jax.scipy.special.xlogy(x, x)
