@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mmal_jax.acquire.kernels import nearest as nearest_lib
 from mmal_jax.acquire.kernels import tiles
@@ -39,6 +40,7 @@ _MOST = 2048
 # Sums that fell to this share of what they were are computed anew: what they
 # were rounded to then is too much for them now.
 RENEWED_BELOW = 1 / 8
+NONE = np.iinfo(np.int32).max  # Behind all places.
 _RENEWALS = 8  # Blocks of a proposal that may be begun for a renewal.
 
 
@@ -83,6 +85,18 @@ class Beaten(NamedTuple):
   slot: jax.Array
   gain: jax.Array
   place: jax.Array
+
+
+class Rivals(NamedTuple):
+  """Of every pick some of the rows that came closer to it than to others.
+
+  Attributes:
+    closest: `[count]` float32, the ratio of gains; -inf where there is none.
+    places: `[count]` int32; `NONE` where there is none.
+  """
+
+  closest: jax.Array
+  places: jax.Array
 
 
 def tile_rows() -> int:
@@ -252,7 +266,8 @@ def look(
     first_place: jax.Array,
     left: jax.Array,
     prices: jax.Array,
-) -> tuple[jax.Array, Beaten]:
+    count: int,
+) -> tuple[Rivals, Beaten]:
   """What rows of the pool say to a proposal; one pass.
 
   Args:
@@ -263,11 +278,11 @@ def look(
     first_place: scalar int32, of the first row in the pool.
     left: `[n]` bool, False for what may not be picked.
     prices: `[n]` float32.
+    count: how many rivals of the picks to name.
 
   Returns:
-    `[n]` how close each row came to the pick that it came closest to: a ratio
-    of gains, -inf of what is not left; and of the rows that beat a pick the
-    one that is right in place of the first.
+    The rivals; and of the rows that beat a pick the one that is right in place
+    of the first.
   """
   n, slots = len(rows), len(proposal.places)
   places = jnp.arange(n, dtype=jnp.int32) + first_place
@@ -275,10 +290,38 @@ def look(
   here = jnp.where((proposal.places >= 0) & (here >= 0), here, n)
   until = jnp.where(left, slots, -1).astype(jnp.int32).at[here].set(
       jnp.arange(slots, dtype=jnp.int32), mode='drop')
-  closest, found = _follow(
+  (closest, nearby), found = _follow(
       proposal, gains, ridge, rows, places, jnp.zeros(n, jnp.int32), until,
       prices)
-  return closest, first(found)
+  return _rivals(proposal, closest, nearby, places, count), first(found)
+
+
+def _rivals(proposal, closest, nearby, places, count):
+  """The closest row of every bucket: of a slot's rows by their last digits."""
+  share = jnp.maximum(count // jnp.maximum(proposal.slots, 1), 1)
+  bucket = nearby * share + places % share
+  best = jnp.full(count, -jnp.inf).at[bucket].max(closest, mode='drop')
+  # Of equal ones the lowest place, and none where the bucket is empty.
+  is_best = (closest == best[jnp.minimum(bucket, count - 1)]) & (
+      closest > -jnp.inf)
+  return Rivals(best, jnp.full(count, NONE).at[
+      jnp.where(is_best, bucket, count)].min(places, mode='drop'))
+
+
+def offer(proposal: Proposal, rivals: Rivals) -> jax.Array:
+  """`[slots + count]` int32 places, rising: proposed ones, and their rivals.
+
+  Args:
+    proposal: of the last pass.
+    rivals: of all rows in it.
+
+  Returns:
+    Those that are none, or are there twice, are `NONE`, and at the end.
+  """
+  proposed = jnp.where(proposal.places < 0, NONE, proposal.places)
+  places = jnp.sort(jnp.concatenate([proposed, rivals.places]))
+  again = jnp.concatenate([jnp.zeros(1, bool), places[1:] == places[:-1]])
+  return jnp.sort(jnp.where(again, NONE, places))
 
 
 def first(found: Beaten) -> Beaten:
@@ -319,24 +362,25 @@ def _follow(proposal, gains, ridge, rows, places, since, until, prices):
           step, carry, (both[:BLOCK], both[BLOCK:], *map(cut, by_slot)))[0]
 
     def step(carry, of_slot):
-      total, variance, closest, slot, value = carry
+      total, variance, closest, nearby, slot, value = carry
       share, second, divisor, square, bar, scale, place, at = of_slot
       gain = total / ((variance + ridge) * prices)
       beats = (gain > bar) | ((gain == bar) & (places < place))
       beats = beats & (at >= since) & (at < until) & (slot == slots)
-      closest = jnp.where(
-          at <= until, jnp.maximum(closest, gain * scale), closest)
+      ratio = gain * scale
+      closer = (at <= until) & (ratio > closest)
       total, variance = answered(
           total, variance, share, second, divisor, square)
-      return (total, variance, closest, jnp.where(beats, at, slot),
+      return (total, variance, jnp.where(closer, ratio, closest),
+              jnp.where(closer, at, nearby), jnp.where(beats, at, slot),
               jnp.where(beats, gain, value)), None
 
     none = jnp.zeros(len(rows))
-    start = (none, none, jnp.full(len(rows), -jnp.inf),
+    start = (none, none, none - jnp.inf, jnp.zeros(len(rows), jnp.int32),
              jnp.full(len(rows), slots, jnp.int32), none - jnp.inf)
-    _, _, closest, slot, value = jax.lax.fori_loop(
+    _, _, closest, nearby, slot, value = jax.lax.fori_loop(
         0, -(-proposal.slots // BLOCK), block, start)
-    return closest, Beaten(slot, value, places)
+    return (closest, nearby), Beaten(slot, value, places)
 
   n, size = len(rows), tile_rows()
   by_row = rows, places, since, until, prices
