@@ -108,7 +108,7 @@ def select_with_passes(
   if candidates is None:
     candidates = foresight.candidates(len(rows))
   return sharding.map_rows(
-      functools.partial(_select, k=k, candidates=min(candidates, len(rows))),
+      functools.partial(_select, k=k, candidates=candidates),
       layout, (rows, remaining, weights, costs), (aligned, aligned_mask, ridge))
 
 
@@ -138,34 +138,35 @@ def _select(
     return sharding.take_rows(x[:, None], places, axis)[:, 0]
 
   def one_pass(now):
-    chosen = sharding.take_rows(z, now.offered, axis)
-    offered_left = of_all(now.left.astype(jnp.float32), now.offered) > 0
+    there = jnp.minimum(now.offered, n - 1)
+    chosen = sharding.take_rows(z, there, axis)
+    may = (of_all(now.left.astype(jnp.float32), there) > 0) & (
+        now.offered < n)
     proposal = foresight.propose(
-        chosen, now.offered, offered_left, of_all(prices, now.offered), gram,
+        chosen, now.offered, may, of_all(prices, there), gram,
         foresight.covariance(now.precision), ridge, k - now.count, slots)
     if candidates >= n:
-      beaten, closest = foresight.unbeaten(slots), None
+      beaten, offered = foresight.unbeaten(slots), now.offered
     else:
       gains = foresight.own_gains(
           proposal, of_all(prices, jnp.maximum(proposal.places, 0)), ridge)
-      closest, beaten = foresight.look(
-          proposal, gains, ridge, z, first, now.left, prices)
-      beaten = foresight.first(jax.tree.map(
-          lambda x: sharding.gather(x, axis), beaten))
+      rivals, beaten = jax.tree.map(
+          lambda x: sharding.gather(x, axis), foresight.look(
+              proposal, gains, ridge, z, first, now.left, prices, candidates))
+      beaten = foresight.first(beaten)
+      rivals = foresight.best_rivals(rivals)
+      offered = foresight.offer(jnp.concatenate(
+          [rivals.places, rivals.their_places]))
     row = sharding.take_rows(z, beaten.place[None], axis)
     places, precision = foresight.accept(
         proposal, beaten, row, now.precision, ridge)
     right = places >= 0
     here = jnp.where(right & (places >= first), places - first, len(z))
-    left = now.left.at[here].set(False, mode='drop')
     at = jnp.where(right, now.count + jnp.cumsum(right) - 1, k)
-    offered = now.offered
-    if closest is not None:
-      offered = jnp.sort(rows_lib.top_k(
-          jnp.where(left, closest, -jnp.inf), candidates, axis)[1])
     return _Progress(
-        left, precision, now.picks.at[at].set(places, mode='drop'),
-        now.count + jnp.sum(right), offered, now.passes + 1)
+        now.left.at[here].set(False, mode='drop'), precision,
+        now.picks.at[at].set(places, mode='drop'), now.count + jnp.sum(right),
+        offered, now.passes + 1)
 
   def goes_on(now):
     anything = sharding.total(jnp.any(now.left).astype(jnp.int32), axis) > 0
@@ -174,7 +175,7 @@ def _select(
   start = _Progress(
       remaining, foresight.precision(aligned, aligned_mask, ridge),
       jnp.full(k, -1, jnp.int32), jnp.zeros((), jnp.int32),
-      (jnp.arange(candidates) * (n / candidates)).astype(jnp.int32),
+      foresight.sample(n, candidates),
       jnp.zeros((), jnp.int32))
   end = jax.lax.while_loop(goes_on, one_pass, start)
   return end.picks, end.passes

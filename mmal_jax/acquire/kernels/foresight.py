@@ -88,15 +88,24 @@ class Beaten(NamedTuple):
 
 
 class Rivals(NamedTuple):
-  """Of every pick some of the rows that came closer to it than to others.
+  """Rows for the next proposal; `NONE` where there are no more.
+
+  Of the closest alone, all might lie where the proposal was poor, and fall
+  together with the first pick there; so half of them are those that came closer
+  to some pick than to all others.
 
   Attributes:
-    closest: `[count]` float32, the ratio of gains; -inf where there is none.
-    places: `[count]` int32; `NONE` where there is none.
+    values: `[K / 2]` float32, how close the closest came: a ratio of gains;
+      -inf for none.
+    places: `[K / 2]` int32.
+    of_picks: `[K / 2]` float32, the same for each pick.
+    their_places: `[K / 2]` int32.
   """
 
-  closest: jax.Array
+  values: jax.Array
   places: jax.Array
+  of_picks: jax.Array
+  their_places: jax.Array
 
 
 def tile_rows() -> int:
@@ -108,7 +117,13 @@ def tile_rows() -> int:
 
 def candidates(n: int) -> int:
   """How many candidates to take from n rows."""
-  return min(n, max(1024, min(4096, n // 16)))
+  return min(n, max(1024, min(16384, n // 32 * 2)))
+
+
+def sample(n: int, candidates: int) -> jax.Array:
+  """`[candidates]` int32 of n places, at equal distances: the first ones."""
+  return jnp.asarray(
+      np.arange(candidates, dtype=np.int64) * n // candidates, jnp.int32)
 
 
 def most_slots(k: int) -> int:
@@ -278,7 +293,7 @@ def look(
     first_place: scalar int32, of the first row in the pool.
     left: `[n]` bool, False for what may not be picked.
     prices: `[n]` float32.
-    count: how many rivals of the picks to name.
+    count: K, even: how many candidates there are to be.
 
   Returns:
     The rivals; and of the rows that beat a pick the one that is right in place
@@ -297,29 +312,40 @@ def look(
 
 
 def _rivals(proposal, closest, nearby, places, count):
-  """The closest row of every bucket: of a slot's rows by their last digits."""
-  share = jnp.maximum(count // jnp.maximum(proposal.slots, 1), 1)
-  bucket = nearby * share + places % share
-  best = jnp.full(count, -jnp.inf).at[bucket].max(closest, mode='drop')
-  # Of equal ones the lowest place, and none where the bucket is empty.
-  is_best = (closest == best[jnp.minimum(bucket, count - 1)]) & (
-      closest > -jnp.inf)
-  return Rivals(best, jnp.full(count, NONE).at[
-      jnp.where(is_best, bucket, count)].min(places, mode='drop'))
+  half, n = count // 2, len(closest)
+  values, top = jax.lax.top_k(closest, min(half, n))
+  more = half - len(top)
+  values = jnp.pad(values, (0, more), constant_values=-jnp.inf)
+  top = jnp.pad(places[top], (0, more), constant_values=NONE)
+  # The rows of a pick are dealt into buckets by their last digits.
+  share = jnp.maximum(half // jnp.maximum(proposal.slots, 1), 1)
+  bucket = jnp.where(
+      closest > -jnp.inf, nearby * share + places % share, half)
+  best = jnp.full(half, -jnp.inf).at[bucket].max(closest, mode='drop')
+  is_best = closest == best[jnp.minimum(bucket, half - 1)]
+  return Rivals(
+      values, jnp.where(values > -jnp.inf, top, NONE), best,
+      jnp.full(half, NONE).at[jnp.where(is_best, bucket, half)].min(
+          places, mode='drop'))
 
 
-def offer(proposal: Proposal, rivals: Rivals) -> jax.Array:
-  """`[slots + count]` int32 places, rising: proposed ones, and their rivals.
+def best_rivals(found: Rivals) -> Rivals:
+  """`[parts, K / 2]` of parts of the pool in their order: those of all."""
+  values, places = (x.reshape(-1) for x in (found.values, found.places))
+  best, at = jax.lax.top_k(values, found.values.shape[1])
+  part = jnp.argmax(found.of_picks, axis=0)[None]
+  return Rivals(best, places[at], *(
+      jnp.take_along_axis(x, part, axis=0)[0]
+      for x in (found.of_picks, found.their_places)))
+
+
+def offer(places: jax.Array) -> jax.Array:
+  """Rising, those that are there twice once; `NONE` for the others, at the end.
 
   Args:
-    proposal: of the last pass.
-    rivals: of all rows in it.
-
-  Returns:
-    Those that are none, or are there twice, are `NONE`, and at the end.
+    places: `[K]` int32.
   """
-  proposed = jnp.where(proposal.places < 0, NONE, proposal.places)
-  places = jnp.sort(jnp.concatenate([proposed, rivals.places]))
+  places = jnp.sort(places)
   again = jnp.concatenate([jnp.zeros(1, bool), places[1:] == places[:-1]])
   return jnp.sort(jnp.where(again, NONE, places))
 
