@@ -154,9 +154,7 @@ def _select(
           lambda x: sharding.gather(x, axis), foresight.look(
               proposal, gains, ridge, z, first, now.left, prices, candidates))
       beaten = foresight.first(beaten)
-      rivals = foresight.best_rivals(rivals)
-      offered = foresight.offer(jnp.concatenate(
-          [rivals.places, rivals.their_places]))
+      offered = foresight.offer_of(rivals)
     row = sharding.take_rows(z, beaten.place[None], axis)
     places, precision = foresight.accept(
         proposal, beaten, row, now.precision, ridge)

@@ -329,23 +329,21 @@ def _rivals(proposal, closest, nearby, places, count):
           places, mode='drop'))
 
 
-def best_rivals(found: Rivals) -> Rivals:
-  """`[parts, K / 2]` of parts of the pool in their order: those of all."""
-  values, places = (x.reshape(-1) for x in (found.values, found.places))
-  best, at = jax.lax.top_k(values, found.values.shape[1])
-  part = jnp.argmax(found.of_picks, axis=0)[None]
-  return Rivals(best, places[at], *(
-      jnp.take_along_axis(x, part, axis=0)[0]
-      for x in (found.of_picks, found.their_places)))
-
-
-def offer(places: jax.Array) -> jax.Array:
-  """Rising, those that are there twice once; `NONE` for the others, at the end.
+def offer_of(found: Rivals) -> jax.Array:
+  """The next candidates.
 
   Args:
-    places: `[K]` int32.
+    found: `[parts, K / 2]`, of the pool's parts in their order.
+
+  Returns:
+    `[K]` int32 places, rising; `NONE` in place of those that were there twice,
+    at the end.
   """
-  places = jnp.sort(places)
+  top = jax.lax.top_k(found.values.reshape(-1), found.values.shape[1])[1]
+  part = jnp.argmax(found.of_picks, axis=0)[None]
+  places = jnp.sort(jnp.concatenate([
+      found.places.reshape(-1)[top],
+      jnp.take_along_axis(found.their_places, part, axis=0)[0]]))
   again = jnp.concatenate([jnp.zeros(1, bool), places[1:] == places[:-1]])
   return jnp.sort(jnp.where(again, NONE, places))
 
