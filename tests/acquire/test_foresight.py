@@ -103,8 +103,9 @@ def test_few_candidates_find_the_picks_of_the_plain_greedy(rows, by_row):
 def test_over_devices(rows, devices):
   problem, more = _problem(rows, 293), _extras(293)
   layout = sharding.row_sharding(jax.devices()[:devices])
-  assert _picks(problem, _FEW, layout=layout, **more) == _picks(
-      problem, _FEW, **more)
+  picks, passes = _picks(problem, _FEW, layout=layout, **more)
+  # Passes may differ: the first candidates are others, as there is padding.
+  assert picks == _picks(problem, _FEW, **more)[0] and passes > 1
 
 
 @pytest.mark.long
