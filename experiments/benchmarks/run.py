@@ -33,6 +33,7 @@ from experiments.benchmarks import precision
 from experiments.benchmarks import result
 from experiments.benchmarks import roofline
 from experiments.benchmarks import scaling
+from experiments.benchmarks import sinkhorn
 from experiments.benchmarks import step
 from experiments.benchmarks import stream
 from experiments.benchmarks import train
@@ -47,6 +48,7 @@ BENCHMARKS = {
     'memory': memory.run,
     'step': step.run,
     'roofline': roofline.run,
+    'sinkhorn': sinkhorn.run,
     'devices': devices.run,
     'disk': disk.run,
     'precision': precision.run,

@@ -8,35 +8,23 @@ the more strangers look like a counterpart.
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
-from mmal_jax.acquire.kernels import kmeans
-from mmal_jax.acquire.kernels import sinkhorn
+from mmal_jax.acquire.kernels import deal as deal_lib
+from mmal_jax.acquire.kernels import deal_from_disk
+from mmal_jax.acquire.kernels import plan_block
+from mmal_jax.embed import disk
 from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 
 _TEMPERATURE = 0.05  # where no logit scale is given
-_TINY = 1e-30
 
 
-class Scores(NamedTuple):
-  """Of every item of one modality; of what does not remain 0.
-
-  Attributes:
-    confidence: `[n]` float32 within [0, 1], the largest probability.
-    margin: `[n]` within [0, 1], by how much it is above the second largest.
-    entropy: `[n]` at least 0, in nats.
-  """
-
-  confidence: jax.Array
-  margin: jax.Array
-  entropy: jax.Array
+Scores = plan_block.Scores
 
 
 def plan_scores(
@@ -50,7 +38,7 @@ def plan_scores(
   """Scores of both pools' items by the plan between what remains of them.
 
   Args:
-    view: of n items, in memory. The similarity is the cosine.
+    view: of n items. The similarity is the cosine.
     other: of m items of another modality, in the same space.
     key: draws the blocks.
     temperature: of the plan; 1 / `view.logit_scale` if None, or .05 where that
@@ -61,15 +49,19 @@ def plan_scores(
   Returns:
     `(scores of view's items, scores of other's)`. In O((n + m) block d) time
     and O(block^2) memory beyond the pools. Over a mesh each device works on
-    blocks of its own, and each pool's scores lie as the pool does.
+    blocks of its own, and each pool's scores lie as the pool does. Of pools on
+    disk each is read once, and 2^17 rows of either are held at a time.
 
   Raises:
-    TypeError: for a pool on disk.
     ValueError: for pools over different meshes, or a block below 1.
   """
-  whole.check({'first': view, 'second': other}, 'plan_scores', True)
-  view, other = views_lib.together(view, other)
   temperature = _checked(view, temperature, block)
+  if _on_disk(view, other):
+    return deal_from_disk.map_blocks(
+        functools.partial(
+            _jitted_block, temperature=temperature, iterations=iterations,
+            summary=_scores), (view, other), key, block)
+  view, other = views_lib.together(view, other)
   if view.rows is None:
     return _summarized(
         view.pool, view.remaining, other.pool, other.remaining, key,
@@ -109,14 +101,19 @@ def expected_rows(
     item's probabilities; 0 of what does not remain.
 
   Raises:
-    TypeError: for a pool on disk.
-    ValueError: for a sharded one, or a block below 1.
+    ValueError: for a sharded pool, or a block below 1.
   """
+  temperature = _checked(view, temperature, block)
+  if _on_disk(view, other):
+    return deal_from_disk.map_blocks(
+        functools.partial(
+            _jitted_block, temperature=temperature, iterations=iterations,
+            summary=plan_block.expected), (view, other), key, block,
+        (rows, other_rows))
   whole.check({'first': view, 'second': other}, 'expected_rows')
   return _summarized(
-      view.pool, view.remaining, other.pool, other.remaining, key,
-      _checked(view, temperature, block), block, iterations, _expected, rows,
-      other_rows)
+      view.pool, view.remaining, other.pool, other.remaining, key, temperature,
+      block, iterations, plan_block.expected, rows, other_rows)
 
 
 def _checked(view, temperature, block):
@@ -133,20 +130,49 @@ def _checked(view, temperature, block):
 def _summarized(
     x, x_remaining, y, y_remaining, key, temperature, block, iterations,
     summary, x_rows, y_rows):
-  """`summary(chances [r, c], rows of the columns [c, ...])` of either side."""
-  count = -(-max(len(x), len(y)) // block)
-  x_places, y_places = (
-      _deal(part, remaining, count, len(remaining)) for part, remaining in zip(
-          jax.random.split(key), (x_remaining, y_remaining)))
+  """A block's summary, of all blocks."""
+  places = deal_lib.deal(
+      key, (x_remaining, y_remaining), (len(x), len(y)), block)
+  x_places, y_places = (some.reshape(-1, some.shape[2]) for some in places)
 
   def match(places):
     i, j = places
-    plan = _plan(x[i], y[j], i, j, temperature, iterations)
-    return (summary(_chances(plan), y_rows[j]),
-            summary(_chances(plan.T), x_rows[i]))
+    return _block(
+        x[i], y[j], i, j, x_rows[i], y_rows[j], temperature=temperature,
+        iterations=iterations, summary=summary)
 
   of_x, of_y = jax.lax.map(match, (x_places, y_places))
   return (_in_place(of_x, x_places, len(x)), _in_place(of_y, y_places, len(y)))
+
+
+def _block(
+    x, y, i, j, x_rows=None, y_rows=None, *, temperature, iterations, summary):
+  """The summaries of a block's rows, those of x and those of y.
+
+  Args:
+    x: `[r, d]`.
+    y: `[c, d]`.
+    i: `[r]` int32, of x: -1 for rows that take no part.
+    j: `[c]`, of y.
+    temperature: of the plan.
+    iterations: of Sinkhorn's algorithm.
+    summary: of the block's `plan_block.Scaling`, and of x_rows and y_rows.
+    x_rows: `[r, ...]`, what it needs of x.
+    y_rows: `[c, ...]`.
+  """
+  found = plan_block.scaling(x, y, i >= 0, j >= 0, temperature, iterations)
+  return summary(found, x_rows, y_rows)
+
+
+def _scores(found, *_):
+  return plan_block.scores(found)
+
+
+def _on_disk(*views):
+  return any(isinstance(view.pool, disk.DiskRows) for view in views)
+
+
+_jitted_block = jax.jit(_block, static_argnames=('iterations', 'summary'))
 
 
 @functools.partial(
@@ -155,13 +181,14 @@ def _over_devices(
     x, x_remaining, y, y_remaining, key, temperature, sizes, block, iterations,
     rows):
   """The scores by the same blocks, of which each device has every so-manyth."""
-  count, parts = -(-max(sizes) // block), sharding.num_parts(rows)
-  places = [
-      _deal(part, remaining, count, size, rows)
-      for part, remaining, size in zip(
-          jax.random.split(key), (x_remaining, y_remaining), sizes)]
-  turns = [jnp.pad(some, ((0, -count % parts), (0, 0)), constant_values=-1)
-           .reshape(-1, parts, some.shape[1]) for some in places]
+  parts = sharding.num_parts(rows)
+  turns = []
+  for some in deal_lib.deal(
+      key, (x_remaining, y_remaining), sizes, block, rows):
+    some = some.reshape(-1, some.shape[2])
+    turns.append(jnp.pad(
+        some, ((0, -len(some) % parts), (0, 0)), constant_values=-1)
+                 .reshape(-1, parts, some.shape[1]))
 
   def local(axis, x, y, x_turns, y_turns, temperature):
     me = jax.lax.axis_index(axis)
@@ -169,9 +196,9 @@ def _over_devices(
     def match(turn):
       pools = (rows_lib.deal(pool, some, axis)
                for pool, some in zip((x, y), turn))
-      plan = _plan(
-          *pools, *(some[me] for some in turn), temperature, iterations)
-      return _scores(_chances(plan), None), _scores(_chances(plan.T), None)
+      return _block(
+          *pools, *(some[me] for some in turn), temperature=temperature,
+          iterations=iterations, summary=_scores)
 
     found = jax.lax.map(match, (x_turns, y_turns))
     return tuple(
@@ -182,40 +209,6 @@ def _over_devices(
 
   return sharding.map_rows(
       local, rows, (x, y), (*turns, temperature), returns_rows=True)
-
-
-def _plan(x, y, i, j, temperature, iterations):
-  """Of a block's rows; those of which the index is -1 take no part."""
-  similarities = metric_lib.dots(*(
-      kmeans.points(rows, metric_lib.COSINE) for rows in (x, y)))
-  return sinkhorn.plan(
-      similarities, temperature, iterations, (i >= 0).astype(jnp.float32),
-      (j >= 0).astype(jnp.float32))
-
-
-def _deal(key, remaining, count, n, rows=None):
-  """`[count, slots]` int32: what remains in random order, dealt out in turn."""
-  lots = jax.random.uniform(key, remaining.shape)
-  if rows is not None:
-    lots = jax.lax.with_sharding_constraint(lots, rows)
-  order = views_lib.keep_best(lots, remaining, -(-n // count) * count, rows)
-  return order.reshape(-1, count).T
-
-
-def _chances(plan):
-  return plan / jnp.maximum(jnp.sum(plan, axis=1, keepdims=True), _TINY)
-
-
-def _scores(chances, _):
-  # Of one column there is no second.
-  best, second = jax.lax.top_k(jnp.pad(chances, ((0, 0), (0, 1))), 2)[0].T
-  entropy = -jnp.sum(jax.scipy.special.xlogy(chances, chances), axis=1)
-  return Scores(best, best - second, entropy)
-
-
-def _expected(chances, rows):
-  return jnp.matmul(
-      chances, rows.astype(jnp.float32), precision='highest')
 
 
 def _in_place(values, places, n):

@@ -62,7 +62,7 @@ def select(
 
 
 plan = strategy.Strategy(
-    'plan', select, rule='both', joint=True, draws=True, in_memory=True)
+    'plan', select, rule='both', joint=True, draws=True)
 
 
 def uncertainties(
@@ -71,7 +71,7 @@ def uncertainties(
   """By modality `[n]` float32, how uncertain each item's counterpart is.
 
   Args:
-    views: by modality, in memory.
+    views: by modality.
     key: draws the blocks of the plan.
     score: of `plan_scores.Scores`, higher where less certain.
 
