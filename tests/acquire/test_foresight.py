@@ -7,7 +7,7 @@ import pytest
 
 import mmal_jax
 from mmal_jax.acquire import alike
-from mmal_jax.acquire.kernels import design
+from mmal_jax.acquire.kernels import design_passes
 from mmal_jax.acquire.kernels import design_streaming
 from mmal_jax.embed import disk
 from mmal_jax.parallel import rows as rows_lib
@@ -55,7 +55,7 @@ def _picks(problem, candidates, k=_K, layout=None, **more):
   fill = {'weights': 0.0, 'costs': 0.01}
   more = {name: rows_lib.laid(x, layout, fill[name])
           for name, x in more.items()}
-  picks, passes = design.select_with_passes(
+  picks, passes = design_passes.select_design(
       rows_lib.laid(problem.pool, layout, 9.0),
       rows_lib.laid(problem.remaining, layout, False), problem.aligned,
       problem.aligned_mask, k, layout=layout, candidates=candidates, **more)
@@ -143,7 +143,7 @@ def test_from_disk_what_is_alike_is_what_it_is_in_memory(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('strategy', ['design'])
+@pytest.mark.parametrize('strategy', ['design', 'mmal_plus'])
 @pytest.mark.parametrize('on_disk', [('image',), ('image', 'text')])
 def test_ask_about_pools_on_disk(tmp_path, strategy, on_disk):
   rng = np.random.default_rng(0)

@@ -6,8 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mmal_jax.acquire.kernels import foresight
-from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 
 _product = functools.partial(jnp.matmul, precision='highest')
@@ -70,123 +68,45 @@ def select_design(
     Yu, Bi and Tresp, Active Learning via Transductive Experimental Design,
     2006, algorithm 2 (sequential).
   """
-  return select_with_passes(
-      rows, remaining, aligned, aligned_mask, k, ridge, weights, costs,
-      layout)[0]
-
-
-@functools.partial(jax.jit, static_argnames=('k', 'layout', 'candidates'))
-def select_with_passes(
-    rows: jax.Array,
-    remaining: jax.Array,
-    aligned: jax.Array,
-    aligned_mask: jax.Array,
-    k: int,
-    ridge: jax.Array | float = 1.0,
-    weights: jax.Array | None = None,
-    costs: jax.Array | None = None,
-    layout: jax.sharding.NamedSharding | None = None,
-    candidates: int | None = None,
-) -> tuple[jax.Array, jax.Array]:
-  """As `select_design`, which see; and how often all rows were followed.
-
-  Args:
-    rows: as all that follows, but the last.
-    remaining: ...
-    aligned: ...
-    aligned_mask: ...
-    k: ...
-    ridge: ...
-    weights: ...
-    costs: ...
-    layout: ...
-    candidates: how many rows make proposals; None for the right number.
-
-  Returns:
-    `([k] int32 indices, passes)`.
-  """
-  if candidates is None:
-    candidates = foresight.candidates(len(rows))
   return sharding.map_rows(
-      functools.partial(_select, k=k, candidates=candidates),
-      layout, (rows, remaining, weights, costs), (aligned, aligned_mask, ridge))
-
-
-class _Progress(NamedTuple):
-  """Between two passes; all but `left` is the same on all devices."""
-
-  left: jax.Array
-  precision: jax.Array
-  picks: jax.Array
-  count: jax.Array
-  offered: jax.Array
-  passes: jax.Array
+      functools.partial(_select, k=k), layout,
+      (rows, remaining, weights, costs), (aligned, aligned_mask, ridge))
 
 
 def _select(
-    axis, rows, remaining, weights, costs, aligned, aligned_mask, ridge, k,
-    candidates):
+    axis, rows, remaining, weights, costs, aligned, aligned_mask, ridge, k):
   """All picks, on one device's rows."""
-  z = rows.astype(jnp.float32)
-  n = len(z) if axis is None else len(z) * jax.lax.axis_size(axis)
-  prices = jnp.ones(len(z)) if costs is None else costs
-  gram = sharding.total(_gram(z, _matters(remaining, weights)), axis)
-  first = sharding.first_row(len(z), axis)
-  slots = foresight.most_slots(k)
+  before = start(rows, remaining, aligned, aligned_mask, ridge, weights, axis)
+  prices = jnp.ones(len(rows)) if costs is None else costs
 
-  def of_all(x, places):
-    return sharding.take_rows(x[:, None], places, axis)[:, 0]
+  def pick(i, carry):
+    state, left, picks = carry
+    gains = state.total / ((state.variance + ridge) * prices)
+    gains = jnp.where(left, gains, -jnp.inf)
+    best = jnp.argmax(gains).astype(jnp.int32)
+    there, row, here = left[best], before.rows[best], best
+    if axis is not None:
+      best, there, row = _best_of_all(gains[best], best, before.rows, axis)
+      here = best - sharding.first_row(len(rows), axis)
+      # Writes of what is not here are dropped.
+      here = jnp.where(here < 0, len(rows), here)
+    state = answered(before, state, row, ridge, there)
+    return (state, left.at[here].set(False),
+            picks.at[i].set(jnp.where(there, best, -1)))
 
-  def one_pass(now):
-    there = jnp.minimum(now.offered, n - 1)
-    chosen = sharding.take_rows(z, there, axis)
-    may = (of_all(now.left.astype(jnp.float32), there) > 0) & (
-        now.offered < n)
-    proposal = foresight.propose(
-        chosen, now.offered, may, of_all(prices, there), gram,
-        foresight.covariance(now.precision), ridge, k - now.count, slots)
-    if candidates >= n:
-      beaten, offered = foresight.unbeaten(slots), now.offered
-    else:
-      gains = foresight.own_gains(
-          proposal, of_all(prices, jnp.maximum(proposal.places, 0)), ridge)
-      rivals, beaten = jax.tree.map(
-          lambda x: sharding.gather(x, axis), foresight.look(
-              proposal, gains, ridge, z, first, now.left, prices, candidates))
-      beaten = foresight.first(beaten)
-      offered = foresight.offer_of(rivals)
-    row = sharding.take_rows(z, beaten.place[None], axis)
-    places, precision = foresight.accept(
-        proposal, beaten, row, now.precision, ridge)
-    right = places >= 0
-    here = jnp.where(right & (places >= first), places - first, len(z))
-    at = jnp.where(right, now.count + jnp.cumsum(right) - 1, k)
-    return _Progress(
-        now.left.at[here].set(False, mode='drop'), precision,
-        now.picks.at[at].set(places, mode='drop'), now.count + jnp.sum(right),
-        offered, now.passes + 1)
-
-  def goes_on(now):
-    anything = sharding.total(jnp.any(now.left).astype(jnp.int32), axis) > 0
-    return (now.count < k) & anything
-
-  start = _Progress(
-      remaining, foresight.precision(aligned, aligned_mask, ridge),
-      jnp.full(k, -1, jnp.int32), jnp.zeros((), jnp.int32),
-      foresight.sample(n, candidates),
-      jnp.zeros((), jnp.int32))
-  end = jax.lax.while_loop(goes_on, one_pass, start)
-  return end.picks, end.passes
+  return jax.lax.fori_loop(
+      0, k, pick,
+      (before.state, remaining, jnp.full(k, -1, jnp.int32)))[2]
 
 
-def _matters(remaining, weights):
-  """`[n]`: how much each row's variance counts."""
-  matters = remaining.astype(jnp.float32)
-  return matters if weights is None else matters * weights
-
-
-def _gram(rows, matters):
-  return _product(rows.T, matters[:, None] * rows)
+def _best_of_all(gain, best, rows, axis):
+  """Of each device's best item the best: its index, if it is one, its row."""
+  gains, places = (sharding.gather(x, axis) for x in (
+      gain, best + sharding.first_row(len(rows), axis)))
+  # Devices come in the order of their rows: ties stay with the lowest index.
+  at = jnp.argmax(gains)
+  return places[at], gains[at] > -jnp.inf, sharding.take_rows(
+      rows, places[at][None], axis)[0]
 
 
 class State(NamedTuple):

@@ -22,7 +22,7 @@ def select_design(
     costs: jax.Array | None = None,
     candidates: int | None = None,
 ) -> tuple[jax.Array, int]:
-  """As `design.select_with_passes`, for rows of a pool on disk.
+  """As `design_passes.select_design`, for rows of a pool on disk.
 
   Args:
     rows: `[n, r]`.
@@ -45,9 +45,7 @@ def select_design(
   left = np.array(remaining)
   prices = np.ones(n, np.float32) if costs is None else np.asarray(
       costs, np.float32)
-  matters = left.astype(np.float32)
-  if weights is not None:
-    matters = matters * np.asarray(weights)
+  matters = foresight.matters(jnp.asarray(left), weights)
   gram = sum(streaming.over_chunks(
       lambda values, matters: _gram(rows.of(values), matters), pool,
       streaming.cut(pool, matters, 0.0)))
@@ -86,13 +84,9 @@ def select_design(
 
 
 _own_gains = jax.jit(foresight.own_gains)
+_gram = jax.jit(foresight.gram)
 _look = jax.jit(foresight.look, static_argnums=7)
 _accept = jax.jit(foresight.accept)
-
-
-@jax.jit
-def _gram(rows, matters):
-  return foresight.product(rows.T, matters[:, None] * rows)
 
 
 @functools.partial(jax.jit, static_argnames='slots')

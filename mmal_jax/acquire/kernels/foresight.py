@@ -131,6 +131,17 @@ def most_slots(k: int) -> int:
   return BLOCK * (-(-min(k, _MOST) // BLOCK) + _RENEWALS)
 
 
+def matters(remaining: jax.Array, weights: jax.Array | None) -> jax.Array:
+  """`[n]` float32: how much each row's variance counts."""
+  remaining = remaining.astype(jnp.float32)
+  return remaining if weights is None else remaining * weights
+
+
+def gram(rows: jax.Array, matters: jax.Array) -> jax.Array:
+  """`[r, r]`, G, of rows `[n, r]`."""
+  return product(rows.T, matters[:, None] * rows)
+
+
 def covariance(precision: jax.Array) -> jax.Array:
   """`S [r, r]` of its inverse."""
   factor = jax.scipy.linalg.cho_factor(precision)
