@@ -1,4 +1,4 @@
-"""Experimental design in few passes: the picks of the plain greedy, anywhere."""
+"""Experimental design in few passes: the picks of the plain greedy."""
 
 import jax
 import jax.numpy as jnp

@@ -71,7 +71,8 @@ def _select(
   z = rows.astype(jnp.float32)
   n = len(z) if axis is None else len(z) * jax.lax.axis_size(axis)
   prices = jnp.ones(len(z)) if costs is None else costs
-  gram = sharding.total(foresight.gram(z, foresight.matters(remaining, weights)), axis)
+  gram = sharding.total(
+      foresight.gram(z, foresight.matters(remaining, weights)), axis)
   first = sharding.first_row(len(z), axis)
   slots = foresight.most_slots(k)
 
