@@ -22,6 +22,7 @@ from experiments import common_flags
 from experiments import program
 from experiments.benchmarks import blocks
 from experiments.benchmarks import closed_form
+from experiments.benchmarks import design
 from experiments.benchmarks import devices
 from experiments.benchmarks import disk
 from experiments.benchmarks import durable
@@ -59,6 +60,7 @@ BENCHMARKS = {
     'sinkhorn': sinkhorn.run,
     'devices': devices.run,
     'disk': disk.run,
+    'design': design.run,
     'precision': precision.run,
     'train': train.run,
     'embed': embed.run,

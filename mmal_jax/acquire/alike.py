@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
+from mmal_jax.acquire.kernels import projected
+from mmal_jax.embed import disk
 from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 
@@ -18,7 +20,7 @@ def by_reference(
   """The view with what was known before training in place of embeddings.
 
   Args:
-    view: of one modality, in memory; its rows of padding become 0.
+    view: of one modality; its rows of padding become 0.
     rank: rows of more values than that are given by this many of the pool's
       principal directions, which their products hardly differ by: what reads
       them again and again is the quicker for it. None: by all.
@@ -26,9 +28,15 @@ def by_reference(
   Returns:
     A view whose `pool` and `aligned` are the reference rows; where there are
     none, the embeddings less the pool's mean, of norm 1 (0 of what equals the
-    mean). Its distances are of the cosine.
+    mean). Its distances are of the cosine. Of a pool on disk the rows are
+    `projected.ProjectedRows`.
   """
   view = views_lib.located(view)
+  if view.reference is None and isinstance(view.pool, disk.DiskRows):
+    pool = projected.leading(view.pool, rank)
+    return dataclasses.replace(
+        view, pool=pool, aligned=pool.of(jnp.asarray(view.aligned)),
+        nearest=None, metric=metric_lib.COSINE)
   if view.reference is not None:
     pool, aligned = view.reference, view.aligned_reference
   else:
@@ -50,8 +58,8 @@ def _leading(pool, aligned, rank, rows=None):
     del axis
     return jnp.matmul(pool, vectors, precision='highest')
 
-  vectors = jnp.linalg.eigh(
-      sharding.map_rows(gram, rows, (pool,)))[1][:, ::-1][:, :rank]
+  vectors = projected.principal(
+      sharding.map_rows(gram, rows, (pool,)), rank)
   return (sharding.map_rows(
       project, rows, (pool,), (vectors,), returns_rows=True),
           project(None, aligned, vectors))

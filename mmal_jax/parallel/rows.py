@@ -39,12 +39,14 @@ def everywhere(x: jax.Array, rows: Rows) -> jax.Array:
       x, jax.sharding.NamedSharding(rows.mesh, P()))
 
 
-def on_host(x: jax.Array, n: int) -> np.ndarray:
+def on_host(x: jax.Array | np.ndarray, n: int) -> np.ndarray:
   """`[n, ...]` without padding, on each host; all processes must call it.
 
   Of what lies over several hosts no device gets the whole, but one part after
   another.
   """
+  if isinstance(x, np.ndarray):
+    return x[:n]
   if x.is_fully_addressable or x.nbytes <= _AT_ONCE or x.dtype == bool:
     return processes.whole(x)[:n]
   return _in_parts(x, n)

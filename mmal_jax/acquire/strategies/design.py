@@ -10,9 +10,11 @@ from mmal_jax.acquire import strategy
 from mmal_jax.acquire import values
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import design as design_lib
+from mmal_jax.acquire.kernels import design_streaming
+from mmal_jax.acquire.kernels import projected
 from mmal_jax.acquire.strategies import plan
 
-_RANK = 256  # of the rows: every pick reads all of them
+_RANK = 256  # Of the rows: picks read all of them again and again.
 _LEAST_ENTROPY = 1e-3  # nats
 
 
@@ -58,12 +60,15 @@ def select(
   picks = {}
   for m, k in select_modality(views).items():
     view = alike.by_reference(views[m], _RANK)
-    picks[m] = design_lib.select_design(
+    given = (
         view.pool, view.remaining, view.aligned, view.aligned_mask, k, ridge,
-        weights[m], view.costs if by_cost else None, view.rows)
+        weights[m], view.costs if by_cost else None)
+    if isinstance(view.pool, projected.ProjectedRows):
+      picks[m], _ = design_streaming.select_design(*given)
+    else:
+      picks[m] = design_lib.select_design(*given, view.rows)
   return picks
 
 
 design = strategy.Strategy(
-    'design', select, rule='both', joint=True, draws=True, in_memory=True,
-    uses_reference=True)
+    'design', select, rule='both', joint=True, draws=True, uses_reference=True)

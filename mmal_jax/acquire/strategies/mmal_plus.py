@@ -65,5 +65,5 @@ def select(
 
 
 mmal_plus = strategy.Strategy(
-    'mmal_plus', select, rule=in_turn, joint=True, draws=True, in_memory=True,
+    'mmal_plus', select, rule=in_turn, joint=True, draws=True,
     uses_reference=True)

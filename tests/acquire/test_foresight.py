@@ -1,0 +1,159 @@
+"""Experimental design in few passes: the picks of the plain greedy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import mmal_jax
+from mmal_jax.acquire import alike
+from mmal_jax.acquire.kernels import design_passes
+from mmal_jax.acquire.kernels import design_streaming
+from mmal_jax.embed import disk
+from mmal_jax.parallel import rows as rows_lib
+from mmal_jax.parallel import sharding
+from tests.support import problems
+
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+_N, _K, _FEW = 300, 20, 32
+_ROWS = [problems.unit, problems.clustered, problems.duplicated, problems.axes]
+
+
+def _problem(rows, n=_N, seed=0):
+  return problems.make(np.random.default_rng(seed), rows, n)
+
+
+def _extras(n, seed=0):
+  rng = np.random.default_rng(seed)
+  return {'weights': rng.uniform(0, 1, n).astype(np.float32),
+          'costs': rng.choice([0.5, 1, 2], n).astype(np.float32)}
+
+
+def _plain(problem, k=_K, ridge=1.0, weights=None, costs=None):
+  """Gains of all left items and the greedy's pick, step by step, in float64."""
+  z, remaining, known = (np.asarray(x, np.float64) for x in problem.arrays())
+  covariance = np.linalg.inv(np.eye(z.shape[1]) + known.T @ known / ridge)
+  left = remaining.astype(bool)
+  matters = remaining * (1.0 if weights is None else weights)
+  gram = z.T @ (matters[:, None] * z)
+  prices = 1.0 if costs is None else costs.astype(np.float64)
+  picks = []
+  for _ in range(min(k, left.sum())):
+    s = z @ covariance
+    gains = np.einsum('nr,rq,nq->n', s, gram, s) / (
+        np.einsum('nr,nr->n', s, z) + ridge) / prices
+    # What float64 itself cannot tell apart ties; the lowest index is picked.
+    best = gains[left].max()
+    picks.append(int(np.flatnonzero(left & (gains >= best * (1 - 1e-12)))[0]))
+    left[picks[-1]] = False
+    s = covariance @ z[picks[-1]]
+    covariance -= np.outer(s, s) / (z[picks[-1]] @ s + ridge)
+  return picks + [-1] * (k - len(picks))
+
+
+def _picks(problem, candidates, k=_K, layout=None, **more):
+  fill = {'weights': 0.0, 'costs': 0.01}
+  more = {name: rows_lib.laid(x, layout, fill[name])
+          for name, x in more.items()}
+  picks, passes = design_passes.select_design(
+      rows_lib.laid(problem.pool, layout, 9.0),
+      rows_lib.laid(problem.remaining, layout, False), problem.aligned,
+      problem.aligned_mask, k, layout=layout, candidates=candidates, **more)
+  return picks.tolist(), int(passes)
+
+
+class _AsItIs:
+  """Rows on disk that are neither centred nor projected."""
+
+  def __init__(self, pool):
+    self.pool = pool
+
+  def __len__(self):
+    return len(self.pool)
+
+  def of(self, values):
+    return values
+
+  def take(self, indices):
+    return jnp.asarray(self.pool.take(np.asarray(indices)))
+
+
+def _on_disk(tmp_path, rows, chunk_rows, name='pool'):
+  path = tmp_path / f'{name}.npy'
+  np.save(path, rows)
+  return disk.open_rows(path, chunk_rows * rows.shape[1] * 4)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('rows', _ROWS)
+@pytest.mark.parametrize('by_row', [False, True])
+def test_few_candidates_find_the_picks_of_the_plain_greedy(rows, by_row):
+  more = _extras(_N) if by_row else {}
+  for seed in range(2):
+    problem = _problem(rows, seed=seed)
+    expected = _plain(problem, **more)
+    picks, passes = _picks(problem, _FEW, **more)
+    assert picks == expected and 1 < passes <= _K
+    assert _picks(problem, None, **more) == (expected, 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('rows', [problems.clustered, problems.axes])
+@pytest.mark.parametrize('devices', [2, 4, 8])
+def test_over_devices(rows, devices):
+  problem, more = _problem(rows, 293), _extras(293)
+  layout = sharding.row_sharding(jax.devices()[:devices])
+  picks, passes = _picks(problem, _FEW, layout=layout, **more)
+  # Passes may differ: the first candidates are others, as there is padding.
+  assert picks == _picks(problem, _FEW, **more)[0] and passes > 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('rows', [problems.clustered, problems.axes])
+@pytest.mark.parametrize('chunk_rows', [64, 300])
+def test_from_disk(tmp_path, rows, chunk_rows):
+  problem, more = _problem(rows), _extras(_N)
+  pool = _AsItIs(_on_disk(tmp_path, problem.pool, chunk_rows))
+  for candidates in (_FEW, None):
+    picks, passes = design_streaming.select_design(
+        pool, *problem[1:4], _K, candidates=candidates, **more)
+    assert (picks.tolist(), passes) == _picks(problem, candidates, **more)
+
+
+def test_to_the_last_row():
+  problem = _problem(problems.clustered, 60)
+  count = int(problem.remaining.sum())
+  picks, _ = _picks(problem, 8, k=count + 3)
+  assert sorted(picks[:count]) == np.flatnonzero(problem.remaining).tolist()
+  assert picks[count:] == [-1] * 3
+  assert picks[:20] == _plain(problem, 20)
+
+
+def test_from_disk_what_is_alike_is_what_it_is_in_memory(tmp_path):
+  problem = _problem(problems.of_any_norm)
+  view = problem.view(pool=_on_disk(tmp_path, problem.pool, 64))
+  for rank in (None, 4):
+    one, other = (alike.by_reference(v, rank) for v in (problem.view(), view))
+    found = np.asarray(other.pool.take(np.arange(_N)))
+    assert other.pool.shape == found.shape == one.pool.shape
+    rows, aligned = np.asarray(one.pool), np.asarray(one.aligned)
+    np.testing.assert_allclose(found @ found.T, rows @ rows.T, atol=1e-5)
+    np.testing.assert_allclose(
+        found @ np.asarray(other.aligned).T, rows @ aligned.T, atol=1e-5)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('strategy', ['design', 'mmal_plus'])
+@pytest.mark.parametrize('on_disk', [('image',), ('image', 'text')])
+def test_ask_about_pools_on_disk(tmp_path, strategy, on_disk):
+  rng = np.random.default_rng(0)
+  pools = {m: problems.unit(rng, n).astype(np.float32)
+           for m, n in (('image', 200), ('text', 180))}
+  given = {m: _on_disk(tmp_path, rows, 64, m) if m in on_disk else rows
+           for m, rows in pools.items()}
+  known = [problems.unit(rng, 9).astype(np.float32) for _ in pools]
+  one, other = (
+      mmal_jax.ask(*some.values(), *known, 12, strategy, seed=3)
+      for some in (pools, given))
+  assert one.modality == other.modality
+  np.testing.assert_array_equal(one.indices, other.indices)
