@@ -37,8 +37,8 @@ from experiments.benchmarks import precision
 from experiments.benchmarks import result
 from experiments.benchmarks import roofline
 from experiments.benchmarks import scaling
-from experiments.benchmarks import size
 from experiments.benchmarks import sinkhorn
+from experiments.benchmarks import size
 from experiments.benchmarks import step
 from experiments.benchmarks import stream
 from experiments.benchmarks import tiles

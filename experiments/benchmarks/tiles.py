@@ -123,7 +123,7 @@ def run(small: bool) -> result.Result:
   platform = jax.default_backend()
   rows, notes = [], []
   if small:
-    here = Sizes(3000, 200, 16)
+    here = Sizes(3000, 1100, 16)
   else:
     here = Sizes(*((10_000, 4096, 512) if platform == 'cpu' else
                    (1_000_000, 4096, 512)))
@@ -136,7 +136,8 @@ def run(small: bool) -> result.Result:
     notes.append(
         f'tpu: by libtpu\'s own estimate of cycles for {_TOPOLOGY}, '
         f'{there.n} rows and {there.m} others of {there.d}, bfloat16 '
-        '(typicality and kmeans float32); nothing was run on a TPU.')
+        '(typicality and kmeans float32); what '
+        '`top_k` takes is not among them; nothing was run on a TPU.')
   return result.Result(
       'tiles',
       ['platform', 'use', 'rows', 'columns', 'seconds', 'Mcycles', 'GFLOP/s',

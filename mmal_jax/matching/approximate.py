@@ -16,6 +16,8 @@ from mmal_jax.acquire.kernels import pseudo_alignment
 # Rows whose exact neighbours say how many cells to look into; and as many
 # others, by which the recall is then measured.
 _SAMPLE = 1024
+# Of the cells; beyond, to compare all takes less time (measured on a CPU).
+_MOST = 0.2
 _ERRORS = 2  # standard errors that the recall is to be above what is stated
 
 
@@ -67,18 +69,29 @@ def best_matches(
       sample's standard error to spare.
 
   Returns:
-    What was found. In O(n sqrt(m) d) time for pools that form clusters.
+    What was found. In O(n sqrt(m) d) time for pools that form clusters; all, by
+    comparing all, where more than a fifth of the cells would have to be looked
+    into.
 
   Raises:
     TypeError: for a pool on disk.
     ValueError: for pools over several devices, a recall out of bounds, or
       another metric.
   """
-  chosen = choose(view, other, k, recall)
-  indices, similarities = inverted_lists.search(
-      chosen.index, view.pool, k, chosen.probes, view.metric)
-  return Found(indices, similarities, chosen.recall, chosen.probes,
-               len(chosen.index.centres))
+  return search(view, other, k, choose(view, other, k, recall))
+
+
+def search(
+    view: views_lib.View, other: views_lib.View, k: int, choice: Choice
+) -> Found:
+  """As `best_matches`, with what `choose` returned for the same pools."""
+  cells = len(choice.index.centres)
+  if choice.probes > _MOST * cells:
+    exact = pseudo_alignment.best_matches(view, other, k)
+    return Found(*exact, 1.0, cells, cells)
+  found = inverted_lists.search(
+      choice.index, view.pool, k, choice.probes, view.metric)
+  return Found(*found, choice.recall, choice.probes, cells)
 
 
 def choose(

@@ -12,6 +12,7 @@ References:
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -141,13 +142,14 @@ def search(
 def _search(index, x, cells, *, index_norms, k, probes, metric):
   """Of queries that are few enough for all they find in `probes` cells."""
   n, m = len(x), len(index.values)
-  tile = tile_sizes.of('best_matches')
-  # Cells hold fewer rows than a whole pool has.
-  rows, columns = min(tile.rows, n * probes), min(tile.rows, m)
+  tile, count = tile_sizes.of('best_matches'), len(index.centres)
+  # A cell, and those who look into it, are fewer than a whole pool.
+  rows = min(tile.rows, n * probes, _rounded(n * probes / count))
+  columns = min(tile.columns, m, _rounded(m / count))
   # Pairs of a query and a cell, by cell: a tile has pairs of one cell alone.
   cells = cells.reshape(-1)
   by_cell = jnp.argsort(cells, stable=True)
-  first = jnp.searchsorted(cells[by_cell], jnp.arange(len(index.centres) + 1))
+  first = jnp.searchsorted(cells[by_cell], jnp.arange(count + 1))
   ends = jnp.cumsum(-(-(first[1:] - first[:-1]) // rows))  # of its tiles
   queries = jnp.pad(by_cell // probes, (0, rows))
   norms = metric.norms(x)
@@ -176,6 +178,11 @@ def _search(index, x, cells, *, index_norms, k, probes, metric):
       (-scores[back].reshape(n, probes * k), where), num_keys=2)
   falling, where = falling[:, :k], where[:, :k]
   return jnp.where(falling < jnp.inf, where, -1), -falling
+
+
+def _rounded(size: float) -> int:
+  """A little more than the mean, which few cells exceed by much."""
+  return max(8, 2 ** math.ceil(math.log2(1.25 * size)))
 
 
 def _best_of_cell(
