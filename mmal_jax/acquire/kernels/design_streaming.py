@@ -10,6 +10,8 @@ from mmal_jax.acquire.kernels import foresight
 from mmal_jax.acquire.kernels import projected
 from mmal_jax.acquire.kernels import streaming
 
+_FIRST = 8  # one of so many chunks names the first candidates
+
 
 def select_design(
     rows: projected.ProjectedRows,
@@ -53,23 +55,39 @@ def select_design(
   firsts = [jnp.int32(i * pool.chunk_rows) for i in range(pool.num_chunks)]
   slots = foresight.most_slots(k)
   precision = foresight.precision(aligned, aligned_mask, ridge)
+
+  def look(proposal, numbers=None):
+    """Rivals of the proposal in these chunks, and the first that beats it."""
+    gains = _own_gains(
+        proposal, prices[np.maximum(proposal.places, 0)], ridge)
+    parts = firsts, streaming.cut(pool, left, False), prices_of
+    if numbers is not None:
+      parts = [[chunks[i] for i in numbers] for chunks in parts]
+    offered, beaten = _merge(*zip(*streaming.over_chunks(
+        lambda values, *parts: _look(
+            proposal, gains, ridge, rows.of(values), *parts, candidates),
+        pool, *parts, numbers=numbers)))
+    return np.asarray(offered), beaten
+
+  def propose(offered, most):
+    there = np.minimum(offered, n - 1)
+    return _propose(
+        rows.take(there), offered, left[there] & (offered < n), prices[there],
+        gram, precision, ridge, most, slots)
+
   picks, passes = [], 0
   offered = np.asarray(foresight.sample(n, candidates))
+  if pool.num_chunks >= 2 * _FIRST:
+    # What a sample proposes is beaten at once, but a part of the pool says as
+    # well as all of it where to look for candidates.
+    offered, _ = look(
+        propose(offered, k), range(0, pool.num_chunks, _FIRST))
   while len(picks) < k and left.any():
-    there = np.minimum(offered, n - 1)
-    proposal = _propose(
-        rows.take(there), offered, left[there] & (offered < n), prices[there],
-        gram, precision, ridge, k - len(picks), slots)
+    proposal = propose(offered, k - len(picks))
     if candidates >= n:
       beaten = foresight.unbeaten(slots)
     else:
-      gains = _own_gains(
-          proposal, prices[np.maximum(proposal.places, 0)], ridge)
-      offered, beaten = _merge(*zip(*streaming.over_chunks(
-          lambda values, *parts: _look(
-              proposal, gains, ridge, rows.of(values), *parts, candidates),
-          pool, firsts, streaming.cut(pool, left, False), prices_of)))
-      offered = np.asarray(offered)
+      offered, beaten = look(proposal)
     places, precision = _accept(
         proposal, beaten, rows.take(np.asarray(beaten.place)[None]), precision,
         ridge)

@@ -22,8 +22,8 @@ import numpy as np
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import nearest as nearest_lib
-from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.acquire.kernels import streaming
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.embed import disk
 from mmal_jax.parallel import sharding
 

@@ -45,6 +45,8 @@ TILES = {
     # Rows that can still matter, gathered, against the newest centres. TPU: not
     # estimated.
     'refresh': {'cpu': Tile(1024), 'gpu': Tile(16384), 'tpu': Tile(4096)},
+    # Rows of a pool against the picks of a design. TPU: not estimated.
+    'design': {'cpu': Tile(1024), 'gpu': Tile(16384), 'tpu': Tile(16384)},
     # Rows of a pool against candidates: maxima and sums of each candidate. TPU:
     # 191 million cycles; 4,096 x 256 take 263, 1,024 x 256 take 391.
     'matches': {
