@@ -29,6 +29,8 @@ _TILE = 32
 _LANES = 16  # values of which a reduction takes one, elementwise
 _TINY = 1e-30
 _NOTHING = (0.0, 0.0)
+# An iteration that changes no factor by more, relatively, is the last: the error
+# of float32's sums is not far below.
 _CONVERGED = 1e-5
 
 
