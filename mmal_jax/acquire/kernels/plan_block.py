@@ -5,7 +5,7 @@ With :math:`w_{ij} = K_{ij} v_j` the chances of row i are
 plan, and their entropy is
 
 .. math::
-  H_i = \log W_i + \log u_i - \frac{1}{W_i} \sum_j v_j L_{ij}, \qquad
+  H_i = \log u_i W_i - \frac{1}{W_i} \sum_j v_j L_{ij}, \qquad
   L_{ij} = K_{ij} \log (u_i K_{ij} v_j)
 
 and so it is for columns, with the same L. One matrix of the block's size is
@@ -29,6 +29,8 @@ _TILE = 32
 _LANES = 16  # values of which a reduction takes one, elementwise
 _TINY = 1e-30
 _NOTHING = (0.0, 0.0)
+# An iteration that changes no factor by more, relatively, is the last: the
+# error of float32's sums is not far below.
 _CONVERGED = 1e-5
 
 
@@ -128,10 +130,9 @@ def scores(found: Scaling) -> tuple[Scores, Scores]:
     its_logs = jax.lax.dynamic_slice_in_dim(u_logs, first, size)
     # One matrix for both sides, in which the other's factor is too much.
     logs = part * (jnp.log(part) + its_logs[:, None] + v_logs[None])
-    total = part @ v
     of_rows = _scores(
-        *_merged(_top_2(part * v[None], _NOTHING, 1), 1), total,
-        logs @ v - its_logs * total)
+        *_merged(_top_2(part * v[None], _NOTHING, 1), 1), part @ v, logs @ v,
+        jax.lax.dynamic_slice_in_dim(u, first, size))
     rows = jax.tree.map(
         lambda whole, values: jax.lax.dynamic_update_slice_in_dim(
             whole, values, first, 0), rows, of_rows)
@@ -142,8 +143,7 @@ def scores(found: Scaling) -> tuple[Scores, Scores]:
   rows, columns, sums = jax.lax.fori_loop(
       0, -(-r // size), add_tile,
       (Scores(*(jnp.zeros(r),) * 3), (lanes,) * 2, (jnp.zeros(c),) * 2))
-  total, moment = sums
-  return rows, _scores(*_merged(columns, 0), total, moment - v_logs * total)
+  return rows, _scores(*_merged(columns, 0), *sums, v)
 
 
 def expected(
@@ -204,9 +204,10 @@ def _merged(found, axis):
   return tuple(jnp.squeeze(x, axis) for x in found)
 
 
-def _scores(best, second, total, moment):
+def _scores(best, second, total, moment, factor):
   total_ = jnp.maximum(total, _TINY)
-  entropy = jnp.log(total_) - moment / total_
+  # Either may be large or small, but their product is near 1.
+  entropy = jnp.log(jnp.maximum(factor * total, _TINY)) - moment / total_
   return Scores(
       best / total_, (best - second) / total_,
       jnp.where(total > _TINY, jnp.maximum(entropy, 0.0), 0.0))
