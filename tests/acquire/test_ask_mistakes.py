@@ -364,9 +364,9 @@ def test_costs_and_what_was_asked_are_used():
 
 
 def test_a_strategy_that_cannot_work_on_disk(tmp_path):
-  with pytest.raises(TypeError, match="strategy='mmal_plus' needs images and "
+  with pytest.raises(TypeError, match="strategy='two_sided' needs images and "
                      'texts in memory'):
-    _joint(images=_on_disk(tmp_path, _ONE), strategy='mmal_plus')
+    _joint(images=_on_disk(tmp_path, _ONE), strategy='two_sided')
   with pytest.raises(TypeError, match='the strategy mine has answered with .*'
                      r'Query\(modality, indices\) is needed'):
     def mine(views, batch, key):

