@@ -6,7 +6,7 @@ nothing, and starts no accelerator.
 
 from mmal_jax import extras as _extras
 
-__version__ = '0.3.0'
+__version__ = '0.4.0'
 # By public name: its module, and its name there.
 _WHERE = {
     'Config': ('ml_collections', 'ConfigDict'),

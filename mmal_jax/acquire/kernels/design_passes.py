@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from mmal_jax.acquire.kernels import foresight
+from mmal_jax.acquire.kernels import rivals as rivals_lib
 from mmal_jax.parallel import sharding
 
 
@@ -46,7 +47,7 @@ def select_design(
     `([k] int32 indices, passes)`: how often all rows were followed.
   """
   n = len(rows)
-  candidates = foresight.candidates(n) if candidates is None else (
+  candidates = rivals_lib.candidates(n) if candidates is None else (
       min(n, candidates))
   return sharding.map_rows(
       functools.partial(_select, k=k, candidates=candidates), layout,
@@ -96,7 +97,7 @@ def _select(
           lambda x: sharding.gather(x, axis), foresight.look(
               proposal, gains, ridge, z, first, now.left, prices, candidates))
       beaten = foresight.first(beaten)
-      offered = foresight.offer_of(rivals)
+      offered = rivals_lib.offer_of(rivals)
     row = sharding.take_rows(z, beaten.place[None], axis)
     places, precision = foresight.accept(
         proposal, beaten, row, now.precision, ridge)
@@ -115,7 +116,7 @@ def _select(
   start = _Progress(
       remaining, foresight.precision(aligned, aligned_mask, ridge),
       jnp.full(k, -1, jnp.int32), jnp.zeros((), jnp.int32),
-      foresight.sample(n, candidates),
+      rivals_lib.sample(n, candidates),
       jnp.zeros((), jnp.int32))
   end = jax.lax.while_loop(goes_on, one_pass, start)
   return end.picks, end.passes

@@ -8,6 +8,7 @@ import numpy as np
 
 from mmal_jax.acquire.kernels import foresight
 from mmal_jax.acquire.kernels import projected
+from mmal_jax.acquire.kernels import rivals as rivals_lib
 from mmal_jax.acquire.kernels import streaming
 
 _FIRST = 8  # one of so many chunks names the first candidates
@@ -43,7 +44,7 @@ def select_design(
   """
   pool, n = rows.pool, len(rows)
   if candidates is None:
-    candidates = foresight.candidates(n)
+    candidates = rivals_lib.candidates(n)
   left = np.array(remaining)
   prices = np.ones(n, np.float32) if costs is None else np.asarray(
       costs, np.float32)
@@ -76,7 +77,7 @@ def select_design(
         gram, precision, ridge, most, slots)
 
   picks, passes = [], 0
-  offered = np.asarray(foresight.sample(n, candidates))
+  offered = np.asarray(rivals_lib.sample(n, candidates))
   if pool.num_chunks >= 2 * _FIRST:
     # What a sample proposes is beaten at once, but a part of the pool says as
     # well as all of it where to look for candidates.
@@ -119,4 +120,4 @@ def _propose(
 def _merge(rivals, beaten):
   rivals, beaten = (
       jax.tree.map(lambda *x: jnp.stack(x), *x) for x in (rivals, beaten))
-  return foresight.offer_of(rivals), foresight.first(beaten)
+  return rivals_lib.offer_of(rivals), foresight.first(beaten)

@@ -25,8 +25,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from mmal_jax.acquire.kernels import rivals
 from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.acquire.kernels import tiles
 
@@ -40,7 +40,6 @@ _MOST = 2048
 # Sums that fell to this share of what they were are computed anew: what they
 # were rounded to then is too much for them now.
 RENEWED_BELOW = 1 / 8
-NONE = np.iinfo(np.int32).max  # Behind all places.
 _RENEWALS = 8  # Blocks of a proposal that may be begun for a renewal.
 
 
@@ -85,43 +84,6 @@ class Beaten(NamedTuple):
   slot: jax.Array
   gain: jax.Array
   place: jax.Array
-
-
-class Rivals(NamedTuple):
-  """Rows for the next proposal; `NONE` where there are no more.
-
-  Of the closest alone, all might lie where the proposal was poor, and fall
-  together with the first pick there; so half of them are those that came closer
-  to some pick than to all others.
-
-  Attributes:
-    values: `[K / 2]` float32, how close the closest came: a ratio of gains;
-      -inf for none.
-    places: `[K / 2]` int32.
-    of_picks: `[K / 2]` float32, the same for each pick.
-    their_places: `[K / 2]` int32.
-  """
-
-  values: jax.Array
-  places: jax.Array
-  of_picks: jax.Array
-  their_places: jax.Array
-
-
-def candidates(n: int) -> int:
-  """How many candidates to take from n rows.
-
-  More make a proposal slower, but it is wrong less often, and then the pool is
-  read less often: 38 times with a sixteenth of 100,000 rows (1,000 picks of
-  clustered ones), 3 times with a third.
-  """
-  return min(n, max(32768, min(131072, n // 32 * 2)))
-
-
-def sample(n: int, candidates: int) -> jax.Array:
-  """`[candidates]` int32 of n places, at equal distances: the first ones."""
-  return jnp.asarray(
-      np.arange(candidates, dtype=np.int64) * n // candidates, jnp.int32)
 
 
 def most_slots(k: int) -> int:
@@ -291,7 +253,7 @@ def look(
     left: jax.Array,
     prices: jax.Array,
     count: int,
-) -> tuple[Rivals, Beaten]:
+) -> tuple[rivals.Rivals, Beaten]:
   """What rows of the pool say to a proposal; one pass.
 
   Args:
@@ -317,44 +279,8 @@ def look(
   (closest, nearby), found = _follow(
       proposal, gains, ridge, rows, places, jnp.zeros(n, jnp.int32), until,
       prices)
-  return _rivals(proposal, closest, nearby, places, count), first(found)
-
-
-def _rivals(proposal, closest, nearby, places, count):
-  half, n = count // 2, len(closest)
-  values, top = jax.lax.top_k(closest, min(half, n))
-  more = half - len(top)
-  values = jnp.pad(values, (0, more), constant_values=-jnp.inf)
-  top = jnp.pad(places[top], (0, more), constant_values=NONE)
-  # The rows of a pick are dealt into buckets by their last digits.
-  share = jnp.maximum(half // jnp.maximum(proposal.slots, 1), 1)
-  bucket = jnp.where(
-      closest > -jnp.inf, nearby * share + places % share, half)
-  best = jnp.full(half, -jnp.inf).at[bucket].max(closest, mode='drop')
-  is_best = closest == best[jnp.minimum(bucket, half - 1)]
-  return Rivals(
-      values, jnp.where(values > -jnp.inf, top, NONE), best,
-      jnp.full(half, NONE).at[jnp.where(is_best, bucket, half)].min(
-          places, mode='drop'))
-
-
-def offer_of(found: Rivals) -> jax.Array:
-  """The next candidates.
-
-  Args:
-    found: `[parts, K / 2]`, of the pool's parts in their order.
-
-  Returns:
-    `[K]` int32 places, rising; `NONE` in place of those that were there twice,
-    at the end.
-  """
-  top = jax.lax.top_k(found.values.reshape(-1), found.values.shape[1])[1]
-  part = jnp.argmax(found.of_picks, axis=0)[None]
-  places = jnp.sort(jnp.concatenate([
-      found.places.reshape(-1)[top],
-      jnp.take_along_axis(found.their_places, part, axis=0)[0]]))
-  again = jnp.concatenate([jnp.zeros(1, bool), places[1:] == places[:-1]])
-  return jnp.sort(jnp.where(again, NONE, places))
+  return rivals.of(
+      closest, nearby, places, proposal.slots, count), first(found)
 
 
 def first(found: Beaten) -> Beaten:

@@ -31,7 +31,7 @@ _TINY = 1e-30
 _NOTHING = (0.0, 0.0)
 # An iteration that changes no factor by more, relatively, is the last: the
 # error of float32's sums is not far below.
-_CONVERGED = 1e-5
+_CONVERGED = 1e-6
 
 
 class Scaling(NamedTuple):
