@@ -1,17 +1,14 @@
 """Experimental design in few passes: the picks of the plain greedy."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import mmal_jax
 from mmal_jax.acquire import alike
-from mmal_jax.acquire.kernels import design_passes
+from mmal_jax.acquire.kernels import design
 from mmal_jax.acquire.kernels import design_streaming
 from mmal_jax.embed import disk
-from mmal_jax.parallel import rows as rows_lib
-from mmal_jax.parallel import sharding
 from tests.support import problems
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
@@ -51,17 +48,6 @@ def _plain(problem, k=_K, ridge=1.0, weights=None, costs=None):
   return picks + [-1] * (k - len(picks))
 
 
-def _picks(problem, candidates, k=_K, layout=None, **more):
-  fill = {'weights': 0.0, 'costs': 0.01}
-  more = {name: rows_lib.laid(x, layout, fill[name])
-          for name, x in more.items()}
-  picks, passes = design_passes.select_design(
-      rows_lib.laid(problem.pool, layout, 9.0),
-      rows_lib.laid(problem.remaining, layout, False), problem.aligned,
-      problem.aligned_mask, k, layout=layout, candidates=candidates, **more)
-  return picks.tolist(), int(passes)
-
-
 class _AsItIs:
   """Rows on disk that are neither centred nor projected."""
 
@@ -84,46 +70,41 @@ def _on_disk(tmp_path, rows, chunk_rows, name='pool'):
   return disk.open_rows(path, chunk_rows * rows.shape[1] * 4)
 
 
+def _picks(problem, folder, candidates, k=_K, chunk_rows=64, **more):
+  pool = _AsItIs(_on_disk(folder, problem.pool, chunk_rows))
+  picks, passes = design_streaming.select_design(
+      pool, *problem[1:4], k, candidates=candidates, **more)
+  return picks.tolist(), passes
+
+
 @pytest.mark.long
 @pytest.mark.parametrize('rows', _ROWS)
 @pytest.mark.parametrize('by_row', [False, True])
-def test_few_candidates_find_the_picks_of_the_plain_greedy(rows, by_row):
+def test_few_candidates_find_the_picks_of_the_plain_greedy(
+    tmp_path, rows, by_row):
   more = _extras(_N) if by_row else {}
   for seed in range(2):
     problem = _problem(rows, seed=seed)
     expected = _plain(problem, **more)
-    picks, passes = _picks(problem, _FEW, **more)
+    picks, passes = _picks(problem, tmp_path, _FEW, **more)
     assert picks == expected and 1 < passes <= _K
-    assert _picks(problem, None, **more) == (expected, 1)
+    assert _picks(problem, tmp_path, None, **more) == (expected, 1)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize('rows', [problems.clustered, problems.axes])
-@pytest.mark.parametrize('devices', [2, 4, 8])
-def test_over_devices(rows, devices):
-  problem, more = _problem(rows, 293), _extras(293)
-  layout = sharding.row_sharding(jax.devices()[:devices])
-  picks, passes = _picks(problem, _FEW, layout=layout, **more)
-  # Passes may differ: the first candidates are others, as there is padding.
-  assert picks == _picks(problem, _FEW, **more)[0] and passes > 1
-
-
-@pytest.mark.long
-@pytest.mark.parametrize('rows', [problems.clustered, problems.axes])
-@pytest.mark.parametrize('chunk_rows', [64, 300])
-def test_from_disk(tmp_path, rows, chunk_rows):
+def test_picks_are_those_in_memory_whatever_the_chunks(tmp_path, rows):
   problem, more = _problem(rows), _extras(_N)
-  pool = _AsItIs(_on_disk(tmp_path, problem.pool, chunk_rows))
-  for candidates in (_FEW, None):
-    picks, passes = design_streaming.select_design(
-        pool, *problem[1:4], _K, candidates=candidates, **more)
-    assert (picks.tolist(), passes) == _picks(problem, candidates, **more)
+  expected = design.select_design(*problem[:4], _K, **more).tolist()
+  for chunk_rows in (64, 300):
+    assert _picks(
+        problem, tmp_path, _FEW, chunk_rows=chunk_rows, **more)[0] == expected
 
 
-def test_to_the_last_row():
+def test_to_the_last_row(tmp_path):
   problem = _problem(problems.clustered, 60)
   count = int(problem.remaining.sum())
-  picks, _ = _picks(problem, 8, k=count + 3)
+  picks, _ = _picks(problem, tmp_path, 8, k=count + 3)
   assert sorted(picks[:count]) == np.flatnonzero(problem.remaining).tolist()
   assert picks[count:] == [-1] * 3
   assert picks[:20] == _plain(problem, 20)

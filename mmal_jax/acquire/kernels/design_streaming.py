@@ -11,7 +11,7 @@ from mmal_jax.acquire.kernels import projected
 from mmal_jax.acquire.kernels import rivals as rivals_lib
 from mmal_jax.acquire.kernels import streaming
 
-_FIRST = 8  # one of so many chunks names the first candidates
+_SAMPLE = 8192  # rows that make the first proposal
 
 
 def select_design(
@@ -25,7 +25,7 @@ def select_design(
     costs: jax.Array | None = None,
     candidates: int | None = None,
 ) -> tuple[jax.Array, int]:
-  """As `design_passes.select_design`, for rows of a pool on disk.
+  """As `design.select_design`, for rows of a pool on disk, in few passes.
 
   Args:
     rows: `[n, r]`.
@@ -57,17 +57,14 @@ def select_design(
   slots = foresight.most_slots(k)
   precision = foresight.precision(aligned, aligned_mask, ridge)
 
-  def look(proposal, numbers=None):
-    """Rivals of the proposal in these chunks, and the first that beats it."""
+  def look(proposal):
+    """Rivals of the proposal, and the first that beats it."""
     gains = _own_gains(
         proposal, prices[np.maximum(proposal.places, 0)], ridge)
-    parts = firsts, streaming.cut(pool, left, False), prices_of
-    if numbers is not None:
-      parts = [[chunks[i] for i in numbers] for chunks in parts]
     offered, beaten = _merge(*zip(*streaming.over_chunks(
         lambda values, *parts: _look(
             proposal, gains, ridge, rows.of(values), *parts, candidates),
-        pool, *parts, numbers=numbers)))
+        pool, firsts, streaming.cut(pool, left, False), prices_of)))
     return np.asarray(offered), beaten
 
   def propose(offered, most):
@@ -77,12 +74,15 @@ def select_design(
         gram, precision, ridge, most, slots)
 
   picks, passes = [], 0
-  offered = np.asarray(rivals_lib.sample(n, candidates))
-  if pool.num_chunks >= 2 * _FIRST:
-    # What a sample proposes is beaten at once, but a part of the pool says as
-    # well as all of it where to look for candidates.
-    offered, _ = look(
-        propose(offered, k), range(0, pool.num_chunks, _FIRST))
+  offered = np.asarray(rivals_lib.sample(n, min(candidates, _SAMPLE)))
+  if candidates < n:
+    # What a sample proposes is beaten at once. Where to look for candidates it
+    # says all the same, and without being followed.
+    proposal = propose(offered, k)
+    offered = np.asarray(_offer(streaming.over_chunks(
+        lambda values, *parts: _glance(
+            proposal, ridge, rows.of(values), *parts, candidates), pool, firsts,
+        streaming.cut(pool, left, False), prices_of)))
   while len(picks) < k and left.any():
     proposal = propose(offered, k - len(picks))
     if candidates >= n:
@@ -104,6 +104,7 @@ def select_design(
 
 _own_gains = jax.jit(foresight.own_gains)
 _gram = jax.jit(foresight.gram)
+_glance = jax.jit(foresight.glance, static_argnums=6)
 _look = jax.jit(foresight.look, static_argnums=7)
 _accept = jax.jit(foresight.accept)
 
@@ -121,3 +122,8 @@ def _merge(rivals, beaten):
   rivals, beaten = (
       jax.tree.map(lambda *x: jnp.stack(x), *x) for x in (rivals, beaten))
   return rivals_lib.offer_of(rivals), foresight.first(beaten)
+
+
+@jax.jit
+def _offer(rivals):
+  return rivals_lib.offer_of(jax.tree.map(lambda *x: jnp.stack(x), *rivals))
