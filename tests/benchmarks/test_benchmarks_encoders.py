@@ -1,5 +1,7 @@
 """Benchmarks of encoders: what is refused, and what is reported instead."""
 
+import time
+
 import jax
 import numpy as np
 import pytest
@@ -93,7 +95,18 @@ def test_torch_compile_that_fails_is_reported_and_done_without(
 
 def test_compiled_step_tells_what_compiling_took(theirs, monkeypatch):
   import torch
-  monkeypatch.setattr(torch, 'compile', lambda function, dynamic: function)
+
+  def compiled(function, dynamic):
+    del dynamic
+    waits = iter([0.5])  # seconds, of the first call alone
+
+    def step(*args, **kwargs):
+      time.sleep(next(waits, 0.0))
+      return function(*args, **kwargs)
+
+    return step
+
+  monkeypatch.setattr(torch, 'compile', compiled)
   case = _case(encoders.COMPILED)
   found = train.measure(_CONFIG, [case], None, theirs)
   assert found[case].compiling > 0
