@@ -138,3 +138,15 @@ def test_ask_about_pools_on_disk(tmp_path, strategy, on_disk):
       for some in (pools, given))
   assert one.modality == other.modality
   np.testing.assert_array_equal(one.indices, other.indices)
+
+
+def test_all_rows_are_candidates_where_they_are_few(tmp_path, monkeypatch):
+  # More than the sample that is the start in larger pools.
+  monkeypatch.setattr(design_streaming, '_SAMPLE', 20)
+  problem = _problem(problems.unit)
+  assert _picks(problem, tmp_path, None) == (_plain(problem), 1)
+
+
+def test_goes_on_where_all_candidates_were_picked(tmp_path):
+  problem = _problem(problems.unit, 60)
+  assert _picks(problem, tmp_path, 4)[0] == _plain(problem)

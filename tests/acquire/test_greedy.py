@@ -132,3 +132,26 @@ def test_most_rows_are_left_out():
   jax.effects_barrier()
   assert picks.tolist() == expected.tolist()
   assert 0 < work < n * k / 2
+
+
+def test_ends_where_no_gain_is_a_number(tmp_path):
+  pool = np.full((20, 4), np.nan, np.float32)
+  np.save(tmp_path / 'pool.npy', pool)
+  for rows in (pool, disk.open_rows(tmp_path / 'pool.npy')):
+    view = views_lib.View(
+        rows, np.ones(20, bool), np.ones((1, 4), np.float32), np.ones(1, bool))
+    assert coreset.select_coreset(view, 2).tolist() == [-1, -1]
+
+
+def test_few_rows_to_refresh_compile_few_programs(tmp_path):
+  n = 40_000
+  pool = problems.clustered(np.random.default_rng(0), n).astype(np.float32)
+  np.save(tmp_path / 'pool.npy', pool)
+  view = views_lib.View(
+      disk.open_rows(tmp_path / 'pool.npy', 5000 * pool[0].nbytes),
+      np.arange(n) % 25 == 0, pool[:5], np.ones(5, bool),
+      metric=metric_lib.SQEUCLIDEAN)
+  before = streaming._refresh_part._cache_size()
+  _, turns = coreset.select_with_passes(view, 300, 64)
+  assert turns > 3
+  assert streaming._refresh_part._cache_size() - before <= 2

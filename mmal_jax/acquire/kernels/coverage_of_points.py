@@ -40,6 +40,8 @@ from mmal_jax.parallel import sharding
 
 # Similarities that are held: of as many candidates as points, within these.
 _LEAST_HELD, _MOST_HELD = 1 << 24, 1 << 29
+# Their rows are held, too: of a few points all of the pool would be.
+_MOST_ROWS = 1 << 16
 
 
 def _cosine(distances, scale):
@@ -121,7 +123,7 @@ def select(
     `[k]` int32 pool indices in the order of their choice, ties to the lowest
     index, none twice; -1 where nothing remained. Beyond the pool it holds, on
     each device, the similarities of as many candidates as there are points, but
-    64 MB at least and 2 GB at most.
+    2 GB at most for up to two million points, and the rows of 65,536 at most.
   """
   view = views_lib.located(view)
   points = held_lib.Points(
@@ -140,7 +142,9 @@ def select(
 def _held_rows(points):
   """How many candidates' similarities are held at a time."""
   number = min(max(points**2, _LEAST_HELD), _MOST_HELD)
-  return -(-number // points // held_lib.TILE) * held_lib.TILE
+  number = min(-(-number // points), _MOST_ROWS)
+  tile = held_lib.tile()
+  return -(-number // tile) * tile
 
 
 @functools.partial(jax.jit, static_argnames='similarity')
@@ -159,11 +163,11 @@ def _cover(points, aligned, aligned_mask, similarity, scale):
 def _all_gains(values, points, similarity, scale):
   """`[n]` float32."""
   n = len(values)
-  values = jnp.pad(values, ((0, max(held_lib.TILE - n, 0)), (0, 0)))
+  values = jnp.pad(values, ((0, max(held_lib.tile() - n, 0)), (0, 0)))
   return tiles.map_tiles(
       lambda rows: held_lib.gains(
           held_lib.near(points, scale, similarity, rows), points),
-      held_lib.TILE, values)[:n]
+      held_lib.tile(), values)[:n]
 
 
 @functools.partial(jax.jit, static_argnames=('k', 'similarity', 'layout'))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmal_jax.acquire.kernels import foresight
+from mmal_jax.acquire.kernels import posterior
 from mmal_jax.acquire.kernels import projected
 from mmal_jax.acquire.kernels import rivals as rivals_lib
 from mmal_jax.acquire.kernels import streaming
@@ -48,24 +49,37 @@ def select_design(
   left = np.array(remaining)
   prices = np.ones(n, np.float32) if costs is None else np.asarray(
       costs, np.float32)
-  matters = foresight.matters(jnp.asarray(left), weights)
+  matters = posterior.matters(jnp.asarray(left), weights)
   gram = sum(streaming.over_chunks(
       lambda values, matters: _gram(rows.of(values), matters), pool,
       streaming.cut(pool, matters, 0.0)))
   prices_of = streaming.cut(pool, prices, 1.0)
   firsts = [jnp.int32(i * pool.chunk_rows) for i in range(pool.num_chunks)]
   slots = foresight.most_slots(k)
-  precision = foresight.precision(aligned, aligned_mask, ridge)
+  precision = posterior.precision(aligned, aligned_mask, ridge)
 
   def look(proposal):
     """Rivals of the proposal, and the first that beats it."""
     gains = _own_gains(
         proposal, prices[np.maximum(proposal.places, 0)], ridge)
-    offered, beaten = _merge(*zip(*streaming.over_chunks(
+    found, beaten = over_chunks(
         lambda values, *parts: _look(
-            proposal, gains, ridge, rows.of(values), *parts, candidates),
-        pool, firsts, streaming.cut(pool, left, False), prices_of)))
-    return np.asarray(offered), beaten
+            proposal, gains, ridge, rows.of(values), *parts, candidates), _both)
+    return np.asarray(_offer(found)), beaten
+
+  def over_chunks(function, merge):
+    """What it finds in all chunks, of which no more than two are kept."""
+    found = None
+
+    def add(values, *parts):
+      nonlocal found
+      new = function(values, *parts)
+      found = new if found is None else merge(found, new)
+      return jax.tree.leaves(found)[-1]
+
+    streaming.over_chunks(
+        add, pool, firsts, streaming.cut(pool, left, False), prices_of)
+    return found
 
   def propose(offered, most):
     there = np.minimum(offered, n - 1)
@@ -74,16 +88,21 @@ def select_design(
         gram, precision, ridge, most, slots)
 
   picks, passes = [], 0
-  offered = np.asarray(rivals_lib.sample(n, min(candidates, _SAMPLE)))
+  first = n if candidates >= n else min(candidates, _SAMPLE)
+  offered = np.asarray(rivals_lib.sample(n, first))
   if candidates < n:
     # What a sample proposes is beaten at once. Where to look for candidates it
     # says all the same, and without being followed.
     proposal = propose(offered, k)
-    offered = np.asarray(_offer(streaming.over_chunks(
+    offered = np.asarray(_offer(over_chunks(
         lambda values, *parts: _glance(
-            proposal, ridge, rows.of(values), *parts, candidates), pool, firsts,
-        streaming.cut(pool, left, False), prices_of)))
+            proposal, ridge, rows.of(values), *parts, candidates), _merge)))
   while len(picks) < k and left.any():
+    if not left[offered[offered < n]].any():
+      # All that came close was picked: a pass with no proposal finds nothing.
+      there = np.flatnonzero(left)[:len(offered)]
+      offered = np.pad(there.astype(np.int32), (0, len(offered) - len(there)),
+                       constant_values=rivals_lib.NONE)
     proposal = propose(offered, k - len(picks))
     if candidates >= n:
       beaten = foresight.unbeaten(slots)
@@ -103,27 +122,23 @@ def select_design(
 
 
 _own_gains = jax.jit(foresight.own_gains)
-_gram = jax.jit(foresight.gram)
+_gram = jax.jit(posterior.gram)
 _glance = jax.jit(foresight.glance, static_argnums=6)
 _look = jax.jit(foresight.look, static_argnums=7)
 _accept = jax.jit(foresight.accept)
+_merge = jax.jit(rivals_lib.merge)
+_offer = jax.jit(rivals_lib.offer_of)
 
 
 @functools.partial(jax.jit, static_argnames='slots')
 def _propose(
     rows, places, left, prices, gram, precision, ridge, most, slots):
   return foresight.propose(
-      rows, places, left, prices, gram, foresight.covariance(precision), ridge,
+      rows, places, left, prices, gram, posterior.covariance(precision), ridge,
       most, slots)
 
 
 @jax.jit
-def _merge(rivals, beaten):
-  rivals, beaten = (
-      jax.tree.map(lambda *x: jnp.stack(x), *x) for x in (rivals, beaten))
-  return rivals_lib.offer_of(rivals), foresight.first(beaten)
-
-
-@jax.jit
-def _offer(rivals):
-  return rivals_lib.offer_of(jax.tree.map(lambda *x: jnp.stack(x), *rivals))
+def _both(one, other):
+  return rivals_lib.merge(one[0], other[0]), foresight.first(
+      jax.tree.map(lambda *x: jnp.stack(x), one[1], other[1]))

@@ -20,17 +20,16 @@ Whatever is proposed, the picks are those of the plain greedy, whose gains are
 computed as in step 2; from the proposal depends only how many passes it takes.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.acquire.kernels import posterior
 from mmal_jax.acquire.kernels import rivals
 from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.acquire.kernels import tiles
 
-product = functools.partial(jnp.matmul, precision='highest')
 # Picks whose products are one matrix product. Always that many, and rows of one
 # tile size, padded: then a row's gains are the same to the bit wherever it lies
 # (seen on CPU), and so are the picks.
@@ -91,31 +90,6 @@ def most_slots(k: int) -> int:
   return BLOCK * (-(-min(k, _MOST) // BLOCK) + _RENEWALS)
 
 
-def matters(remaining: jax.Array, weights: jax.Array | None) -> jax.Array:
-  """`[n]` float32: how much each row's variance counts."""
-  remaining = remaining.astype(jnp.float32)
-  return remaining if weights is None else remaining * weights
-
-
-def gram(rows: jax.Array, matters: jax.Array) -> jax.Array:
-  """`[r, r]`, G, of rows `[n, r]`."""
-  return product(rows.T, matters[:, None] * rows)
-
-
-def covariance(precision: jax.Array) -> jax.Array:
-  """`S [r, r]` of its inverse."""
-  factor = jax.scipy.linalg.cho_factor(precision)
-  return jax.scipy.linalg.cho_solve(factor, jnp.eye(len(precision)))
-
-
-def renewed(
-    rows: jax.Array, covariance: jax.Array, explained: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """`(totals [n], variances [n])` of rows `[n, r]`."""
-  return (jnp.sum(product(rows, explained) * rows, axis=1),
-          jnp.sum(product(rows, covariance) * rows, axis=1))
-
-
 def propose(
     rows: jax.Array,
     places: jax.Array,
@@ -149,8 +123,9 @@ def propose(
     """A block with totals and variances computed anew."""
     found, covariance, _, _, left, _ = carry
     b = -(-found.slots // BLOCK)
-    explained = product(product(covariance, gram), covariance)
-    total, variance = renewed(rows, covariance, explained)
+    explained = posterior.product(
+        posterior.product(covariance, gram), covariance)
+    total, variance = posterior.renewed(rows, covariance, explained)
     total, variance = jnp.maximum(total, 0.0), jnp.maximum(variance, 0.0)
     found = found._replace(
         renewed=found.renewed.at[b].set(True),
@@ -170,12 +145,12 @@ def propose(
     best = jnp.argmax(jnp.where(
         left, total / ((variance + ridge) * prices), -jnp.inf))
     z = rows[best]
-    s = product(covariance, z)
+    s = posterior.product(covariance, z)
     divisor = jnp.dot(z, s, precision='highest') + ridge
-    gram_s = product(gram, s)
-    t, square = product(covariance, gram_s), jnp.dot(
+    gram_s = posterior.product(gram, s)
+    t, square = posterior.product(covariance, gram_s), jnp.dot(
         s, gram_s, precision='highest')
-    both = product(rows, jnp.stack([s, t], axis=1))
+    both = posterior.product(rows, jnp.stack([s, t], axis=1))
     total, variance = answered(
         total, variance, both[:, 0], both[:, 1], divisor, square)
     at = found.slots
@@ -262,9 +237,9 @@ def glance(
   tile = min(tile_sizes.of('design').rows, n)
 
   def some(rows, left, prices):
-    total, variance = renewed(
+    total, variance = posterior.renewed(
         rows, proposal.covariance[0], proposal.explained[0])
-    shared = jnp.abs(product(rows, proposal.s.T))
+    shared = jnp.abs(posterior.product(rows, proposal.s.T))
     return (jnp.where(left, total / ((variance + ridge) * prices), -jnp.inf),
             jnp.argmax(shared, axis=1).astype(jnp.int32))
 
@@ -336,13 +311,13 @@ def _follow(proposal, gains, ridge, rows, places, since, until, prices):
         return jax.lax.dynamic_slice_in_dim(x, b * BLOCK, BLOCK)
 
       def anew(carry):
-        total, variance = renewed(
+        total, variance = posterior.renewed(
             rows, proposal.covariance[b], proposal.explained[b])
         return (jnp.maximum(total, 0.0), jnp.maximum(variance, 0.0),
                 *carry[2:])
 
       # By slots first: one after the other is read as it lies.
-      both = product(
+      both = posterior.product(
           jnp.concatenate([cut(proposal.s), cut(proposal.t)]), rows.T)
       carry = jax.lax.cond(
           proposal.renewed[b], anew, lambda carry: carry, carry)
@@ -386,14 +361,6 @@ def unbeaten(slots: int) -> Beaten:
                 jnp.zeros((), jnp.int32))
 
 
-def precision(
-    aligned: jax.Array, aligned_mask: jax.Array, ridge: jax.Array | float
-) -> jax.Array:
-  """`[r, r]`, the inverse of S: its eigenvalues lie within [1, 1 + a / mu]."""
-  known = jnp.where(aligned_mask[:, None], aligned, 0).astype(jnp.float32)
-  return jnp.eye(known.shape[1]) + product(known.T, known) / ridge
-
-
 def accept(
     proposal: Proposal,
     beaten: Beaten,
@@ -420,4 +387,4 @@ def accept(
   places = places.at[beaten.slot].set(beaten.place, mode='drop')
   rows = proposal.rows.at[beaten.slot].set(row[0], mode='drop')
   rows = jnp.where((places >= 0)[:, None], rows, 0.0)
-  return places, precision + product(rows.T, rows) / ridge
+  return places, precision + posterior.product(rows.T, rows) / ridge

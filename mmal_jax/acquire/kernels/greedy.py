@@ -101,6 +101,7 @@ def select(
 
   def turn(carry):
     gains, state, picks, done, turns, _, wanted = carry
+    gains = pickable(gains)
     above = floor(gains, wanted, n, axis)
     gains = refresh(rule, rows, gains, state, done, above)
     wanted = next_wanted(
@@ -134,6 +135,12 @@ def select(
                       count_left(rows.remaining),
                       jnp.int32(first_wanted(candidates, n, IN_MEMORY))))
   return carry[2], carry[4]
+
+
+def pickable(gains: Gains) -> Gains:
+  """Without rows whose gain is -inf or NaN: no turn could ever pick them."""
+  return gains._replace(
+      remaining=gains.remaining & (gains.bound > -jnp.inf))
 
 
 def first_wanted(candidates: int, n: int, share: int) -> int:

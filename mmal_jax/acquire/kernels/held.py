@@ -10,15 +10,22 @@ import jax
 import jax.numpy as jnp
 
 from mmal_jax.acquire import metric as metric_lib
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.parallel import sharding
 
-# Rows that one product takes: always that many, padded, so that similarities
-# and sums are the same to the bit wherever a row lies (seen on CPU).
-TILE = 256
 _ANEW = 8  # candidates whose gains are summed anew at a time
 _LESS = 16  # points that are taken off at a time
 # By how much a sum may be wrong, and an addition.
 _SUM, _ADDITION = 2.0**-16, 2.0**-22
+
+
+def tile() -> int:
+  """Rows that one product takes, padded.
+
+  So similarities and sums are the same to the bit wherever a row lies (seen on
+  CPU).
+  """
+  return tile_sizes.of('gains').rows
 
 
 class Similarity(NamedTuple):
@@ -98,7 +105,15 @@ def near(
 def gains(similarities: jax.Array, points: Points) -> jax.Array:
   """`[m]` float32 from `[r, m]`."""
   raised = jnp.maximum(similarities - points.best[:, None], 0.0)
-  return jnp.sum(raised * points.weights[:, None], axis=0)
+  raised = jax.lax.optimization_barrier(raised * points.weights[:, None])
+  # By halves, in an order that does not depend on how many columns there are:
+  # so sums are the same to the bit however a candidate comes to be summed, and
+  # are wrong by some 2^-24 for each halving.
+  while len(raised) > 1:
+    half = -(-len(raised) // 2)
+    raised = jnp.pad(raised, ((0, 2 * half - len(raised)), (0, 0)))
+    raised = jax.lax.optimization_barrier(raised[:half] + raised[half:])
+  return raised[0]
 
 
 def pick(
@@ -126,9 +141,9 @@ def pick(
   Returns:
     What was found; picks are the same on all devices.
   """
-  size, shape = len(candidates.left), (-1, TILE)
+  size, width = len(candidates.left), tile()
   values, left, prices, lots = (
-      jnp.pad(x, ((0, -size % TILE),) + ((0, 0),) * (x.ndim - 1),
+      jnp.pad(x, ((0, -size % width),) + ((0, 0),) * (x.ndim - 1),
               constant_values=fill)
       for x, fill in zip(candidates, (0, False, 1, 0)))
 
@@ -136,13 +151,13 @@ def pick(
     similarities = near(points, scale, similarity, rows)
     return similarities, gains(similarities, points)
 
-  held, bounds = jax.lax.map(hold, values.reshape(*shape, values.shape[1]))
+  held, bounds = jax.lax.map(hold, values.reshape(-1, width, values.shape[1]))
 
   def scores(bounds, left):
     return jnp.where(left, bounds.reshape(-1) / prices + lots, -jnp.inf)
 
   def column(at):
-    return held[at // TILE, :, at % TILE]
+    return held[at // width, :, at % width]
 
   def settled(bounds, fresh, left, points):
     """Sums gains anew until the highest bound is one."""
@@ -172,17 +187,21 @@ def pick(
     lows, gaps, weights = (jnp.pad(x, (0, 1)) for x in (
         old, best - old, weights))
 
-    def take_off(i, total):
+    def take_off(i, carry):
+      total, over = carry
       some = jax.lax.dynamic_slice_in_dim(places, i * _LESS, _LESS)
       low, gap, weight = lows[some], gaps[some], weights[some]
+      less = -over  # By which the total is too high (Kahan): or the error of
+      # thousands of additions would be more than `_SUM`.
       for j in range(_LESS):
         row = jax.lax.dynamic_index_in_dim(held, some[j], 1, keepdims=False)
-        total += weight[j] * jnp.clip(row - low[j], 0.0, gap[j])
-      return total
+        less += weight[j] * jnp.clip(row - low[j], 0.0, gap[j])
+      new = total + less
+      return new, (new - total) - less
 
     steps = -(-jnp.sum(closer) // _LESS)
     return jax.lax.fori_loop(
-        0, steps, take_off, jnp.zeros(held.shape[::2])).reshape(-1)
+        0, steps, take_off, (jnp.zeros(held.shape[::2]),) * 2)[0].reshape(-1)
 
   def lower(bounds, fresh, less):
     if similarity.counts:

@@ -80,20 +80,27 @@ def of(
           places, mode='drop'))
 
 
+def merge(one: Rivals, other: Rivals) -> Rivals:
+  """Of two parts of a pool, the one before the other."""
+  values, top = jax.lax.top_k(
+      jnp.concatenate([one.values, other.values]), len(one.values))
+  closer = other.of_picks > one.of_picks
+  return Rivals(
+      values, jnp.concatenate([one.places, other.places])[top],
+      jnp.where(closer, other.of_picks, one.of_picks),
+      jnp.where(closer, other.their_places, one.their_places))
+
+
 def offer_of(found: Rivals) -> jax.Array:
   """The next candidates.
 
   Args:
-    found: `[parts, K / 2]`, of the pool's parts in their order.
+    found: of the whole pool.
 
   Returns:
     `[K]` int32 places, rising; `NONE` in place of those that were there twice,
     at the end.
   """
-  top = jax.lax.top_k(found.values.reshape(-1), found.values.shape[1])[1]
-  part = jnp.argmax(found.of_picks, axis=0)[None]
-  places = jnp.sort(jnp.concatenate([
-      found.places.reshape(-1)[top],
-      jnp.take_along_axis(found.their_places, part, axis=0)[0]]))
+  places = jnp.sort(jnp.concatenate([found.places, found.their_places]))
   again = jnp.concatenate([jnp.zeros(1, bool), places[1:] == places[:-1]])
   return jnp.sort(jnp.where(again, NONE, places))

@@ -17,6 +17,7 @@ from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire.kernels import block as block_lib
 from mmal_jax.acquire.kernels import greedy
 from mmal_jax.acquire.kernels import nearest as nearest_lib
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.embed import disk
 from mmal_jax.parallel import rows as rows_lib
 
@@ -102,11 +103,13 @@ def select(
     that have a row to refresh; or the rows alone, where they are few.
   """
   n = len(pool)
+  # The same in every turn: fewer rows would be more turns, and each reads.
   wanted = jnp.int32(greedy.first_wanted(candidates, n, greedy.ON_DISK))
   known = greedy.Gains(
       jnp.asarray(gains), jnp.zeros(n, jnp.int32), jnp.asarray(remaining))
   picks, turns, done = np.full(k, -1, np.int32), 0, 0
   while done < k and bool(jnp.any(known.remaining)):
+    known = _pickable(known)
     floor = _floor(known, wanted, n)
     known = _refresh(
         rule, pool, metric, known, state, jnp.int32(done), floor)
@@ -134,7 +137,9 @@ def _refresh(rule, pool, metric, gains, state, count, floor):
     return _refresh_part(rule, values, *part, state, count, floor, metric)
 
   if len(places) * _FEW < len(pool):
-    size = min(_LOT, len(places))
+    # Of few sizes: each is a program to compile.
+    size = min(_LOT, max(tile_sizes.of('refresh').rows,
+                         1 << (len(places) - 1).bit_length()))
     for lot in np.split(places, range(size, len(places), size)):
       at = np.pad(lot, (0, size - len(lot)), mode='edge')
       found = refresh(
@@ -162,6 +167,7 @@ def _is_old(gains, count, floor):
   return gains.remaining & (gains.bound >= floor) & (gains.seen < count)
 
 
+_pickable = jax.jit(greedy.pickable)
 _floor = jax.jit(greedy.floor, static_argnames='n')
 
 
