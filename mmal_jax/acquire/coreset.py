@@ -27,9 +27,9 @@ def select_coreset(
   that lie near a centre wait until the farthest have come down to them (see
   `kernels.greedy` and `kernels.block`, with the proof). In floating point items
   whose distances agree to within rounding may change places. Of a sharded pool,
-  each turn takes all-gathers of a number for each device's candidates (which a
-  compiler may make all-reduces of), an all-reduce of the rows of the best, and
-  one of a few thousand numbers; no row leaves its device otherwise.
+  each turn takes two all-gathers of a number for each device's candidates and
+  one of four numbers (which a compiler may make all-reduces of), and an
+  all-reduce of the rows of the best; no row leaves its device otherwise.
 
   Args:
     view: of one modality.

@@ -98,7 +98,7 @@ def remove(folder: str | os.PathLike[str], modality: str) -> None:
   """
   shares = pathlib.Path(folder) / FOLDER
   for share in [*shares.glob('*'), shares]:
-    for path in to_disk.paths_of(share, modality):
+    for path in share.glob(f'{modality}.*'):
       path.unlink(missing_ok=True)
     if share.is_dir() and not any(share.iterdir()):
       share.rmdir()

@@ -96,17 +96,24 @@ def select(
 
   Returns:
     `([k] int32 in the order of choice, turns)`; -1 where nothing remained.
-    Three collectives a turn, one of them of K rows, and one to set the floor.
+    Four collectives a turn: two of K numbers of each device, the K rows, and
+    one of four numbers.
   """
+
+  parts = 1 if axis is None else jax.lax.axis_size(axis)
 
   def turn(carry):
     gains, state, picks, done, turns, _, wanted = carry
     gains = pickable(gains)
-    above = floor(gains, wanted, n, axis)
+    # A floor for each device: rows wait on one that another would refresh.
+    above = floor(gains, wanted // parts)
     gains = refresh(rule, rows, gains, state, done, above)
-    wanted = next_wanted(
-        wanted, count_left(up_to_date(gains, done) >= above), candidates, n)
-    offered = _offer(rows.values, gains, done, candidates, n, axis)
+    known = up_to_date(gains, done)
+    outside, found, left = _of_all(
+        best_outside(gains, done), jnp.sum(known >= above),
+        jnp.sum(gains.remaining), len(known), axis)
+    wanted = next_wanted(wanted, found, candidates, n)
+    offered = _offer(rows.values, known, outside, candidates, n, axis)
     chosen, count = block_lib.pick(
         offered, k - done, rule.among(state, offered.values), rule.lower)
     is_pick = jnp.arange(len(chosen)) < count
@@ -119,20 +126,18 @@ def select(
     gains = gains._replace(
         remaining=gains.remaining.at[here].set(False, mode='drop'))
     state = rule.add(state, offered.values[chosen], is_pick, done)
-    return (gains, state, picks, done + count, turns + 1,
-            count_left(gains.remaining), wanted)
-
-  def count_left(remaining):
-    return sharding.total(jnp.sum(remaining, dtype=jnp.int32), axis)
+    return (gains, state, picks, done + count, turns + 1, left - count,
+            wanted)
 
   def goes_on(carry):
     return (carry[3] < k) & (carry[5] > 0)
 
   zero = jnp.zeros((), jnp.int32)
   start = Gains(gains, jnp.zeros(len(gains), jnp.int32), rows.remaining)
+  # Whether any are left, the first turn says.
   carry = jax.lax.while_loop(
       goes_on, turn, (start, state, jnp.full(k, -1, jnp.int32), zero, zero,
-                      count_left(rows.remaining),
+                      zero + 1,
                       jnp.int32(first_wanted(candidates, n, IN_MEMORY))))
   return carry[2], carry[4]
 
@@ -168,23 +173,19 @@ def next_wanted(
       wanted * factor, _LEAST * candidates, n).astype(jnp.int32)
 
 
-def floor(
-    gains: Gains, wanted: jax.Array, n: int, axis: sharding.Axis = None
-) -> jax.Array:
+def floor(gains: Gains, wanted: jax.Array) -> jax.Array:
   """The bound below which rows wait, by that of every so-manyth row.
 
   Args:
-    gains: this device's.
+    gains: of n rows.
     wanted: scalar int32, how many rows are to be above it, roughly.
-    n: of all devices' rows.
-    axis: of the mesh.
 
   Returns:
     Scalar float32; -inf where all rows are wanted.
   """
+  n = len(gains.bound)
   stride = max(1, n // _SAMPLE)
-  some = jnp.where(gains.remaining, gains.bound, -jnp.inf)[::stride]
-  some = jnp.sort(sharding.gather(some, axis).reshape(-1))
+  some = jnp.sort(jnp.where(gains.remaining, gains.bound, -jnp.inf)[::stride])
   at = jnp.maximum(len(some) - 1 - wanted // stride, 0)
   return jnp.where(wanted >= n, -jnp.inf, some[at])
 
@@ -268,16 +269,27 @@ def _refresh_some(rule, rows, places, wanted, bound, state, first, until):
 
 
 def best_outside(
-    gains: Gains, count: jax.Array, axis: sharding.Axis = None
+    gains: Gains, count: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   """`(bound, index)` of the first in order of what is not up to date."""
   old = jnp.where(gains.remaining & (gains.seen < count), gains.bound, -jnp.inf)
   at = jnp.argmax(old)
-  values, places = (sharding.gather(x, axis) for x in (
-      old[at], at.astype(jnp.int32) + sharding.first_row(len(old), axis)))
+  return old[at], at.astype(jnp.int32)
+
+
+def _of_all(outside, found, left, rows, axis):
+  """The first outside of all devices, and the sums of what each counted."""
+  bound, index = outside
+  # As integers, of which a compiler may make sums with zeros.
+  ours = jnp.stack([
+      jax.lax.bitcast_convert_type(bound, jnp.int32),
+      index + sharding.first_row(rows, axis), found.astype(jnp.int32),
+      left.astype(jnp.int32)])
+  bounds, indices, found, left = sharding.gather(ours, axis).T
+  bounds = jax.lax.bitcast_convert_type(bounds, jnp.float32)
   # Devices come in the order of their rows: ties stay with the lowest index.
-  at = jnp.argmax(values)
-  return values[at], places[at]
+  at = jnp.argmax(bounds)
+  return (bounds[at], indices[at]), jnp.sum(found), jnp.sum(left)
 
 
 def up_to_date(gains: Gains, count: jax.Array) -> jax.Array:
@@ -286,12 +298,10 @@ def up_to_date(gains: Gains, count: jax.Array) -> jax.Array:
       gains.remaining & (gains.seen >= count), gains.bound, -jnp.inf)
 
 
-def _offer(values, gains, count, candidates, n, axis):
+def _offer(values, known, outside, candidates, n, axis):
   """The rows of the largest gains that are up to date, of all devices."""
-  best, indices = rows_lib.top_k(
-      up_to_date(gains, count), min(candidates, n), axis)
-  by_index, best, bound = block_lib.order(
-      best, indices, n, best_outside(gains, count, axis))
+  best, indices = rows_lib.top_k(known, min(candidates, n), axis)
+  by_index, best, bound = block_lib.order(best, indices, n, outside)
   indices = indices[by_index]
   return block_lib.Candidates(
       sharding.take_rows(values, indices, axis), best, indices, bound)

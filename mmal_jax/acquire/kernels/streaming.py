@@ -110,7 +110,7 @@ def select(
   picks, turns, done = np.full(k, -1, np.int32), 0, 0
   while done < k and bool(jnp.any(known.remaining)):
     known = _pickable(known)
-    floor = _floor(known, wanted, n)
+    floor = _floor(known, wanted)
     known = _refresh(
         rule, pool, metric, known, state, jnp.int32(done), floor)
     best, indices, bound = _farthest(
@@ -168,7 +168,7 @@ def _is_old(gains, count, floor):
 
 
 _pickable = jax.jit(greedy.pickable)
-_floor = jax.jit(greedy.floor, static_argnames='n')
+_floor = jax.jit(greedy.floor)
 
 
 @functools.partial(jax.jit, static_argnames=('rule', 'metric'))
