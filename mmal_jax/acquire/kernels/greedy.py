@@ -28,9 +28,9 @@ from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
 
 _SAMPLE = 8192  # bounds that a floor is set by
-# A turn is for one of so many of a pool's rows. Measured: of fewer rows at a
-# time there are more turns, each with work of its own, of more rows more are
-# refreshed that nothing is ever picked from. From disk every turn is a read.
+# Each turn considers 1 / 8 of the rows in memory, 1 / 2 from disk. Measured:
+# with fewer rows there are more turns, each with its fixed cost; with more rows,
+# more are refreshed that are never picked. From disk every turn is a read.
 IN_MEMORY, ON_DISK = 8, 2
 _LEAST = 16  # rows for every candidate: most fall when they are refreshed
 
@@ -174,7 +174,7 @@ def next_wanted(
 
 
 def floor(gains: Gains, wanted: jax.Array) -> jax.Array:
-  """The bound below which rows wait, by that of every so-manyth row.
+  """The bound below which rows wait: a quantile of a strided sample.
 
   Args:
     gains: of n rows.

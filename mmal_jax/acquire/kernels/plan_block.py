@@ -178,7 +178,7 @@ def _top_2(values, found, axis, seconds=0.0):
   Args:
     values: `[p, q]`.
     found: `(largest, next)` of each lane so far; 0.0 of nothing.
-    axis: that is cut into lanes, each of every so-manyth value.
+    axis: that is cut into lanes, each a strided slice.
     seconds: `[p, q]`, where a value is itself the largest of some: the next.
   """
   best, second = found

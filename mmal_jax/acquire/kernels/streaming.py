@@ -21,7 +21,7 @@ from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.embed import disk
 from mmal_jax.parallel import rows as rows_lib
 
-_FEW = 16  # one of so many rows: then they alone are read, not their chunks
+_FEW = 16  # below 1 / 16 of the rows, rows are read and not their chunks
 _LOT = 32768  # rows that are read so at a time
 
 

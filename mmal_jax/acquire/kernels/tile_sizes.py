@@ -1,6 +1,6 @@
 """Sizes of the tiles that kernels work on: one table, by use and by platform.
 
-A tile is so many rows of one array times so many of another, in one product.
+A tile is a block of rows of one array times a block of rows of another.
 Too small a tile leaves a matrix unit half empty, or pays for each step of a
 loop; too large a one does not stay in the cache (CPU) or on the chip (TPU).
 `experiments.benchmarks.run --only=tiles` prints what other sizes would take.
