@@ -6,12 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.acquire.kernels import posterior
 from mmal_jax.parallel import sharding
-
-_product = functools.partial(jnp.matmul, precision='highest')
-# Sums that fell to this share of what they were are computed anew: what they
-# were rounded to then is too much for them now.
-_RENEWED_BELOW = 1 / 8
 
 
 @functools.partial(jax.jit, static_argnames=('k', 'layout'))
@@ -163,22 +159,22 @@ def start(
   matters = remaining.astype(jnp.float32)
   if weights is not None:
     matters = matters * weights
-  gram = sharding.total(_product(z.T, matters[:, None] * z), axis)
+  gram = sharding.total(posterior.product(z.T, matters[:, None] * z), axis)
   # Positive definite, its eigenvalues within [1, 1 + a / mu].
   identity = jnp.eye(z.shape[1])
   factor = jax.scipy.linalg.cho_factor(
-      identity + _product(known.T, known) / ridge)
+      identity + posterior.product(known.T, known) / ridge)
   covariance = jax.scipy.linalg.cho_solve(factor, identity)
   total = _totals(z, gram, covariance)
   return Start(z, remaining, gram, State(
-      total, jnp.sum(_product(z, covariance) * z, axis=1), covariance,
+      total, jnp.sum(posterior.product(z, covariance) * z, axis=1), covariance,
       _largest(total, remaining)))
 
 
 def _totals(rows, gram, covariance):
   """`z_c^T S G S z_c` of every row."""
-  explained = _product(_product(covariance, gram), covariance)
-  return jnp.sum(_product(rows, explained) * rows, axis=1)
+  explained = posterior.product(posterior.product(covariance, gram), covariance)
+  return jnp.sum(posterior.product(rows, explained) * rows, axis=1)
 
 
 def _largest(total, remaining):
@@ -204,18 +200,18 @@ def answered(
   Returns:
     The state. One pass over the rows; now and then r more.
   """
-  s = _product(state.covariance, row)
+  s = posterior.product(state.covariance, row)
   divisor = jnp.dot(row, s, precision='highest') + ridge
-  gram_s = _product(before.gram, s)
-  t = _product(state.covariance, gram_s)
-  both = _product(before.rows, jnp.stack([s, t], axis=1))
+  gram_s = posterior.product(before.gram, s)
+  t = posterior.product(state.covariance, gram_s)
+  both = posterior.product(before.rows, jnp.stack([s, t], axis=1))
   share = jnp.where(is_asked, both[:, 0] / divisor, 0.0)
   covariance = state.covariance - jnp.where(
       is_asked, jnp.outer(s, s) / divisor, 0.0)
   total = (state.total - 2 * share * both[:, 1]
            + jnp.square(share) * jnp.dot(s, gram_s, precision='highest'))
   is_small = _largest(total, before.remaining) < (
-      _RENEWED_BELOW * state.largest)
+      posterior.RENEWED_BELOW * state.largest)
   total = jax.lax.cond(
       is_small,
       lambda: _totals(before.rows, before.gram, covariance), lambda: total)

@@ -36,9 +36,6 @@ from mmal_jax.acquire.kernels import tiles
 BLOCK = 128
 # A proposal is of no more: what comes after a wrong one is of little use.
 _MOST = 2048
-# Sums that fell to this share of what they were are computed anew: what they
-# were rounded to then is too much for them now.
-RENEWED_BELOW = 1 / 8
 _RENEWALS = 8  # Blocks of a proposal that may be begun for a renewal.
 
 
@@ -137,7 +134,7 @@ def propose(
   def is_small(carry):
     _, _, total, _, left, largest = carry
     return jnp.max(jnp.where(left, total, 0.0), initial=0.0) < (
-        RENEWED_BELOW * largest)
+        posterior.RENEWED_BELOW * largest)
 
   def pick(carry):
     carry = jax.lax.cond(is_small(carry), begin, lambda x: x, carry)

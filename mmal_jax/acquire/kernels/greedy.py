@@ -29,7 +29,7 @@ from mmal_jax.parallel import sharding
 
 _SAMPLE = 8192  # bounds that a floor is set by
 # Each turn considers 1 / 8 of the rows in memory, 1 / 2 from disk. Measured:
-# with fewer rows there are more turns, each with its fixed cost; with more rows,
+# with fewer rows there are more turns, each with its fixed cost; with more,
 # more are refreshed that are never picked. From disk every turn is a read.
 IN_MEMORY, ON_DISK = 8, 2
 _LEAST = 16  # rows for every candidate: most fall when they are refreshed

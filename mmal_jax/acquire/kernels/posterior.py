@@ -10,6 +10,9 @@ import jax
 import jax.numpy as jnp
 
 product = functools.partial(jnp.matmul, precision='highest')
+# Sums that fell to this share of what they were are computed anew: what they
+# were rounded to then is too much for them now.
+RENEWED_BELOW = 1 / 8
 
 
 def matters(remaining: jax.Array, weights: jax.Array | None) -> jax.Array:
