@@ -9,6 +9,7 @@ import numpy as np
 from mmal_jax.acquire.kernels import foresight
 from mmal_jax.acquire.kernels import posterior
 from mmal_jax.acquire.kernels import projected
+from mmal_jax.acquire.kernels import proposals
 from mmal_jax.acquire.kernels import rivals as rivals_lib
 from mmal_jax.acquire.kernels import streaming
 
@@ -55,7 +56,7 @@ def select_design(
       streaming.cut(pool, matters, 0.0)))
   prices_of = streaming.cut(pool, prices, 1.0)
   firsts = [jnp.int32(i * pool.chunk_rows) for i in range(pool.num_chunks)]
-  slots = foresight.most_slots(k)
+  slots = proposals.most_slots(k)
   precision = posterior.precision(aligned, aligned_mask, ridge)
 
   def look(proposal):
@@ -133,7 +134,7 @@ _offer = jax.jit(rivals_lib.offer_of)
 @functools.partial(jax.jit, static_argnames='slots')
 def _propose(
     rows, places, left, prices, gram, precision, ridge, most, slots):
-  return foresight.propose(
+  return proposals.propose(
       rows, places, left, prices, gram, posterior.covariance(precision), ridge,
       most, slots)
 

@@ -4,8 +4,8 @@ The plain greedy reads the whole pool for every pick. Gains of the design may
 rise, so that no old gain bounds a new one, and what k-center does (`block`) is
 not to be had. But a guess is cheap to check:
 
-1. A few thousand candidates propose many picks: greedily, among themselves,
-   from rows that fit in the cache (`propose`).
+1. Some candidates propose many picks: greedily, among themselves
+   (`proposals`).
 2. One pass over all rows follows the proposal, pick by pick (`look`). What a
    pick s, t of it changes in a row's total and variance are the row's products
    with s and t alone: one product of matrices for all picks. A row stays in
@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from mmal_jax.acquire.kernels import posterior
+from mmal_jax.acquire.kernels import proposals
 from mmal_jax.acquire.kernels import rivals
 from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.acquire.kernels import tiles
@@ -33,39 +34,7 @@ from mmal_jax.acquire.kernels import tiles
 # Picks whose products are one matrix product. Always that many, and rows of one
 # tile size, padded: then a row's gains are the same to the bit wherever it lies
 # (seen on CPU), and so are the picks.
-BLOCK = 128
-# A proposal is of no more: what comes after a wrong one is of little use.
-_MOST = 2048
-_RENEWALS = 8  # Blocks of a proposal that may be begun for a renewal.
-
-
-class Proposal(NamedTuple):
-  """Picks in slots, a block of them after the other; some slots are empty.
-
-  Attributes:
-    places: `[slots]` int32 rows of the pool; -1: empty.
-    rows: `[slots, r]`, theirs.
-    s: `[slots, r]`, `S z` before the pick; 0 of an empty slot, as `t`.
-    t: `[slots, r]`, `S G S z`.
-    divisor: `[slots]`, `z S z + mu`; 1 of an empty slot.
-    square: `[slots]`, `s G s`.
-    renewed: `[blocks]` bool, whether totals and variances are computed anew
-      before a block, which they are before the first.
-    covariance: `[blocks, r, r]`, S before such a block.
-    explained: `[blocks, r, r]`, S G S.
-    slots: scalar int32, how many are used, empty ones among them.
-  """
-
-  places: jax.Array
-  rows: jax.Array
-  s: jax.Array
-  t: jax.Array
-  divisor: jax.Array
-  square: jax.Array
-  renewed: jax.Array
-  covariance: jax.Array
-  explained: jax.Array
-  slots: jax.Array
+_BLOCK = proposals.BLOCK
 
 
 class Beaten(NamedTuple):
@@ -82,122 +51,8 @@ class Beaten(NamedTuple):
   place: jax.Array
 
 
-def most_slots(k: int) -> int:
-  """Slots of proposals of up to k picks."""
-  return BLOCK * (-(-min(k, _MOST) // BLOCK) + _RENEWALS)
-
-
-def propose(
-    rows: jax.Array,
-    places: jax.Array,
-    left: jax.Array,
-    prices: jax.Array,
-    gram: jax.Array,
-    covariance: jax.Array,
-    ridge: jax.Array | float,
-    most: jax.Array,
-    slots: int,
-) -> Proposal:
-  """The greedy among candidates alone.
-
-  Args:
-    rows: `[K, r]` float32.
-    places: `[K]` int32 in the pool, rising.
-    left: `[K]` bool, False for what may not be picked.
-    prices: `[K]` float32.
-    gram: `[r, r]`, G.
-    covariance: `[r, r]`, S.
-    ridge: mu.
-    most: scalar int32, no more picks than that.
-    slots: static, from `most_slots`.
-
-  Returns:
-    What is proposed, ties to the lowest place.
-  """
-  r, blocks = rows.shape[1], slots // BLOCK
-
-  def begin(carry):
-    """A block with totals and variances computed anew."""
-    found, covariance, _, _, left, _ = carry
-    b = -(-found.slots // BLOCK)
-    explained = posterior.product(
-        posterior.product(covariance, gram), covariance)
-    total, variance = posterior.renewed(rows, covariance, explained)
-    total, variance = jnp.maximum(total, 0.0), jnp.maximum(variance, 0.0)
-    found = found._replace(
-        renewed=found.renewed.at[b].set(True),
-        covariance=found.covariance.at[b].set(covariance),
-        explained=found.explained.at[b].set(explained), slots=b * BLOCK)
-    return found, covariance, total, variance, left, jnp.max(
-        jnp.where(left, total, 0.0), initial=0.0)
-
-  def is_small(carry):
-    _, _, total, _, left, largest = carry
-    return jnp.max(jnp.where(left, total, 0.0), initial=0.0) < (
-        posterior.RENEWED_BELOW * largest)
-
-  def pick(carry):
-    carry = jax.lax.cond(is_small(carry), begin, lambda x: x, carry)
-    found, covariance, total, variance, left, largest = carry
-    best = jnp.argmax(jnp.where(
-        left, total / ((variance + ridge) * prices), -jnp.inf))
-    z = rows[best]
-    s = posterior.product(covariance, z)
-    divisor = jnp.dot(z, s, precision='highest') + ridge
-    gram_s = posterior.product(gram, s)
-    t, square = posterior.product(covariance, gram_s), jnp.dot(
-        s, gram_s, precision='highest')
-    both = posterior.product(rows, jnp.stack([s, t], axis=1))
-    total, variance = answered(
-        total, variance, both[:, 0], both[:, 1], divisor, square)
-    at = found.slots
-    found = found._replace(
-        places=found.places.at[at].set(places[best]),
-        rows=found.rows.at[at].set(z), s=found.s.at[at].set(s),
-        t=found.t.at[at].set(t), divisor=found.divisor.at[at].set(divisor),
-        square=found.square.at[at].set(square), slots=at + 1)
-    return (found, covariance - jnp.outer(s, s) / divisor, total, variance,
-            left.at[best].set(False), largest)
-
-  def goes_on(carry):
-    found, left = carry[0], carry[4]
-    # There must be room for the block that a renewal begins.
-    full = jnp.where(is_small(carry), -(-found.slots // BLOCK) * BLOCK,
-                     found.slots) >= slots
-    return jnp.any(left) & ~full & (jnp.sum(found.places >= 0) < most)
-
-  nothing = Proposal(
-      jnp.full(slots, -1, jnp.int32), *(
-          jnp.zeros((slots, r)) for _ in range(3)), jnp.ones(slots),
-      jnp.zeros(slots), jnp.zeros(blocks, bool), *(
-          jnp.zeros((blocks, r, r)) for _ in range(2)),
-      jnp.zeros((), jnp.int32))
-  none = jnp.zeros(len(rows))
-  start = begin((nothing, covariance, none, none, left, 0.0))
-  return jax.lax.while_loop(goes_on, pick, start)[0]
-
-
-def answered(total, variance, share, second, divisor, square):
-  """Totals and variances after one more answer.
-
-  Args:
-    total: `[n]`, of rows z.
-    variance: `[n]`.
-    share: `[n]`, `z s`.
-    second: `[n]`, `z t`.
-    divisor: scalar, as all that follows, of `Proposal`.
-    square: scalar.
-
-  Returns:
-    Both, `[n]`. Rounding must not take them below 0, where they cannot be.
-  """
-  share = share / divisor
-  return (jnp.maximum(total - share * (2 * second - share * square), 0.0),
-          jnp.maximum(variance - jnp.square(share) * divisor, 0.0))
-
-
 def own_gains(
-    proposal: Proposal, prices: jax.Array, ridge: jax.Array | float
+    proposal: proposals.Proposal, prices: jax.Array, ridge: jax.Array | float
 ) -> jax.Array:
   """`[slots]`: of every pick in its slot, to the bit as `look` computes it.
 
@@ -217,7 +72,7 @@ def own_gains(
 
 
 def glance(
-    proposal: Proposal,
+    proposal: proposals.Proposal,
     ridge: jax.Array | float,
     rows: jax.Array,
     first_place: jax.Array,
@@ -246,7 +101,7 @@ def glance(
 
 
 def look(
-    proposal: Proposal,
+    proposal: proposals.Proposal,
     gains: jax.Array,
     ridge: jax.Array | float,
     rows: jax.Array,
@@ -305,7 +160,7 @@ def _follow(proposal, gains, ridge, rows, places, since, until, prices):
     def block(b, carry):
 
       def cut(x):
-        return jax.lax.dynamic_slice_in_dim(x, b * BLOCK, BLOCK)
+        return jax.lax.dynamic_slice_in_dim(x, b * _BLOCK, _BLOCK)
 
       def anew(carry):
         total, variance = posterior.renewed(
@@ -319,7 +174,7 @@ def _follow(proposal, gains, ridge, rows, places, since, until, prices):
       carry = jax.lax.cond(
           proposal.renewed[b], anew, lambda carry: carry, carry)
       return jax.lax.scan(
-          step, carry, (both[:BLOCK], both[BLOCK:], *map(cut, by_slot)))[0]
+          step, carry, (both[:_BLOCK], both[_BLOCK:], *map(cut, by_slot)))[0]
 
     def step(carry, of_slot):
       total, variance, closest, nearby, slot, value = carry
@@ -329,7 +184,7 @@ def _follow(proposal, gains, ridge, rows, places, since, until, prices):
       beats = beats & (at >= since) & (at < until) & (slot == slots)
       ratio = gain * scale
       closer = (at <= until) & (ratio > closest)
-      total, variance = answered(
+      total, variance = proposals.answered(
           total, variance, share, second, divisor, square)
       return (total, variance, jnp.where(closer, ratio, closest),
               jnp.where(closer, at, nearby), jnp.where(beats, at, slot),
@@ -339,7 +194,7 @@ def _follow(proposal, gains, ridge, rows, places, since, until, prices):
     start = (none, none, none - jnp.inf, jnp.zeros(len(rows), jnp.int32),
              jnp.full(len(rows), slots, jnp.int32), none - jnp.inf)
     _, _, closest, nearby, slot, value = jax.lax.fori_loop(
-        0, -(-proposal.slots // BLOCK), block, start)
+        0, -(-proposal.slots // _BLOCK), block, start)
     return (closest, nearby), Beaten(slot, value, places)
 
   n, size = len(rows), tile_sizes.of('design').rows
@@ -359,7 +214,7 @@ def unbeaten(slots: int) -> Beaten:
 
 
 def accept(
-    proposal: Proposal,
+    proposal: proposals.Proposal,
     beaten: Beaten,
     row: jax.Array,
     precision: jax.Array,
