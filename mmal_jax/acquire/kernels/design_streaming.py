@@ -48,13 +48,17 @@ def select_design(
   if candidates is None:
     candidates = rivals_lib.candidates(n)
   left = np.array(remaining)
-  prices = np.ones(n, np.float32) if costs is None else np.asarray(
-      costs, np.float32)
-  matters = posterior.matters(jnp.asarray(left), weights)
+  if costs is None:
+    # One for all chunks: of ten million rows each float counts.
+    prices = np.broadcast_to(np.float32(1), n)
+    prices_of = [jnp.ones(pool.chunk_rows)] * pool.num_chunks
+  else:
+    prices = np.asarray(costs, np.float32)
+    prices_of = streaming.cut(pool, prices, 1.0)
   gram = sum(streaming.over_chunks(
       lambda values, matters: _gram(rows.of(values), matters), pool,
-      streaming.cut(pool, matters, 0.0)))
-  prices_of = streaming.cut(pool, prices, 1.0)
+      streaming.cut(
+          pool, posterior.matters(jnp.asarray(left), weights), 0.0)))
   firsts = [jnp.int32(i * pool.chunk_rows) for i in range(pool.num_chunks)]
   slots = proposals.most_slots(k)
   precision = posterior.precision(aligned, aligned_mask, ridge)

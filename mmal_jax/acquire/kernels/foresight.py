@@ -35,6 +35,7 @@ from mmal_jax.acquire.kernels import tiles
 # tile size, padded: then a row's gains are the same to the bit wherever it lies
 # (seen on CPU), and so are the picks.
 _BLOCK = proposals.BLOCK
+_SLOT_BITS = 0xFFF  # More than a proposal has slots.
 
 
 class Beaten(NamedTuple):
@@ -91,9 +92,21 @@ def glance(
   def some(rows, left, prices):
     total, variance = posterior.renewed(
         rows, proposal.covariance[0], proposal.explained[0])
-    shared = jnp.abs(posterior.product(rows, proposal.s.T))
+
+    def block(b, highest):
+      shared = jnp.abs(posterior.product(
+          jax.lax.dynamic_slice_in_dim(proposal.s, b * _BLOCK, _BLOCK), rows.T))
+      # Floats above 0 are ordered as their bits are: with its slot in place of
+      # the last of them a value says where it was found.
+      slot = b * _BLOCK + jnp.arange(_BLOCK, dtype=jnp.int32)
+      bits = jax.lax.bitcast_convert_type(shared, jnp.int32)
+      return jnp.maximum(highest, jnp.max(
+          bits & ~_SLOT_BITS | slot[:, None], axis=0))
+
+    highest = jax.lax.fori_loop(
+        0, -(-proposal.slots // _BLOCK), block, jnp.zeros(len(rows), jnp.int32))
     return (jnp.where(left, total / ((variance + ridge) * prices), -jnp.inf),
-            jnp.argmax(shared, axis=1).astype(jnp.int32))
+            highest & _SLOT_BITS)
 
   gain, nearby = tiles.map_tiles(some, tile, rows, left, prices)
   places = jnp.arange(n, dtype=jnp.int32) + first_place

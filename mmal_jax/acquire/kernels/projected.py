@@ -1,5 +1,7 @@
 """Rows of a pool on disk, centred and projected whenever they are read."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from mmal_jax.parallel import rows as rows_lib
 # Always that many at a time, padded: then a row is the same to the bit in a
 # chunk and alone (seen on CPU).
 _ROWS = 1024
+_TAKEN = 8192  # rows that are read at a time where they are many
 
 
 class ProjectedRows:
@@ -39,7 +42,13 @@ class ProjectedRows:
 
   def take(self, indices: np.ndarray) -> jax.Array:
     """`[m, r]`: rows in any order, by `[m]` int."""
-    return self.of(jax.device_put(self.pool.take(np.asarray(indices))))
+    indices = np.asarray(indices)
+    found = jnp.zeros((len(indices), self.shape[1]))
+    # Of many, those that are read take memory beside those that are projected.
+    for first in range(0, len(indices), _TAKEN):
+      some = self.pool.take(indices[first:first + _TAKEN])
+      found = _put(found, self.of(jax.device_put(some)), first)
+    return found
 
 
 def leading(pool: disk.DiskRows, rank: int | None) -> ProjectedRows:
@@ -81,6 +90,11 @@ def _gram(values, is_item, mean):
   d = values.shape[1]
   return tiles.fold_tiles(
       add, jnp.zeros((d, d)), 8 * _ROWS, values, is_item)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _put(whole, part, first):
+  return jax.lax.dynamic_update_slice_in_dim(whole, part, first, 0)
 
 
 @jax.jit

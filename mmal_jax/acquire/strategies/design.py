@@ -52,13 +52,15 @@ def select(
     Yu, Bi and Tresp, Active Learning via Transductive Experimental Design,
     2006.
   """
-  weights = dict.fromkeys(views)
+  asked = select_modality(views)
+  weights = dict.fromkeys(asked)
   if by_entropy:
     entropies = plan.uncertainties(views, key, plan.entropy)
     # Where nothing is uncertain, all count the same.
-    weights = {m: x + _LEAST_ENTROPY for m, x in entropies.items()}
+    weights = {m: entropies[m] + _LEAST_ENTROPY for m in asked}
+    del entropies  # Of ten million items all together are much.
   picks = {}
-  for m, k in select_modality(views).items():
+  for m, k in asked.items():
     view = alike.by_reference(views[m], _RANK)
     given = (
         view.pool, view.remaining, view.aligned, view.aligned_mask, k, ridge,
