@@ -265,11 +265,11 @@ def answer(
   except whole.OnDisk as e:
     raise TypeError(
         f'{me} needs images and texts in memory, and one of them lies on disk; '
-        f'{_others("in_memory", "one_device")} work there as well.') from e
+        f'{_others()} work there as well.') from e
   except whole.Sharded as e:
     raise ValueError(
         f'{me} needs images and texts on one device, and one of them is sharded'
-        f' over several; {_others("one_device")} work there as well.') from e
+        f' over several; {_others()} work there as well.') from e
   if not isinstance(query, views_lib.Query):
     raise TypeError(
         f'{me} has answered with {arguments.shown(query)}; '
@@ -287,10 +287,10 @@ def answer(
   return query._replace(indices=indices)
 
 
-def _others(*without: str) -> str:
-  """Names of the strategies without these needs."""
+def _others() -> str:
+  """Names of the strategies that do not need pools on one device."""
   *most, last = (name for name, each in registry.STRATEGIES.items()
-                 if not any(getattr(each, need) for need in without))
+                 if not each.one_device)
   return f'{", ".join(most)} and {last}'
 
 

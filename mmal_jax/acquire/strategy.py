@@ -55,7 +55,6 @@ class Strategy:
       (`whole.check`); loops bring sharded ones there. Right for a selector that
       makes anything of rows that do not remain, as of their mean: a sharded
       pool may be filled up with some.
-    in_memory: whether they have to be in memory, but may be sharded.
     uses_reference: whether it goes by `View.reference` where that is there; or
       a function of its values that says so.
     needs: fields of `View` that must not be None; or a function of its values
@@ -75,7 +74,6 @@ class Strategy:
   draws: bool = False
   uniform: bool = False
   one_device: bool = False
-  in_memory: bool = False
   uses_reference: bool | Callable[[Mapping[str, Any]], bool] = False
   needs: tuple[str, ...] | Callable[[Mapping[str, Any]], tuple[str, ...]] = ()
   fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
@@ -104,8 +102,8 @@ class Strategy:
     """
     if values:
       return self.with_values(**values)(views, batch, key)
-    if self.one_device or self.in_memory:
-      whole.check(views, self.name, may_be_sharded=not self.one_device)
+    if self.one_device:
+      whole.check(views, self.name)
     for field in self._declared(self.needs):
       if any(getattr(view, field) is None for view in views.values()):
         raise views_lib.Missing(field, self.name)

@@ -23,7 +23,7 @@ class View:
   A pool's rows may be sharded over a mesh (`sharding.shard_rows`), or lie on
   disk (`disk.DiskRows`): the paper's stages, `random` and `similarity` are the
   same, and so are their picks; what cannot work so refuses
-  (`Strategy.one_device`, `Strategy.in_memory`). Sharded ones may end in rows of
+  (`Strategy.one_device`). Sharded ones may end in rows of
   padding, which are finite and do not remain; so do all arrays of `[n]` then.
   In memory, `mmal_jax.ask` and loops give arrays of NumPy or JAX: use functions
   of `jnp`, and `jnp.asarray` before `.at`.

@@ -353,22 +353,20 @@ def test_nothing_grows_with_the_square_of_the_pool(select):
   assert compiled.memory_analysis().temp_size_in_bytes < 100e6
 
 
-# The others work there: see `test_sharded_strategies` and `test_foresight`.
+# The others work there: see `test_sharded_strategies`, `test_foresight` and
+# `test_coverage_of_points`.
 @pytest.mark.parametrize(
-    'name', [name for name in _WHOLE if name not in ('design', 'mmal_plus')])
+    'name', [name for name in _WHOLE
+             if registry.STRATEGIES[name].one_device])
 def test_pools_that_are_not_whole_are_refused(name, tmp_path):
   problem = _problem(0)
   views = _views(problem, _problem(1))
   sharded = sharding.shard_rows(problem.pool, sharding.row_sharding())
   np.save(tmp_path / 'pool.npy', problem.pool)
   on_disk = disk.open_rows(tmp_path / 'pool.npy')
-  # What may be so: `test_coverage_of_points` and `test_sharded_strategies`.
-  refused = []
-  if name not in ('facility', 'probcover'):
-    refused.append((on_disk, TypeError, 'lies on disk'))
-  if name not in ('facility', 'probcover', 'herding'):
-    refused.append((sharded, ValueError, 'is sharded over devices'))
-  for pool, error, what in refused:
+  for pool, error, what in (
+      (on_disk, TypeError, 'lies on disk'),
+      (sharded, ValueError, 'is sharded over devices')):
     moved = views | {'text': dataclasses.replace(views['text'], pool=pool)}
     with pytest.raises(error, match=f'{name}: the text pool {what}'):
       _ask(name, moved)

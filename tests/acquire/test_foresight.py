@@ -125,7 +125,7 @@ def test_from_disk_what_is_alike_is_what_it_is_in_memory(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('strategy', ['design', 'mmal_plus'])
+@pytest.mark.parametrize('strategy', ['design', 'herding', 'mmal_plus'])
 @pytest.mark.parametrize('on_disk', [('image',), ('image', 'text')])
 def test_ask_about_pools_on_disk(tmp_path, strategy, on_disk):
   rng = np.random.default_rng(0)

@@ -32,6 +32,7 @@ from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import held as held_lib
 from mmal_jax.acquire.kernels import nearest as nearest_lib
+from mmal_jax.acquire.kernels import projected
 from mmal_jax.acquire.kernels import streaming
 from mmal_jax.acquire.kernels import tiles
 from mmal_jax.embed import disk
@@ -42,6 +43,7 @@ from mmal_jax.parallel import sharding
 _LEAST_HELD, _MOST_HELD = 1 << 24, 1 << 29
 # Their rows are held, too: of a few points all of the pool would be.
 _MOST_ROWS = 1 << 16
+_ON_DISK = disk.DiskRows, projected.ProjectedRows
 
 
 def _cosine(distances, scale):
@@ -90,7 +92,7 @@ def draw(view: views_lib.View, key: jax.Array, count: int) -> jax.Array:
 
 def take(view: views_lib.View, indices: jax.Array) -> jax.Array:
   """`[m, d]` rows of a pool, wherever it lies; -1 takes any."""
-  if isinstance(view.pool, disk.DiskRows):
+  if isinstance(view.pool, _ON_DISK):
     return jnp.asarray(view.pool.take(np.maximum(np.asarray(indices), 0)))
   if views_lib.located(view).rows is None:
     return jnp.asarray(view.pool)[indices]
@@ -132,7 +134,7 @@ def select(
       jnp.zeros(len(points)))
   scale = jnp.asarray(scale, jnp.float32)
   points = _cover(points, view.aligned, view.aligned_mask, similarity, scale)
-  if isinstance(view.pool, disk.DiskRows):
+  if isinstance(view.pool, _ON_DISK):
     return _from_disk(view, k, points, similarity, scale, costs, lots)
   return _select(
       view.pool, view.remaining, costs, lots, points, scale, k, similarity,
@@ -230,8 +232,12 @@ def _from_disk(view, k, points, similarity, scale, costs, lots):
       costs, np.float32)
   lots = np.zeros(n, np.float32) if lots is None else np.asarray(
       lots, np.float32)
+  source, of = pool, lambda values: values
+  if isinstance(pool, projected.ProjectedRows):
+    source, of = pool.pool, pool.of
   bounds = np.concatenate([np.asarray(x) for x in streaming.over_chunks(
-      lambda values: _of_chunk(values, points, similarity, scale), pool)])[:n]
+      lambda values: _of_chunk(of(values), points, similarity, scale),
+      source)])[:n]
   size = min(n, _held_rows(len(points.best)))
   picks, done = jnp.full(k, -1, jnp.int32), 0
   while done < k and remaining.any():

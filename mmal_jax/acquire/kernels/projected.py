@@ -23,10 +23,16 @@ class ProjectedRows:
   Attributes:
     pool: on disk, `[n, d]`.
     mean: `[d]` float32, taken off before rows are scaled to norm 1.
-    vectors: `[d, r]` float32, by which they are multiplied then.
+    vectors: `[d, r]` float32, by which they are multiplied then; None: they are
+      not, and r is d.
   """
 
-  def __init__(self, pool: disk.DiskRows, mean: jax.Array, vectors: jax.Array):
+  def __init__(
+      self,
+      pool: disk.DiskRows,
+      mean: jax.Array,
+      vectors: jax.Array | None = None,
+  ):
     self.pool, self.mean, self.vectors = pool, mean, vectors
 
   def __len__(self) -> int:
@@ -34,7 +40,8 @@ class ProjectedRows:
 
   @property
   def shape(self) -> tuple[int, int]:
-    return len(self.pool), self.vectors.shape[1]
+    d = self.pool.shape[1]
+    return len(self.pool), d if self.vectors is None else self.vectors.shape[1]
 
   def of(self, values: jax.Array) -> jax.Array:
     """`[m, r]` float32 of rows `[m, d]` as they lie on disk."""
@@ -62,7 +69,7 @@ def leading(pool: disk.DiskRows, rank: int | None) -> ProjectedRows:
   total = sum(streaming.over_chunks(_total, pool))  # The padding is 0.
   mean = total / n
   if rank is None or rank >= d:
-    return ProjectedRows(pool, mean, jnp.eye(d))
+    return ProjectedRows(pool, mean)
   gram = sum(streaming.over_chunks(
       lambda values, is_item: _gram(values, is_item, mean), pool,
       streaming.cut(pool, np.ones(n, bool), False)))
@@ -102,10 +109,13 @@ def _of(values, mean, vectors):
   n = len(values)
   if n < _ROWS:
     values = jnp.pad(values, ((0, _ROWS - n), (0, 0)))
-  return tiles.map_tiles(
-      lambda values: jnp.matmul(
-          _centred(values, mean), vectors, precision='highest'),
-      _ROWS, values)[:n]
+
+  def of(values):
+    rows = _centred(values, mean)
+    return rows if vectors is None else jnp.matmul(
+        rows, vectors, precision='highest')
+
+  return tiles.map_tiles(of, _ROWS, values)[:n]
 
 
 def _centred(values, mean):

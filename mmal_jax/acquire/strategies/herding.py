@@ -55,5 +55,4 @@ def select(
 
 
 herding = strategy.Strategy(
-    'herding', select, rule='both', joint=True, in_memory=True,
-    uses_reference=True)
+    'herding', select, rule='both', joint=True, uses_reference=True)
