@@ -83,11 +83,13 @@ def scaling(
     temperature: above 0.
     iterations: most updates of u and of v; fewer where they have converged.
   """
-  # What takes no part must not be the highest: it equals what does.
+  # What takes no part must not be the highest: it equals what does. Chosen
+  # behind the norms, not before: XLA would make them a slow part of the product.
   x, y = (
-      kmeans.points(
-          jnp.where(there[:, None], some, some[:1]), metric_lib.COSINE)
-      for some, there in ((x, x_there), (y, y_there)))
+      jnp.where(there[:, None], some, some[:1])
+      for some, there in (
+          (kmeans.points(x, metric_lib.COSINE), x_there),
+          (kmeans.points(y, metric_lib.COSINE), y_there)))
 
   def exponential(x):
     similarities = metric_lib.dots(x, y)
