@@ -69,8 +69,8 @@ def _reader(pool, items):
   if not len(numbers):
     numbers = np.zeros(1, int)
   rows = pool.take(numbers)
-  return lambda some: rows[
-      np.searchsorted(numbers, np.maximum(some, numbers[0]))]
+  return lambda some: np.take(
+      rows, np.searchsorted(numbers, np.maximum(some, numbers[0])), axis=0)
 
 
 def _keep(found, lengths, items, results):

@@ -83,8 +83,8 @@ def scaling(
     temperature: above 0.
     iterations: most updates of u and of v; fewer where they have converged.
   """
-  # What takes no part must not be the highest: it equals what does. Chosen
-  # behind the norms, not before: XLA would make them a slow part of the product.
+  # What takes no part must not be the highest: it equals what does. It is put
+  # in behind the norms: else XLA makes these a part of the product, a slow one.
   x, y = (
       jnp.where(there[:, None], some, some[:1])
       for some, there in (
