@@ -1,6 +1,7 @@
 """Blocks of two pools, dealt alike in memory, over devices and on disk."""
 
 import dataclasses
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -171,3 +172,24 @@ def test_each_pool_is_read_once_in_order(tmp_path, small_groups, monkeypatch):
     assert all(np.all(np.diff(part) > 0) for part in parts)
     np.testing.assert_array_equal(
         np.sort(np.concatenate(parts)), np.flatnonzero(view.remaining))
+
+
+def test_one_group_of_each_pool_is_held(tmp_path, small_groups, monkeypatch):
+  views = [_on_disk(view, tmp_path, str(i)) for i, view in enumerate(_views())]
+  held, most = weakref.WeakSet(), []
+  take = disk.DiskRows.take
+
+  class Rows(np.ndarray):
+    """An array whose life can be watched."""
+
+    __hash__ = object.__hash__
+
+  def watched(self, indices):
+    rows = take(self, indices).view(Rows)
+    held.add(rows)
+    most.append(len(held))
+    return rows
+
+  monkeypatch.setattr(disk.DiskRows, 'take', watched)
+  plan_scores.plan_scores(*views, jax.random.key(0), block=5)
+  assert most == [1, 2] * 4

@@ -47,6 +47,7 @@ def map_blocks(
   sources = [(views[0].pool, views[1].pool), *by_item]
   found, waiting = [None, None], []
   for group in zip(*places):
+    readers = None  # Lets go of the last group's rows: two are not held.
     readers = [tuple(map(_reader, pair, group)) for pair in sources]
     for items in zip(*group):
       pools, *rows = (
