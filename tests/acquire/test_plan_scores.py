@@ -101,6 +101,18 @@ def test_each_is_dealt_once_and_evenly(small_groups, left, sizes):
       assert np.all(np.diff(np.concatenate(spans)) == 1)
 
 
+@pytest.mark.parametrize('n,slots', [
+    (7693, 7936), (512, 512), (500, 512), (700, 700), (90, 90)])
+def test_slots_are_even_where_that_takes_few(n, slots):
+  mask = jnp.arange(n) % 7 > 0
+  found, _ = deal_lib.deal(jax.random.key(0), (mask, mask), (n, n), 8192)
+  assert found.shape == (1, 1, slots)
+  np.testing.assert_array_equal(
+      found[0, 0, :n],
+      _dealt_before(jax.random.split(jax.random.key(0))[0], mask, 1, n)[0])
+  assert np.all(found[0, 0, n:] == -1)
+
+
 def test_groups_meet_at_random(small_groups):
   mask = jnp.ones(300, bool)
   met = {tuple(np.asarray(deal_lib.deal(
