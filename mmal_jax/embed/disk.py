@@ -45,11 +45,14 @@ class DiskRows:
     Args:
       indices: `[m]` int, within `[0, n)`.
     """
+    if len(self._shards) == 1:
+      return _rows_of(self._shards[0], indices)
     rows = np.empty((len(indices), self.shape[1]), self.dtype)
     where = np.searchsorted(self._ends, indices, side='right')
     for i, shard in enumerate(self._shards):
       here = where == i
-      rows[here] = shard[indices[here] - (self._ends[i] - len(shard))]
+      rows[here] = _rows_of(
+          shard, indices[here] - (self._ends[i] - len(shard)))
     return rows
 
   def read(self, chunk: int) -> np.ndarray:
@@ -159,3 +162,9 @@ def open_rows(
     raise ValueError(
         f'chunk_bytes={chunk_bytes!r} must hold a row of {row_bytes} bytes.')
   return DiskRows(shards, chunk_bytes // row_bytes)
+
+
+def _rows_of(shard, indices):
+  # Copies a row at a time, where an index in brackets does value by value; a
+  # memory map's own method is a memory map again.
+  return np.take(np.asarray(shard), indices, axis=0)

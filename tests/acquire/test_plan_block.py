@@ -64,6 +64,24 @@ def test_scores(n, m, temperature, alike):
          _plan(x, y, temperature))
 
 
+# Tiles of 1, 7 and 33 rows of 33: the last ones reach back, or are all.
+@pytest.mark.parametrize('values', [1, 7 * 40, 33 * 40])
+def test_tiles_of_the_product_are_of_so_many_values(monkeypatch, values):
+  monkeypatch.setattr(plan_block, '_PRODUCT_VALUES', values)
+  x, y = _problem(33, 40, 1.0)
+  found = plan_block.scaling(
+      x, y, np.ones(33, bool), np.ones(40, bool), 0.05, _ITERATIONS)
+  _check(plan_block.scores(found), _plan(x, y, 0.05))
+
+
+def test_the_sums_of_columns_are_those_of_the_factors():
+  x, y = _problem(33, 40, 1.0)
+  found = _scaling(x, y, 0.05, np.arange(33) < 30, np.arange(40) > 3)
+  np.testing.assert_allclose(
+      found.sums, np.asarray(found.u, float) @ np.asarray(found.kernel, float),
+      rtol=1e-5)
+
+
 def test_what_takes_no_part_changes_nothing():
   x, y = _problem(40, 50, 1.0)
   x_there, y_there = np.arange(40) < 30, np.arange(50) % 7 < 4

@@ -1,6 +1,7 @@
 """Blocks of two pools, dealt alike in memory, over devices and on disk."""
 
 import dataclasses
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -100,6 +101,18 @@ def test_each_is_dealt_once_and_evenly(small_groups, left, sizes):
       assert np.all(np.diff(np.concatenate(spans)) == 1)
 
 
+@pytest.mark.parametrize('n,slots', [
+    (7693, 7936), (512, 512), (500, 512), (700, 700), (90, 90)])
+def test_slots_are_even_where_that_takes_few(n, slots):
+  mask = jnp.arange(n) % 7 > 0
+  found, _ = deal_lib.deal(jax.random.key(0), (mask, mask), (n, n), 8192)
+  assert found.shape == (1, 1, slots)
+  np.testing.assert_array_equal(
+      found[0, 0, :n],
+      _dealt_before(jax.random.split(jax.random.key(0))[0], mask, 1, n)[0])
+  assert np.all(found[0, 0, n:] == -1)
+
+
 def test_groups_meet_at_random(small_groups):
   mask = jnp.ones(300, bool)
   met = {tuple(np.asarray(deal_lib.deal(
@@ -171,3 +184,24 @@ def test_each_pool_is_read_once_in_order(tmp_path, small_groups, monkeypatch):
     assert all(np.all(np.diff(part) > 0) for part in parts)
     np.testing.assert_array_equal(
         np.sort(np.concatenate(parts)), np.flatnonzero(view.remaining))
+
+
+def test_one_group_of_each_pool_is_held(tmp_path, small_groups, monkeypatch):
+  views = [_on_disk(view, tmp_path, str(i)) for i, view in enumerate(_views())]
+  held, most = weakref.WeakSet(), []
+  take = disk.DiskRows.take
+
+  class Rows(np.ndarray):
+    """An array whose life can be watched."""
+
+    __hash__ = object.__hash__
+
+  def watched(self, indices):
+    rows = take(self, indices).view(Rows)
+    held.add(rows)
+    most.append(len(held))
+    return rows
+
+  monkeypatch.setattr(disk.DiskRows, 'take', watched)
+  plan_scores.plan_scores(*views, jax.random.key(0), block=5)
+  assert most == [1, 2] * 4

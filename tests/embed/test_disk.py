@@ -49,13 +49,17 @@ def test_chunks_are_the_array(tmp_path, chunk_rows):
       pool.read(1 % pool.num_chunks), chunks[1 % pool.num_chunks])
 
 
-def test_take_is_in_any_order_and_across_shards(tmp_path):
+@pytest.mark.parametrize('shards', [_SHARDS, (300,)])
+def test_take_is_in_any_order_and_across_shards(tmp_path, shards):
   x = _array()
-  pool = disk.open_rows(_save(tmp_path, x), 10 * _ROW_BYTES)
+  pool = disk.open_rows(_save(tmp_path, x, shards), 10 * _ROW_BYTES)
   indices = np.random.default_rng(0).integers(300, size=500)
   indices[:8] = [0, 2, 3, 102, 103, 104, 150, 299]  # edges of the shards
   np.testing.assert_array_equal(pool.take(indices), x[indices])
   assert pool.take(indices[:0]).shape == (0, problems.D)
+  # Rows of its own, which may be written to, and not the file's.
+  assert type(pool.take(indices)) is np.ndarray
+  assert pool.take(np.arange(300)).flags.owndata
 
 
 def test_one_path_is_one_shard(tmp_path):

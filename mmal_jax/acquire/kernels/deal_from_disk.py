@@ -47,6 +47,7 @@ def map_blocks(
   sources = [(views[0].pool, views[1].pool), *by_item]
   found, waiting = [None, None], []
   for group in zip(*places):
+    readers = None  # Lets go of the last group's rows: two are not held.
     readers = [tuple(map(_reader, pair, group)) for pair in sources]
     for items in zip(*group):
       pools, *rows = (
@@ -69,8 +70,8 @@ def _reader(pool, items):
   if not len(numbers):
     numbers = np.zeros(1, int)
   rows = pool.take(numbers)
-  return lambda some: rows[
-      np.searchsorted(numbers, np.maximum(some, numbers[0]))]
+  return lambda some: np.take(
+      rows, np.searchsorted(numbers, np.maximum(some, numbers[0])), axis=0)
 
 
 def _keep(found, lengths, items, results):

@@ -21,14 +21,15 @@ from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire.kernels import kmeans
 from mmal_jax.acquire.kernels import tiles
 
-# Rows of which the product is made at a time: fewer cost it some of its rate,
-# more leave the cache before the exponential is taken (on CPU, by CPU time).
-_PRODUCT_TILE = 1024
+# Rows of which the product is made at a time, and its values: fewer rows cost
+# it some of its rate. More values leave the cache before the exponential is
+# taken, and 2^23, 32 MB, are beyond what the C library gives out again: then
+# CPUs map the pages of each tile anew.
+_PRODUCT_TILE, _PRODUCT_VALUES = 1024, 2**22
 # Rows of which scores are made while they are in the cache.
-_TILE = 32
+_TILE = 64
 _LANES = 16  # values of which a reduction takes one, elementwise
 _TINY = 1e-30
-_NOTHING = (0.0, 0.0)
 # An iteration that changes no factor by more, relatively, is the last: the
 # error of float32's sums is not far below.
 _CONVERGED = 1e-6
@@ -41,11 +42,13 @@ class Scaling(NamedTuple):
     kernel: `[r, c]` float32, above 0.
     u: `[r]` float32, 0 of rows that take no part.
     v: `[c]`, of columns.
+    sums: `[c]`, `u @ kernel`.
   """
 
   kernel: jax.Array
   u: jax.Array
   v: jax.Array
+  sums: jax.Array
 
 
 class Scores(NamedTuple):
@@ -80,11 +83,13 @@ def scaling(
     temperature: above 0.
     iterations: most updates of u and of v; fewer where they have converged.
   """
-  # What takes no part must not be the highest: it equals what does.
+  # What takes no part must not be the highest: it equals what does. It is put
+  # in behind the norms: else XLA makes these a part of the product, a slow one.
   x, y = (
-      kmeans.points(
-          jnp.where(there[:, None], some, some[:1]), metric_lib.COSINE)
-      for some, there in ((x, x_there), (y, y_there)))
+      jnp.where(there[:, None], some, some[:1])
+      for some, there in (
+          (kmeans.points(x, metric_lib.COSINE), x_there),
+          (kmeans.points(y, metric_lib.COSINE), y_there)))
 
   def exponential(x):
     similarities = metric_lib.dots(x, y)
@@ -93,57 +98,61 @@ def scaling(
     return jnp.exp(
         jnp.maximum((similarities - highest) / temperature, -60.0))
 
-  kernel = tiles.map_tiles(exponential, _PRODUCT_TILE, x)
+  kernel = tiles.map_tiles(
+      exponential, min(_PRODUCT_TILE, max(1, _PRODUCT_VALUES // len(y))), x)
   a, b = (there.astype(jnp.float32) for there in (x_there, y_there))
   b = b * (jnp.sum(a) / jnp.maximum(jnp.sum(b), 1.0))
 
   def goes_on(state):
-    i, change, _, _ = state
+    i, change, *_ = state
     return (i < iterations) & (change > _CONVERGED)
 
   def update(state):
-    i, _, before, v = state
+    i, _, before, v, _ = state
     u = a / jnp.maximum(kernel @ v, _TINY)
-    v = b / jnp.maximum(u @ kernel, _TINY)
+    sums = u @ kernel
+    v = b / jnp.maximum(sums, _TINY)
     change = jnp.max(jnp.abs(u - before) / jnp.maximum(u, _TINY))
-    return i + 1, change, u, v
+    return i + 1, change, u, v, sums
 
-  _, _, u, v = jax.lax.while_loop(goes_on, update, (
-      0, jnp.float32(jnp.inf), jnp.zeros_like(a), jnp.where(b > 0, 1.0, 0.0)))
-  return Scaling(kernel, u, v)
+  _, _, u, v, sums = jax.lax.while_loop(goes_on, update, (
+      0, jnp.float32(jnp.inf), jnp.zeros_like(a), jnp.where(b > 0, 1.0, 0.0),
+      jnp.zeros_like(b)))
+  return Scaling(kernel, u, v, sums)
 
 
 def scores(found: Scaling) -> tuple[Scores, Scores]:
   """Of the rows, and of the columns."""
-  kernel, u, v = found
+  kernel, u, v, sums = found
   r, c = kernel.shape
   size = min(_TILE, r)
   u_logs, v_logs = (jnp.log(jnp.maximum(factor, _TINY)) for factor in (u, v))
 
   def add_tile(i, state):
-    rows, columns, sums = state
+    rows, columns, moments = state
     first = jnp.minimum(i * size, r - size)
     # The last tile reaches back into the one before: not to count twice.
     fresh = jnp.arange(size) + first >= i * size
-    part = jax.lax.dynamic_slice_in_dim(kernel, first, size)
-    some = jnp.where(fresh, jax.lax.dynamic_slice_in_dim(u, first, size), 0.0)
-    its_logs = jax.lax.dynamic_slice_in_dim(u_logs, first, size)
+    part, its_u, its_logs = (
+        jax.lax.dynamic_slice_in_dim(x, first, size)
+        for x in (kernel, u, u_logs))
+    some = jnp.where(fresh, its_u, 0.0)
     # One matrix for both sides, in which the other's factor is too much.
     logs = part * (jnp.log(part) + its_logs[:, None] + v_logs[None])
     of_rows = _scores(
-        *_merged(_top_2(part * v[None], _NOTHING, 1), 1), part @ v, logs @ v,
-        jax.lax.dynamic_slice_in_dim(u, first, size))
+        *_merged(_top_2(_products(part, v[None], 1)), 1), part @ v, logs @ v,
+        its_u)
     rows = jax.tree.map(
         lambda whole, values: jax.lax.dynamic_update_slice_in_dim(
             whole, values, first, 0), rows, of_rows)
-    columns = _top_2(some[:, None] * part, columns, 0)
-    return rows, columns, (sums[0] + some @ part, sums[1] + some @ logs)
+    columns = _top_2(_products(part, some[:, None], 0), columns)
+    return rows, columns, moments + some @ logs
 
   lanes = jnp.zeros((-(-size // _LANES), c))
-  rows, columns, sums = jax.lax.fori_loop(
+  rows, columns, moments = jax.lax.fori_loop(
       0, -(-r // size), add_tile,
-      (Scores(*(jnp.zeros(r),) * 3), (lanes,) * 2, (jnp.zeros(c),) * 2))
-  return rows, _scores(*_merged(columns, 0), *sums, v)
+      (Scores(*(jnp.zeros(r),) * 3), (lanes,) * 2, jnp.zeros(c)))
+  return rows, _scores(*_merged(columns, 0), sums, moments, v)
 
 
 def expected(
@@ -159,7 +168,7 @@ def expected(
   Returns:
     `([r, t], [c, s])` float32.
   """
-  kernel, u, v = found
+  kernel, u, v, _ = found
 
   def mean(kernel, weights, rows):
     weighted = jnp.matmul(
@@ -170,27 +179,37 @@ def expected(
   return mean(kernel, v, y_rows), mean(kernel.T, u, x_rows)
 
 
-def _top_2(values, found, axis, seconds=0.0):
-  """Takes values of at least 0 into lanes of the largest and the next.
+def _lanes(values, axis):
+  """Equal slices along an axis, the last ones filled up by 0."""
+  width = -(-values.shape[axis] // _LANES)
+  padding = [(0, 0), (0, 0)]
+  padding[axis] = (0, width * _LANES - values.shape[axis])
+  values = jnp.pad(values, padding)
+  return [jax.lax.slice_in_dim(values, i * width, (i + 1) * width, axis=axis)
+          for i in range(_LANES)]
 
-  A maximum of each lane is only elementwise work, which vectorises.
+
+def _products(values, factors, axis):
+  """Lanes of the products, each beside 0.0.
+
+  Multiplied lane by lane they are made where they are used; as a whole they
+  would be written, and read again.
+  """
+  return [(some * its_factors, 0.0) for some, its_factors in zip(
+      _lanes(values, axis), _lanes(factors, axis))]
+
+
+def _top_2(lanes, found=(0.0, 0.0)):
+  """Takes values of at least 0 into the largest and the next, elementwise.
+
+  A maximum over lanes is only elementwise work, which vectorises.
 
   Args:
-    values: `[p, q]`.
-    found: `(largest, next)` of each lane so far; 0.0 of nothing.
-    axis: that is cut into lanes, each a strided slice.
-    seconds: `[p, q]`, where a value is itself the largest of some: the next.
+    lanes: pairs of arrays: values, and of each what is the next behind it.
+    found: `(largest, next)` so far; 0.0 of nothing.
   """
   best, second = found
-  lanes = -(-values.shape[axis] // _LANES)
-  padding = [(0, 0), (0, 0)]
-  padding[axis] = (0, lanes * _LANES - values.shape[axis])
-  values, seconds = (jnp.pad(some, padding) for some in (
-      values, jnp.broadcast_to(seconds, values.shape)))
-  for i in range(_LANES):
-    some, its_second = (
-        jax.lax.slice_in_dim(x, i * lanes, (i + 1) * lanes, axis=axis)
-        for x in (values, seconds))
+  for some, its_second in lanes:
     second = jnp.maximum(
         jnp.maximum(second, its_second), jnp.minimum(best, some))
     best = jnp.maximum(best, some)
@@ -198,9 +217,9 @@ def _top_2(values, found, axis, seconds=0.0):
 
 
 def _merged(found, axis):
-  """The largest and the next of all lanes."""
+  """The largest and the next of the whole axis."""
   while found[0].shape[axis] > 1:
-    found = _top_2(found[0], _NOTHING, axis, found[1])
+    found = _top_2(zip(*(_lanes(some, axis) for some in found)))
   return tuple(jnp.squeeze(x, axis) for x in found)
 
 
