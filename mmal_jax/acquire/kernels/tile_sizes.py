@@ -58,6 +58,11 @@ TILES = {
     'best_matches': {
         'cpu': Tile(256, 4096), 'gpu': Tile(4096, 4096),
         'tpu': Tile(1024, 4096)},
+    # The same for both pools at a time: of rows and of columns. TPU, GPU: not
+    # measured.
+    'best_both_ways': {
+        'cpu': Tile(1024, 1024), 'gpu': Tile(4096, 4096),
+        'tpu': Tile(4096, 4096)},
     # Rows sorted by group against their own group: the k nearest of each. TPU:
     # 3,794 million cycles for groups of 52,000; 256 x 1,024 take 9,435;
     # without `top_k`.
