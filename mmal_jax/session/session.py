@@ -325,8 +325,7 @@ class Session(steps.Steps):
 
   def match(
       self, probability: float = 0.95, of: tuple[str, str] | None = None,
-      recall: float | None = None,
-  ) -> questions_lib.Pairs:
+      recall: float | None = None) -> questions_lib.Pairs:
     """Pairs among all that no answer names, with calibrated probabilities.
 
     Args:
@@ -350,8 +349,7 @@ class Session(steps.Steps):
     match_lib.check_recall(recall)
     if self._state.told or self._state.is_stale:
       self.fit()
-    learnt = state_lib.fit_of(self._state)
-    if mixups.at_chance(learnt.skill, len(self.known)):
+    if mixups.at_chance(state_lib.fit_of(self._state).skill, len(self.known)):
       warnings.warn(
           f'of {len(self.known)} answers those held out are matched hardly '
           'better than by chance: are items numbered from 0, in the order in '
