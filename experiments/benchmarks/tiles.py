@@ -75,6 +75,10 @@ def _best_matches(x, y):
   return pseudo_alignment.best_matches(_view(x), _view(y), _K)
 
 
+def _best_both_ways(x, y):
+  return pseudo_alignment.best_both_ways(_view(x), _view(y), _K)
+
+
 def _typicality(x, y):
   del y
   groups = jnp.arange(len(x), dtype=jnp.int32) * _GROUPS // len(x)
@@ -105,6 +109,9 @@ CASES = {
     'best_matches': Case(
         _best_matches, lambda s, t: ((s.n / t.rows,), (s.m / t.columns,)),
         (128, 256, 512, 1024), (1024, 4096, 16384, 65536)),
+    'best_both_ways': Case(
+        _best_both_ways, lambda s, t: ((s.n / t.rows,), (s.m / t.columns,)),
+        (512, 1024, 2048), (512, 1024, 2048)),
     'typicality': Case(
         _typicality, lambda s, t: (
             (s.n / t.rows,), (s.n / _GROUPS / t.columns + 1, _K)),

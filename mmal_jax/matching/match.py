@@ -110,8 +110,7 @@ def match(
   _check_fraction('least_probability', least_probability, 0 <= _number(
       least_probability) <= 1, '[0, 1]')
   _check_fraction('share', share, 0 < _number(share) <= 1, '(0, 1]')
-  if recall is not None:
-    _check_fraction('recall', recall, 0 < _number(recall) < 1, '(0, 1)')
+  check_recall(recall)
   if not isinstance(shared_space, (bool, np.bool_)):
     raise TypeError(f'shared_space={arguments.shown(shared_space)} must be True'
                     ' or False.')
@@ -145,6 +144,12 @@ def match(
   of_images, of_texts = found['image', 'text'], found['text', 'image']
   return Matched(of_images, of_texts, pool_lib.pairs(
       of_images, of_texts, least_probability))
+
+
+def check_recall(recall: Any) -> None:
+  """Raises ValueError for what is neither None nor a number within (0, 1)."""
+  if recall is not None:
+    _check_fraction('recall', recall, 0 < _number(recall) < 1, '(0, 1)')
 
 
 def _warn(rows, skill: float, known: int) -> None:

@@ -68,15 +68,18 @@ def edges(
   one, other = (
       views_lib.with_remaining(views_lib.View(pool, None, *nothing), there)
       for pool, there in ((x, x_there), (y, y_there)))
-  found, recalls = [], []
-  for view, of, there in ((one, other, x_there), (other, one, y_there)):
-    if recall is None:
-      matches = pseudo_alignment.best_matches(view, of, k)
-    else:
-      *matches, measured, _, _ = approximate.best_matches(view, of, k, recall)
-      recalls.append(measured)
+  if recall is not None:
+    ways = [approximate.best_matches(view, of, k, recall)
+            for view, of in ((one, other), (other, one))]
+  elif one.rows is None and other.rows is None:
+    ways = pseudo_alignment.best_both_ways(one, other, k)
+  else:
+    ways = [pseudo_alignment.best_matches(view, of, k)
+            for view, of in ((one, other), (other, one))]
+  found = []
+  for matches, there in zip(ways, (x_there, y_there)):
     best, similarities = (
-        rows_lib.on_host(values, len(there)) for values in matches)
+        rows_lib.on_host(values, len(there)) for values in matches[:2])
     kept = (best >= 0) & there[:, None]
     rows = np.broadcast_to(np.arange(len(best))[:, None], best.shape)
     found.append((rows[kept], best[kept].astype(int), similarities[kept]))
@@ -85,7 +88,7 @@ def edges(
   _, first = np.unique(rows * len(y_there) + columns, return_index=True)
   return Edges(rows[first], columns[first],
                np.r_[ones, others][first].astype(np.float64),
-               tuple(recalls) or None)
+               None if recall is None else tuple(way.recall for way in ways))
 
 
 def without(found: Edges, apart: np.ndarray) -> Edges:

@@ -17,6 +17,7 @@ from mmal_jax.acquire import mixups
 from mmal_jax.acquire import strategy as strategy_lib
 from mmal_jax.embed import encoder as encoder_lib
 from mmal_jax.embed import in_memory
+from mmal_jax.matching import match as match_lib
 from mmal_jax.matching import pool as pool_lib
 from mmal_jax.session import annotation
 from mmal_jax.session import answers as answers_lib
@@ -323,17 +324,19 @@ class Session(steps.Steps):
     return state_lib.fit_of(self._state)
 
   def match(
-      self, probability: float = 0.95, of: tuple[str, str] | None = None
-  ) -> questions_lib.Pairs:
+      self, probability: float = 0.95, of: tuple[str, str] | None = None,
+      recall: float | None = None) -> questions_lib.Pairs:
     """Pairs among all that no answer names, with calibrated probabilities.
 
     Args:
       probability: that a pair has at least.
       of: two modalities; None: the first two.
+      recall: within (0, 1), the share of similar items that is to be found, as
+        for `mmal_jax.match`: quicker in large pools. None finds all.
 
     Raises:
-      ValueError: for too few answers, a learner that holds none out, or
-        modalities that there are not.
+      ValueError: for too few answers, a learner that holds none out, modalities
+        that there are not, or a recall out of bounds.
 
     Warns:
       UserWarning: if answers that are held out are matched hardly better than
@@ -343,10 +346,10 @@ class Session(steps.Steps):
     of = items_lib.two(self._modalities[:2] if of is None else of,
                        self._modalities)
     items_lib.check_probability(probability)
+    match_lib.check_recall(recall)
     if self._state.told or self._state.is_stale:
       self.fit()
-    learnt = state_lib.fit_of(self._state)
-    if mixups.at_chance(learnt.skill, len(self.known)):
+    if mixups.at_chance(state_lib.fit_of(self._state).skill, len(self.known)):
       warnings.warn(
           f'of {len(self.known)} answers those held out are matched hardly '
           'better than by chance: are items numbered from 0, in the order in '
@@ -354,7 +357,8 @@ class Session(steps.Steps):
     ways = remaining_matches.match(
         self._state.run, self._made.learner, self._made.pools,
         self._settings.candidates, chosen=not self._made.strategy.uniform,
-        apart=likely.by_modalities(self._apart, self._modalities))
+        apart=likely.by_modalities(self._apart, self._modalities),
+        recall=recall)
     found = pool_lib.pairs(ways[of], ways[of[::-1]], probability)
     return questions_lib.Pairs(
         of, found.rows, found.probabilities,

@@ -9,6 +9,7 @@ import pytest
 
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire.kernels import pseudo_alignment
+from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.embed import disk
 from mmal_jax.parallel import sharding
 from tests.support import problems
@@ -42,6 +43,14 @@ def _csls(mine, other, k):
   return similarity
 
 
+def _sorted(similarities, k):
+  """The k best of each row, ties to the lowest index."""
+  expected = np.pad(similarities, ((0, 0), (0, k)), constant_values=-np.inf)
+  order = np.argsort(-expected, axis=1, kind='stable')[:, :k]
+  best = np.take_along_axis(expected, order, axis=1)
+  return np.where(best > -np.inf, order, -1), best
+
+
 @pytest.mark.parametrize('n,m', _SIZES)
 @pytest.mark.parametrize('metric', metric_lib.METRICS)
 @pytest.mark.parametrize('k', [1, 10])
@@ -49,11 +58,8 @@ def test_best_matches_with_ties(n, m, metric, k):
   mine, other = _pair(n, m, problems.exact(metric), metric)
   index, similarity = pseudo_alignment.best_matches(
       mine.view(), other.view(), k)
-  expected = np.pad(_similarities(mine, other), ((0, 0), (0, k)),
-                    constant_values=-np.inf)
-  order = np.argsort(-expected, axis=1, kind='stable')[:, :k]
-  best = np.take_along_axis(expected, order, axis=1)
-  np.testing.assert_array_equal(index, np.where(best > -np.inf, order, -1))
+  order, best = _sorted(_similarities(mine, other), k)
+  np.testing.assert_array_equal(index, order)
   np.testing.assert_array_equal(similarity, best)
   assert index.dtype == jnp.int32 and similarity.dtype == jnp.float32
 
@@ -68,6 +74,59 @@ def test_best_matches(n, m):
   np.testing.assert_allclose(similarity, best, atol=1e-6)
   np.testing.assert_allclose(
       np.take_along_axis(expected, index, axis=1), best, atol=1e-6)
+
+
+_PAIRS = [(1, 1), (1, 90), (3, 700), (200, 333), (1100, 300)]
+
+
+@pytest.mark.parametrize('n,m', _PAIRS)
+@pytest.mark.parametrize('metric', metric_lib.METRICS)
+@pytest.mark.parametrize('k', [1, 20])
+def test_best_both_ways_with_ties(n, m, metric, k):
+  mine, other = _pair(n, m, problems.exact(metric), metric)
+  # Several tiles of either pool, of which the last reach back.
+  with tile_sizes.instead(('best_both_ways', tile_sizes.Tile(128, 192))):
+    found = pseudo_alignment.best_both_ways(mine.view(), other.view(), k)
+  expected = (_sorted(_similarities(mine, other), k),
+              _sorted(_similarities(other, mine), k))
+  for one, two in zip(jax.tree.leaves(found), jax.tree.leaves(expected)):
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize('n,m', _PAIRS + [(1300, 1100)])
+@pytest.mark.parametrize('rows', [problems.of_any_norm, problems.duplicated])
+def test_best_both_ways(n, m, rows):
+  mine, other = _pair(n, m, rows)
+  found = pseudo_alignment.best_both_ways(mine.view(), other.view(), 7)
+  for ways, (x, y) in zip(found, ((mine, other), (other, mine))):
+    expected = _similarities(x, y)
+    index, similarity = map(np.asarray, ways)
+    there = index >= 0
+    assert (there.sum(axis=1) == min(7, y.remaining.sum())).all()
+    best = _sorted(expected, 7)[1][there]
+    np.testing.assert_allclose(similarity[there], best, atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(
+        expected, np.maximum(index, 0), axis=1)[there], best, atol=1e-6)
+    ties = (similarity[:, 1:] == similarity[:, :-1]) & there[:, 1:]
+    assert (np.diff(index, axis=1)[ties] > 0).all()
+    # None is found twice.
+    assert all(len(set(row[row >= 0])) == sum(row >= 0) for row in index)
+
+
+def test_best_both_ways_where_nothing_remains():
+  mine, other = (problem.view() for problem in _pair(40, 50))
+  empty = dataclasses.replace(other, remaining=jnp.zeros(50, bool))
+  one, two = pseudo_alignment.best_both_ways(mine, empty, 3)
+  assert (one[0] == -1).all() and (one[1] == -jnp.inf).all()
+  assert (two[0] >= 0).all() and (two[1] > -jnp.inf).all()
+
+
+def test_best_both_ways_refuses_what_one_device_does_not_hold():
+  mine, other = _pair(40, 40)
+  sharded = other.view(pool=jax.device_put(
+      jnp.asarray(other.pool), sharding.row_sharding()))
+  with pytest.raises(ValueError, match='second pool is sharded'):
+    pseudo_alignment.best_both_ways(mine.view(), sharded, 1)
 
 
 @pytest.mark.parametrize('n,m', _SIZES)

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire.kernels import kmeans
+from mmal_jax.acquire.kernels import pseudo_alignment
 from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.acquire.kernels import typicality
 
@@ -23,7 +25,22 @@ def _typicality(x):
   return typicality.typicality(x, groups, jnp.ones(len(x), bool), 4)
 
 
-_USES = {'kmeans': _lloyd, 'typicality': _typicality}
+def _view(x):
+  return views_lib.View(x, jnp.ones(len(x), bool), x[:1], jnp.zeros(1, bool))
+
+
+def _best_matches(x):
+  return pseudo_alignment.best_matches(_view(x), _view(x[::-1]), 4)[1]
+
+
+def _best_both_ways(x):
+  (_, one), (_, other) = pseudo_alignment.best_both_ways(
+      _view(x[:300]), _view(x[200:]), 4)
+  return jnp.concatenate([one, other])
+
+
+_USES = {'kmeans': _lloyd, 'typicality': _typicality,
+         'best_matches': _best_matches, 'best_both_ways': _best_both_ways}
 
 
 @pytest.mark.parametrize('use', tile_sizes.TILES)

@@ -6,6 +6,7 @@ import pytest
 
 from mmal_jax.matching import candidates
 from mmal_jax.matching import plan
+from mmal_jax.parallel import sharding
 
 
 def _problem(n, m, seed=0):
@@ -59,6 +60,18 @@ def test_edges_and_plan_are_those_of_whole_matrices(n, m, share):
   np.testing.assert_allclose(
       plan.log_plan(exact, 0.1, share, 7),
       _log_plan(similarities, kept, 0.1, share, 7)[kept], atol=1e-9)
+
+
+@pytest.mark.parametrize('sharded', ['both', 'first', 'second'])
+def test_edges_over_a_mesh_are_the_same(sharded):
+  x, y, x_there, y_there = _problem(41, 150)
+  rows = sharding.row_sharding()
+  pair = [jnp.asarray(pool) if sharded == other
+          else sharding.shard_rows(pool, rows)
+          for pool, other in ((x, 'second'), (y, 'first'))]
+  for one, two in zip(plan.edges(*pair, x_there, y_there, 3), plan.edges(
+      jnp.asarray(x), jnp.asarray(y), x_there, y_there, 3)):
+    np.testing.assert_array_equal(one, two)
 
 
 def test_plan_finds_a_place_for_all_of_the_smaller_pool():

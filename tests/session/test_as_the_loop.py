@@ -88,6 +88,16 @@ def test_the_same_questions_and_the_same_model(
         found.ways[found.modalities].items, expected.items)
 
 
+def test_a_match_may_miss_some_where_that_is_allowed():
+  hidden = known.hidden()
+  session = known.session(hidden)
+  known.tell_all(hidden, session, session.ask(12))
+  all_, some = session.match(0.5), session.match(0.5, recall=0.5)
+  for way in all_.ways:
+    assert all_.ways[way].recall is None and some.ways[way].recall > 0.5
+    np.testing.assert_array_equal(all_.ways[way].items, some.ways[way].items)
+
+
 def test_asking_again_gives_the_same_until_all_is_told():
   hidden = known.hidden()
   session = known.session(hidden)

@@ -17,12 +17,11 @@ import jax.numpy as jnp
 from mmal_jax.acquire import metric as metric_lib
 from mmal_jax.acquire import views as views_lib
 from mmal_jax.acquire import whole
+from mmal_jax.acquire.kernels import k_largest
 from mmal_jax.acquire.kernels import tile_sizes
 from mmal_jax.acquire.kernels import tiles
 from mmal_jax.parallel import rows as rows_lib
 from mmal_jax.parallel import sharding
-
-_ROWS = 256  # of a tile
 
 
 def best_matches(
@@ -129,7 +128,7 @@ def _neighbourhood(x, y, y_remaining, k, metric, axis):
 
 def _top(x, y, y_remaining, y_bonus, k, metric, axis):
   """The k largest of similarity plus bonus for each row, and where they are."""
-  none = (jnp.full((len(x), k), -1, jnp.int32), jnp.full((len(x), k), -jnp.inf))
+  none = k_largest.nothing(len(x), k)
   part = y, metric.norms(y), y_remaining, y_bonus
   if axis is None:
     return _top_of_part(x, none, 0, part, metric)
@@ -145,23 +144,89 @@ def _top(x, y, y_remaining, y_bonus, k, metric, axis):
 def _top_of_part(x, found, start, y_part, metric):
   """`found`, and what is better among some rows of y, the first being `start`.
   """
-  k = found[0].shape[1]
+  tile = tile_sizes.of('best_matches')
 
   def top_of(some, some_norms, found):
 
     def add(found, first, fresh, part, norms, remaining, bonus):
-      score = bonus[None] + metric.similarity_at_zero - metric.distances(
-          metric_lib.dots(some, part), some_norms, norms)
-      score = jnp.where((fresh & remaining)[None], score, -jnp.inf)
-      # Tiles come in the order of their rows: ties stay with the lowest index.
-      index, best = found
-      best, places = jax.lax.top_k(jnp.concatenate([best, score], axis=1), k)
-      before = jnp.take_along_axis(index, jnp.minimum(places, k - 1), axis=1)
-      return jnp.where(
-          places < k, before, start + first + places - k), best
+      # A column for each row of x, which is the quickest to compare.
+      score = bonus[:, None] + _similarities(
+          metric_lib.dots(part, some), norms, some_norms, metric)
+      score = jnp.where((fresh & remaining)[:, None], score, -jnp.inf)
+      return k_largest.add(found, start + first, score, 0)
 
-    index, score = tiles.fold_tiles(
-        add, found, tile_sizes.of('nearest').rows, *y_part)
-    return jnp.where(score > -jnp.inf, index, -1), score
+    return tiles.fold_tiles(
+        add, found, k_largest.size(len(y_part[0]), tile.columns), *y_part)
 
-  return tiles.map_tiles(top_of, _ROWS, x, metric.norms(x), found)
+  return tiles.map_tiles(top_of, tile.rows, x, metric.norms(x), found)
+
+
+def _similarities(dots, norms, of_norms, metric):
+  """`[m, n]` of n rows, by `of_norms`, with m others: a column for each row."""
+  return metric.similarity_at_zero - metric.distances(
+      dots.T, of_norms, norms).T
+
+
+def best_both_ways(
+    view: views_lib.View, other: views_lib.View, k: int
+) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+  """`best_matches` of two pools among each other, from the same products.
+
+  Args:
+    view: of n items; its metric is used.
+    other: of m items.
+    k: how many.
+
+  Returns:
+    What `best_matches(view, other, k)` and `best_matches(other, view, k)` do,
+    in little more time than one of them takes. Similarities may differ from
+    theirs by a unit in the last place: products of other shapes may be summed
+    in another order.
+
+  Raises:
+    TypeError: for a pool on disk.
+    ValueError: for pools over several devices.
+  """
+  whole.check({'first': view, 'second': other}, 'best_both_ways')
+  return _best_both_ways(
+      view.pool, view.remaining, other.pool, other.remaining, k, view.metric)
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'metric'))
+def _best_both_ways(x, x_remaining, y, y_remaining, k, metric):
+  n, m = len(x), len(y)
+  tile = tile_sizes.of('best_both_ways')
+  rows, columns = k_largest.size(n, tile.rows), k_largest.size(m, tile.columns)
+
+  def add_rows(found, i, x_fresh, some, some_norms, some_remaining):
+
+    def add_columns(found, j, y_fresh, part, norms, remaining):
+      of_rows, of_columns = found
+      dots = metric_lib.dots(some, part)
+      scores = _similarities(dots.T, norms, some_norms, metric).T
+      of_rows = k_largest.add(of_rows, j, jnp.where(
+          (y_fresh & remaining)[None], scores, -jnp.inf), 1)
+      # Nothing is found twice: neither in rows of the tile before this one, nor
+      # in columns.
+      counts = (x_fresh & some_remaining)[:, None] & y_fresh[None]
+      scores = _similarities(dots, some_norms, norms, metric)
+      mine = k_largest.add(
+          tuple(jax.lax.dynamic_slice_in_dim(values, j, columns)
+                for values in of_columns),
+          i, jnp.where(counts, scores, -jnp.inf), 0)
+      return of_rows, tuple(
+          jax.lax.dynamic_update_slice_in_dim(values, new, j, 0)
+          for values, new in zip(of_columns, mine))
+
+    of_all, of_columns = found
+    of_rows, of_columns = tiles.fold_tiles(
+        add_columns, (k_largest.nothing(rows, k), of_columns), columns,
+        y, metric.norms(y), y_remaining)
+    # Rows of the tile before this one find the same again.
+    return tuple(
+        jax.lax.dynamic_update_slice_in_dim(values, new, i, 0)
+        for values, new in zip(of_all, of_rows)), of_columns
+
+  return tiles.fold_tiles(
+      add_rows, (k_largest.nothing(n, k), k_largest.nothing(m, k)), rows,
+      x, metric.norms(x), x_remaining)

@@ -53,11 +53,17 @@ TILES = {
         'cpu': Tile(4096, 256), 'gpu': Tile(16384, 512),
         'tpu': Tile(16384, 512)},
     # Rows of a pool against the other pool: the k best of each row. TPU:
-    # 57.4 million cycles; 256 x 4,096 take 80.9, 1,024 x 1,024 take 202. What
-    # `top_k` takes, of which libtpu says nothing, is not among them.
+    # 57.4 million cycles; 256 x 4,096 take 80.9, 1,024 x 1,024 take 202, before
+    # maxima of groups were compared. What `top_k` takes, of which libtpu says
+    # nothing, is not among them.
     'best_matches': {
         'cpu': Tile(256, 4096), 'gpu': Tile(4096, 4096),
         'tpu': Tile(1024, 4096)},
+    # The same of both pools at a time: the k best of each row and of each
+    # column. TPU: not estimated.
+    'best_both_ways': {
+        'cpu': Tile(1024, 1024), 'gpu': Tile(4096, 4096),
+        'tpu': Tile(4096, 4096)},
     # Rows sorted by group against their own group: the k nearest of each. TPU:
     # 3,794 million cycles for groups of 52,000; 256 x 1,024 take 9,435;
     # without `top_k`.
