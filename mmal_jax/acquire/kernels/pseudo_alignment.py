@@ -180,8 +180,8 @@ def best_both_ways(
   Returns:
     What `best_matches(view, other, k)` and `best_matches(other, view, k)` do,
     in little more time than one of them takes. Similarities may differ from
-    theirs by a unit in the last place: products of other shapes may be summed
-    in another order.
+    theirs in the last bits: products of other shapes may be summed in another
+    order.
 
   Raises:
     TypeError: for a pool on disk.
