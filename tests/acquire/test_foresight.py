@@ -154,8 +154,7 @@ def test_goes_on_where_all_candidates_were_picked(tmp_path):
   assert _picks(problem, tmp_path, 4)[0] == _plain(problem)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize('rows', _ROWS)
+@pytest.mark.parametrize('rows', [problems.unit, problems.clustered])
 @pytest.mark.parametrize('by_row', [False, True])
 def test_candidates_that_are_not_held_are_compared(
     tmp_path, monkeypatch, rows, by_row):
@@ -182,7 +181,8 @@ def test_a_tie_with_what_is_not_held_goes_to_the_lowest_index(tmp_path):
   assert _picks(problem, tmp_path, None, k=4, chunk_rows=4000)[0] == expected
 
 
-@pytest.mark.parametrize('candidates', [None, _FEW])
+@pytest.mark.parametrize(
+    'candidates', [None, pytest.param(_FEW, marks=pytest.mark.long)])
 def test_ends_where_float32_does_not_suffice(tmp_path, candidates):
   # Against answers of so little noise what was known before is rounded away.
   problem = _problem(problems.clustered)
