@@ -334,9 +334,6 @@ class Session(steps.Steps):
       recall: within (0, 1), the share of similar items that is to be found, as
         for `mmal_jax.match`: quicker in large pools. None finds all.
 
-    Returns:
-      The pairs, likeliest first, and the counterparts that each item may have.
-
     Raises:
       ValueError: for too few answers, a learner that holds none out, modalities
         that there are not, or a recall out of bounds.
