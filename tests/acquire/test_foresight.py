@@ -8,6 +8,7 @@ import mmal_jax
 from mmal_jax.acquire import alike
 from mmal_jax.acquire.kernels import design
 from mmal_jax.acquire.kernels import design_streaming
+from mmal_jax.acquire.kernels import proposals
 from mmal_jax.embed import disk
 from tests.support import problems
 
@@ -151,3 +152,39 @@ def test_all_rows_are_candidates_where_they_are_few(tmp_path, monkeypatch):
 def test_goes_on_where_all_candidates_were_picked(tmp_path):
   problem = _problem(problems.unit, 60)
   assert _picks(problem, tmp_path, 4)[0] == _plain(problem)
+
+
+@pytest.mark.parametrize('rows', [problems.unit, problems.clustered])
+@pytest.mark.parametrize('by_row', [False, True])
+def test_candidates_that_are_not_held_are_compared(
+    tmp_path, monkeypatch, rows, by_row):
+  # Of a size of its own: programs are kept by sizes, and these are in them.
+  n = _N + 1
+  monkeypatch.setattr(proposals, '_HELD', 16)
+  monkeypatch.setattr(proposals, '_AHEAD', 4)
+  more = _extras(n) if by_row else {}
+  for seed in range(4):
+    problem = _problem(rows, n, seed)
+    assert _picks(problem, tmp_path, None, **more) == (
+        _plain(problem, **more), 1)
+
+
+def test_a_tie_with_what_is_not_held_goes_to_the_lowest_index(tmp_path):
+  # After one pick of the first axis, its gain equals that of the second, none
+  # of whose rows is among those of the largest gains.
+  pool = np.zeros((4000, problems.D), np.float32)
+  pool[:1000, 1] = pool[1000:, 0] = 1
+  problem = problems.Problem(
+      pool, np.ones(4000, bool), pool[:1], np.zeros(1, bool), 'cosine')
+  expected = _plain(problem, 4)
+  assert expected[:2] == [1000, 0]
+  assert _picks(problem, tmp_path, None, k=4, chunk_rows=4000)[0] == expected
+
+
+@pytest.mark.parametrize(
+    'candidates', [None, pytest.param(_FEW, marks=pytest.mark.long)])
+def test_ends_where_float32_does_not_suffice(tmp_path, candidates):
+  # Against answers of so little noise what was known before is rounded away.
+  problem = _problem(problems.clustered)
+  picks, _ = _picks(problem, tmp_path, candidates, ridge=1e-12)
+  assert len(set(picks)) == _K and problem.remaining[picks].all()

@@ -27,14 +27,17 @@ def nothing(n: int, k: int) -> Found:
 
 
 def size(n: int, most: int) -> int:
-  """Rows of a tile, at most n, that all n take about equally many tiles of.
+  """How many rows a tile has, for tiles of about equal size.
 
   >>> size(4103, 4096), size(40, 4096)
   (2112, 40)
 
   Args:
-    n: rows, at least 1.
-    most: rows of a tile, about.
+    n: rows of all tiles together, at least 1.
+    most: rows of a tile, rounded up to a multiple that can be cut into groups.
+
+  Returns:
+    At most n.
   """
   count = -(-n // most)
   if n % _MULTIPLE and count == 1 and n > 16 * _MULTIPLE:

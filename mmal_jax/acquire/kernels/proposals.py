@@ -1,9 +1,9 @@
-"""Many picks of experimental design that a few thousand candidates propose.
+"""Many picks of experimental design that candidates propose.
 
 The greedy among candidates is made as `foresight` checks it with the whole
-pool: a few of them, which stay in the cache, are followed from pick to pick;
-the others after some picks, in one product of matrices, and picks from the
-first on that another beats by then are made again.
+pool. The best of them, which stay in the cache, are followed from pick to pick.
+The others are brought up to date after some picks, in one product of matrices:
+from the first pick on that one of them beats, picks are made again.
 """
 
 from typing import NamedTuple
@@ -109,8 +109,7 @@ def propose(
     """Up to `_AHEAD` picks."""
     carry = jax.lax.cond(is_small(carry), begin, lambda x: x, carry)
     found, covariance, total, variance, left, largest = carry
-    gains = jnp.where(
-        left, total / ((variance + ridge) * prices), -jnp.inf)
+    gains = _gains(total, variance, left, prices, ridge)
     held = jnp.sort(rows_lib.top_k(gains, min(_HELD, len(rows)), None)[1])
     picks = _greedy(
         *(x[held] for x in (rows, left, prices, total, variance)), gram,
@@ -169,8 +168,7 @@ def _greedy(rows, left, prices, total, variance, gram, covariance, ridge):
 
   def pick(carry, _):
     covariance, total, variance, left = carry
-    gains = jnp.where(
-        left, total / ((variance + ridge) * prices), -jnp.inf)
+    gains = _gains(total, variance, left, prices, ridge)
     best = jnp.argmax(gains)
     z = rows[best]
     s = posterior.product(covariance, z)
@@ -201,16 +199,20 @@ def _checked(picks, rows, held, left, prices, total, variance, ridge, least,
     `([K] totals, [K] variances, [K] left, [_AHEAD] bool, which are right)`.
   """
   both = posterior.product(jnp.concatenate([picks.s, picks.t]), rows.T)
-  outside = left.at[held].set(False)
+  outside, numbers = left.at[held].set(False), jnp.arange(len(rows))
 
   def step(carry, pick):
     total, variance, left, right = carry
     at, place, gain, share, second, divisor, square = pick
-    gains = total / ((variance + ridge) * prices)
+    gains = _gains(total, variance, outside, prices, ridge)
     # Gains are rounded in two ways; what rounding decides is not worth a turn.
-    beaten = jnp.any(outside & (gains > gain * (1 + _ROUNDED)))
-    right = right & ~beaten & (gain > -jnp.inf) & (at < most) & (
-        (at == 0) | (_largest(total, left) >= least))
+    # Where they are equal all the same, the lowest place wins.
+    beaten = jnp.any((gains > gain * (1 + _ROUNDED)) | (
+        (gains == gain) & (numbers < place)))
+    is_small = _largest(total, left) < least
+    # The first pick is the best of all: so each turn makes one.
+    right = right & (gain > -jnp.inf) & (at < most) & (
+        (at == 0) | ~(beaten | is_small))
     after = answered(total, variance, share, second, divisor, square)
     return (jnp.where(right, after[0], total),
             jnp.where(right, after[1], variance),
@@ -221,6 +223,14 @@ def _checked(picks, rows, held, left, prices, total, variance, ridge, least,
       (jnp.arange(_AHEAD), held[picks.at], picks.gain, both[:_AHEAD],
        both[_AHEAD:], picks.divisor, picks.square))
   return total, variance, left, right
+
+
+def _gains(total, variance, left, prices, ridge):
+  """`[n]`: -inf of what may not be picked."""
+  gains = total / ((variance + ridge) * prices)
+  # What float32 cannot say is worth nothing, but may be picked: comparisons
+  # with NaN are all false, and turns would have no end.
+  return jnp.where(left, jnp.where(jnp.isnan(gains), 0.0, gains), -jnp.inf)
 
 
 def _largest(total, left):

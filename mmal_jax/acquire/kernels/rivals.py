@@ -36,8 +36,8 @@ def candidates(n: int) -> int:
   More make a proposal slower, but it is wrong less often, and then the pool is
   read less often. Measured (1,000 picks of clustered rows): of 100,000 rows 38
   times with a sixteenth of them and twice with a third; of a million three
-  times with a sixteenth or an eighth, twice with a quarter. More than 196,608
-  would take a memory of more than 1 GB, of ten million.
+  times with a sixteenth or an eighth, twice with a quarter. Ten million rows
+  would take more than 1 GB of memory with more than 196,608 candidates.
   """
   return min(n, max(32768, min(196608, n // 16 * 2)))
 
