@@ -98,7 +98,8 @@ def glance(
           jax.lax.dynamic_slice_in_dim(proposal.s, b * _BLOCK, _BLOCK), rows.T))
       # Floats above 0 are ordered as their bits are: with its slot in place of
       # the last of them a value says where it was found.
-      slot = b * _BLOCK + jnp.arange(_BLOCK, dtype=jnp.int32)
+      slot = jnp.minimum(
+          b * _BLOCK + jnp.arange(_BLOCK, dtype=jnp.int32), proposal.slots - 1)
       bits = jax.lax.bitcast_convert_type(shared, jnp.int32)
       return jnp.maximum(highest, jnp.max(
           bits & ~_SLOT_BITS | slot[:, None], axis=0))
