@@ -12,6 +12,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from mmal_jax.parallel import rows as rows_lib
+
 # How many groups of each row are looked into: as few of these as will do for
 # all rows of the tile, or k.
 _GROUPS = (2, 4, 8)
@@ -71,7 +73,8 @@ def add(found: Found, first: jax.Array, values: jax.Array, axis: int) -> Found:
   maxima = maxima.T if axis == 0 else maxima
   # Of equal ones the first is taken: the groups lie in the order of their
   # values, so the lowest index is in it.
-  _, places = _top_k(jnp.concatenate([best, maxima], axis=1), k)
+  _, places = rows_lib.top_k(
+      jnp.concatenate([best, maxima], axis=1), k, None)
   groups = jnp.sort(jnp.where(places < k, count, places - k), axis=1)
 
   def look_into(some):
@@ -111,18 +114,10 @@ def _of_groups(found, first, grouped, groups, axis):
     values = jnp.take_along_axis(grouped, taken[:, :, None], axis=1)
   values = jnp.where(groups[:, :, None] < count, values, -jnp.inf)
   # Found ones first, and groups in their order: ties stay with the lowest.
-  best, places = _top_k(
-      jnp.concatenate([best, values.reshape(n, -1)], axis=1), k)
+  best, places = rows_lib.top_k(
+      jnp.concatenate([best, values.reshape(n, -1)], axis=1), k, None)
   before = jnp.take_along_axis(index, jnp.minimum(places, k - 1), axis=1)
   fresh = jnp.maximum(places - k, 0)
   of = jnp.take_along_axis(taken, fresh // group, axis=1)
   return jnp.where(
       places < k, before, first + of * group + fresh % group), best
-
-
-def _top_k(values, k):
-  # What is made of the result must not become part of it: XLA would no longer
-  # know it as the k largest, and sort everything. Not of both at a time: XLA
-  # crashes where a barrier holds the whole of a top k.
-  best, places = jax.lax.top_k(values, k)
-  return tuple(map(jax.lax.optimization_barrier, (best, places)))
