@@ -14,10 +14,10 @@ from mmal_jax.parallel import rows as rows_lib
 
 # Rows of a pool that are dealt out together: all, of one that is no larger.
 _GROUP = 2**17
-# Slots of a block are filled up to a multiple of so many where that is little:
-# on CPU scores of a plan take several times as long at odd widths (measured at
-# 7,693, beside 7,680 and 7,936).
-_EVEN, _LITTLE = 256, 1 / 16
+# A block's width is rounded up to a multiple of 256 where that adds no more than
+# a sixteenth: on CPU the scores of a plan take several times as long at odd
+# widths (measured at 7,693, beside 7,680 and 7,936).
+_MULTIPLE, _MOST_ADDED = 256, 1 / 16
 
 
 @functools.partial(jax.jit, static_argnames=('sizes', 'block', 'rows'))
@@ -53,13 +53,13 @@ def _parts(n, size):
   return -(-n // size)
 
 
-def _even(slots):
-  even = _parts(slots, _EVEN) * _EVEN
-  return even if even - slots <= _LITTLE * slots else slots
+def _rounded(slots):
+  rounded = _parts(slots, _MULTIPLE) * _MULTIPLE
+  return rounded if rounded - slots <= _MOST_ADDED * slots else slots
 
 
 def _dealt(key, remaining, n, groups, blocks):
-  slots = _even(_parts(_parts(n, groups), blocks))
+  slots = _rounded(_parts(_parts(n, groups), blocks))
   items = jnp.nonzero(remaining, size=n, fill_value=0)[0].astype(jnp.int32)
   # Groups are of what remains: they are as even where that lies unevenly.
   least, more = jnp.divmod(jnp.sum(remaining), groups)
