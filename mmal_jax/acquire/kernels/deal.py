@@ -14,9 +14,9 @@ from mmal_jax.parallel import rows as rows_lib
 
 # Rows of a pool that are dealt out together: all, of one that is no larger.
 _GROUP = 2**17
-# A block's width is rounded up to a multiple of 256 where that adds no more than
-# a sixteenth: on CPU the scores of a plan take several times as long at odd
-# widths (measured at 7,693, beside 7,680 and 7,936).
+# A block's width is rounded up to a multiple of 256 where that adds no more
+# than a sixteenth: on CPU the scores of a plan take several times as long at
+# odd widths (measured at 7,693, beside 7,680 and 7,936).
 _MULTIPLE, _MOST_ADDED = 256, 1 / 16
 
 

@@ -28,9 +28,8 @@ from mmal_jax.embed import disk
 from mmal_jax.parallel import sharding
 
 _CANDIDATES = 256  # columns of a tile; always that many, as in `nearest`
-# Rows of a tile are dealt out to lanes with maxima of their own, so many to a
-# lane: only elementwise work per tile, which vectorises, and one reduction in
-# the end.
+# Rows of a tile for each lane, which keeps maxima of its own: only elementwise
+# work per tile, which vectorises, and one reduction in the end.
 _ROWS_OF_LANE = 16
 _SLAB = 8192  # candidates whose rows are held at a time
 _NONE = -1e30  # similarity of what is not there: finite, so that 0 * it is 0

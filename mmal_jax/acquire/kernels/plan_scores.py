@@ -180,7 +180,7 @@ _jitted_block = jax.jit(_block, static_argnames=('iterations', 'summary'))
 def _over_devices(
     x, x_remaining, y, y_remaining, key, temperature, sizes, block, iterations,
     rows):
-  """The scores by the same blocks, of which each device has every so-manyth."""
+  """The scores by the same blocks, dealt to the devices in turn."""
   parts = sharding.num_parts(rows)
   turns = []
   for some in deal_lib.deal(
